@@ -1,0 +1,365 @@
+//! Keys: the text that a partner holds, the hash that we hold, and the record that says what it may.
+//!
+//! The text is `pgw_stg_` or `pgw_live_`, 43 base62 characters drawn at random (256 bits), then six
+//! that carry the CRC-32 of all before them. The checksum refuses typing errors and scanner noise
+//! before any look-up; the keyed hash (BLAKE3) is what is stored and looked up, so neither a stolen
+//! store nor the time that a look-up takes says anything about a key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{ApiAccessPermission, Environment, Rate};
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const RANDOM_CHARACTERS: usize = 43;
+const CHECKSUM_CHARACTERS: usize = 6;
+
+/// Names a key in logs, listings and commands; it opens nothing (a UUIDv7, so ids sort by age).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyId(pub Uuid);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// The word that every key of an installation begins with, so that secret scanners know whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Brand(String);
+
+/// The text is no brand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a brand; it is 2 to 16 of a-z and 0-9, beginning with a letter")]
+pub struct BrandError(pub String);
+
+impl TryFrom<String> for Brand {
+    type Error = BrandError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let letter_first = text.starts_with(|first: char| first.is_ascii_lowercase());
+        if plain && letter_first && (2..=16).contains(&text.len()) {
+            Ok(Self(text))
+        } else {
+            Err(BrandError(text))
+        }
+    }
+}
+
+impl From<Brand> for String {
+    fn from(brand: Brand) -> Self {
+        brand.0
+    }
+}
+
+/// The text of a key. It is shown once, when it is made, and wiped from memory afterwards.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeySecret(Zeroizing<String>);
+
+impl fmt::Debug for KeySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeySecret([redacted])")
+    }
+}
+
+/// The text has not the form of a key of this brand: wrong length, mark, alphabet or checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not this brand, no environment mark, a wrong length or a character outside base62.
+    #[error("the credential has not the form of a key")]
+    Form,
+    /// The form is right and the last six characters are not the CRC-32 of the others.
+    #[error("the key's checksum is wrong; a character was lost or changed")]
+    Checksum,
+}
+
+impl KeySecret {
+    /// Draws a new key. `random_byte` must come from the operating system's or an equal generator.
+    pub fn generate(brand: &Brand, environment: Environment, mut random_byte: impl FnMut() -> u8) -> Self {
+        let mark = environment.key_mark();
+        let length = brand.0.len() + 1 + mark.len() + 1 + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS;
+        // The capacity is exact: a reallocation would leave a copy behind that nobody wipes.
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        text.push_str(&brand.0);
+        text.push('_');
+        text.push_str(mark);
+        text.push('_');
+        let payload_end = text.len() + RANDOM_CHARACTERS;
+        while text.len() < payload_end {
+            // 248 is the largest multiple of 62 in a byte: what lies above would favour some characters.
+            let byte = random_byte();
+            if byte < 248 {
+                text.push(char::from(ALPHABET[usize::from(byte % 62)]));
+            }
+        }
+        let checksum = checksum(text.as_bytes());
+        text.extend(checksum.map(char::from));
+        Self(text)
+    }
+
+    /// The text itself, for the one place that shows or sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The last four characters, enough to tell two keys apart in a listing.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        self.0[self.0.len() - 4..].to_owned()
+    }
+
+    /// Checks the form of a presented credential and says for which environment it claims to be.
+    ///
+    /// # Errors
+    /// [`Malformed`] says what was wrong, for the log; a caller is never told.
+    pub fn check(brand: &Brand, credential: &[u8]) -> Result<Environment, Malformed> {
+        let rest = credential
+            .strip_prefix(brand.0.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"_"))
+            .ok_or(Malformed::Form)?;
+        let (environment, secret) = Environment::ALL
+            .into_iter()
+            .find_map(|environment| {
+                let rest = rest.strip_prefix(environment.key_mark().as_bytes())?;
+                Some((environment, rest.strip_prefix(b"_")?))
+            })
+            .ok_or(Malformed::Form)?;
+        if secret.len() != RANDOM_CHARACTERS + CHECKSUM_CHARACTERS
+            || !secret.iter().all(u8::is_ascii_alphanumeric)
+        {
+            return Err(Malformed::Form);
+        }
+        let (signed, claimed) = credential.split_at(credential.len() - CHECKSUM_CHARACTERS);
+        if checksum(signed) != claimed {
+            return Err(Malformed::Checksum);
+        }
+        Ok(environment)
+    }
+}
+
+/// CRC-32 (ISO-HDLC, as zip and GitHub's tokens) in base62, left-padded with `0`.
+fn checksum(signed: &[u8]) -> [u8; CHECKSUM_CHARACTERS] {
+    let mut rest = crc32fast::hash(signed);
+    let mut text = [b'0'; CHECKSUM_CHARACTERS];
+    for digit in text.iter_mut().rev() {
+        *digit = ALPHABET[(rest % 62) as usize];
+        rest /= 62;
+    }
+    text
+}
+
+/// The secret under which key hashes are made; without it a stolen store cannot be tried against.
+#[derive(Clone)]
+pub struct ServerSecret(Zeroizing<[u8; 32]>);
+
+impl ServerSecret {
+    /// Takes 32 random bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, for the one place that stores them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The hash under which a credential is stored and looked up.
+    #[must_use]
+    pub fn hash(&self, credential: &[u8]) -> KeyHash {
+        KeyHash(*blake3::keyed_hash(&self.0, credential).as_bytes())
+    }
+}
+
+impl fmt::Debug for ServerSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerSecret([redacted])")
+    }
+}
+
+/// A credential's keyed hash. Two are compared in constant time.
+#[derive(Clone, Copy)]
+pub struct KeyHash(pub [u8; 32]);
+
+impl KeyHash {
+    /// The name that is stored beside each hash, so that another algorithm can follow one day.
+    pub const ALGORITHM: &'static str = "blake3-keyed";
+}
+
+impl PartialEq for KeyHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for KeyHash {}
+
+/// A digest is uniform already: its first eight bytes are as good as any hash of it.
+impl std::hash::Hash for KeyHash {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        let first = self.0.first_chunk().expect("a digest has 32 bytes");
+        state.write_u64(u64::from_le_bytes(*first));
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash([redacted])")
+    }
+}
+
+/// What is known of a key, all but its secret: the form of listings and of `--json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Names the key.
+    pub id: KeyId,
+    /// The partner that holds it.
+    pub partner: String,
+    /// What its holder calls it.
+    pub name: String,
+    /// The one environment it is good for.
+    pub environment: Environment,
+    /// What it may do.
+    pub permissions: ApiAccessPermission,
+    /// The last four characters of its text.
+    pub hint: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Good from this moment on, if set.
+    pub not_before: Option<Timestamp>,
+    /// Refused from this moment on, if set.
+    pub expires: Option<Timestamp>,
+    /// Refused since this moment, if it was revoked.
+    pub revoked: Option<Timestamp>,
+    /// The networks it may be used from; empty means any.
+    pub allow: Vec<IpNet>,
+    /// Its own rate, or the listener's default where none is set.
+    pub rate: Option<Rate>,
+    /// The key that this one replaced in a rotation.
+    pub replaces: Option<KeyId>,
+    /// When it last passed authentication, to the minute.
+    pub last_used: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn brand() -> Brand {
+        Brand::try_from("pgw".to_owned()).unwrap()
+    }
+
+    fn key(environment: Environment, seed: u8) -> KeySecret {
+        let mut state = seed;
+        KeySecret::generate(&brand(), environment, || {
+            state = state.wrapping_mul(37).wrapping_add(11);
+            state
+        })
+    }
+
+    #[test]
+    fn a_key_has_the_published_form() {
+        let staging = key(Environment::Staging, 1);
+        assert_eq!(staging.expose().len(), 57);
+        assert!(staging.expose().starts_with("pgw_stg_"));
+        let live = key(Environment::Production, 1);
+        assert_eq!(live.expose().len(), 58);
+        assert!(live.expose().starts_with("pgw_live_"));
+        assert_eq!(live.hint(), live.expose()[54..]);
+    }
+
+    #[test]
+    fn the_checksum_is_crc32_in_base62_left_padded() {
+        // CRC-32 of "123456789" is the algorithm's published check value, 0xCBF43926 = 3421780262.
+        assert_eq!(&checksum(b"123456789"), b"3jZRME");
+        assert_eq!(&checksum(b""), b"000000");
+    }
+
+    #[test]
+    fn another_form_is_refused() {
+        let good = key(Environment::Staging, 7).expose().to_owned();
+        assert_eq!(KeySecret::check(&brand(), good.as_bytes()), Ok(Environment::Staging));
+        for wrong in [
+            "",
+            "pgw",
+            "pgw_stg_",
+            &good[1..],
+            &format!("{good}0"),
+            &good.replacen("stg", "prod", 1),
+            &good.replacen("pgw", "abc", 1),
+            &good.replacen("pgw", "PGW", 1),
+            &format!("{}-", &good[..56]),
+            &"é".repeat(30),
+        ] {
+            assert_eq!(KeySecret::check(&brand(), wrong.as_bytes()), Err(Malformed::Form), "{wrong}");
+        }
+        let crossed = good.replacen("stg", "live", 1);
+        assert_eq!(KeySecret::check(&brand(), crossed.as_bytes()), Err(Malformed::Checksum));
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let secret = key(Environment::Staging, 3);
+        let server = ServerSecret::new([7; 32]);
+        let shown = format!("{secret:?} {server:?} {:?}", server.hash(b"x"));
+        assert_eq!(shown, "KeySecret([redacted]) ServerSecret([redacted]) KeyHash([redacted])");
+    }
+
+    #[test]
+    fn a_brand_is_short_and_plain() {
+        for good in ["pgw", "a1", "abcdefghijklmnop"] {
+            assert!(Brand::try_from(good.to_owned()).is_ok(), "{good}");
+        }
+        for wrong in ["", "a", "1a", "Pgw", "p_w", "abcdefghijklmnopq", "pgé"] {
+            assert_eq!(Brand::try_from(wrong.to_owned()), Err(BrandError(wrong.to_owned())));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_generated_key_passes_and_any_changed_character_fails(
+            bytes in proptest::collection::vec(any::<u8>(), 200),
+            position in 0_usize..57,
+            replacement in any::<u8>(),
+        ) {
+            let mut bytes = bytes.into_iter().cycle();
+            let good = KeySecret::generate(&brand(), Environment::Staging, || {
+                // Bytes of 248 and more are drawn again; a cycle of nothing else would never end.
+                bytes.next().unwrap_or_default() % 248
+            });
+            let mut text = good.expose().as_bytes().to_vec();
+            prop_assert_eq!(KeySecret::check(&brand(), &text), Ok(Environment::Staging));
+            if text[position] != replacement {
+                text[position] = replacement;
+                prop_assert!(KeySecret::check(&brand(), &text).is_err());
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            prop_assert!(KeySecret::check(&brand(), &bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The permissions that endpoints declare and keys hold.
+//!
+//! A permission is a bit in memory and a name everywhere else: stored, shown, logged and sent as
+//! `ping:read`, so that bits never leave the process. The name follows from the constant's: lower
+//! case, the last underscore a colon (`ACCESS_REQUEST_READ` is `access_request:read`). One list, no
+//! second table to forget. A test pins every name and bit.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bitflags::bitflags;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+bitflags! {
+    /// A set of permissions; an endpoint declares exactly one, a key holds any number.
+    ///
+    /// Adding one is a line here and a line in the test below. A bit is never used again for
+    /// another meaning.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct ApiAccessPermission: u128 {
+        /// Ask whether the API answers.
+        const PING_READ = 1 << 0;
+        /// Read how the caller's own connection arrived.
+        const CONNECTION_READ = 1 << 1;
+    }
+}
+
+/// The longest name that any permission has, in bytes; longer text is refused unread.
+const NAME_BYTES_MAX: usize = 64;
+
+impl ApiAccessPermission {
+    /// The names in this set, in the order of their bits.
+    pub fn names(self) -> impl Iterator<Item = String> {
+        self.iter_names().map(|(constant, _)| public_name(constant))
+    }
+
+    /// Reads names separated by blanks, as stored (the form of an OAuth scope, RFC 6749 §3.3).
+    ///
+    /// Returns the set, and the names that this build does not know. An unknown name grants nothing:
+    /// a store written by a newer build never widens what an older one allows.
+    #[must_use]
+    pub fn from_stored(names: &str) -> (Self, Vec<String>) {
+        let mut set = Self::empty();
+        let mut unknown = Vec::new();
+        for name in names.split_ascii_whitespace() {
+            match name.parse::<Self>() {
+                Ok(permission) => set |= permission,
+                Err(_) => unknown.push(name.to_owned()),
+            }
+        }
+        (set, unknown)
+    }
+
+    /// Whether this is exactly one permission, as an endpoint must declare.
+    #[must_use]
+    pub const fn is_single(self) -> bool {
+        self.bits().count_ones() == 1
+    }
+}
+
+/// `PING_READ` → `ping:read`.
+fn public_name(constant: &str) -> String {
+    let mut name = constant.to_ascii_lowercase();
+    if let Some(last) = name.rfind('_') {
+        name.replace_range(last..=last, ":");
+    }
+    name
+}
+
+/// Names separated by blanks; the empty set is the empty text.
+impl fmt::Display for ApiAccessPermission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, name) in self.names().enumerate() {
+            if position > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(&name)?;
+        }
+        Ok(())
+    }
+}
+
+/// No permission has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown permission `{name}`; known are: {}", ApiAccessPermission::all().names().collect::<Vec<_>>().join(", "))]
+pub struct UnknownPermission {
+    /// The name as it was given, cut to 64 bytes.
+    pub name: String,
+}
+
+/// Reads one public name, exactly as `Display` writes it.
+impl FromStr for ApiAccessPermission {
+    type Err = UnknownPermission;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let unknown = || UnknownPermission { name: name.chars().take(NAME_BYTES_MAX).collect() };
+        if name.len() > NAME_BYTES_MAX {
+            return Err(unknown());
+        }
+        Self::all()
+            .iter_names()
+            .find(|(constant, _)| public_name(constant) == name)
+            .map(|(_, permission)| permission)
+            .ok_or_else(unknown)
+    }
+}
+
+/// A list of names: `["ping:read","connection:read"]`.
+impl Serialize for ApiAccessPermission {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
+    }
+}
+
+/// A list of names; an unknown one is an error (what a person writes is checked, what is stored is
+/// read by [`ApiAccessPermission::from_stored`]).
+impl<'de> Deserialize<'de> for ApiAccessPermission {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        names.iter().try_fold(Self::empty(), |set, name| {
+            name.parse::<Self>().map(|permission| set | permission).map_err(serde::de::Error::custom)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every permission there ever was. A line here is never changed, only added.
+    const PINNED: &[(&str, u128)] = &[("ping:read", 1 << 0), ("connection:read", 1 << 1)];
+
+    #[test]
+    fn names_and_bits_are_pinned_for_ever() {
+        let now: Vec<(String, u128)> = ApiAccessPermission::all()
+            .iter()
+            .map(|permission| (permission.to_string(), permission.bits()))
+            .collect();
+        let pinned: Vec<(String, u128)> =
+            PINNED.iter().map(|(name, bit)| ((*name).to_owned(), *bit)).collect();
+        assert_eq!(now, pinned);
+    }
+
+    #[test]
+    fn a_name_is_lower_case_with_one_colon() {
+        assert_eq!(public_name("ACCESS_REQUEST_READ"), "access_request:read");
+        for name in ApiAccessPermission::all().names() {
+            assert_eq!(name.matches(':').count(), 1, "{name}");
+            assert!(name.len() <= NAME_BYTES_MAX, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_stored_name_grants_nothing() {
+        let (set, unknown) = ApiAccessPermission::from_stored("ping:read  everything:write");
+        assert_eq!(set, ApiAccessPermission::PING_READ);
+        assert_eq!(unknown, ["everything:write"]);
+    }
+
+    #[test]
+    fn other_spellings_are_unknown() {
+        for name in ["PING_READ", "Ping:Read", "ping_read", "ping:read ", "", "1", "*", "ping:"] {
+            let error = name.parse::<ApiAccessPermission>().unwrap_err();
+            assert_eq!(error.name, name);
+        }
+    }
+
+    #[test]
+    fn json_is_a_list_of_names_and_refuses_unknown_ones() {
+        let all = ApiAccessPermission::all();
+        let json = serde_json::to_string(&all).unwrap();
+        assert_eq!(json, r#"["ping:read","connection:read"]"#);
+        assert_eq!(serde_json::from_str::<ApiAccessPermission>(&json).unwrap(), all);
+        let error = serde_json::from_str::<ApiAccessPermission>(r#"["ping:raed"]"#).unwrap_err();
+        assert!(error.to_string().contains("unknown permission `ping:raed`"), "{error}");
+    }
+
+    fn any_set() -> impl Strategy<Value = ApiAccessPermission> {
+        any::<u128>().prop_map(ApiAccessPermission::from_bits_truncate)
+    }
+
+    proptest! {
+        #[test]
+        fn the_stored_form_reads_back(set in any_set()) {
+            prop_assert_eq!(ApiAccessPermission::from_stored(&set.to_string()), (set, vec![]));
+        }
+
+        #[test]
+        fn sets_obey_their_algebra(a in any_set(), b in any_set(), c in any_set()) {
+            prop_assert_eq!(a | b, b | a);
+            prop_assert_eq!(a & (b | c), (a & b) | (a & c));
+            prop_assert_eq!(a - b, a & !b);
+            prop_assert!((a | b).contains(a));
+            prop_assert!(a.contains(a & b));
+            prop_assert_eq!((a - b) & b, ApiAccessPermission::empty());
+            prop_assert_eq!(a.contains(b), a | b == a);
+        }
+
+        #[test]
+        fn any_text_is_a_name_of_ours_or_refused(text in ".{0,80}") {
+            if let Ok(permission) = text.parse::<ApiAccessPermission>() {
+                prop_assert!(permission.is_single());
+                prop_assert_eq!(permission.to_string(), text);
+            }
+        }
+    }
+}
