@@ -1,0 +1,304 @@
+//! The closed list of errors that a caller can meet, and their two forms on the wire.
+//!
+//! A 401 is always the same bytes, so that nobody learns from it; all others are problem details
+//! (RFC 9457) with a string `error` beside. Status, title, documentation page and metric label follow
+//! from the code. The source of an error is for the log and never leaves the process.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::StatusCode;
+use permissions::ApiAccessPermission;
+use serde::Serialize;
+
+use crate::Version;
+
+/// What went wrong, as a caller may know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The request is not well-formed, or a member of it is invalid.
+    MalformedRequest,
+    /// No credential, or none that is good here: which, nobody is told.
+    InvalidToken,
+    /// The key lacks the permission of this endpoint.
+    PermissionMissing,
+    /// There is no such date.
+    UnknownVersion,
+    /// There is no such resource at this date.
+    UnknownResource,
+    /// The resource does not answer this method.
+    MethodNotAllowed,
+    /// The caller accepts no form that we have.
+    NotAcceptable,
+    /// The request did not arrive in time.
+    RequestTimeout,
+    /// The body is larger than is taken.
+    ContentTooLarge,
+    /// The target is longer than is taken.
+    UriTooLong,
+    /// The content is of a type or coding that is not taken.
+    UnsupportedMediaType,
+    /// This server does not answer for that authority.
+    MisdirectedRequest,
+    /// Early data, where a replay could do harm.
+    TooEarly,
+    /// More requests than the key's rate.
+    RateLimited,
+    /// More failed authentications than an address may have.
+    TooManyFailures,
+    /// The fields are larger or more than are taken.
+    HeadersTooLarge,
+    /// Our fault.
+    Internal,
+    /// More requests at the same time than are taken.
+    Overloaded,
+}
+
+impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 18] = [
+        Self::MalformedRequest,
+        Self::InvalidToken,
+        Self::PermissionMissing,
+        Self::UnknownVersion,
+        Self::UnknownResource,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::RequestTimeout,
+        Self::ContentTooLarge,
+        Self::UriTooLong,
+        Self::UnsupportedMediaType,
+        Self::MisdirectedRequest,
+        Self::TooEarly,
+        Self::RateLimited,
+        Self::TooManyFailures,
+        Self::HeadersTooLarge,
+        Self::Internal,
+        Self::Overloaded,
+    ];
+
+    /// Status, name (the last part of the problem type) and title.
+    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::MalformedRequest => {
+                (StatusCode::BAD_REQUEST, "malformed-request", "The request is malformed")
+            }
+            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid-token", "The token is not valid"),
+            Self::PermissionMissing => {
+                (StatusCode::FORBIDDEN, "permission-missing", "The key lacks a permission")
+            }
+            Self::UnknownVersion => (StatusCode::NOT_FOUND, "unknown-version", "There is no such version"),
+            Self::UnknownResource => (StatusCode::NOT_FOUND, "unknown-resource", "There is no such resource"),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "The resource does not answer this method",
+            ),
+            Self::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No acceptable form of the answer exists")
+            }
+            Self::RequestTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request did not arrive in time")
+            }
+            Self::ContentTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "content-too-large", "The content is too large")
+            }
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The target is too long"),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The content's type is not supported",
+            ),
+            Self::MisdirectedRequest => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected-request",
+                "This server does not answer for that authority",
+            ),
+            Self::TooEarly => (StatusCode::TOO_EARLY, "too-early", "The request came as early data"),
+            Self::RateLimited => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "The key's rate limit is reached")
+            }
+            Self::TooManyFailures => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many failed authentications")
+            }
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers-too-large",
+                "The request's fields are too large",
+            ),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The gateway is overloaded"),
+        }
+    }
+
+    /// The status that it is answered with.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// The name in the problem type, the log and metrics: `permission-missing`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// One line for people, the same for every occurrence (RFC 9457 §3.1.3).
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.row().2
+    }
+}
+
+/// What helps the caller to mend the request; absent members are not sent.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Help {
+    /// The permission that the endpoint declares.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_name")]
+    pub required_permission: Option<ApiAccessPermission>,
+    /// The permissions that the key holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted_permissions: Option<ApiAccessPermission>,
+    /// The dates that can be asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supported_versions: Option<Vec<Version>>,
+    /// When to try again; also sent as `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u32>,
+    /// The methods that the resource answers; sent as `Allow`.
+    #[serde(skip)]
+    pub allow: Option<http::HeaderValue>,
+}
+
+fn as_name<S: serde::Serializer>(
+    permission: &Option<ApiAccessPermission>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match permission {
+        Some(permission) => serializer.collect_str(permission),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// An answer that is not the endpoint's own.
+#[derive(Debug)]
+pub struct Error {
+    /// What went wrong.
+    pub code: ErrorCode,
+    /// What was wrong with this request and what to do, for the caller.
+    pub detail: Cow<'static, str>,
+    /// What helps.
+    pub help: Option<Box<Help>>,
+    /// Why, for the log only.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error that says what was wrong with this request.
+    pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), help: None, source: None }
+    }
+
+    /// Adds what helps.
+    #[must_use]
+    pub fn with_help(self, help: Help) -> Self {
+        Self { help: Some(Box::new(help)), ..self }
+    }
+
+    /// Adds why, for the log.
+    #[must_use]
+    pub fn caused_by(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// Our fault: the caller learns nothing of the inside.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(
+            ErrorCode::Internal,
+            "The gateway failed to answer. Try again; if it persists, report the request id.",
+        )
+        .caused_by(source)
+    }
+
+    /// The problem details (RFC 9457) of every error but a 401, as JSON.
+    ///
+    /// `docs_url` is where types are documented; `request_id` finds the occurrence in the log.
+    #[must_use]
+    pub fn problem(&self, docs_url: &str, request_id: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Problem<'a> {
+            r#type: Type<'a>,
+            title: &'static str,
+            status: u16,
+            detail: &'a str,
+            error: &'a str,
+            request_id: &'a str,
+            #[serde(flatten)]
+            help: Option<&'a Help>,
+        }
+        struct Type<'a>(&'a str, &'static str);
+        impl Serialize for Type<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&format_args!("{}/errors/{}", self.0, self.1))
+            }
+        }
+        let problem = Problem {
+            r#type: Type(docs_url, self.code.name()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            error: &self.detail,
+            request_id,
+            help: self.help.as_deref(),
+        };
+        serde_json::to_vec(&problem).expect("text, numbers and lists of text are always JSON")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.detail)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_plain() {
+        let mut names: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
+        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ErrorCode::ALL.len());
+    }
+
+    #[test]
+    fn a_problem_has_its_members_in_order_and_no_source() {
+        let error = Error::new(ErrorCode::PermissionMissing, "This key lacks `connection:read`.")
+            .with_help(Help {
+                required_permission: Some(ApiAccessPermission::CONNECTION_READ),
+                granted_permissions: Some(ApiAccessPermission::PING_READ),
+                ..Help::default()
+            })
+            .caused_by("a secret of the inside");
+        let json = String::from_utf8(error.problem("https://docs.example", "the-id")).unwrap();
+        assert_eq!(
+            json,
+            "{\"type\":\"https://docs.example/errors/permission-missing\",\
+             \"title\":\"The key lacks a permission\",\"status\":403,\
+             \"detail\":\"This key lacks `connection:read`.\",\"error\":\"This key lacks `connection:read`.\",\
+             \"requestId\":\"the-id\",\"requiredPermission\":\"connection:read\",\
+             \"grantedPermissions\":[\"ping:read\"]}"
+        );
+    }
+}

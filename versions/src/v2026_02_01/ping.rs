@@ -1,0 +1,84 @@
+//! `GET /2026-02-01/ping.json`: does the API answer, and how fast.
+
+use std::time::Duration;
+
+use http::Method;
+use permissions::{ApiAccessPermission, Environment};
+use serde::{Serialize, Serializer};
+
+use crate::{Context, Endpoint, Error, Handler};
+
+/// Verifies that the API answers with this key.
+pub struct Ping;
+
+/// The API is up and answered this request.
+#[derive(Debug, Serialize)]
+pub struct Pong {
+    /// Always `success`.
+    pub status: &'static str,
+    /// The key's environment.
+    pub env: Environment,
+    /// The time from the complete request head to this answer: milliseconds, two decimals, `ms`.
+    #[serde(rename = "RRT")]
+    pub rrt: Milliseconds,
+}
+
+/// A time as partners read it: `0.08 ms`. Written straight into the body, without a text of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Milliseconds(pub Duration);
+
+impl Serialize for Milliseconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:.2} ms", self.0.as_secs_f64() * 1e3))
+    }
+}
+
+impl Endpoint for Ping {
+    const NAME: &'static str = "ping";
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/ping.json";
+    const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
+    const SUMMARY: &'static str = "Verify that the API answers and that your key works.";
+
+    type Response = Pong;
+
+    fn example() -> Pong {
+        Pong { status: "success", env: Environment::Production, rrt: Milliseconds(Duration::from_micros(80)) }
+    }
+}
+
+impl Handler for Ping {
+    async fn handle(context: &Context<'_>) -> Result<Pong, Error> {
+        Ok(Pong { status: "success", env: context.environment, rrt: Milliseconds(context.elapsed()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::context::tests::{Still, context};
+
+    #[test]
+    fn the_example_is_the_documented_body() {
+        let json = serde_json::to_string(&Ping::example()).unwrap();
+        assert_eq!(json, r#"{"status":"success","env":"production","RRT":"0.08 ms"}"#);
+    }
+
+    #[test]
+    fn the_answer_tells_environment_and_milliseconds() {
+        let services = Still(Instant::now());
+        let headers = HeaderMap::new();
+        for (age, rrt) in [(Duration::ZERO, "0.00 ms"), (Duration::from_micros(1_234_567), "1234.57 ms")] {
+            let context = context(&services, &headers, age);
+            let answer = futures_util::FutureExt::now_or_never(Ping::handle(&context)).unwrap().unwrap();
+            assert_eq!(
+                serde_json::to_string(&answer).unwrap(),
+                format!(r#"{{"status":"success","env":"staging","RRT":"{rrt}"}}"#)
+            );
+        }
+    }
+}
