@@ -3,27 +3,40 @@
 use std::fmt::Display;
 
 use jiff::fmt::rfc2822::DateTimeParser;
+use permissions::ApiAccessPermission;
 use serde_json::Value;
 use tests::{Protocol, Response, TestGateway, Way};
+use versions::{Catalog, RELEASES};
 
 pub(crate) const PING: &str = "/2026-02-01/ping.json";
 pub(crate) const CONNECTION: &str = "/2026-02-01/connection.json";
 
 /// One endpoint at one date.
 pub(crate) struct Route {
-    pub(crate) version: &'static str,
-    pub(crate) path: &'static str,
-    pub(crate) permission: &'static str,
+    pub(crate) version: String,
+    pub(crate) path: String,
+    pub(crate) permission: String,
 }
 
-/// Every route of every date.
-pub(crate) const ROUTES: &[Route] = &[
-    Route { version: "2026-02-01", path: PING, permission: "ping:read" },
-    Route { version: "2026-02-01", path: CONNECTION, permission: "connection:read" },
-];
+/// Every route of every date, from the declarations themselves: a new endpoint is walked as soon as it
+/// is listed. All of them answer `GET` so far; one that does not needs a request of its own here.
+pub(crate) fn routes() -> Vec<Route> {
+    let catalog = Catalog::new(RELEASES).expect("the releases do not contradict each other");
+    let rows = catalog.entries().iter().map(|entry| {
+        assert_eq!(entry.route.method, http::Method::GET, "{}: how is it asked?", entry.template);
+        Route {
+            version: entry.version.to_string(),
+            path: entry.template.clone(),
+            permission: entry.route.permission.to_string(),
+        }
+    });
+    rows.collect()
+}
 
 /// Every permission that a key can hold.
-pub(crate) const PERMISSIONS: &[&str] = &["ping:read", "connection:read"];
+pub(crate) fn permissions() -> Vec<String> {
+    ApiAccessPermission::all().names().collect()
+}
 
 /// The body of every 401.
 pub(crate) const INVALID_TOKEN: &str = r#"{"error":"Invalid token"}"#;
@@ -77,12 +90,12 @@ pub(crate) fn assert_fields_of_anyone(gateway: &TestGateway, way: Way, answer: &
     }
 }
 
-/// `alt-svc` leads from HTTP/1.1 and HTTP/2 to HTTP/3, and is not on HTTP/3 itself.
+/// `alt-svc` leads from HTTP/1.1 and HTTP/2 to HTTP/3 where the listener has it, and is not on HTTP/3 itself.
 #[track_caller]
 fn assert_alt_svc(gateway: &TestGateway, way: Way, answer: &Response) {
     let expected = match way.protocol {
-        Protocol::H3 => None,
-        _ => {
+        Protocol::H1 | Protocol::H2c | Protocol::H3 => None,
+        Protocol::H1Tls | Protocol::H2 => {
             let port = gateway.listener("https", way.family).address.port();
             Some(format!("h3=\":{port}\"; ma=86400"))
         }

@@ -8,7 +8,7 @@ use tests::{
     Client, Family, Key, KeySpec, Protocol, Response, TestGateway, Way, forged, get, misprinted, never_issued,
 };
 
-use crate::contract::{PERMISSIONS, ROUTES, assert_problem, assert_unauthorized, fingerprint};
+use crate::contract::{PING, assert_problem, assert_unauthorized, fingerprint, permissions, routes};
 
 /// A listener that serves staging alone, beside the usual ones that serve both.
 const STAGING_ONLY: &str = r#"
@@ -71,16 +71,17 @@ async fn every_refused_credential_gets_the_same_401_on_every_route() {
         ("for the other family", v6_only.key),
     ];
     refused.extend(forged(&good.key));
+    let routes = routes();
     for protocol in Protocol::ALL {
         let listener = protocol.listener();
-        for route in ROUTES {
+        for route in &routes {
             let mut fingerprints = Vec::new();
             for (what, credential) in &refused {
                 let context = format!("{what} on {} over {protocol:?}", route.path);
                 let bearer = format!("Bearer {credential}");
-                let answer = ask(&gateway, listener, protocol, route.path, &[&bearer]).await;
+                let answer = ask(&gateway, listener, protocol, &route.path, &[&bearer]).await;
                 assert_unauthorized(&answer, true, &context);
-                assert_eq!(answer.field("api-version"), Some(route.version), "{context}");
+                assert_eq!(answer.field("api-version"), Some(route.version.as_str()), "{context}");
                 fingerprints.push((context, fingerprint(&answer)));
             }
             for (context, other) in &fingerprints[1..] {
@@ -95,17 +96,18 @@ async fn a_key_of_an_environment_that_the_listener_does_not_serve_is_refused_lik
     let gateway = TestGateway::start(STAGING_ONLY).await;
     let production = gateway.create_key(KeySpec::production()).await;
     let staging = gateway.create_key(KeySpec::staging()).await;
+    let routes = routes();
     for protocol in [Protocol::H1Tls, Protocol::H2, Protocol::H3] {
-        for route in ROUTES {
+        for route in &routes {
             let context = format!("{} over {protocol:?}", route.path);
-            let answer = ask(&gateway, "staging", protocol, route.path, &[&production.bearer()]).await;
+            let answer = ask(&gateway, "staging", protocol, &route.path, &[&production.bearer()]).await;
             assert_unauthorized(&answer, true, &context);
             let unknown = format!("Bearer {}", never_issued(Environment::Production));
-            let stranger = ask(&gateway, "staging", protocol, route.path, &[&unknown]).await;
+            let stranger = ask(&gateway, "staging", protocol, &route.path, &[&unknown]).await;
             assert_eq!(fingerprint(&answer), fingerprint(&stranger), "{context}");
-            let own = ask(&gateway, "staging", protocol, route.path, &[&staging.bearer()]).await;
+            let own = ask(&gateway, "staging", protocol, &route.path, &[&staging.bearer()]).await;
             assert_eq!(own.status, 200, "{context}: {own:?}");
-            let both = ask(&gateway, "https", protocol, route.path, &[&production.bearer()]).await;
+            let both = ask(&gateway, "https", protocol, &route.path, &[&production.bearer()]).await;
             assert_eq!(both.status, 200, "{context}: {both:?}");
         }
     }
@@ -114,19 +116,21 @@ async fn a_key_of_an_environment_that_the_listener_does_not_serve_is_refused_lik
 #[tokio::test]
 async fn every_route_refuses_a_key_that_lacks_just_its_permission() {
     let gateway = TestGateway::start("").await;
-    for route in ROUTES {
-        let others: Vec<_> = PERMISSIONS.iter().copied().filter(|other| *other != route.permission).collect();
+    for route in &routes() {
+        let others = permissions();
+        let others: Vec<_> =
+            others.iter().map(String::as_str).filter(|other| *other != route.permission).collect();
         let lacking = gateway.create_key(KeySpec::with_permissions(Environment::Staging, &others)).await;
         let holding =
-            gateway.create_key(KeySpec::with_permissions(Environment::Staging, &[route.permission])).await;
+            gateway.create_key(KeySpec::with_permissions(Environment::Staging, &[&route.permission])).await;
         for protocol in Protocol::ALL {
             let context = format!("{} over {protocol:?}", route.path);
             let listener = protocol.listener();
-            let answer = ask(&gateway, listener, protocol, route.path, &[&lacking.bearer()]).await;
+            let answer = ask(&gateway, listener, protocol, &route.path, &[&lacking.bearer()]).await;
             let problem = assert_problem(&answer, 403, &context);
             assert_eq!(problem["requiredPermission"], route.permission, "{context}");
             assert_eq!(problem["grantedPermissions"], serde_json::json!(others), "{context}");
-            let answer = ask(&gateway, listener, protocol, route.path, &[&holding.bearer()]).await;
+            let answer = ask(&gateway, listener, protocol, &route.path, &[&holding.bearer()]).await;
             assert_eq!(answer.status, 200, "{context}: {answer:?}");
         }
     }
@@ -135,9 +139,10 @@ async fn every_route_refuses_a_key_that_lacks_just_its_permission() {
 #[tokio::test]
 async fn without_a_credential_every_route_asks_for_one() {
     let gateway = TestGateway::start("").await;
+    let routes = routes();
     for protocol in Protocol::ALL {
-        for route in ROUTES {
-            let answer = ask(&gateway, protocol.listener(), protocol, route.path, &[]).await;
+        for route in &routes {
+            let answer = ask(&gateway, protocol.listener(), protocol, &route.path, &[]).await;
             assert_unauthorized(&answer, false, format!("{} over {protocol:?}", route.path));
         }
     }
@@ -150,9 +155,10 @@ async fn only_one_bearer_credential_in_its_field_counts() {
     let good = key.bearer();
     let unknown = format!("Bearer {}", never_issued(Environment::Staging));
     let basic = "Basic dXNlcjpwYXNz";
+    let routes = routes();
     for protocol in Protocol::ALL {
         let listener = protocol.listener();
-        for route in ROUTES {
+        for route in &routes {
             let context = format!("{} over {protocol:?}", route.path);
             for fields in [
                 &[good.as_str(), good.as_str()][..],
@@ -167,12 +173,12 @@ async fn only_one_bearer_credential_in_its_field_counts() {
                 &[&format!("Token {}", key.key)],
                 &[&format!("Bearer {} {}", key.key, key.key)],
             ] {
-                let answer = ask(&gateway, listener, protocol, route.path, fields).await;
+                let answer = ask(&gateway, listener, protocol, &route.path, fields).await;
                 assert!([400, 401].contains(&answer.status.as_u16()), "{fields:?} on {context}: {answer:?}");
             }
             for scheme in ["bearer", "BEARER", "bEaReR"] {
                 let field = format!("{scheme} {}", key.key);
-                let answer = ask(&gateway, listener, protocol, route.path, &[&field]).await;
+                let answer = ask(&gateway, listener, protocol, &route.path, &[&field]).await;
                 assert_eq!(answer.status, 200, "{scheme} on {context}");
             }
         }
@@ -183,11 +189,12 @@ async fn only_one_bearer_credential_in_its_field_counts() {
 async fn a_key_anywhere_else_than_in_its_field_opens_nothing() {
     let gateway = TestGateway::start("").await;
     let Key { key, .. } = gateway.create_key(KeySpec::staging()).await;
+    let routes = routes();
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
-        for route in ROUTES {
+        for route in &routes {
             for name in ["cookie", "x-api-key", "proxy-authorization", "x-authorization", "api-key"] {
-                let mut request = get(route.path);
+                let mut request = get(&route.path);
                 request.headers_mut().insert(name, format!("Bearer {key}").parse().unwrap());
                 assert_unauthorized(&client.ask(request).await, false, format!("{name} over {protocol:?}"));
             }
@@ -201,12 +208,10 @@ async fn a_key_anywhere_else_than_in_its_field_opens_nothing() {
 #[tokio::test]
 async fn a_key_is_good_from_its_first_second_to_its_last() {
     let gateway = TestGateway::start("").await;
-    let route = &ROUTES[0];
     let soon = KeySpec::staging().option("--not-before", &seconds_from_now(3));
     let early = gateway.create_key(soon).await;
     let late = gateway.create_key(KeySpec::staging().option("--expires", &seconds_from_now(3))).await;
-    let status =
-        async |key: &Key| ask(&gateway, "http", Protocol::H1, route.path, &[&key.bearer()]).await.status;
+    let status = async |key: &Key| ask(&gateway, "http", Protocol::H1, PING, &[&key.bearer()]).await.status;
     assert_eq!(status(&early).await, 401);
     assert_eq!(status(&late).await, 200);
     tokio::time::sleep(Duration::from_millis(4200)).await;
@@ -225,9 +230,7 @@ async fn a_key_works_from_its_own_networks_only() {
         let client = Client::connect(&gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"));
         let is_v4 = way.family == Family::V4;
         for (key, expected) in [(&v4, is_v4), (&v6, !is_v4), (&both, true)] {
-            let mut request = get(ROUTES[0].path);
-            request.headers_mut().insert("authorization", key.bearer().parse().unwrap());
-            let answer = client.ask(request).await;
+            let answer = client.ask(key.get(PING)).await;
             assert_eq!(answer.status == 200, expected, "{way}: {answer:?}");
         }
     }

@@ -1,21 +1,13 @@
 //! The same contract over HTTP/1.1, HTTP/2 and HTTP/3, in cleartext and over TLS, IPv4 and IPv6.
 
-use bytes::Bytes;
-use http::{Method, Request};
+use http::Method;
 use permissions::Environment;
-use tests::{Client, Family, Key, KeySpec, TestGateway, WAYS, Way, get, with_method};
+use tests::{Client, Family, KeySpec, TestGateway, WAYS, Way, get, with_method};
 
 use crate::contract::{
     CONNECTION, PING, assert_fields, assert_fields_of_anyone, assert_ping_body, assert_problem,
     assert_unauthorized, limit_item,
 };
-
-/// A request of this key.
-fn asked(key: &Key, method: &Method, path: &str) -> Request<Bytes> {
-    let mut request = with_method(method, path);
-    request.headers_mut().insert("authorization", key.bearer().parse().expect("a key is plain text"));
-    request
-}
 
 async fn connect(gateway: &TestGateway, way: Way) -> Client {
     Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
@@ -29,7 +21,7 @@ async fn ping_answers_the_same_over_every_way_in() {
     for way in WAYS {
         let client = connect(&gateway, way).await;
         for key in &keys {
-            let answer = client.ask(asked(key, &Method::GET, PING)).await;
+            let answer = client.ask(key.get(PING)).await;
             assert_eq!(answer.status, 200, "{way}: {answer:?}");
             assert_eq!(answer.field("content-type"), Some("application/json"), "{way}");
             assert_ping_body(&answer.text(), &key.environment, way);
@@ -55,7 +47,7 @@ async fn connection_tells_each_caller_how_it_came() {
                 way.protocol.word()
             )
         };
-        let silent = client.ask(asked(&key, &Method::GET, CONNECTION)).await;
+        let silent = client.ask(key.get(CONNECTION)).await;
         assert_eq!(silent.text(), expected("null"), "{way}");
         assert_fields(&gateway, way, &silent);
         for (user_agent, shown) in [
@@ -63,7 +55,7 @@ async fn connection_tells_each_caller_how_it_came() {
             (r#"a"b\c</script>"#, r#""a\"b\\c</script>""#),
             ("tab\there", r#""tab\there""#),
         ] {
-            let mut request = asked(&key, &Method::GET, CONNECTION);
+            let mut request = key.get(CONNECTION);
             request.headers_mut().insert("user-agent", user_agent.parse().unwrap());
             let answer = client.ask(request).await;
             assert_eq!(answer.text(), expected(shown), "{way}");
@@ -77,7 +69,7 @@ async fn what_a_stranger_writes_about_its_address_is_not_believed() {
     let key = gateway.create_key(KeySpec::staging()).await;
     for way in WAYS {
         let client = connect(&gateway, way).await;
-        let mut request = asked(&key, &Method::GET, CONNECTION);
+        let mut request = key.get(CONNECTION);
         for (name, value) in [
             ("forwarded", "for=203.0.113.9;proto=https"),
             ("x-forwarded-for", "203.0.113.9"),
@@ -102,18 +94,18 @@ async fn head_has_the_fields_of_get_and_no_body() {
     let key = gateway.create_key(KeySpec::staging()).await;
     for way in WAYS {
         let client = connect(&gateway, way).await;
-        let got = client.ask(asked(&key, &Method::GET, CONNECTION)).await;
-        let head = client.ask(asked(&key, &Method::HEAD, CONNECTION)).await;
+        let got = client.ask(key.get(CONNECTION)).await;
+        let head = client.ask(key.request(&Method::HEAD, CONNECTION)).await;
         assert_eq!(head.status, 200, "{way}");
         assert!(head.body.is_empty(), "{way}: {head:?}");
         assert_fields(&gateway, way, &head);
         assert_eq!(head.field("content-length"), got.field("content-length"), "{way}");
         assert_eq!(head.field("content-type"), got.field("content-type"), "{way}");
         // The connection is still in step: the next answer is whole and its own.
-        let after = client.ask(asked(&key, &Method::GET, PING)).await;
+        let after = client.ask(key.get(PING)).await;
         assert_ping_body(&after.text(), "staging", way);
         for path in ["/2026-02-01/nothing.json", "/2020-01-01/ping.json"] {
-            let missing = client.ask(asked(&key, &Method::HEAD, path)).await;
+            let missing = client.ask(key.request(&Method::HEAD, path)).await;
             assert_eq!((missing.status.as_u16(), missing.body.len()), (404, 0), "{way}");
         }
         let stranger = client.ask(with_method(&Method::HEAD, PING)).await;
@@ -133,14 +125,14 @@ async fn options_and_other_methods_tell_what_is_allowed() {
     };
     for way in WAYS {
         let client = connect(&gateway, way).await;
-        let options = client.ask(asked(&key, &Method::OPTIONS, PING)).await;
+        let options = client.ask(key.request(&Method::OPTIONS, PING)).await;
         assert_eq!((options.status.as_u16(), options.body.len()), (204, 0), "{way}");
         allowed(&options, way);
         for name in ["access-control-allow-origin", "access-control-allow-methods"] {
             assert_eq!(options.field(name), None, "{way}: no CORS unless configured");
         }
         for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "X-ANY", "get"] {
-            let answer = client.ask(asked(&key, &method.parse().unwrap(), PING)).await;
+            let answer = client.ask(key.request(&method.parse().unwrap(), PING)).await;
             assert_problem(&answer, 405, format!("{way} {method}"));
             allowed(&answer, way);
             assert_fields(&gateway, way, &answer);
@@ -161,11 +153,11 @@ async fn an_unknown_date_lists_the_dates_and_an_unknown_resource_does_not() {
         for date in
             ["2025-01-01", "2026-02-02", "2026-2-1", "2026-02-30", "2026-02-011", "latest", "20260201"]
         {
-            let answer = client.ask(asked(&key, &Method::GET, &format!("/{date}/ping.json"))).await;
+            let answer = client.ask(key.get(&format!("/{date}/ping.json"))).await;
             let problem = assert_problem(&answer, 404, format!("{way} {date}"));
             assert_eq!(problem["supportedVersions"], serde_json::json!(["2026-02-01"]), "{way} {date}");
         }
-        let answer = client.ask(asked(&key, &Method::GET, "/2026-02-01/nothing.json")).await;
+        let answer = client.ask(key.get("/2026-02-01/nothing.json")).await;
         let problem = assert_problem(&answer, 404, way);
         assert_eq!(problem.get("supportedVersions"), None, "{way}: the date was right");
         assert_fields(&gateway, way, &answer);
@@ -195,7 +187,7 @@ async fn a_missing_permission_is_named_together_with_what_the_key_holds() {
     let key = gateway.create_key(ping_only).await;
     for way in WAYS {
         let client = connect(&gateway, way).await;
-        let answer = client.ask(asked(&key, &Method::GET, CONNECTION)).await;
+        let answer = client.ask(key.get(CONNECTION)).await;
         let problem = assert_problem(&answer, 403, way);
         assert_eq!(problem["requiredPermission"], "connection:read", "{way}");
         assert_eq!(problem["grantedPermissions"], serde_json::json!(["ping:read"]), "{way}");
@@ -205,7 +197,7 @@ async fn a_missing_permission_is_named_together_with_what_the_key_holds() {
             "{way}"
         );
         assert_fields(&gateway, way, &answer);
-        let held = client.ask(asked(&key, &Method::GET, PING)).await;
+        let held = client.ask(key.get(PING)).await;
         assert_eq!(held.status, 200, "{way}: a refusal leaves the connection good");
     }
 }
@@ -217,7 +209,7 @@ async fn beyond_its_rate_a_key_is_told_when_to_come_back() {
         let key = gateway.create_key(KeySpec::staging().option("--rate", "1/s+3")).await;
         let client = connect(&gateway, way).await;
         for expected in [2, 1, 0] {
-            let answer = client.ask(asked(&key, &Method::GET, PING)).await;
+            let answer = client.ask(key.get(PING)).await;
             assert_eq!(answer.status, 200, "{way}");
             let (_, remaining, _) = limit_item(answer.field("ratelimit").unwrap(), "r", "t");
             // A second may have passed in between, and then one came back.
@@ -228,11 +220,11 @@ async fn beyond_its_rate_a_key_is_told_when_to_come_back() {
             let (_, quota, window) = limit_item(answer.field("ratelimit-policy").unwrap(), "q", "w");
             assert_eq!((quota, window), (3, 3), "{way}");
         }
-        let mut answer = client.ask(asked(&key, &Method::GET, PING)).await;
+        let mut answer = client.ask(key.get(PING)).await;
         for _ in 0..3 {
             // On a machine that stood still for a second the fourth is served, and then the next is not.
             if answer.status == 200 {
-                answer = client.ask(asked(&key, &Method::GET, PING)).await;
+                answer = client.ask(key.get(PING)).await;
             }
         }
         let problem = assert_problem(&answer, 429, way);
@@ -245,9 +237,9 @@ async fn beyond_its_rate_a_key_is_told_when_to_come_back() {
         assert!(retry_after >= reset, "{way}: not earlier than the window says");
         // Another key behind the same connection is not held back by it.
         let other = gateway.create_key(KeySpec::staging()).await;
-        assert_eq!(client.ask(asked(&other, &Method::GET, PING)).await.status, 200, "{way}");
+        assert_eq!(client.ask(other.get(PING)).await.status, 200, "{way}");
         tokio::time::sleep(std::time::Duration::from_secs(retry_after)).await;
-        let later = client.ask(asked(&key, &Method::GET, PING)).await;
+        let later = client.ask(key.get(PING)).await;
         assert_eq!(later.status, 200, "{way}: it waited as told");
     }
 }
@@ -289,13 +281,13 @@ async fn a_path_is_matched_exactly_and_no_equivalent_opens_it() {
             "/2026-02-01/",
             "/",
         ] {
-            let answer = client.ask(asked(&key, &Method::GET, path)).await;
+            let answer = client.ask(key.get(path)).await;
             let problem = assert_problem(&answer, 404, format!("{way} {path}"));
             assert_eq!(answer.field("x-injected"), None, "{way} {path}");
             assert!(problem["detail"].is_string(), "{way} {path}");
         }
         // A query selects nothing, so it changes nothing.
-        let answer = client.ask(asked(&key, &Method::GET, "/2026-02-01/ping.json?a=/../b")).await;
+        let answer = client.ask(key.get("/2026-02-01/ping.json?a=/../b")).await;
         assert_eq!(answer.status, 200, "{way}");
     }
 }
@@ -307,7 +299,7 @@ async fn other_fields_never_choose_the_path_or_the_method() {
     let key = gateway.create_key(ping_only).await;
     for way in WAYS {
         let client = connect(&gateway, way).await;
-        let mut request = asked(&key, &Method::GET, CONNECTION);
+        let mut request = key.get(CONNECTION);
         for (name, value) in [
             ("x-original-url", PING),
             ("x-rewrite-url", PING),
@@ -318,7 +310,7 @@ async fn other_fields_never_choose_the_path_or_the_method() {
         }
         let answer = client.ask(request).await;
         assert_problem(&answer, 403, way);
-        let mut request = asked(&key, &Method::GET, PING);
+        let mut request = key.get(PING);
         request.headers_mut().insert("x-original-url", CONNECTION.parse().unwrap());
         assert_ping_body(&client.ask(request).await.text(), "staging", way);
     }
@@ -332,7 +324,7 @@ async fn request_ids_are_never_given_twice() {
     for way in WAYS {
         let client = connect(&gateway, way).await;
         for _ in 0..10 {
-            let answer = client.ask(asked(&key, &Method::GET, PING)).await;
+            let answer = client.ask(key.get(PING)).await;
             let id = answer.field("x-request-id").expect("every answer has one").to_owned();
             assert!(seen.insert(id), "{way}");
         }

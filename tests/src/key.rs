@@ -1,8 +1,12 @@
 //! Keys as the tests make them: through the command line, and forged ones that no store knows.
 
+use bytes::Bytes;
+use http::{Method, Request, header};
 use permissions::{Brand, Environment, KeySecret};
 use rand::Rng;
 use serde::Deserialize;
+
+use crate::client::with_method;
 
 /// What `key create --json` and `key rotate --json` print of a key.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +25,25 @@ impl Key {
     /// The value of an `Authorization` field with this key.
     pub fn bearer(&self) -> String {
         format!("Bearer {}", self.key)
+    }
+
+    /// A request without content that carries this key.
+    ///
+    /// # Panics
+    /// When the path is no request target.
+    pub fn request(&self, method: &Method, path: &str) -> Request<Bytes> {
+        let mut request = with_method(method, path);
+        let credential = self.bearer().parse().expect("a key is plain text");
+        request.headers_mut().insert(header::AUTHORIZATION, credential);
+        request
+    }
+
+    /// A `GET` that carries this key.
+    ///
+    /// # Panics
+    /// When the path is no request target.
+    pub fn get(&self, path: &str) -> Request<Bytes> {
+        self.request(&Method::GET, path)
     }
 }
 
