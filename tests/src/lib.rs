@@ -25,7 +25,7 @@ pub use gateway::{Listener, Ready, Start, TestGateway};
 pub use key::{Key, KeySpec, forged, misprinted, never_issued};
 pub use pki::Authority;
 pub use raw::{Answer, Raw, answers};
-pub use raw_h2::{Frame, RawH2, frame, kind, request_block};
+pub use raw_h2::{Frame, RawH2, frame, kind, literal, request_block};
 pub use tools::{client_script, repository, tool};
 
 /// How long a single wait may take before it counts as failed, unless a test says otherwise.

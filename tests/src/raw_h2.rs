@@ -122,13 +122,18 @@ pub fn request_block(method: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u
     let mut block = vec![0x86]; // :scheme http
     let all = [(":method", method), (":path", path), (":authority", "localhost")];
     for (name, value) in all.iter().chain(fields) {
-        block.push(0);
-        for text in [name, value] {
-            length(&mut block, text.len());
-            block.extend(text.as_bytes());
-        }
+        literal(&mut block, name, value);
     }
     block
+}
+
+/// Appends one field to a header block, not indexed, not compressed.
+pub fn literal(block: &mut Vec<u8>, name: &str, value: &str) {
+    block.push(0);
+    for text in [name, value] {
+        length(block, text.len());
+        block.extend(text.as_bytes());
+    }
 }
 
 /// An integer with a prefix of seven bits (RFC 7541 §5.1).
