@@ -3,5 +3,9 @@
 mod bad_input;
 mod contract;
 mod coverage;
+mod drain;
 mod hostile_h1;
+mod log;
 mod protocols;
+mod reload;
+mod revocation;
