@@ -5,6 +5,8 @@ mod contract;
 mod coverage;
 mod drain;
 mod hostile_h1;
+mod hostile_h2;
+mod hostile_h3;
 mod log;
 mod protocols;
 mod reload;
