@@ -1,8 +1,27 @@
-// PORT SPKI KEY: Chromium loads connection.json over HTTP/3, the Authorization field set by its driver.
+// PORT CA KEY: Chromium loads connection.json over HTTP/3, the Authorization field set by its driver.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import tls from "node:tls";
 
 const { chromium } = createRequire(process.env.NODE_PATH + "/")("playwright-core");
-const [port, spki, key] = process.argv.slice(2);
+const [port, ca, key] = process.argv.slice(2);
+
+/** The hash of the server's public key, from a handshake that checks its certificate. */
+function publicKeyHash() {
+  return new Promise((resolve, reject) => {
+    const options = { host: "127.0.0.1", port, ca: readFileSync(ca), timeout: 10000 };
+    const socket = tls.connect(options, () => {
+      const key = socket.getPeerX509Certificate().publicKey.export({ type: "spki", format: "der" });
+      socket.end();
+      resolve(createHash("sha256").update(key).digest("base64"));
+    });
+    socket.on("error", reject);
+    socket.on("timeout", () => socket.destroy(new Error("the handshake takes too long")));
+  });
+}
+
+const spki = await publicKeyHash();
 const origin = `https://127.0.0.1:${port}`;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",

@@ -11,7 +11,7 @@ with requests.Session() as session:
         headers = {"authorization": f"Bearer {keys[credential]}"} if credential else {}
         reply = session.request(
             method,
-            f"https://localhost:{port}{path}",
+            f"https://127.0.0.1:{port}{path}",
             headers=headers,
             http_version=CurlHttpVersion.V3ONLY,
             verify=ca,

@@ -10,7 +10,7 @@ versions = []
 with niquests.Session() as session:
     for _ in range(3):
         reply = session.get(
-            f"https://localhost:{port}/2026-02-01/ping.json",
+            f"https://127.0.0.1:{port}/2026-02-01/ping.json",
             headers={"authorization": f"Bearer {key}"},
             verify=ca,
             timeout=20,

@@ -1,13 +1,18 @@
 //! The gateway from outside: the real binary, real sockets, real clients.
 
 mod bad_input;
+mod cli;
 mod contract;
 mod coverage;
 mod drain;
+mod first_launch;
+mod foreign;
 mod hostile_h1;
 mod hostile_h2;
 mod hostile_h3;
 mod log;
+mod operations;
 mod protocols;
 mod reload;
 mod revocation;
+mod store;

@@ -1,0 +1,181 @@
+//! The operations listener: probes, version, and metrics that Prometheus reads and nobody can blow up.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use bytes::Bytes;
+use http::Request;
+use rand::Rng as _;
+use tests::{Client, KeySpec, Protocol, TestGateway, get, tool, with_method};
+
+use crate::contract::{CONNECTION, INVALID_TOKEN, PING};
+
+#[tokio::test]
+async fn probes_and_version_answer_without_a_credential() {
+    let gateway = TestGateway::start("").await;
+    for path in ["/livez", "/readyz", "/version", "/metrics"] {
+        let answer = gateway.operations(path).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    let version = gateway.operations("/version").await.json();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"), "{version}");
+    for path in ["/", PING, "/livez/", "/LIVEZ", "/metrics/x"] {
+        assert_eq!(gateway.operations(path).await.status, 404, "{path}");
+    }
+    for path in ["/livez", "/readyz", "/metrics"] {
+        // The API's listeners know none of them.
+        let answer = Client::over(&gateway, Protocol::H1).await.ask(get(path)).await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, INVALID_TOKEN), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn prometheus_finds_nothing_wrong_with_the_metrics() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        for request in [key.get(PING), key.get(CONNECTION), key.get("/x"), get(PING)] {
+            client.ask(request).await;
+        }
+    }
+    let metrics = gateway.operations("/metrics").await;
+    let kind = metrics.field("content-type").expect("it has a type").to_owned();
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    let mut promtool = Command::new(tool("prometheus/usr/bin/promtool"))
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool can be started");
+    promtool.stdin.take().expect("it is piped").write_all(&metrics.body).expect("promtool reads");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.trim(), "", "promtool has remarks");
+}
+
+/// The sample lines of a metric, by name.
+fn samples<'m>(metrics: &'m str, name: &str) -> Vec<&'m str> {
+    let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    metrics.lines().filter(of_metric).collect()
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_method_route_status_and_protocol() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        for _ in 0..3 {
+            assert_eq!(client.ask(key.get(PING)).await.status, 200);
+        }
+        assert_eq!(client.ask(get(PING)).await.status, 401);
+        assert_eq!(client.ask(key.get("/2026-02-01/nothing.json")).await.status, 404);
+    }
+    let metrics = gateway.operations("/metrics").await.text();
+    let counts = samples(&metrics, "http_server_request_duration_seconds_count");
+    let count = |labels: &[&str]| {
+        let matching = counts.iter().filter(|line| labels.iter().all(|label| line.contains(label)));
+        let values = matching.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum::<f64>()
+    };
+    for (version, ways) in [("1.1", 2.0), ("2", 2.0), ("3", 1.0)] {
+        let version = format!("network_protocol_version=\"{version}\"");
+        let served =
+            count(&[&version, "http_response_status_code=\"200\"", &format!("http_route=\"{PING}\"")]);
+        assert_eq!(served, 3.0 * ways, "{version}: {counts:#?}");
+        assert_eq!(count(&[&version, "http_response_status_code=\"401\""]), ways, "{version}: {counts:#?}");
+        assert_eq!(count(&[&version, "http_response_status_code=\"404\""]), ways, "{version}: {counts:#?}");
+        assert_eq!(count(&[&version, "http_request_method=\"GET\""]), 5.0 * ways, "{version}: {counts:#?}");
+    }
+    assert!(!samples(&metrics, "gateway_build_info").is_empty(), "the build is named");
+}
+
+#[tokio::test]
+async fn a_thousand_random_paths_and_methods_add_no_series() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
+    let client = Client::over(&gateway, Protocol::H1).await;
+    let mut random = rand::rng();
+    let mut word = || (0..12).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect::<String>();
+    let words: Vec<_> = (0..1000).map(|_| word()).collect();
+    let ask = async |word: &str, number: usize| {
+        let request: Request<Bytes> = match number % 4 {
+            0 => key.get(&format!("/2026-02-01/{word}.json")),
+            1 => key.get(&format!("/{word}/{word}")),
+            2 => key.request(&word.to_ascii_uppercase().parse().unwrap(), PING),
+            _ => with_method(&http::Method::GET, &format!("/{word}?{word}={word}")),
+        };
+        client.ask(request).await;
+    };
+    for (number, word) in words[..40].iter().enumerate() {
+        ask(word, number).await;
+    }
+    let series = async || {
+        let metrics = gateway.operations("/metrics").await.text();
+        let lines = metrics.lines().filter(|line| !line.starts_with('#'));
+        let names =
+            lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect::<HashSet<_>>();
+        (metrics, names)
+    };
+    let (_, before) = series().await;
+    for (number, word) in words.iter().enumerate() {
+        ask(word, number).await;
+    }
+    let (metrics, after) = series().await;
+    let added: Vec<_> = after.difference(&before).collect();
+    assert!(added.len() <= 5, "series were added: {added:#?}");
+    let lower = metrics.to_ascii_lowercase();
+    for word in &words {
+        assert!(!lower.contains(word.as_str()), "{word} became a label");
+    }
+    for secret in [key.key.as_str(), key.id.as_str()] {
+        assert!(!metrics.contains(secret), "a key or its id became a label");
+    }
+}
+
+#[tokio::test]
+async fn the_access_log_has_what_an_operator_looks_for() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let answer = client.ask(key.get(PING)).await;
+        let id = answer.field("x-request-id").expect("every answer has one").to_owned();
+        let line = tests::eventually(tests::PATIENCE, async || {
+            gateway.log().lines().find(|line| line.contains(&id)).map(str::to_owned)
+        });
+        let line = line.await.unwrap_or_else(|| panic!("{protocol:?}: {id} is not in the log"));
+        for part in [key.id.as_str(), PING, "200"] {
+            assert!(line.contains(part), "{protocol:?}: no {part} in {line}");
+        }
+        let json: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(json["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+        assert!(json["level"].is_string(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_is_recorded_too() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let mut raw = tests::Raw::connect(gateway.address(Protocol::H1)).await;
+    let head = format!(
+        "GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{",
+        key.bearer()
+    );
+    assert!(raw.write(head.as_bytes()).await);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    drop(raw);
+    let recorded = tests::eventually(tests::PATIENCE, async || {
+        let metrics = gateway.operations("/metrics").await.text();
+        let counts = samples(&metrics, "http_server_request_duration_seconds_count");
+        counts.iter().any(|line| line.contains("\"499\"")).then_some(())
+    });
+    assert!(recorded.await.is_some(), "no 499: {}", gateway.operations("/metrics").await.text());
+}

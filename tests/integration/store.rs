@@ -1,0 +1,248 @@
+//! What was acknowledged is there: killed writers, a full disk, a read-only folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use tests::{Client, Key, KeySpec, PATIENCE, Protocol, Start, TestGateway};
+
+use crate::contract::PING;
+
+/// The keys of `key list --json`.
+async fn listed(gateway: &TestGateway) -> Vec<serde_json::Value> {
+    let list: serde_json::Value = gateway.json(&["key", "list", "--json"]).await;
+    let keys = if list.is_array() { &list } else { &list["keys"] };
+    keys.as_array().unwrap_or_else(|| panic!("no list of keys: {list}")).clone()
+}
+
+/// Starts `key create` and kills it after `life`; the key, if it was acknowledged.
+fn create_and_kill(start: &Start, partner: &str, life: Duration) -> Option<Key> {
+    let arguments = [
+        "key",
+        "create",
+        "--json",
+        "--partner",
+        partner,
+        "--environment",
+        "staging",
+        "--permission",
+        "ping:read",
+    ];
+    let printed = start.folder().join("printed");
+    let mut child = start
+        .command(&arguments)
+        .stdout(std::fs::File::create(&printed).expect("the folder is the test's own"))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the command can be started");
+    std::thread::sleep(life);
+    // It may have ended by itself: then all of it was acknowledged.
+    let _ = child.kill();
+    child.wait().expect("a child can be waited for");
+    let text = std::fs::read_to_string(&printed).expect("the file is there");
+    serde_json::from_str(&text).ok()
+}
+
+#[tokio::test]
+async fn two_hundred_killed_writers_lose_nothing_that_was_acknowledged() {
+    let _turn = tests::heavy().await;
+    let gateway = TestGateway::start("").await;
+    let before = listed(&gateway).await.len();
+    let started = Instant::now();
+    gateway.create_key(KeySpec::staging()).await;
+    let usual = started.elapsed();
+    let start = gateway.settings().clone();
+    let kill = move || {
+        let mut random = rand::rng();
+        let lives = (0..200).map(|_| usual.mul_f64(random.random_range(0.05..1.4))).collect::<Vec<_>>();
+        let writers = lives.into_iter().enumerate();
+        writers
+            .filter_map(|(number, life)| create_and_kill(&start, &format!("Killed {number}"), life))
+            .collect()
+    };
+    let acknowledged: Vec<Key> = tokio::task::spawn_blocking(kill).await.expect("the killer does not panic");
+    println!("{} of 200 writers were acknowledged before they were killed", acknowledged.len());
+    assert!(
+        acknowledged.len() > 10 && acknowledged.len() < 200,
+        "the moments were spread: {}",
+        acknowledged.len()
+    );
+
+    let all_good = async |gateway: &TestGateway, when: &str| {
+        let keys = listed(gateway).await;
+        assert!(keys.len() > before + acknowledged.len(), "{when}: {} keys", keys.len());
+        for key in &keys {
+            // Nothing half: every key that is there is whole.
+            for member in ["id", "partner", "environment", "permissions", "hint", "created"] {
+                let value = &key[member];
+                assert!(!value.is_null() && value != "", "{when}: {member} is missing in {key}");
+            }
+        }
+        let client = Client::over(gateway, Protocol::H2c).await;
+        for key in &acknowledged {
+            assert!(
+                keys.iter().any(|other| other["id"] == key.id.as_str()),
+                "{when}: {} is not listed",
+                key.id
+            );
+            assert_eq!(client.ask(key.get(PING)).await.status, 200, "{when}: {}", key.id);
+        }
+    };
+    all_good(&gateway, "on the running server").await;
+    gateway.signal(rustix::process::Signal::KILL);
+    gateway.ended(PATIENCE).await.expect("SIGKILL ends it");
+    let gateway = gateway.settings().clone().launch().await;
+    all_good(&gateway, "after the server was killed").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let client = Client::over(&gateway, Protocol::H1).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 200, "writing goes on");
+}
+
+/// Something mounted, until it is dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    /// Mounts with these arguments of `mount`; the last is where.
+    fn new(arguments: &[&str]) -> Self {
+        mount(arguments);
+        Self(PathBuf::from(arguments[arguments.len() - 1]))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: a file that is still open must not keep the test's folder from going.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+fn mount(arguments: &[&str]) {
+    let output = Command::new("mount").args(arguments).output().expect("mount can be started");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "mount {arguments:?} (this test needs root): {complaint}");
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are UTF-8")
+}
+
+/// The arguments of a `key create` that is expected to fail.
+const CREATE: [&str; 9] =
+    ["key", "create", "--json", "--partner", "Late", "--environment", "staging", "--permission", "ping:read"];
+
+#[tokio::test]
+async fn a_full_disk_fails_the_write_and_nothing_else() {
+    let _turn = tests::heavy().await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let small = folder.path().join("small");
+    std::fs::create_dir(&small).expect("the folder is the test's own");
+    let _mount = Mount::new(&["-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", text(&small)]);
+    let overlay = "[store]\nlast_used_interval = \"1s\"\nheartbeat_interval = \"1s\"";
+    let gateway = Start::with(overlay).data_folder(&small.join("data")).launch().await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let filler = small.join("filler");
+    let full =
+        Command::new("dd").args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", text(&filler))).output();
+    assert!(!full.expect("dd can be started").status.success(), "the disk is full now");
+
+    let mut failed = None;
+    for _ in 0..50 {
+        // Free pages inside the files may take a few more keys.
+        let output = gateway.cli(&CREATE).await;
+        if !output.status.success() {
+            failed = Some(output);
+            break;
+        }
+    }
+    let output = failed.expect("a full disk refuses a write in the end");
+    let complaint = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    assert!(complaint.contains("full") || complaint.contains("space"), "{complaint}");
+    assert!(!complaint.contains("panicked"), "{complaint}");
+    assert!(output.stdout.is_empty(), "no key is printed that was not written");
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        assert_eq!(client.ask(key.get(PING)).await.status, 200, "{protocol:?}: traffic goes on");
+    }
+    // Long enough for the server's own writes to fail as well.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let client = Client::over(&gateway, Protocol::H2).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 200, "still");
+    assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+
+    std::fs::remove_file(&filler).expect("the filler can be removed");
+    let later = gateway.create_key(KeySpec::staging()).await;
+    assert_eq!(client.ask(later.get(PING)).await.status, 200, "with room again, writing goes on");
+    gateway.revoke(&key).await;
+    let client = Client::over(&gateway, Protocol::H1).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 401, "and so does revoking");
+}
+
+#[tokio::test]
+async fn a_read_only_folder_fails_the_write_and_nothing_else() {
+    let _turn = tests::heavy().await;
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let frozen = folder.path().join("frozen");
+    std::fs::create_dir(&frozen).expect("the folder is the test's own");
+    let _mount = Mount::new(&["--bind", text(gateway.settings().data()), text(&frozen)]);
+    mount(&["-o", "remount,bind,ro", text(&frozen)]);
+    let beside = gateway.settings().clone().data_folder(&frozen);
+    let update = ["key", "revoke", key.id.as_str(), "--json"];
+    for arguments in [&CREATE[..], &update] {
+        let output = beside.run(arguments).await;
+        let complaint = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(
+            complaint.contains("read-only") || complaint.contains("readonly"),
+            "{arguments:?}: {complaint}"
+        );
+        assert!(!complaint.contains("panicked"), "{arguments:?}: {complaint}");
+        assert!(output.stdout.is_empty(), "{arguments:?} prints nothing that did not happen");
+    }
+    let client = Client::over(&gateway, Protocol::H1).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 200, "traffic goes on");
+    // A server on a folder that it cannot write says so instead of half starting.
+    let Err((status, log)) = beside.try_launch().await else { panic!("it must not start") };
+    assert!(!status.success(), "{status}");
+    assert!(log.to_lowercase().contains("read-only") || log.to_lowercase().contains("readonly"), "{log}");
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_refused_at_the_start_and_says_which_file() {
+    let gateway = TestGateway::start("").await;
+    gateway.create_key(KeySpec::staging()).await;
+    let start = gateway.stop().await;
+    let store = std::fs::read_dir(start.data())
+        .expect("the data folder is there")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")))
+        .expect("the store is an SQLite file");
+    let good = std::fs::read(&store).expect("it is readable");
+    let mut scrambled = good.clone();
+    scrambled[100..].fill(0xa5);
+    for (what, bytes) in [("nonsense", vec![b'x'; 8192]), ("its middle overwritten", scrambled)] {
+        std::fs::write(&store, bytes).expect("it is writable");
+        let Err((status, log)) = start.clone().try_launch().await else {
+            panic!("{what}: it must not start")
+        };
+        assert!(!status.success(), "{what}: {status}");
+        let name = store.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        assert!(log.contains(&name) && !log.contains("panicked"), "{what}: {log}");
+    }
+    std::fs::write(&store, good).expect("it is writable");
+    start.launch().await;
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_server_starts_and_knows_its_keys() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let target = gateway.settings().folder().join("backup");
+    let output = gateway.cli(&["backup", text(&target)]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(target.exists(), "{}", String::from_utf8_lossy(&output.stdout));
+    let client = Client::over(&gateway, Protocol::H1).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 200, "the server was not disturbed");
+}
