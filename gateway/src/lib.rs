@@ -1,1 +1,3 @@
+//! How it is served: sockets, storage, clocks and randomness live here and nowhere else.
 
+pub mod transport;
