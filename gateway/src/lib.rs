@@ -1,1 +1,3 @@
+//! The gateway: how the API is served.
 
+pub mod config;
