@@ -1,1 +1,4 @@
+//! How it is served: sockets, storage, time and the command line of the partner gateway.
 
+pub mod clock;
+pub mod folder;
