@@ -18,6 +18,7 @@ mod tls;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -39,12 +40,12 @@ pub trait Service: Sync + 'static {
     fn serve(
         &'static self,
         request: Request<Body>,
-        peer: &Peer,
+        peer: &Arc<Peer>,
     ) -> impl Future<Output = Response<Body>> + Send;
 
     /// The answer to something that never became a request: a head that could not be read, or one
     /// that did not come in time.
-    fn refuse(&'static self, status: StatusCode, peer: &Peer) -> Response<Bytes>;
+    fn refuse(&'static self, status: StatusCode, peer: &Arc<Peer>) -> Response<Bytes>;
 }
 
 /// Awaits `future` for at most `limit`; the timer is made only if it is not ready at once.

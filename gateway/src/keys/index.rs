@@ -204,6 +204,19 @@ impl KeyIndex {
         if narrowed || revoked { usage.close_connections(revoked) } else { 0 }
     }
 
+    /// Forgets a key whose row is gone or cannot be read; returns how many connections that closed.
+    ///
+    /// Looks at every key: this is what a damaged store costs, not a request.
+    pub fn remove(&self, id: KeyId) -> usize {
+        let keys = self.keys.pin();
+        let Some((hash, key)) = keys.iter().find(|(_, key)| key.id == id) else { return 0 };
+        let usage = Arc::clone(&key.usage);
+        if keys.remove(hash).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        usage.close_connections(true)
+    }
+
     /// Gives all keys without a rate of their own a new one.
     pub fn set_default_rate(&self, rate: Rate) {
         if self.default_policy().rate == rate {

@@ -83,14 +83,17 @@ pub fn check_head(head: &Parts, limits: &Limits, hosts: &[String]) -> Result<(),
 fn check_fields(fields: &HeaderMap, limits: &Limits) -> Result<(), Error> {
     let count = fields.len();
     if count > limits.header_fields_max {
-        let detail = format!("The request has {count} fields; at most {} are taken.", limits.header_fields_max);
+        let detail =
+            format!("The request has {count} fields; at most {} are taken.", limits.header_fields_max);
         return Err(Error::new(ErrorCode::HeadersTooLarge, detail));
     }
     // As RFC 9113 §6.5.2 and RFC 9114 §4.2.2 count: 32 bytes beside each field's own.
     let bytes: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
     if bytes > limits.header_bytes_max {
-        let detail =
-            format!("The request's fields have {bytes} bytes; at most {} are taken.", limits.header_bytes_max);
+        let detail = format!(
+            "The request's fields have {bytes} bytes; at most {} are taken.",
+            limits.header_bytes_max
+        );
         return Err(Error::new(ErrorCode::HeadersTooLarge, detail));
     }
     Ok(())

@@ -19,12 +19,12 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Tracks at most so many addresses at the same time.
+    /// Tracks at most so many addresses at the same time, at least one.
     #[must_use]
-    pub fn new(addresses_max: NonZeroUsize) -> Self {
+    pub fn new(addresses_max: usize) -> Self {
         // Grows as addresses come: `LruCache::new` would take room for all of them at once.
         let mut addresses = LruCache::unbounded();
-        addresses.resize(addresses_max);
+        addresses.resize(NonZeroUsize::new(addresses_max).unwrap_or(NonZeroUsize::MIN));
         Self { addresses: Mutex::new(addresses) }
     }
 
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn one_address_has_its_own_count() {
-        let failures = Failures::new(NonZeroUsize::new(10).unwrap());
+        let failures = Failures::new(10);
         let rate = "1/s+2".parse().unwrap();
         assert_eq!(failures.count(address(1), rate), Ok(()));
         assert_eq!(failures.count(address(1), rate), Ok(()));
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_number_of_addresses_is_bounded() {
-        let failures = Failures::new(NonZeroUsize::new(3).unwrap());
+        let failures = Failures::new(3);
         let rate = "1/s+1".parse().unwrap();
         for last in 0..=255 {
             assert_eq!(failures.count(address(last), rate), Ok(()));

@@ -27,6 +27,17 @@ impl From<Bytes> for Body {
     }
 }
 
+impl Body {
+    /// The bytes of a body that is whole.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Full(bytes) => bytes.unwrap_or_default(),
+            Self::Empty | Self::Incoming(_) | Self::Http3(_) => Bytes::new(),
+        }
+    }
+}
+
 /// The client went away, or what it sent breaks the protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -36,6 +47,20 @@ pub enum BodyError {
     /// Over HTTP/3.
     #[error("the body broke off")]
     Http3(#[source] h3::error::StreamError),
+}
+
+impl BodyError {
+    /// Whether the client is to blame and may still be told: what it sent breaks the protocol. Otherwise it
+    /// has gone away.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::Incoming(error) => {
+                !error.is_incomplete_message() && !error.is_closed() && !error.is_canceled()
+            }
+            Self::Http3(_) => false,
+        }
+    }
 }
 
 impl http_body::Body for Body {

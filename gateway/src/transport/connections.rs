@@ -22,8 +22,6 @@ use super::{Close, Listener, Peer};
 pub struct Settings {
     pub connections_max: usize,
     pub connections_per_address_max: usize,
-    pub header_bytes_max: usize,
-    pub header_fields_max: usize,
     pub streams_per_connection_max: u32,
     pub quic_handshakes_max: usize,
     pub quic_retry_threshold: usize,
@@ -186,8 +184,6 @@ mod tests {
         Arc::new(Connections::new(Settings {
             connections_max: max,
             connections_per_address_max: per_address,
-            header_bytes_max: 1,
-            header_fields_max: 1,
             streams_per_connection_max: 1,
             quic_handshakes_max: 1,
             quic_retry_threshold: 1,

@@ -208,7 +208,7 @@ pub(super) struct SweepLimits {
 pub(super) struct InFlight(Arc<Peer>);
 
 impl InFlight {
-    pub(super) fn peer(&self) -> &Peer {
+    pub(super) fn peer(&self) -> &Arc<Peer> {
         &self.0
     }
 }
