@@ -24,7 +24,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use diagnostics::{Span, Texts};
+use diagnostics::{PROBLEMS_MAX, Span, Texts};
 use layers::Form;
 use schema::Schema;
 
@@ -163,7 +163,7 @@ fn deserialize<'t>(
             Some(written) => problem.help(format!("the default is {written}")),
             None => problem,
         });
-        if !replace(tree, &path, default) {
+        if !replace(tree, &path, default) || problems.len() > PROBLEMS_MAX {
             return None;
         }
     }

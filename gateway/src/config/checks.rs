@@ -23,16 +23,37 @@ pub(super) fn check(config: &Config, tree: &DeTable<'_>, problems: &mut Vec<Prob
         check_listener(name, listener, config, &places, problems);
     }
     check_addresses(config, &places, problems);
+    check_names(config, &places, problems);
     check_certificates(config, &places, problems);
     check_order(config, &places, problems);
     let serves_api = |listener: &Listener| listener.enabled && listener.serves.contains(&Service::Api);
     if !config.listeners.values().any(serves_api) {
-        let mut problem = Problem::new("no listener that is switched on serves the API")
-            .help("one listener needs `enabled = true` and `serves = [\"api\"]`");
-        for name in config.listeners.keys() {
-            problem = problem.at(places.of(&["listeners", name, "enabled"]), "");
-        }
-        problems.push(problem);
+        let switches = config.listeners.keys().map(|name| places.of(&["listeners", name, "enabled"]));
+        let highest = switches.max_by_key(|place| place.start).unwrap_or(0..0);
+        problems.push(
+            Problem::new("no listener that is switched on serves the API")
+                .at(highest, "")
+                .help("one listener needs `enabled = true` and `serves = [\"api\"]`"),
+        );
+    }
+}
+
+/// Names stand in logs, metrics and the environment, so they are made of what is plain in all of them.
+fn check_names(config: &Config, places: &Places<'_>, problems: &mut Vec<Problem>) {
+    let listeners = config.listeners.keys().map(|name| ("listeners", name));
+    let certificates = config.certificates.keys().map(|name| ("certificates", name));
+    for (section, name) in listeners.chain(certificates) {
+        let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        let message = if !(1..=32).contains(&name.len()) || !name.bytes().all(plain) {
+            format!("`{section}`: \"{name}\" is no name; it is 1 to 32 of a-z, 0-9, `_` and `-`")
+        } else if section == "certificates" && name == LOCAL {
+            format!(
+                "`{section}`: \"{LOCAL}\" is the certificate that the first launch makes; choose another name"
+            )
+        } else {
+            continue;
+        };
+        problems.push(Problem::new(message).at(places.of(&[section, name]), ""));
     }
 }
 
@@ -59,12 +80,14 @@ fn check_listener(
     empty(listener.protocols.is_empty(), "protocols", "choose of \"http1\", \"http2\" and \"http3\"");
     empty(listener.serves.is_empty(), "serves", "say what it serves: `serves = [\"api\"]`");
     let api = listener.serves.contains(&Service::Api);
-    let no_environments = api && listener.environments == Environments::empty();
-    empty(
-        no_environments,
-        "environments",
-        "a listener that serves the API accepts the keys of \"staging\", of \"production\" or of both",
-    );
+    if api && listener.environments == Environments::empty() {
+        problems.push(
+            Problem::new(format!("`{}` is missing or empty", option("environments")))
+                .at(place("environments"), "")
+                .at(place("serves"), "the API is served, so keys are accepted")
+                .help("choose \"staging\", \"production\" or both"),
+        );
+    }
     if api && listener.serves.contains(&Service::Operations) {
         problems.push(
             Problem::new(format!("`{}` mixes the API with operations", option("serves")))
@@ -124,15 +147,6 @@ fn check_addresses(config: &Config, places: &Places<'_>, problems: &mut Vec<Prob
 
 fn check_certificates(config: &Config, places: &Places<'_>, problems: &mut Vec<Problem>) {
     for (name, certificate) in &config.certificates {
-        if matches!(name.as_str(), "" | LOCAL) {
-            problems.push(
-                Problem::new(format!("a certificate cannot have the name \"{name}\""))
-                    .at(places.of(&["certificates", name]), "")
-                    .help(
-                        "\"local\" is the one that the first launch makes, \"\" is none; choose another name",
-                    ),
-            );
-        }
         for (option, file) in [("chain_file", &certificate.chain_file), ("key_file", &certificate.key_file)] {
             if file.as_os_str().is_empty() {
                 problems.push(

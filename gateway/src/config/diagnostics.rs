@@ -13,8 +13,10 @@ use serde::Serialize;
 /// A range of bytes in the virtual text of all layers.
 pub(super) type Span = Range<usize>;
 
-/// More problems than these are counted and not shown: nobody reads them, and one mistake may cause many.
-const PROBLEMS_MAX: usize = 50;
+/// More problems than these are only counted: nobody reads them, and one mistake may cause many.
+pub(super) const PROBLEMS_MAX: usize = 50;
+/// Stands for the file where a problem is in none.
+const NO_FILE: &str = "configuration";
 /// Longer messages are cut in the middle; a value may be as long as the whole file.
 const MESSAGE_CHARACTERS_MAX: usize = 400;
 
@@ -92,7 +94,7 @@ pub struct Problem {
 impl Problem {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
-            file: String::from("configuration"),
+            file: NO_FILE.to_owned(),
             line: None,
             column: None,
             message: plain(&message.into()),
@@ -148,6 +150,9 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn new(texts: Texts, mut problems: Vec<Problem>) -> Self {
+        // Finding a place costs a look through its text, so what is not shown is not looked for.
+        let more = problems.len().saturating_sub(PROBLEMS_MAX);
+        problems.truncate(PROBLEMS_MAX);
         for problem in &mut problems {
             let located = problem.places.first().and_then(|(span, _)| texts.locate(span));
             if let Some((text, span)) = located {
@@ -155,6 +160,9 @@ impl ConfigError {
                 problem.file.clone_from(&text.name);
                 (problem.line, problem.column) = (Some(line), Some(column));
             }
+        }
+        if more > 0 {
+            problems.push(Problem::new(format!("there are {more} more problems")));
         }
         Self { texts, problems }
     }
@@ -169,11 +177,8 @@ impl ConfigError {
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        let shown = self.problems.iter().take(PROBLEMS_MAX);
-        let mut rendered: Vec<String> = shown.map(|problem| self.render_one(&renderer, problem)).collect();
-        if let Some(more @ 1..) = self.problems.len().checked_sub(PROBLEMS_MAX) {
-            rendered.push(format!("{more} more problems are not shown"));
-        }
+        let rendered: Vec<_> =
+            self.problems.iter().map(|problem| self.render_one(&renderer, problem)).collect();
         rendered.join("\n\n")
     }
 
@@ -191,7 +196,7 @@ impl ConfigError {
             let label = (!label.is_empty()).then_some(label.as_str());
             snippets.push((text.start, snippet.annotation(kind.span(span).label(label))));
         }
-        if snippets.is_empty() {
+        if snippets.is_empty() && problem.file != NO_FILE {
             group = group.element(Origin::path(problem.file.as_str()));
         }
         group = group.elements(snippets.into_iter().map(|(_, snippet)| snippet));

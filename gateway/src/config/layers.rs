@@ -16,6 +16,8 @@ use super::{ENVIRONMENT_PREFIX, Sources};
 
 /// Larger files are no configuration: somebody named the wrong one.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What the parser finds after these is mostly the echo of what it found first.
+const SYNTAX_ERRORS_MAX: usize = 5;
 /// The directory beside the configuration file.
 const DIRECTORY: &str = "conf.d";
 
@@ -143,6 +145,9 @@ fn read_file(path: &Path) -> Result<String, Unreadable> {
     })
 }
 
+/// No option has as many names in its path, so what is longer is none, and is not built as a tree.
+const NAMES_MAX: usize = 4;
+
 /// Splits a path into its names, each with its place.
 fn segments(path: &str, separator: &str, start: usize) -> Vec<(String, Span)> {
     let mut at = start;
@@ -151,14 +156,14 @@ fn segments(path: &str, separator: &str, start: usize) -> Vec<(String, Span)> {
         at = span.end + separator.len();
         (name.to_owned(), span)
     };
-    path.split(separator).map(place).collect()
+    path.split(separator).take(NAMES_MAX).map(place).collect()
 }
 
 /// Parses a document into a tree whose places are those of the virtual text.
 pub(super) fn parse<'t>(text: &'t str, start: usize, problems: &mut Vec<Problem>) -> DeTable<'t> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut last_line = None;
-    for error in &errors {
+    for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
         let span = error.span().unwrap_or(0..0);
         // After one error the rest of its line means nothing, and neither do the errors in it.
         let line = text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count();

@@ -8,7 +8,7 @@ use super::sections::Config;
 
 /// What a reload takes over: options, and whole sections that end in a dot. `gateway.toml` marks the
 /// same ones with "(reload)", and a test holds the two together.
-const RELOADABLE: &[&str] = &[
+pub(super) const RELOADABLE: &[&str] = &[
     "api.docs_url",
     "api.invalid_token_message",
     "certificates.",

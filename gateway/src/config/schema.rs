@@ -6,7 +6,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Problem, near};
+use super::diagnostics::{PROBLEMS_MAX, Problem, near};
 
 /// A listener's options stand in the defaults; a certificate's cannot, because none is there by default.
 const CERTIFICATE: &str = "chain_file = \"\"\nkey_file = \"\"";
@@ -61,6 +61,8 @@ impl<'t> Schema<'t> {
             path.push(key.get_ref().clone().into_owned());
             let span = value.span();
             match (self.expected(path), value.into_inner()) {
+                // Near names are for those that are shown; the others are only counted.
+                (None, _) if problems.len() >= PROBLEMS_MAX => problems.push(Problem::new("unknown option")),
                 (None, _) => problems.push(self.unknown(path).at(key.span(), "")),
                 (Some(DeValue::Table(_)), DeValue::Table(inner)) => {
                     let inner = self.check_table(inner, path, problems);
@@ -99,19 +101,13 @@ impl<'t> Schema<'t> {
             return problem.help(format!("did you mean `{near}`?"));
         }
         // The right name in the wrong section is as common as a wrong letter.
-        let sections = self.defaults.as_table().into_iter().flat_map(names);
-        let home = sections
-            .into_iter()
-            .find(|section| !matches!(*section, "listeners") && self.expected(&[*section, last]).is_some());
-        match home {
-            Some(section) if section != "certificates" => {
-                problem.help(format!("`{last}` stands in the section `[{section}]`"))
-            }
-            _ => {
-                let known: Vec<_> = siblings().map(|name| format!("`{name}`")).collect();
-                problem.help(format!("there are {}", known.join(", ")))
-            }
-        }
+        let named = |section: &&str| matches!(*section, "listeners" | "certificates");
+        let mut sections = self.defaults.as_table().into_iter().flat_map(names).filter(|name| !named(name));
+        let known = || siblings().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        problem.help(match sections.find(|section| self.expected(&[*section, last]).is_some()) {
+            Some(section) => format!("`{last}` stands in the section `[{section}]`"),
+            None => format!("there are {}", known()),
+        })
     }
 }
 
