@@ -39,16 +39,16 @@ const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the follower may take to write its last words at the end.
 const FOLLOWER_FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves until a signal ends it. `ready_file`, if named, is written once everything listens.
+/// Serves until a signal ends it and everything in flight is finished. `ready_file`, if named, is written once everything listens.
 ///
 /// # Errors
-/// Whatever keeps it from serving, in words for the operator.
+/// Whatever keeps it from serving, or made it cut what was in flight, in words for the operator.
 pub fn serve(
     sources: &Sources,
     config: Config,
     folder: &DataFolder,
     ready_file: Option<&Path>,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<()> {
     let logs = Arc::new(Logs::start(&config.log));
     harden();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -141,12 +141,15 @@ pub fn serve(
     drop(stop_follower);
     // An error is what is waited for: the follower has dropped its end, or is too slow.
     let _ = farewell.recv_timeout(FOLLOWER_FAREWELL);
-    Ok(ended)
+    match ended {
+        Ended::Drained => Ok(()),
+        Ended::Cut => anyhow::bail!("ended before everything was finished; what was open has been cut"),
+    }
 }
 
 /// How serving came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+enum Ended {
     /// Everything that was in flight was finished.
     Drained,
     /// The deadline came, or a second signal: connections were cut.

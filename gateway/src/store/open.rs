@@ -4,6 +4,7 @@
 //! that something was lost, and then nothing is made anew: a gateway that started with an empty
 //! store would refuse every partner and hand out fresh keys with every permission.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -43,12 +44,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] where there is none, else as [`Store::open`].
     pub fn open_existing(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
-        let path = folder.store();
-        // The data folder says what was lost where the secret is there and the store is not.
-        if !path.exists() && !folder.secret().exists() {
-            return Err(StoreError::Missing { path });
-        }
+        Self::require(folder)?;
         Self::open(folder, busy_timeout)
+    }
+
+    /// Makes sure that there was a launch before, so that opening makes nothing new.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there was none.
+    pub fn require(folder: &DataFolder) -> Result<(), StoreError> {
+        let path = folder.store();
+        // Where the secret is there and the store is not, opening says that it was lost.
+        if path.exists() || folder.secret().exists() { Ok(()) } else { Err(StoreError::Missing { path }) }
     }
 
     /// Opens the store together with the secret that its keys were made under; makes the secret
@@ -110,7 +117,13 @@ impl Store {
             connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))
         };
         settings().map_err(sqlite)?;
-        Ok(Self { connection, path: path.to_owned(), data_version: None, changes_kept: CHANGES_KEPT })
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            data_version: None,
+            changes_kept: CHANGES_KEPT,
+            presences: BTreeMap::new(),
+        })
     }
 }
 
@@ -145,10 +158,12 @@ fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
 /// Makes sure that the database is ours, or new; the first read also finds one that is cut or none.
 fn recognise(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let read = || -> rusqlite::Result<(i32, bool)> {
+        // One moment for both: another process may be making the store right now.
+        let transaction = connection.unchecked_transaction()?;
         let tables = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
         Ok((
-            connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
-            connection.query_row(tables, (), |row| row.get(0))?,
+            transaction.pragma_query_value(None, "application_id", |row| row.get(0))?,
+            transaction.query_row(tables, (), |row| row.get(0))?,
         ))
     };
     match read().map_err(|source| StoreError::sqlite(path, source))? {
