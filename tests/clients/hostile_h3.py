@@ -1,0 +1,262 @@
+"""PORT CA KEY CASE: HTTP/3 as attackers speak it. Prints what the server made of it, as JSON.
+
+Every case ends by itself: each wait has a bound.
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+import h3
+from aioquic.buffer import encode_uint_var
+from h3 import encode, frame
+
+PING = "/2026-02-01/ping.json"
+HEADERS, DATA, SETTINGS, PUSH_PROMISE, MAX_PUSH_ID = 0x1, 0x0, 0x4, 0x5, 0xD
+CONTROL, PUSH = 0x0, 0x1
+
+
+async def closed(client, within):
+    """Waits for the server to close; the code, or None when it did not."""
+    try:
+        await asyncio.wait_for(client.closed.wait(), within)
+    except asyncio.TimeoutError:
+        return None
+    return client.close_code
+
+
+async def pour(client, kind, streams=16, declared=16 * 1024**3, each=4 * 1024**2):
+    """Frames that declare more than anyone should keep, and as much of it as the server takes."""
+    opened = [client.open() for _ in range(streams)]
+    for stream in opened:
+        client.send(stream, frame(kind, b"", declared))
+    piece = bytes(16 * 1024)
+    deadline = time.monotonic() + 20
+    sent = 0
+    for _ in range(each // len(piece)):
+        for stream in opened:
+            if client.closed.is_set() or time.monotonic() > deadline:
+                break
+            client.send(stream, piece)
+            sent += len(piece)
+        await asyncio.sleep(0.002)
+    return {"closeCode": await closed(client, 5), "sentBytes": sent}
+
+
+async def oversized_headers(client, _key):
+    return await pour(client, HEADERS)
+
+
+async def oversized_unknown(client, _key):
+    return await pour(client, 0x21)
+
+
+async def endless_data(client, key):
+    """A body far over the limit on 16 streams, its length not declared."""
+    streams = [client.request("GET", PING, key, [(b"content-type", b"application/json")], end=False) for _ in range(16)]
+    piece = bytes(16 * 1024)
+    for _ in range(256):
+        for stream in streams:
+            if not client.closed.is_set():
+                try:
+                    client.send(stream, frame(DATA, piece))
+                except AssertionError:
+                    pass  # The server stopped this stream.
+        await asyncio.sleep(0.002)
+    answers = [(await client.answer(stream, 5))[0] for stream in streams]
+    return {"statuses": answers}
+
+
+async def many_fields(client, key):
+    """30,000 fields of one byte each: QPACK's static table makes them cheap to send."""
+    stream = client.open()
+    head = encode(client, stream, client.headers("GET", PING, key))
+    client.send(stream, frame(HEADERS, head + b"\xc2" * 30000), end=True)
+    first = await client.answer(stream)
+    return {"status": first[0], "closeCode": await closed(client, 1)}
+
+
+async def large_fields(client, key):
+    """20 KiB in one value, over the limit of fields and under that of frames."""
+    status, fields, body = await client.ask("GET", PING, key, [(b"x-long", b"a" * 20 * 1024)])
+    return {"status": status, "fields": dict(fields), "body": body.decode()}
+
+
+async def half_requests(client, key):
+    """Every stream that may be open begins a request and does not go on."""
+    streams = []
+    for number in range(100):
+        stream = client.open()
+        head = frame(HEADERS, encode(client, stream, client.headers("GET", PING, key)))
+        client.send(stream, head[: 1 + number % (len(head) - 1)])
+        streams.append(stream)
+    started = time.monotonic()
+    answers = [(await client.answer(stream, 12))[0] for stream in streams]
+    return {"answers": answers, "closeCode": await closed(client, 12), "seconds": time.monotonic() - started}
+
+
+async def reset_flood(client, key):
+    """Requests that are given up as soon as they are sent (rapid reset)."""
+    sent = 0
+    for _ in range(100):
+        for _ in range(50):
+            if client.closed.is_set():
+                break
+            stream = client.request("GET", PING, key)
+            client._quic.reset_stream(stream, 0x10C)
+            client._quic.stop_stream(stream, 0x10C)
+            sent += 1
+        client.transmit()
+        await asyncio.sleep(0.005)
+    code = client.close_code if client.closed.is_set() else None
+    return {"sent": sent, "closeCode": code}
+
+
+async def silent(client, _key):
+    """A handshake, and then nothing."""
+    started = time.monotonic()
+    code = await closed(client, 30)
+    return {"closeCode": code, "closed": client.closed.is_set(), "seconds": time.monotonic() - started}
+
+
+async def idle(client, key):
+    """One request, and then nothing."""
+    status, _, _ = await client.ask("GET", PING, key)
+    started = time.monotonic()
+    code = await closed(client, 30)
+    return {
+        "status": status,
+        "closeCode": code,
+        "closed": client.closed.is_set(),
+        "seconds": time.monotonic() - started,
+    }
+
+
+def on_request_stream(data):
+    async def run(client, _key):
+        stream = client.open()
+        client.send(stream, data, end=True)
+        first = await client.answer(stream, 5)
+        return {"status": first[0], "closeCode": await closed(client, 3)}
+
+    return run
+
+
+def behind_head(data):
+    async def run(client, key):
+        stream = client.open()
+        client.send(stream, frame(HEADERS, encode(client, stream, client.headers("GET", PING, key))) + data, end=True)
+        first = await client.answer(stream, 5)
+        return {"status": first[0], "closeCode": await closed(client, 3)}
+
+    return run
+
+
+def on_control_stream(data, end=False):
+    async def run(client, _key):
+        client.send(client.http._local_control_stream_id, data, end)
+        return {"closeCode": await closed(client, 5)}
+
+    return run
+
+
+def on_new_unidirectional(data):
+    async def run(client, _key):
+        stream = client._quic.get_next_available_stream_id(is_unidirectional=True)
+        client.send(stream, data)
+        return {"closeCode": await closed(client, 5)}
+
+    return run
+
+
+def with_fields(fields):
+    """A request whose fields are written by hand; `{key}` stands for the key."""
+
+    async def run(client, key):
+        stream = client.open()
+        ready = [(name, value.replace(b"{key}", key.encode())) for name, value in fields]
+        client.send(stream, frame(HEADERS, encode(client, stream, ready)), end=True)
+        status, _, body = await client.answer(stream, 5)
+        return {"status": status, "closeCode": await closed(client, 1), "body": body.decode()}
+
+    return run
+
+
+METHOD, SCHEME, AUTHORITY = (b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"localhost")
+PATH, BEARER = (b":path", PING.encode()), (b"authorization", b"Bearer {key}")
+GOOD = [METHOD, SCHEME, AUTHORITY, PATH, BEARER]
+
+CASES = {
+    "oversized_headers": oversized_headers,
+    "oversized_unknown": oversized_unknown,
+    "endless_data": endless_data,
+    "many_fields": many_fields,
+    "large_fields": large_fields,
+    "half_requests": half_requests,
+    "reset_flood": reset_flood,
+    "silent": silent,
+    "idle": idle,
+    # Frames where they must not be (RFC 9114 §7.2), and streams that must not be (§6.2).
+    "data_first": on_request_stream(frame(DATA, b"x")),
+    "settings_on_request": on_request_stream(frame(SETTINGS, b"")),
+    "push_promise_on_request": on_request_stream(frame(PUSH_PROMISE, b"\x00\x00\x00")),
+    "http2_priority": on_request_stream(frame(0x2, b"\x00" * 5)),
+    "http2_ping": on_request_stream(frame(0x6, b"\x00" * 8)),
+    "http2_window_update": on_request_stream(frame(0x8, b"\x00" * 4)),
+    "http2_continuation": on_request_stream(frame(0x9, b"\x00")),
+    "settings_behind_head": behind_head(frame(SETTINGS, b"")),
+    "qpack_bad_index": on_request_stream(frame(HEADERS, b"\x00\x00\xff\xff\xff\x7f")),
+    "qpack_dynamic": on_request_stream(frame(HEADERS, b"\x05\x00\x80")),
+    "qpack_cut": on_request_stream(frame(HEADERS, b"\x00\x00\x27\xff")),
+    "empty_headers": on_request_stream(frame(HEADERS, b"")),
+    "empty_stream": on_request_stream(b""),
+    "second_settings": on_control_stream(frame(SETTINGS, b"")),
+    "data_on_control": on_control_stream(frame(DATA, b"x")),
+    "headers_on_control": on_control_stream(frame(HEADERS, b"\x00\x00")),
+    "control_closed": on_control_stream(b"", end=True),
+    "second_control": on_new_unidirectional(bytes([CONTROL]) + frame(SETTINGS, b"")),
+    "push_stream": on_new_unidirectional(bytes([PUSH]) + b"\x00"),
+    # What has to be ignored (§9).
+    "unknown_stream": on_new_unidirectional(encode_uint_var(0x21) + b"anything"),
+    "unknown_on_control": on_control_stream(frame(0x21, b"anything")),
+    "unknown_behind_head": behind_head(frame(0x21, b"anything")),
+    # Heads that are malformed (§4.2, §4.3).
+    "good": with_fields(GOOD),
+    "no_method": with_fields([SCHEME, AUTHORITY, PATH, BEARER]),
+    "no_path": with_fields([METHOD, SCHEME, AUTHORITY, BEARER]),
+    "empty_path": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", b""), BEARER]),
+    "path_without_slash": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", PING[1:].encode()), BEARER]),
+    "two_paths": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", b"/"), PATH, BEARER]),
+    "status": with_fields([(b":status", b"200"), *GOOD]),
+    "unknown_pseudo": with_fields([(b":x", b"1"), *GOOD]),
+    "pseudo_behind_fields": with_fields([METHOD, SCHEME, AUTHORITY, BEARER, PATH]),
+    "upper_case": with_fields([*GOOD, (b"X-Upper", b"1")]),
+    "connection": with_fields([*GOOD, (b"connection", b"close")]),
+    "transfer_encoding": with_fields([*GOOD, (b"transfer-encoding", b"chunked")]),
+    "line_break_in_value": with_fields([*GOOD, (b"x-a", b"1\r\nx-b: 2")]),
+    "nul_in_value": with_fields([*GOOD, (b"x-a", b"1\x002")]),
+    "line_break_in_path": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", PING.encode() + b"\r\n"), BEARER]),
+    "blank_in_method": with_fields([(b":method", b"GET /x"), SCHEME, AUTHORITY, PATH, BEARER]),
+    "length_without_content": with_fields([*GOOD, (b"content-length", b"10")]),
+    "no_authority": with_fields([METHOD, SCHEME, PATH, BEARER]),
+    "host_alone": with_fields([METHOD, SCHEME, PATH, (b"host", b"localhost"), BEARER]),
+    "host_repeats": with_fields([*GOOD, (b"host", b"localhost")]),
+    "host_differs": with_fields([*GOOD, (b"host", b"other.example")]),
+    "two_hosts": with_fields([METHOD, SCHEME, PATH, (b"host", b"localhost"), (b"host", b"localhost"), BEARER]),
+    "authority_with_path": with_fields([METHOD, SCHEME, (b":authority", b"local/host"), PATH, BEARER]),
+    "authority_with_user": with_fields([METHOD, SCHEME, (b":authority", b"user@localhost"), PATH, BEARER]),
+    "connect": with_fields([(b":method", b"CONNECT"), (b":authority", b"localhost:22"), BEARER]),
+}
+
+
+async def main():
+    port, ca, key, names = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
+    seen = {}
+    for name in names:
+        async with h3.client(port, ca, idle=120.0) as client:
+            seen[name] = await CASES[name](client, key)
+    print(json.dumps(seen))
+
+
+asyncio.run(main())

@@ -1,0 +1,363 @@
+//! Every row of the contract's table of errors, over every protocol that can produce it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request};
+use tests::{
+    Client, Content, Family, Key, KeySpec, PATIENCE, Protocol, Raw, RawH2, TestGateway, Way, eventually,
+    frame, kind, request_block,
+};
+
+use crate::contract::{CONNECTION, PING, assert_problem, assert_problem_body};
+
+/// A gateway with small limits and short times, and a key that no rate holds back.
+async fn strict(overlay: &str) -> (TestGateway, Key) {
+    let gateway = TestGateway::start(overlay).await;
+    let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
+    (gateway, key)
+}
+
+fn with_fields(mut request: Request<Bytes>, fields: &[(&str, &str)]) -> Request<Bytes> {
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("the test's field has a name");
+        request.headers_mut().append(name, HeaderValue::from_str(value).expect("and a value"));
+    }
+    request
+}
+
+fn with_content(mut request: Request<Bytes>, content: &'static [u8]) -> Request<Bytes> {
+    *request.body_mut() = Bytes::from_static(content);
+    request
+}
+
+#[tokio::test]
+async fn an_accept_field_that_excludes_json_is_406() {
+    let (gateway, key) = strict("").await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        for (accept, expected) in [
+            ("text/html", 406),
+            ("application/xml, text/*", 406),
+            ("application/json;q=0", 406),
+            ("application/json;q=0, */*", 406),
+            ("image/png;q=0.9", 406),
+            ("*/*", 200),
+            ("application/json", 200),
+            ("Application/JSON", 200),
+            ("application/*;q=0.1", 200),
+            ("text/html, application/json;q=0.5", 200),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", 200),
+            ("application/json; charset=utf-8", 200),
+        ] {
+            let context = format!("{protocol:?} {accept}");
+            let answer = client.ask(with_fields(key.get(PING), &[("accept", accept)])).await;
+            match expected {
+                406 => drop(assert_problem(&answer, 406, context)),
+                _ => assert_eq!(answer.status, expected, "{context}: {answer:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn content_of_another_type_or_coding_is_415() {
+    let (gateway, key) = strict("").await;
+    for protocol in Protocol::ALL {
+        for (kind, coding, expected) in [
+            (Some("text/plain"), None, 415),
+            (Some("application/x-www-form-urlencoded"), None, 415),
+            (Some("application/jsonx"), None, 415),
+            (Some("application/json"), Some("gzip"), 415),
+            (Some("application/json"), Some("br, identity"), 415),
+            (Some("application/json"), None, 200),
+            (Some("application/json"), Some("identity"), 200),
+            (Some("Application/JSON; charset=utf-8"), None, 200),
+        ] {
+            let context = format!("{protocol:?} {kind:?} {coding:?}");
+            let client = Client::over(&gateway, protocol).await;
+            let mut request = with_content(key.get(PING), b"{}");
+            request = with_fields(request, &kind.map(|kind| [("content-type", kind)]).unwrap_or_default());
+            if let Some(coding) = coding {
+                request = with_fields(request, &[("content-encoding", coding)]);
+            }
+            let answer = client.ask(request).await;
+            match expected {
+                415 => drop(assert_problem(&answer, 415, context)),
+                _ => assert_eq!(answer.status, expected, "{context}: {answer:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn content_beyond_the_limit_is_413_declared_or_not() {
+    let (gateway, key) = strict("[limits]\nbody_bytes_max = 1024").await;
+    let large: &[u8] = &[b' '; 2048];
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let declared =
+            with_fields(with_content(key.get(PING), large), &[("content-type", "application/json")]);
+        assert_problem(&client.ask(declared).await, 413, format!("{protocol:?} declared"));
+
+        let client = Client::over(&gateway, protocol).await;
+        let (pieces, content) = Content::pieces();
+        let streamed = with_fields(key.get(PING), &[("content-type", "application/json")]).map(|_| content);
+        let feed = tokio::spawn(async move {
+            for _ in 0..100 {
+                if pieces.send(Bytes::from_static(&[b' '; 256])).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let answer = client.send_content(streamed).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{protocol:?} streamed: {error:#}"));
+        assert_problem(&answer, 413, format!("{protocol:?} streamed"));
+        feed.abort();
+
+        let client = Client::over(&gateway, protocol).await;
+        let most = with_fields(key.get(PING), &[("content-type", "application/json")]);
+        let answer = client.ask(with_content(most, &[b' '; 1024])).await;
+        assert_eq!(answer.status, 200, "{protocol:?}: exactly the limit is taken: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_beyond_the_limit_is_414() {
+    let (gateway, key) = strict("[limits]\nuri_bytes_max = 256").await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let long = format!("{PING}?{}", "a".repeat(300));
+        assert_problem(&client.ask(key.get(&long)).await, 414, format!("{protocol:?}"));
+        let longest = format!("{PING}?{}", "a".repeat(256 - PING.len() - 1));
+        assert_eq!(
+            client.ask(key.get(&longest)).await.status,
+            200,
+            "{protocol:?}: exactly the limit is taken"
+        );
+    }
+}
+
+#[tokio::test]
+async fn fields_beyond_the_limits_are_431_by_number_and_by_size() {
+    let (gateway, key) = strict("[limits]\nheader_bytes_max = \"4KiB\"\nheader_fields_max = 40").await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let names: Vec<_> = (0..60).map(|number| format!("x-{number}")).collect();
+        let many: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+        let answer = client.ask(with_fields(key.get(PING), &many)).await;
+        assert_problem(&answer, 431, format!("{protocol:?} by number"));
+
+        let client = Client::over(&gateway, protocol).await;
+        let long = "a".repeat(6 * 1024);
+        let answer = client.ask(with_fields(key.get(PING), &[("x-long", &long)])).await;
+        assert_problem(&answer, 431, format!("{protocol:?} by size"));
+
+        // Each field counts 32 bytes more than its text, as HTTP/2 and HTTP/3 count.
+        let client = Client::over(&gateway, protocol).await;
+        let values: Vec<_> = names[..30].iter().map(|name| (name.as_str(), &long[..100])).collect();
+        let answer = client.ask(with_fields(key.get(PING), &values)).await;
+        assert_problem(&answer, 431, format!("{protocol:?} by sum"));
+
+        let client = Client::over(&gateway, protocol).await;
+        let answer = client.ask(with_fields(key.get(PING), &many[..25])).await;
+        assert_eq!(answer.status, 200, "{protocol:?}: below the limits: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_authority_than_the_listeners_own_is_421() {
+    let overlay = "[listeners.http]\nhosts = [\"api.example\"]\n[listeners.https]\nhosts = [\"api.example\"]";
+    let (gateway, key) = strict(overlay).await;
+    for protocol in Protocol::ALL {
+        for (host, expected) in [
+            ("other.example", 421),
+            ("api.example.other", 421),
+            ("xapi.example", 421),
+            ("localhost", 421),
+            ("api.example", 200),
+            ("api.example:8443", 200),
+            ("API.Example", 200),
+        ] {
+            let client = Client::over(&gateway, protocol).await;
+            let context = format!("{protocol:?} {host}");
+            let answer = client.ask(with_fields(key.get(PING), &[("host", host)])).await;
+            match expected {
+                421 => drop(assert_problem(&answer, 421, context)),
+                _ => assert_eq!(answer.status, expected, "{context}: {answer:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_came_as_early_data_is_425() {
+    let (gateway, key) = strict("").await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        for path in [PING, CONNECTION] {
+            let answer = client.ask(with_fields(key.get(path), &[("early-data", "1")])).await;
+            assert_problem(&answer, 425, format!("{protocol:?} {path}"));
+        }
+        assert_eq!(client.ask(key.get(PING)).await.status, 200, "{protocol:?}: the same, later");
+    }
+}
+
+#[tokio::test]
+async fn content_that_stops_coming_is_408() {
+    let (gateway, key) = strict("[timeouts]\nbody = \"500ms\"").await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let (pieces, content) = Content::pieces();
+        let request = with_fields(key.get(PING), &[("content-type", "application/json")]).map(|_| content);
+        pieces.send(Bytes::from_static(b"{")).await.expect("the request has not been sent yet");
+        let answer =
+            client.send_content(request).await.unwrap_or_else(|error| panic!("{protocol:?}: {error:#}"));
+        assert_problem(&answer, 408, format!("{protocol:?}"));
+        drop(pieces);
+    }
+}
+
+#[tokio::test]
+async fn content_that_comes_slowly_but_steadily_is_taken() {
+    let (gateway, key) = strict("[timeouts]\nbody = \"1s\"").await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let (pieces, content) = Content::pieces();
+        let request = with_fields(key.get(PING), &[("content-type", "application/json")]).map(|_| content);
+        let feed = tokio::spawn(async move {
+            for _ in 0..8 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                if pieces.send(Bytes::from_static(b" ")).await.is_err() {
+                    return false;
+                }
+            }
+            true
+        });
+        let answer =
+            client.send_content(request).await.unwrap_or_else(|error| panic!("{protocol:?}: {error:#}"));
+        assert_eq!(answer.status, 200, "{protocol:?}: {answer:?}");
+        assert!(feed.await.expect("the feed does not panic"), "{protocol:?}: all of it was taken");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_stops_coming_is_408_on_http_1() {
+    let (gateway, key) = strict("[timeouts]\nheader = \"500ms\"").await;
+    for protocol in [Protocol::H1, Protocol::H1Tls] {
+        let address = gateway.address(protocol);
+        let mut raw = match protocol {
+            Protocol::H1 => Raw::connect(address).await,
+            _ => Raw::connect_tls(address, &gateway.ready().ca, "http/1.1").await,
+        };
+        raw.write(
+            format!("GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n", key.bearer())
+                .as_bytes(),
+        )
+        .await;
+        let [answer] = &tests::answers(&raw.read_to_end(PATIENCE).await)[..] else { panic!("one answer") };
+        assert_eq!(answer.status, 408, "{protocol:?}");
+        assert_eq!(answer.field("connection"), Some("close"), "{protocol:?}");
+        assert_problem_body(&answer.body, 408, answer.field("x-request-id"), format!("{protocol:?}"));
+    }
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_the_next_is_told_to_come_back() {
+    let (gateway, key) = strict("[limits]\nrequests_in_flight_max = 4\n[timeouts]\nbody = \"30s\"").await;
+    let head = format!(
+        "GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{",
+        key.bearer()
+    );
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
+        assert!(raw.write(head.as_bytes()).await);
+        slow.push(raw);
+    }
+    let h1 = Client::over(&gateway, Protocol::H1).await;
+    let full = eventually(PATIENCE, async || (h1.ask(key.get(PING)).await.status == 503).then_some(())).await;
+    assert!(full.is_some(), "four slow requests fill four places");
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let answer = client.ask(key.get(PING)).await;
+        let problem = assert_problem(&answer, 503, format!("{protocol:?}"));
+        let retry_after: u64 = answer.field("retry-after").expect("503 has retry-after").parse().unwrap();
+        assert!(retry_after >= 1, "{protocol:?}");
+        assert_eq!(problem["retryAfterSeconds"].as_u64(), Some(retry_after), "{protocol:?}");
+    }
+    for path in ["/livez", "/readyz", "/metrics", "/version"] {
+        assert_eq!(gateway.operations(path).await.status, 200, "{path}: health is unharmed");
+    }
+    for raw in &mut slow {
+        assert!(raw.write(b"}").await);
+        assert_eq!(raw.answer(PATIENCE).await.status, 200, "who had a place is served");
+    }
+    let client = Client::over(&gateway, Protocol::H1).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 200, "the places are free again");
+}
+
+#[tokio::test]
+async fn an_address_that_fails_too_often_gets_429_and_its_good_keys_are_served_all_the_same() {
+    let (gateway, key) = strict("[limits]\nfailures_per_address = \"1/s+5\"").await;
+    let strange = tests::never_issued(permissions::Environment::Staging);
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let mut statuses = Vec::new();
+        for _ in 0..20 {
+            let mut request = tests::get(PING);
+            request.headers_mut().insert("authorization", format!("Bearer {strange}").parse().unwrap());
+            let answer = client.ask(request).await;
+            statuses.push(answer.status.as_u16());
+            if answer.status == 429 {
+                let problem = assert_problem(&answer, 429, format!("{protocol:?}"));
+                let retry_after = answer.field("retry-after").expect("429 has retry-after");
+                assert_eq!(problem["retryAfterSeconds"].to_string(), retry_after, "{protocol:?}");
+            }
+        }
+        assert_eq!(statuses.last(), Some(&429), "{protocol:?}: {statuses:?}");
+        assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{protocol:?}: {statuses:?}");
+        assert_eq!(
+            client.ask(key.get(PING)).await.status,
+            200,
+            "{protocol:?}: a good key is never locked out"
+        );
+    }
+    // The other family is another address, with failures of its own.
+    let client = Client::connect(&gateway, Way { protocol: Protocol::H1, family: Family::V6 }).await.unwrap();
+    assert_eq!(client.ask(tests::get(PING)).await.status, 401);
+}
+
+#[tokio::test]
+async fn an_http_2_request_with_a_bad_authority_is_400() {
+    let (gateway, key) = strict("").await;
+    let bearer = key.bearer();
+    let address = gateway.address(Protocol::H2c);
+    for (what, pseudo, fields) in [
+        ("none", &[][..], &[][..]),
+        ("two that differ", &[(":authority", "localhost")], &[("host", "other.example")]),
+        ("two hosts", &[], &[("host", "localhost"), ("host", "localhost")]),
+        ("a path in it", &[(":authority", "local/host")], &[]),
+        ("user and password", &[(":authority", "user:pass@localhost")], &[]),
+    ] {
+        let mut block = vec![0x86];
+        let mut all = vec![(":method", "GET"), (":path", PING)];
+        all.extend(pseudo);
+        all.extend([("authorization", bearer.as_str())]);
+        all.extend(fields);
+        for (name, value) in all {
+            tests::literal(&mut block, name, value);
+        }
+        let mut connection = RawH2::connect(address).await;
+        connection.write(&frame(kind::HEADERS, 5, 1, &block)).await;
+        let end = |frame: &tests::Frame| frame.stream == 1 || frame.kind == kind::GOAWAY;
+        let first = connection.find(PATIENCE, end).await.unwrap_or_else(|| panic!("{what}: no answer"));
+        // Refused by the library as a malformed request, or by us with a 400.
+        let refused = [kind::RST_STREAM, kind::GOAWAY].contains(&first.kind) || first.status() == Some(400);
+        assert!(refused, "{what}: {first:?}");
+    }
+    let mut connection = RawH2::connect(address).await;
+    let block = request_block("GET", PING, &[("authorization", &bearer), ("host", "localhost")]);
+    connection.write(&frame(kind::HEADERS, 5, 1, &block)).await;
+    assert_eq!(connection.status(1, PATIENCE).await, Some(200), "host may repeat the authority");
+}

@@ -1,0 +1,177 @@
+//! The contract's fixed words, once, and the assertions that every answer has to pass.
+
+use std::fmt::Display;
+
+use jiff::fmt::rfc2822::DateTimeParser;
+use permissions::ApiAccessPermission;
+use serde_json::Value;
+use tests::{Protocol, Response, TestGateway, Way};
+use versions::{Catalog, RELEASES};
+
+pub(crate) const PING: &str = "/2026-02-01/ping.json";
+pub(crate) const CONNECTION: &str = "/2026-02-01/connection.json";
+
+/// One endpoint at one date.
+pub(crate) struct Route {
+    pub(crate) version: String,
+    pub(crate) path: String,
+    pub(crate) permission: String,
+}
+
+/// Every route of every date, from the declarations themselves: a new endpoint is walked as soon as it
+/// is listed. All of them answer `GET` so far; one that does not needs a request of its own here.
+pub(crate) fn routes() -> Vec<Route> {
+    let catalog = Catalog::new(RELEASES).expect("the releases do not contradict each other");
+    let rows = catalog.entries().iter().map(|entry| {
+        assert_eq!(entry.route.method, http::Method::GET, "{}: how is it asked?", entry.template);
+        Route {
+            version: entry.version.to_string(),
+            path: entry.template.clone(),
+            permission: entry.route.permission.to_string(),
+        }
+    });
+    rows.collect()
+}
+
+/// Every permission that a key can hold.
+pub(crate) fn permissions() -> Vec<String> {
+    ApiAccessPermission::all().names().collect()
+}
+
+/// The body of every 401.
+pub(crate) const INVALID_TOKEN: &str = r#"{"error":"Invalid token"}"#;
+
+/// The exact text of a `ping.json`, but for the time.
+#[track_caller]
+pub(crate) fn assert_ping_body(body: &str, environment: &str, context: impl Display) {
+    let time = body
+        .strip_prefix(&format!(r#"{{"status":"success","env":"{environment}","RRT":""#))
+        .and_then(|rest| rest.strip_suffix(r#" ms"}"#))
+        .unwrap_or_else(|| panic!("{context}: {body}"));
+    let (whole, decimals) = time.split_once('.').unwrap_or_else(|| panic!("{context}: {body}"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    assert!(digits(whole) && digits(decimals) && decimals.len() == 2, "{context}: {body}");
+    assert!(whole == "0" || !whole.starts_with('0'), "{context}: {body}");
+}
+
+/// The fields that stand on every answer below a date to a caller who is known.
+#[track_caller]
+pub(crate) fn assert_fields(gateway: &TestGateway, way: Way, answer: &Response) {
+    assert_fields_of_anyone(gateway, way, answer);
+    let limit = answer.field("ratelimit").unwrap_or_else(|| panic!("{way}: no ratelimit: {answer:?}"));
+    let policy = answer.field("ratelimit-policy").unwrap_or_else(|| panic!("{way}: no policy: {answer:?}"));
+    let (name, remaining, reset) = limit_item(limit, "r", "t");
+    let (policy_name, quota, window) = limit_item(policy, "q", "w");
+    assert_eq!(name, policy_name, "{way}: {limit} is not of {policy}");
+    assert!(remaining <= quota && reset <= window && quota > 0 && window > 0, "{way}: {limit}, {policy}");
+}
+
+/// The fields that stand on every answer below a date, also on a 401.
+#[track_caller]
+pub(crate) fn assert_fields_of_anyone(gateway: &TestGateway, way: Way, answer: &Response) {
+    let context = format!("{way}: {answer:?}");
+    let field =
+        |name: &str| answer.field(name).unwrap_or_else(|| panic!("no {name} on {context}")).to_owned();
+    assert_eq!(answer.version, way.protocol.version(), "{context}");
+    let date = DateTimeParser::new().parse_timestamp(field("date")).expect("the date is an IMF-fixdate");
+    let age = jiff::Timestamp::now().duration_since(date).as_secs();
+    assert!((-1..=5).contains(&age), "the date is {age} s old: {context}");
+    assert!(field("date").ends_with(" GMT"), "{context}");
+    assert_eq!(field("cache-control"), "no-store", "{context}");
+    assert_eq!(field("x-content-type-options"), "nosniff", "{context}");
+    assert_eq!(field("api-version"), "2026-02-01", "{context}");
+    let request_id = uuid::Uuid::parse_str(&field("x-request-id")).expect("x-request-id is a UUID");
+    assert_eq!(request_id.get_version_num(), 7, "{context}");
+    assert_alt_svc(gateway, way, answer);
+    if !answer.body.is_empty() {
+        assert_eq!(field("content-length"), answer.body.len().to_string(), "{context}");
+        let kind = field("content-type");
+        assert!(["application/json", "application/problem+json"].contains(&kind.as_str()), "{context}");
+    }
+}
+
+/// `alt-svc` leads from HTTP/1.1 and HTTP/2 to HTTP/3 where the listener has it, and is not on HTTP/3 itself.
+#[track_caller]
+fn assert_alt_svc(gateway: &TestGateway, way: Way, answer: &Response) {
+    let expected = match way.protocol {
+        Protocol::H1 | Protocol::H2c | Protocol::H3 => None,
+        Protocol::H1Tls | Protocol::H2 => {
+            let port = gateway.listener("https", way.family).address.port();
+            Some(format!("h3=\":{port}\"; ma=86400"))
+        }
+    };
+    assert_eq!(answer.field("alt-svc"), expected.as_deref(), "{way}: {answer:?}");
+}
+
+/// The parts of `"name";first=1;second=2` (draft-ietf-httpapi-ratelimit-headers-10).
+#[track_caller]
+pub(crate) fn limit_item(text: &str, first: &str, second: &str) -> (String, u64, u64) {
+    let read = || {
+        let mut parts = text.split(';');
+        let name = parts.next()?.strip_prefix('"')?.strip_suffix('"')?;
+        let mut number = |wanted: &str| {
+            let (parameter, value) = parts.next()?.split_once('=')?;
+            if parameter == wanted { value.parse().ok() } else { None }
+        };
+        Some((name.to_owned(), number(first)?, number(second)?))
+    };
+    read().unwrap_or_else(|| panic!("{text} is not \"name\";{first}=N;{second}=N"))
+}
+
+/// A problem (RFC 9457) with every member that the contract names; returns it for the case's own.
+#[track_caller]
+pub(crate) fn assert_problem(answer: &Response, status: u16, context: impl Display) -> Value {
+    assert_eq!(answer.status.as_u16(), status, "{context}: {answer:?}");
+    assert_eq!(answer.field("content-type"), Some("application/problem+json"), "{context}: {answer:?}");
+    let request_id = answer.field("x-request-id").map(str::to_owned);
+    assert_problem_body(&answer.body, status, request_id.as_deref(), context)
+}
+
+/// The body of a problem alone.
+#[track_caller]
+pub(crate) fn assert_problem_body(
+    body: &[u8],
+    status: u16,
+    request_id: Option<&str>,
+    context: impl Display,
+) -> Value {
+    let shown = String::from_utf8_lossy(body);
+    let problem: Value =
+        serde_json::from_slice(body).unwrap_or_else(|error| panic!("{context}: {error}: {shown}"));
+    let text = |member: &str| {
+        let text = problem[member].as_str().unwrap_or_else(|| panic!("{context}: no {member} in {shown}"));
+        assert!(!text.is_empty(), "{context}: {member} is empty in {shown}");
+        text
+    };
+    assert!(text("type").starts_with("/docs/errors/"), "{context}: {shown}");
+    assert!(!text("title").is_empty(), "{context}: {shown}");
+    assert_eq!(problem["status"].as_u64(), Some(u64::from(status)), "{context}: {shown}");
+    assert_eq!(text("error"), text("detail"), "{context}: {shown}");
+    assert_eq!(Some(text("requestId")), request_id, "{context}: {shown}");
+    problem
+}
+
+/// The one 401: its body, its type, and the challenge that fits.
+#[track_caller]
+pub(crate) fn assert_unauthorized(answer: &Response, credential_sent: bool, context: impl Display) {
+    assert_eq!(answer.status.as_u16(), 401, "{context}: {answer:?}");
+    assert_eq!(answer.text(), INVALID_TOKEN, "{context}");
+    assert_eq!(answer.field("content-type"), Some("application/json"), "{context}");
+    let challenge = match credential_sent {
+        true => r#"Bearer realm="partner-api", error="invalid_token""#,
+        false => r#"Bearer realm="partner-api""#,
+    };
+    assert_eq!(answer.field("www-authenticate"), Some(challenge), "{context}");
+}
+
+/// What of an answer a stranger could tell two refusals apart by.
+pub(crate) fn fingerprint(answer: &Response) -> (u16, Vec<(String, String)>, Vec<u8>) {
+    let mut fields: Vec<_> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()))
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    fields.sort();
+    (answer.status.as_u16(), fields, answer.body.to_vec())
+}

@@ -1,0 +1,237 @@
+//! The walk over every route of every date: who is refused, who is let in, and that refusals look alike.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use permissions::Environment;
+use tests::{
+    Client, Family, Key, KeySpec, Protocol, Response, TestGateway, Way, forged, get, misprinted, never_issued,
+};
+
+use crate::contract::{PING, assert_problem, assert_unauthorized, fingerprint, permissions, routes};
+
+/// A listener that serves staging alone, beside the usual ones that serve both.
+const STAGING_ONLY: &str = r#"
+[listeners.staging]
+enabled = true
+addresses = ["127.0.0.1:0"]
+protocols = ["http1", "http2", "http3"]
+certificate = "local"
+serves = ["api"]
+environments = ["staging"]
+"#;
+
+/// Asks with these `Authorization` values on a connection of its own.
+async fn ask(
+    gateway: &TestGateway,
+    listener: &str,
+    protocol: Protocol,
+    path: &str,
+    credentials: &[&str],
+) -> Response {
+    let way = Way { protocol, family: Family::V4 };
+    let client =
+        Client::open(gateway, listener, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"));
+    let mut request = get(path);
+    for credential in credentials {
+        let value = HeaderValue::from_str(credential).expect("the credential is a field value");
+        request.headers_mut().append("authorization", value);
+    }
+    client.ask(request).await
+}
+
+fn seconds_from_now(seconds: i64) -> String {
+    let time = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+    time.round(jiff::Unit::Second).expect("a moment close to now can be rounded").to_string()
+}
+
+#[tokio::test]
+async fn every_refused_credential_gets_the_same_401_on_every_route() {
+    let gateway = TestGateway::start(STAGING_ONLY).await;
+    let good = gateway.create_key(KeySpec::staging()).await;
+    let revoked = gateway.create_key(KeySpec::staging()).await;
+    gateway.revoke(&revoked).await;
+    let rotated = gateway.create_key(KeySpec::staging()).await;
+    gateway.rotate(&rotated, None).await;
+    let expiring = gateway.create_key(KeySpec::staging().option("--expires", &seconds_from_now(2))).await;
+    let future = gateway.create_key(KeySpec::staging().option("--not-before", &seconds_from_now(3600))).await;
+    let elsewhere = gateway.create_key(KeySpec::staging().option("--allow", "192.0.2.0/24")).await;
+    let v6_only = gateway.create_key(KeySpec::staging().option("--allow", "::1/128")).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    let mut refused = vec![
+        ("misprinted", misprinted(&good.key)),
+        ("never issued", never_issued(Environment::Staging)),
+        ("never issued, production", never_issued(Environment::Production)),
+        ("revoked", revoked.key),
+        ("rotated away", rotated.key),
+        ("expired", expiring.key),
+        ("not yet valid", future.key),
+        ("for another network", elsewhere.key),
+        ("for the other family", v6_only.key),
+    ];
+    refused.extend(forged(&good.key));
+    let routes = routes();
+    for protocol in Protocol::ALL {
+        let listener = protocol.listener();
+        for route in &routes {
+            let mut fingerprints = Vec::new();
+            for (what, credential) in &refused {
+                let context = format!("{what} on {} over {protocol:?}", route.path);
+                let bearer = format!("Bearer {credential}");
+                let answer = ask(&gateway, listener, protocol, &route.path, &[&bearer]).await;
+                assert_unauthorized(&answer, true, &context);
+                assert_eq!(answer.field("api-version"), Some(route.version.as_str()), "{context}");
+                fingerprints.push((context, fingerprint(&answer)));
+            }
+            for (context, other) in &fingerprints[1..] {
+                assert_eq!(*other, fingerprints[0].1, "{context} can be told from {}", fingerprints[0].0);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_an_environment_that_the_listener_does_not_serve_is_refused_like_an_unknown_one() {
+    let gateway = TestGateway::start(STAGING_ONLY).await;
+    let production = gateway.create_key(KeySpec::production()).await;
+    let staging = gateway.create_key(KeySpec::staging()).await;
+    let routes = routes();
+    for protocol in [Protocol::H1Tls, Protocol::H2, Protocol::H3] {
+        for route in &routes {
+            let context = format!("{} over {protocol:?}", route.path);
+            let answer = ask(&gateway, "staging", protocol, &route.path, &[&production.bearer()]).await;
+            assert_unauthorized(&answer, true, &context);
+            let unknown = format!("Bearer {}", never_issued(Environment::Production));
+            let stranger = ask(&gateway, "staging", protocol, &route.path, &[&unknown]).await;
+            assert_eq!(fingerprint(&answer), fingerprint(&stranger), "{context}");
+            let own = ask(&gateway, "staging", protocol, &route.path, &[&staging.bearer()]).await;
+            assert_eq!(own.status, 200, "{context}: {own:?}");
+            let both = ask(&gateway, "https", protocol, &route.path, &[&production.bearer()]).await;
+            assert_eq!(both.status, 200, "{context}: {both:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_refuses_a_key_that_lacks_just_its_permission() {
+    let gateway = TestGateway::start("").await;
+    for route in &routes() {
+        let others = permissions();
+        let others: Vec<_> =
+            others.iter().map(String::as_str).filter(|other| *other != route.permission).collect();
+        let lacking = gateway.create_key(KeySpec::with_permissions(Environment::Staging, &others)).await;
+        let holding =
+            gateway.create_key(KeySpec::with_permissions(Environment::Staging, &[&route.permission])).await;
+        for protocol in Protocol::ALL {
+            let context = format!("{} over {protocol:?}", route.path);
+            let listener = protocol.listener();
+            let answer = ask(&gateway, listener, protocol, &route.path, &[&lacking.bearer()]).await;
+            let problem = assert_problem(&answer, 403, &context);
+            assert_eq!(problem["requiredPermission"], route.permission, "{context}");
+            assert_eq!(problem["grantedPermissions"], serde_json::json!(others), "{context}");
+            let answer = ask(&gateway, listener, protocol, &route.path, &[&holding.bearer()]).await;
+            assert_eq!(answer.status, 200, "{context}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_credential_every_route_asks_for_one() {
+    let gateway = TestGateway::start("").await;
+    let routes = routes();
+    for protocol in Protocol::ALL {
+        for route in &routes {
+            let answer = ask(&gateway, protocol.listener(), protocol, &route.path, &[]).await;
+            assert_unauthorized(&answer, false, format!("{} over {protocol:?}", route.path));
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_one_bearer_credential_in_its_field_counts() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let good = key.bearer();
+    let unknown = format!("Bearer {}", never_issued(Environment::Staging));
+    let basic = "Basic dXNlcjpwYXNz";
+    let routes = routes();
+    for protocol in Protocol::ALL {
+        let listener = protocol.listener();
+        for route in &routes {
+            let context = format!("{} over {protocol:?}", route.path);
+            for fields in [
+                &[good.as_str(), good.as_str()][..],
+                &[&good, &unknown],
+                &[&unknown, &good],
+                &[&good, basic],
+                &[basic, &good],
+                &[basic],
+                &["Bearer"],
+                &["Bearer "],
+                &[&key.key],
+                &[&format!("Token {}", key.key)],
+                &[&format!("Bearer {} {}", key.key, key.key)],
+            ] {
+                let answer = ask(&gateway, listener, protocol, &route.path, fields).await;
+                assert!([400, 401].contains(&answer.status.as_u16()), "{fields:?} on {context}: {answer:?}");
+            }
+            for scheme in ["bearer", "BEARER", "bEaReR"] {
+                let field = format!("{scheme} {}", key.key);
+                let answer = ask(&gateway, listener, protocol, &route.path, &[&field]).await;
+                assert_eq!(answer.status, 200, "{scheme} on {context}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_anywhere_else_than_in_its_field_opens_nothing() {
+    let gateway = TestGateway::start("").await;
+    let Key { key, .. } = gateway.create_key(KeySpec::staging()).await;
+    let routes = routes();
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        for route in &routes {
+            for name in ["cookie", "x-api-key", "proxy-authorization", "x-authorization", "api-key"] {
+                let mut request = get(&route.path);
+                request.headers_mut().insert(name, format!("Bearer {key}").parse().unwrap());
+                assert_unauthorized(&client.ask(request).await, false, format!("{name} over {protocol:?}"));
+            }
+            let request = get(&format!("{}?access_token={key}&key={key}", route.path));
+            assert_unauthorized(&client.ask(request).await, false, format!("query over {protocol:?}"));
+        }
+    }
+    assert!(!gateway.log().contains(&key), "a key in a query or a stray field must not reach the log");
+}
+
+#[tokio::test]
+async fn a_key_is_good_from_its_first_second_to_its_last() {
+    let gateway = TestGateway::start("").await;
+    let soon = KeySpec::staging().option("--not-before", &seconds_from_now(3));
+    let early = gateway.create_key(soon).await;
+    let late = gateway.create_key(KeySpec::staging().option("--expires", &seconds_from_now(3))).await;
+    let status = async |key: &Key| ask(&gateway, "http", Protocol::H1, PING, &[&key.bearer()]).await.status;
+    assert_eq!(status(&early).await, 401);
+    assert_eq!(status(&late).await, 200);
+    tokio::time::sleep(Duration::from_millis(4200)).await;
+    assert_eq!(status(&early).await, 200);
+    assert_eq!(status(&late).await, 401);
+}
+
+#[tokio::test]
+async fn a_key_works_from_its_own_networks_only() {
+    let gateway = TestGateway::start("").await;
+    let v4 = gateway.create_key(KeySpec::staging().option("--allow", "127.0.0.0/8")).await;
+    let v6 = gateway.create_key(KeySpec::staging().option("--allow", "::1/128")).await;
+    let both = KeySpec::staging().option("--allow", "127.0.0.1/32").option("--allow", "::1/128");
+    let both = gateway.create_key(both).await;
+    for way in tests::WAYS {
+        let client = Client::connect(&gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"));
+        let is_v4 = way.family == Family::V4;
+        for (key, expected) in [(&v4, is_v4), (&v6, !is_v4), (&both, true)] {
+            let answer = client.ask(key.get(PING)).await;
+            assert_eq!(answer.status == 200, expected, "{way}: {answer:?}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The end on SIGTERM: announced, orderly, within its deadline, and nothing that was accepted is lost.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Request;
+use rustix::process::Signal;
+use tests::{Client, Content, Key, KeySpec, PATIENCE, Protocol, TestGateway, eventually};
+
+use crate::contract::PING;
+
+/// A `GET` whose content the test has in its hand.
+fn with_slow_content(key: &Key) -> (tokio::sync::mpsc::Sender<Bytes>, Request<Content>) {
+    let (pieces, content) = Content::pieces();
+    let mut request = key.get(PING).map(|_| content);
+    request.headers_mut().insert("content-type", "application/json".parse().expect("it is plain text"));
+    (pieces, request)
+}
+
+/// What one client met until its connection took no more.
+#[derive(Debug, Default)]
+struct Met {
+    ids: Vec<String>,
+    last_fields: http::HeaderMap,
+    error: Option<String>,
+}
+
+/// Asks until told to close, or until the connection takes no more.
+async fn ask_until_the_end(client: Client, key: Key) -> Met {
+    let mut met = Met::default();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        match client.send(key.get(PING)).await {
+            Ok(answer) => {
+                assert_eq!(answer.status, 200, "{}: {answer:?}", client.way());
+                met.ids.push(answer.field("x-request-id").expect("every answer has one").to_owned());
+                let told_to_close = answer.headers.get("connection").is_some_and(|value| value == "close");
+                met.last_fields = answer.headers;
+                if told_to_close {
+                    return met;
+                }
+            }
+            Err(error) => {
+                met.error = Some(format!("{error:#}"));
+                return met;
+            }
+        }
+    }
+    panic!("{}: never told to go", client.way());
+}
+
+#[tokio::test]
+async fn no_accepted_request_is_lost_under_load() {
+    let _turn = tests::heavy().await;
+    let gateway = TestGateway::start("[drain]\nannounce = \"500ms\"").await;
+    let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
+    let mut asking = Vec::new();
+    for protocol in Protocol::ALL {
+        for _ in 0..4 {
+            let client = Client::over(&gateway, protocol).await;
+            asking.push((protocol, tokio::spawn(ask_until_the_end(client, key.clone()))));
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let signalled = Instant::now();
+    gateway.signal(Signal::TERM);
+    let unready = eventually(Duration::from_secs(2), async || {
+        (gateway.operations("/readyz").await.status == 503).then_some(())
+    });
+    assert!(unready.await.is_some(), "/readyz says 503 while draining");
+    assert_eq!(gateway.operations("/livez").await.status, 200, "it lives while it drains");
+
+    let mut received = HashSet::new();
+    for (protocol, asking) in asking {
+        let met = asking.await.expect("the asking task does not panic");
+        assert!(met.ids.len() > 3, "{protocol:?}: there was load: {met:?}");
+        if matches!(protocol, Protocol::H1 | Protocol::H1Tls) {
+            // Whoever asks all the time meets an answer that says so before its connection ends.
+            assert_eq!(met.error, None, "{protocol:?}");
+            assert_eq!(met.last_fields.get("connection").unwrap(), "close", "{protocol:?}");
+        }
+        if matches!(protocol, Protocol::H1Tls | Protocol::H2) {
+            assert_eq!(
+                met.last_fields.get("alt-svc").unwrap(),
+                "clear",
+                "{protocol:?}: {:?}",
+                met.last_fields
+            );
+        }
+        received.extend(met.ids);
+    }
+    let status = gateway.ended(Duration::from_secs(10)).await.expect("it ends within its deadline");
+    println!("drained in {:?}, {} answers received", signalled.elapsed(), received.len());
+    assert!(status.success(), "{status}: {}", gateway.log());
+
+    // What the gateway says it answered is what the clients have.
+    let mut accepted = 0;
+    for line in gateway.log_lines() {
+        let Some(status) = access_status(&line) else { continue };
+        accepted += 1;
+        let id = request_id(&line);
+        assert!(status == 200 && received.contains(&id), "accepted and lost: {line}");
+    }
+    assert_eq!(accepted, received.len(), "every answer is in the log once");
+}
+
+/// The status in a line of the access log; `None` for other lines.
+fn access_status(line: &serde_json::Value) -> Option<u64> {
+    crate::log::field(line, &["status", "http.response.status_code"])?.as_u64()
+}
+
+fn request_id(line: &serde_json::Value) -> String {
+    let id = crate::log::field(line, &["request_id", "request.id"]);
+    id.and_then(|id| id.as_str()).unwrap_or_else(|| panic!("no request id in {line}")).to_owned()
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_finished_before_the_end() {
+    let _turn = tests::heavy().await;
+    for protocol in Protocol::ALL {
+        let gateway = TestGateway::start("[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"").await;
+        let key = gateway.create_key(KeySpec::staging()).await;
+        let client = Client::over(&gateway, protocol).await;
+        let (pieces, request) = with_slow_content(&key);
+        let (answer, ()) = tokio::join!(client.send_content(request), async {
+            pieces.send(Bytes::from_static(b"{")).await.expect("the request is being sent");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            gateway.signal(Signal::TERM);
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            assert!(gateway.status().is_none(), "{protocol:?}: it waits for what is in flight");
+            let taken = pieces.send(Bytes::from_static(b"}")).await;
+            taken.unwrap_or_else(|_| panic!("{protocol:?}: the rest is taken"));
+            drop(pieces);
+        });
+        let answer = answer.unwrap_or_else(|error| panic!("{protocol:?}: {error:#}"));
+        assert_eq!(answer.status, 200, "{protocol:?}: {answer:?}");
+        let status = gateway.ended(Duration::from_secs(10)).await;
+        let status = status.unwrap_or_else(|| panic!("{protocol:?}: it ends once nothing is in flight"));
+        assert!(status.success(), "{protocol:?}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_ends_what_does_not_end_by_itself() {
+    let _turn = tests::heavy().await;
+    let gateway = TestGateway::start("[drain]\nannounce = \"100ms\"\ndeadline = \"1s\"").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let mut held = Vec::new();
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let (pieces, request) = with_slow_content(&key);
+        pieces.send(Bytes::from_static(b"{")).await.expect("there is room for a piece");
+        held.push((pieces, tokio::spawn(async move { client.send_content(request).await })));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let signalled = Instant::now();
+    gateway.signal(Signal::TERM);
+    gateway.ended(Duration::from_secs(10)).await.expect("it ends at its deadline");
+    let took = signalled.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_secs(4)).contains(&took), "it took {took:?}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let gateway = TestGateway::start("[drain]\nannounce = \"100ms\"\ndeadline = \"60s\"").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let client = Client::over(&gateway, Protocol::H1).await;
+    let (pieces, request) = with_slow_content(&key);
+    pieces.send(Bytes::from_static(b"{")).await.expect("there is room for a piece");
+    let held = tokio::spawn(async move { client.send_content(request).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.signal(Signal::TERM);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(gateway.status().is_none(), "the first signal waits for what is in flight");
+    let signalled = Instant::now();
+    gateway.signal(Signal::TERM);
+    gateway.ended(PATIENCE).await.expect("the second signal ends it");
+    assert!(signalled.elapsed() < Duration::from_secs(2), "it took {:?}", signalled.elapsed());
+    drop(pieces);
+    assert!(held.await.expect("the request's task does not panic").is_err(), "nobody answered");
+}
+
+#[tokio::test]
+async fn a_drained_gateway_takes_no_new_connections() {
+    let gateway = TestGateway::start("[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let client = Client::over(&gateway, Protocol::H2).await;
+    let (pieces, request) = with_slow_content(&key);
+    pieces.send(Bytes::from_static(b"{")).await.expect("there is room for a piece");
+    let held = tokio::spawn(async move { client.send_content(request).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.signal(Signal::TERM);
+    let address = gateway.address(Protocol::H1);
+    let refused = eventually(Duration::from_secs(5), async || {
+        tokio::net::TcpStream::connect(address).await.is_err().then_some(())
+    });
+    assert!(refused.await.is_some(), "behind the announcement nothing new is accepted");
+    assert!(gateway.status().is_none(), "and what is in flight still runs");
+    drop(pieces);
+    let answer = held.await.expect("the request's task does not panic").expect("it is answered");
+    assert_eq!(answer.status, 200);
+    assert!(gateway.ended(PATIENCE).await.expect("it ends").success());
+}

@@ -1,0 +1,332 @@
+//! The same contract over HTTP/1.1, HTTP/2 and HTTP/3, in cleartext and over TLS, IPv4 and IPv6.
+
+use http::Method;
+use permissions::Environment;
+use tests::{Client, Family, KeySpec, TestGateway, WAYS, Way, get, with_method};
+
+use crate::contract::{
+    CONNECTION, PING, assert_fields, assert_fields_of_anyone, assert_ping_body, assert_problem,
+    assert_unauthorized, limit_item,
+};
+
+async fn connect(gateway: &TestGateway, way: Way) -> Client {
+    Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
+}
+
+#[tokio::test]
+async fn ping_answers_the_same_over_every_way_in() {
+    let gateway = TestGateway::start("").await;
+    let keys =
+        [gateway.create_key(KeySpec::staging()).await, gateway.create_key(KeySpec::production()).await];
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        for key in &keys {
+            let answer = client.ask(key.get(PING)).await;
+            assert_eq!(answer.status, 200, "{way}: {answer:?}");
+            assert_eq!(answer.field("content-type"), Some("application/json"), "{way}");
+            assert_ping_body(&answer.text(), &key.environment, way);
+            assert_fields(&gateway, way, &answer);
+        }
+        assert!(client.is_open(), "{way}: the connection serves more than one request");
+    }
+}
+
+#[tokio::test]
+async fn connection_tells_each_caller_how_it_came() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::production()).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        let (family, address) = match way.family {
+            Family::V4 => ("ipv4", "127.0.0.1"),
+            Family::V6 => ("ipv6", "::1"),
+        };
+        let expected = |user_agent: &str| {
+            format!(
+                r#"{{"client":{{"userAgent":{user_agent},"ips":{{"{family}":"{address}"}}}},"endpoint":{{"apiVersion":"2026-02-01","env":"production","protocol":"{}"}}}}"#,
+                way.protocol.word()
+            )
+        };
+        let silent = client.ask(key.get(CONNECTION)).await;
+        assert_eq!(silent.text(), expected("null"), "{way}");
+        assert_fields(&gateway, way, &silent);
+        for (user_agent, shown) in [
+            ("axios/1.6.0", r#""axios/1.6.0""#),
+            (r#"a"b\c</script>"#, r#""a\"b\\c</script>""#),
+            ("tab\there", r#""tab\there""#),
+        ] {
+            let mut request = key.get(CONNECTION);
+            request.headers_mut().insert("user-agent", user_agent.parse().unwrap());
+            let answer = client.ask(request).await;
+            assert_eq!(answer.text(), expected(shown), "{way}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_stranger_writes_about_its_address_is_not_believed() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        let mut request = key.get(CONNECTION);
+        for (name, value) in [
+            ("forwarded", "for=203.0.113.9;proto=https"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-real-ip", "203.0.113.9"),
+            ("cf-connecting-ip", "203.0.113.9"),
+            ("x-request-id", "01890a5d-ac96-774b-bcce-b302099a8057"),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let answer = client.ask(request).await;
+        assert_eq!(answer.status, 200, "{way}");
+        assert!(!answer.text().contains("203.0.113.9"), "{way}: {}", answer.text());
+        assert!(answer.text().contains(&client.local_address().to_string()), "{way}: {}", answer.text());
+        let id = answer.field("x-request-id");
+        assert_ne!(id, Some("01890a5d-ac96-774b-bcce-b302099a8057"), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn head_has_the_fields_of_get_and_no_body() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        let got = client.ask(key.get(CONNECTION)).await;
+        let head = client.ask(key.request(&Method::HEAD, CONNECTION)).await;
+        assert_eq!(head.status, 200, "{way}");
+        assert!(head.body.is_empty(), "{way}: {head:?}");
+        assert_fields(&gateway, way, &head);
+        assert_eq!(head.field("content-length"), got.field("content-length"), "{way}");
+        assert_eq!(head.field("content-type"), got.field("content-type"), "{way}");
+        // The connection is still in step: the next answer is whole and its own.
+        let after = client.ask(key.get(PING)).await;
+        assert_ping_body(&after.text(), "staging", way);
+        for path in ["/2026-02-01/nothing.json", "/2020-01-01/ping.json"] {
+            let missing = client.ask(key.request(&Method::HEAD, path)).await;
+            assert_eq!((missing.status.as_u16(), missing.body.len()), (404, 0), "{way}");
+        }
+        let stranger = client.ask(with_method(&Method::HEAD, PING)).await;
+        assert_eq!((stranger.status.as_u16(), stranger.body.len()), (401, 0), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn options_and_other_methods_tell_what_is_allowed() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let allowed = |answer: &tests::Response, way: Way| {
+        let allow = answer.field("allow").unwrap_or_else(|| panic!("{way}: no allow: {answer:?}"));
+        let mut methods: Vec<_> = allow.split(',').map(|method| method.trim().to_owned()).collect();
+        methods.sort();
+        assert_eq!(methods, ["GET", "HEAD", "OPTIONS"], "{way}");
+    };
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        let options = client.ask(key.request(&Method::OPTIONS, PING)).await;
+        assert_eq!((options.status.as_u16(), options.body.len()), (204, 0), "{way}");
+        allowed(&options, way);
+        for name in ["access-control-allow-origin", "access-control-allow-methods"] {
+            assert_eq!(options.field(name), None, "{way}: no CORS unless configured");
+        }
+        for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "X-ANY", "get"] {
+            let answer = client.ask(key.request(&method.parse().unwrap(), PING)).await;
+            assert_problem(&answer, 405, format!("{way} {method}"));
+            allowed(&answer, way);
+            assert_fields(&gateway, way, &answer);
+            let stranger = client.ask(with_method(&method.parse().unwrap(), PING)).await;
+            assert_unauthorized(&stranger, false, format!("{way} {method}"));
+        }
+        let stranger = client.ask(with_method(&Method::OPTIONS, PING)).await;
+        assert_unauthorized(&stranger, false, way);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_date_lists_the_dates_and_an_unknown_resource_does_not() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        for date in
+            ["2025-01-01", "2026-02-02", "2026-2-1", "2026-02-30", "2026-02-011", "latest", "20260201"]
+        {
+            let answer = client.ask(key.get(&format!("/{date}/ping.json"))).await;
+            let problem = assert_problem(&answer, 404, format!("{way} {date}"));
+            assert_eq!(problem["supportedVersions"], serde_json::json!(["2026-02-01"]), "{way} {date}");
+        }
+        let answer = client.ask(key.get("/2026-02-01/nothing.json")).await;
+        let problem = assert_problem(&answer, 404, way);
+        assert_eq!(problem.get("supportedVersions"), None, "{way}: the date was right");
+        assert_fields(&gateway, way, &answer);
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_learns_nothing_of_the_map() {
+    let gateway = TestGateway::start("").await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        for path in [PING, CONNECTION, "/2026-02-01/nothing.json", "/2026-02-01/"] {
+            let answer = client.ask(get(path)).await;
+            assert_unauthorized(&answer, false, format!("{way} {path}"));
+            assert_fields_of_anyone(&gateway, way, &answer);
+        }
+        for path in ["/", "/nothing", "/2020-01-01/ping.json", "/metrics", "/livez", "/.well-known/x"] {
+            assert_unauthorized(&client.ask(get(path)).await, false, format!("{way} {path}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named_together_with_what_the_key_holds() {
+    let gateway = TestGateway::start("").await;
+    let ping_only = KeySpec::with_permissions(Environment::Staging, &["ping:read"]);
+    let key = gateway.create_key(ping_only).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        let answer = client.ask(key.get(CONNECTION)).await;
+        let problem = assert_problem(&answer, 403, way);
+        assert_eq!(problem["requiredPermission"], "connection:read", "{way}");
+        assert_eq!(problem["grantedPermissions"], serde_json::json!(["ping:read"]), "{way}");
+        assert_eq!(
+            answer.field("www-authenticate"),
+            Some(r#"Bearer realm="partner-api", error="insufficient_scope", scope="connection:read""#),
+            "{way}"
+        );
+        assert_fields(&gateway, way, &answer);
+        let held = client.ask(key.get(PING)).await;
+        assert_eq!(held.status, 200, "{way}: a refusal leaves the connection good");
+    }
+}
+
+#[tokio::test]
+async fn beyond_its_rate_a_key_is_told_when_to_come_back() {
+    let gateway = TestGateway::start("").await;
+    for way in WAYS {
+        let key = gateway.create_key(KeySpec::staging().option("--rate", "1/s+3")).await;
+        let client = connect(&gateway, way).await;
+        for expected in [2, 1, 0] {
+            let answer = client.ask(key.get(PING)).await;
+            assert_eq!(answer.status, 200, "{way}");
+            let (_, remaining, _) = limit_item(answer.field("ratelimit").unwrap(), "r", "t");
+            // A second may have passed in between, and then one came back.
+            assert!(
+                (expected..=expected + 1).contains(&remaining),
+                "{way}: {remaining} instead of {expected}"
+            );
+            let (_, quota, window) = limit_item(answer.field("ratelimit-policy").unwrap(), "q", "w");
+            assert_eq!((quota, window), (3, 3), "{way}");
+        }
+        let mut answer = client.ask(key.get(PING)).await;
+        for _ in 0..3 {
+            // On a machine that stood still for a second the fourth is served, and then the next is not.
+            if answer.status == 200 {
+                answer = client.ask(key.get(PING)).await;
+            }
+        }
+        let problem = assert_problem(&answer, 429, way);
+        let retry_after: u64 = answer.field("retry-after").expect("429 has retry-after").parse().unwrap();
+        assert!((1..=3).contains(&retry_after), "{way}: {retry_after}");
+        assert_eq!(problem["retryAfterSeconds"].as_u64(), Some(retry_after), "{way}");
+        assert_fields(&gateway, way, &answer);
+        let (_, remaining, reset) = limit_item(answer.field("ratelimit").unwrap(), "r", "t");
+        assert_eq!(remaining, 0, "{way}");
+        assert!(retry_after >= reset, "{way}: not earlier than the window says");
+        // Another key behind the same connection is not held back by it.
+        let other = gateway.create_key(KeySpec::staging()).await;
+        assert_eq!(client.ask(other.get(PING)).await.status, 200, "{way}");
+        tokio::time::sleep(std::time::Duration::from_secs(retry_after)).await;
+        let later = client.ask(key.get(PING)).await;
+        assert_eq!(later.status, 200, "{way}: it waited as told");
+    }
+}
+
+#[tokio::test]
+async fn a_path_is_matched_exactly_and_no_equivalent_opens_it() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        for path in [
+            "/2026-02-01/ping.json/",
+            "/2026-02-01/ping",
+            "/2026-02-01/PING.json",
+            "/2026-02-01/ping.JSON",
+            "/2026-02-01//ping.json",
+            "//2026-02-01/ping.json",
+            "/2026-02-01/./ping.json",
+            "/./2026-02-01/ping.json",
+            "/2026-02-01/x/../ping.json",
+            "/x/../2026-02-01/ping.json",
+            "/2026-02-01/%2e/ping.json",
+            "/2026-02-01/x/%2e%2e/ping.json",
+            "/2026-02-01/%70ing.json",
+            "/2026-02-01/ping%2ejson",
+            "/2026-02-01/ping%2Ejson",
+            "/2026-02-01%2fping.json",
+            "/2026%2d02-01/ping.json",
+            "/2026-02-01/ping.json%00",
+            "/2026-02-01/ping.json%0d%0ax-injected:%201",
+            "/2026-02-01/ping.json;x=1",
+            "/2026-02-01/ping.json%20",
+            "/2026-02-01/ping.json%252e",
+            "/2026-02-01/%c0%aeping.json",
+            "/2026-02-01/ping.json.json",
+            "/2026-02-01/xping.json",
+            "/api/2026-02-01/ping.json",
+            "/2026-02-01",
+            "/2026-02-01/",
+            "/",
+        ] {
+            let answer = client.ask(key.get(path)).await;
+            let problem = assert_problem(&answer, 404, format!("{way} {path}"));
+            assert_eq!(answer.field("x-injected"), None, "{way} {path}");
+            assert!(problem["detail"].is_string(), "{way} {path}");
+        }
+        // A query selects nothing, so it changes nothing.
+        let answer = client.ask(key.get("/2026-02-01/ping.json?a=/../b")).await;
+        assert_eq!(answer.status, 200, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn other_fields_never_choose_the_path_or_the_method() {
+    let gateway = TestGateway::start("").await;
+    let ping_only = KeySpec::with_permissions(Environment::Staging, &["ping:read"]);
+    let key = gateway.create_key(ping_only).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        let mut request = key.get(CONNECTION);
+        for (name, value) in [
+            ("x-original-url", PING),
+            ("x-rewrite-url", PING),
+            ("x-http-method-override", "OPTIONS"),
+            ("x-forwarded-prefix", "/2026-02-01/ping.json"),
+        ] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let answer = client.ask(request).await;
+        assert_problem(&answer, 403, way);
+        let mut request = key.get(PING);
+        request.headers_mut().insert("x-original-url", CONNECTION.parse().unwrap());
+        assert_ping_body(&client.ask(request).await.text(), "staging", way);
+    }
+}
+
+#[tokio::test]
+async fn request_ids_are_never_given_twice() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let mut seen = std::collections::HashSet::new();
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        for _ in 0..10 {
+            let answer = client.ask(key.get(PING)).await;
+            let id = answer.field("x-request-id").expect("every answer has one").to_owned();
+            assert!(seen.insert(id), "{way}");
+        }
+    }
+}

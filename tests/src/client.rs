@@ -1,0 +1,348 @@
+//! One client for every way in: HTTP/1.1, HTTP/2 and HTTP/3, in cleartext and over TLS.
+//!
+//! A client keeps its one connection, so that a test can assert what becomes of it.
+
+mod content;
+mod quic;
+mod tcp;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, header};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::sync::watch;
+
+pub use content::Content;
+
+use crate::{PATIENCE, TestGateway};
+
+/// The address family of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of this family.
+    pub fn holds(self, address: SocketAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(if *self == Self::V4 { "IPv4" } else { "IPv6" })
+    }
+}
+
+/// A protocol together with how it is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 in cleartext.
+    H1,
+    /// HTTP/1.1 over TLS.
+    H1Tls,
+    /// HTTP/2 in cleartext, by prior knowledge.
+    H2c,
+    /// HTTP/2 over TLS.
+    H2,
+    /// HTTP/3.
+    H3,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::H1, Self::H1Tls, Self::H2c, Self::H2, Self::H3];
+
+    /// The tests' listener that serves it.
+    pub fn listener(self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_secure(self) -> bool {
+        !matches!(self, Self::H1 | Self::H2c)
+    }
+
+    /// Its HTTP version.
+    pub fn version(self) -> Version {
+        match self {
+            Self::H1 | Self::H1Tls => Version::HTTP_11,
+            Self::H2c | Self::H2 => Version::HTTP_2,
+            Self::H3 => Version::HTTP_3,
+        }
+    }
+
+    /// What `connection.json` calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::H1 | Self::H1Tls => "HTTP1.1",
+            Self::H2c | Self::H2 => "HTTP2",
+            Self::H3 => "HTTP3",
+        }
+    }
+}
+
+/// A protocol and an address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The family.
+    pub family: Family,
+}
+
+/// Every way in.
+pub const WAYS: [Way; 10] = {
+    let mut ways = [Way { protocol: Protocol::H1, family: Family::V4 }; 10];
+    let mut position = 0;
+    while position < ways.len() {
+        ways[position].protocol = Protocol::ALL[position / 2];
+        if position % 2 == 1 {
+            ways[position].family = Family::V6;
+        }
+        position += 1;
+    }
+    ways
+};
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} over {}", self.protocol, self.family)
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// The version it came by.
+    pub version: Version,
+}
+
+impl Response {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The one value of a field; `None` where it is missing.
+    ///
+    /// # Panics
+    /// When the field comes twice or is no text.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next()?;
+        assert!(values.next().is_none(), "{name} comes twice in {:?}", self.headers);
+        Some(first.to_str().expect("a field's value is text"))
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// The code of the other side's CONNECTION_CLOSE (HTTP/3 only).
+    pub code: Option<u64>,
+    /// What the library says of it; empty for an orderly end.
+    pub error: String,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    way: Way,
+    authority: String,
+    sender: Sender,
+    closed: watch::Receiver<Option<Closed>>,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Tcp(tcp::Sender),
+    Quic(quic::Sender),
+}
+
+impl Client {
+    /// Connects to the gateway's listener for this way.
+    ///
+    /// # Errors
+    /// When the connection or the handshake is refused or takes too long.
+    pub async fn connect(gateway: &TestGateway, way: Way) -> anyhow::Result<Self> {
+        Self::open(gateway, way.protocol.listener(), way).await
+    }
+
+    /// Connects over IPv4.
+    ///
+    /// # Panics
+    /// When the connection or the handshake is refused or takes too long.
+    pub async fn over(gateway: &TestGateway, protocol: Protocol) -> Self {
+        let way = Way { protocol, family: Family::V4 };
+        Self::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
+    }
+
+    /// Connects to the listener of this name.
+    ///
+    /// # Errors
+    /// When the connection or the handshake is refused or takes too long.
+    pub async fn open(gateway: &TestGateway, listener: &str, way: Way) -> anyhow::Result<Self> {
+        let address = gateway.listener(listener, way.family).address;
+        Self::to(address, way, &gateway.ready().ca).await
+    }
+
+    /// Connects to any address, trusting the certificates of one PEM file.
+    ///
+    /// # Errors
+    /// When the connection or the handshake is refused or takes too long.
+    pub async fn to(address: SocketAddr, way: Way, ca: &Path) -> anyhow::Result<Self> {
+        let (tell, closed) = watch::channel(None);
+        let connect = async {
+            Ok::<_, anyhow::Error>(match way.protocol {
+                Protocol::H3 => Sender::Quic(quic::connect(address, tls(ca, b"h3")?, tell).await?),
+                Protocol::H1 | Protocol::H2c => Sender::Tcp(tcp::connect(address, way, None, tell).await?),
+                Protocol::H1Tls => {
+                    Sender::Tcp(tcp::connect(address, way, Some(tls(ca, b"http/1.1")?), tell).await?)
+                }
+                Protocol::H2 => Sender::Tcp(tcp::connect(address, way, Some(tls(ca, b"h2")?), tell).await?),
+            })
+        };
+        let sender = tokio::time::timeout(PATIENCE, connect).await.context("connecting took too long")??;
+        Ok(Self { way, authority: format!("localhost:{}", address.port()), sender, closed })
+    }
+
+    /// The way it came in.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// Sends one request and reads the answer to its end.
+    ///
+    /// The target is a path; a `host` field becomes the authority.
+    ///
+    /// # Errors
+    /// When no complete answer comes in time.
+    pub async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Response> {
+        self.send_content(request.map(Content::Whole)).await
+    }
+
+    /// [`Self::send`] with a body that is under the test's control.
+    ///
+    /// # Errors
+    /// When no complete answer comes in time.
+    pub async fn send_content(&self, mut request: Request<Content>) -> anyhow::Result<Response> {
+        let headers = request.headers_mut();
+        let host = headers.remove(header::HOST);
+        let authority = host.as_ref().map_or(Ok(self.authority.as_str()), |host| host.to_str())?.to_owned();
+        if self.way.protocol.version() == Version::HTTP_11 {
+            request.headers_mut().insert(header::HOST, authority.parse()?);
+        } else {
+            let scheme = if self.way.protocol.is_secure() { "https" } else { "http" };
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+            *request.uri_mut() =
+                Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build()?;
+        }
+        let exchange = async {
+            match &self.sender {
+                Sender::Tcp(sender) => sender.send(request).await,
+                Sender::Quic(sender) => sender.send(request).await,
+            }
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.context("no complete answer in time")?
+    }
+
+    /// [`Self::send`] where an answer has to come.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn ask(&self, request: Request<Bytes>) -> Response {
+        let shown = format!("{} {} {}", self.way, request.method(), request.uri());
+        self.send(request).await.unwrap_or_else(|error| panic!("{shown}: {error:#}"))
+    }
+
+    /// How the connection ended, if it does within this time.
+    pub async fn closed(&self, within: Duration) -> Option<Closed> {
+        let mut closed = self.closed.clone();
+        let ended = tokio::time::timeout(within, closed.wait_for(Option::is_some)).await.ok()?;
+        ended.ok().and_then(|closed| closed.clone())
+    }
+
+    /// Whether the connection is open as far as this side knows.
+    pub fn is_open(&self) -> bool {
+        self.closed.borrow().is_none()
+    }
+
+    /// Where this side of the connection is.
+    pub fn local_address(&self) -> IpAddr {
+        match self.way.family {
+            Family::V4 => IpAddr::from([127, 0, 0, 1]),
+            Family::V6 => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]),
+        }
+    }
+}
+
+/// A `GET` of a path.
+///
+/// # Panics
+/// When the path is no request target.
+pub fn get(path: &str) -> Request<Bytes> {
+    with_method(&Method::GET, path)
+}
+
+/// A request without content.
+///
+/// # Panics
+/// When the path is no request target.
+pub fn with_method(method: &Method, path: &str) -> Request<Bytes> {
+    Request::builder().method(method).uri(path).body(Bytes::new()).expect("the test's target is valid")
+}
+
+/// A client's TLS, trusting the certificates of one PEM file and offering one protocol.
+pub(crate) fn tls(ca: &Path, protocol: &[u8]) -> anyhow::Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).with_context(|| ca.display().to_string())? {
+        roots.add(certificate?)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    Ok(tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ways_are_every_protocol_over_both_families() {
+        for protocol in Protocol::ALL {
+            for family in [Family::V4, Family::V6] {
+                assert!(WAYS.contains(&Way { protocol, family }), "{protocol:?} {family}");
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! HTTP/3 over QUIC.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::{Buf as _, Bytes, BytesMut};
+use h3::client::SendRequest;
+use h3_quinn::OpenStreams;
+use http::{Request, Version};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, ConnectionError, Endpoint};
+use tokio::sync::watch;
+
+use super::{Closed, Content, Response};
+
+pub(super) struct Sender {
+    requests: SendRequest<OpenStreams, Bytes>,
+    // The socket: the connection ends when it goes.
+    _endpoint: Endpoint,
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sender(HTTP/3)")
+    }
+}
+
+pub(super) async fn connect(
+    address: SocketAddr,
+    tls: rustls::ClientConfig,
+    tell: watch::Sender<Option<Closed>>,
+) -> anyhow::Result<Sender> {
+    let any = if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+    let mut endpoint = Endpoint::client(any.parse()?)?;
+    endpoint.set_default_client_config(ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)));
+    let connection = endpoint.connect(address, "localhost")?.await.context("QUIC")?;
+    let (mut driver, requests) = h3::client::new(h3_quinn::Connection::new(connection.clone())).await?;
+    tokio::spawn(async move {
+        let error = std::future::poll_fn(|context| driver.poll_close(context)).await;
+        let reason = connection.closed().await;
+        let code = match &reason {
+            ConnectionError::ApplicationClosed(close) => Some(close.error_code.into_inner()),
+            _ => None,
+        };
+        let error = if code == Some(0x100) { String::new() } else { format!("{reason} ({error})") };
+        tell.send_replace(Some(Closed { code, error }));
+    });
+    Ok(Sender { requests, _endpoint: endpoint })
+}
+
+impl Sender {
+    pub(super) async fn send(&self, request: Request<Content>) -> anyhow::Result<Response> {
+        let (head, content) = request.into_parts();
+        let mut head = Request::from_parts(head, ());
+        if let Content::Whole(bytes) = &content
+            && !bytes.is_empty()
+            && !head.headers().contains_key("content-length")
+        {
+            head.headers_mut().insert("content-length", bytes.len().into());
+        }
+        let stream = self.requests.clone().send_request(head).await.context("sending the head")?;
+        let (mut outward, mut inward) = stream.split();
+        // The answer may come before the body was sent; then the server stops the body, which is no fault.
+        let upload = tokio::spawn(async move {
+            match content {
+                Content::Whole(bytes) if bytes.is_empty() => {}
+                Content::Whole(bytes) => outward.send_data(bytes).await?,
+                Content::Pieces(mut pieces) => {
+                    while let Some(piece) = pieces.recv().await {
+                        outward.send_data(piece).await?;
+                    }
+                }
+            }
+            outward.finish().await
+        });
+        let answer = async {
+            let head = inward.recv_response().await.context("reading the head")?;
+            let mut body = BytesMut::new();
+            while let Some(mut piece) = inward.recv_data().await.context("reading the body")? {
+                body.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+            }
+            let (head, ()) = head.into_parts();
+            let body = body.freeze();
+            Ok(Response { status: head.status, headers: head.headers, body, version: Version::HTTP_3 })
+        };
+        let answer = answer.await;
+        upload.abort();
+        answer
+    }
+}

@@ -1,0 +1,87 @@
+//! HTTP/1.1 and HTTP/2 over TCP, with TLS or without.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use http::{Request, Version};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::{Read, Write};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, watch};
+use tokio_rustls::TlsConnector;
+
+use super::{Closed, Content, Response, Way};
+
+#[derive(Debug)]
+pub(super) enum Sender {
+    Http1(Mutex<http1::SendRequest<Content>>),
+    Http2(http2::SendRequest<Content>),
+}
+
+pub(super) async fn connect(
+    address: SocketAddr,
+    way: Way,
+    tls: Option<ClientConfig>,
+    tell: watch::Sender<Option<Closed>>,
+) -> anyhow::Result<Sender> {
+    let stream = TcpStream::connect(address).await.context("connecting")?;
+    stream.set_nodelay(true)?;
+    match tls {
+        None => shake_hands(TokioIo::new(stream), way, tell).await,
+        Some(tls) => {
+            let name = ServerName::try_from("localhost").expect("it is a DNS name");
+            let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.context("TLS")?;
+            shake_hands(TokioIo::new(stream), way, tell).await
+        }
+    }
+}
+
+async fn shake_hands<S>(stream: S, way: Way, tell: watch::Sender<Option<Closed>>) -> anyhow::Result<Sender>
+where
+    S: Read + Write + Unpin + Send + 'static,
+{
+    let report = move |ended: Result<(), hyper::Error>| {
+        let error = ended.err().map_or_else(String::new, |error| format!("{:#}", anyhow::Error::from(error)));
+        tell.send_replace(Some(Closed { code: None, error }));
+    };
+    if way.protocol.version() == Version::HTTP_2 {
+        let (sender, connection) =
+            http2::Builder::new(TokioExecutor::new()).timer(TokioTimer::new()).handshake(stream).await?;
+        tokio::spawn(async move { report(connection.await) });
+        Ok(Sender::Http2(sender))
+    } else {
+        let (sender, connection) = http1::handshake(stream).await?;
+        tokio::spawn(async move { report(connection.await) });
+        Ok(Sender::Http1(Mutex::new(sender)))
+    }
+}
+
+impl Sender {
+    pub(super) async fn send(&self, request: Request<Content>) -> anyhow::Result<Response> {
+        match self {
+            Self::Http1(sender) => {
+                // Held until the answer is complete: on HTTP/1.1 one follows the other.
+                let mut sender = sender.lock().await;
+                sender.ready().await.context("the connection takes no more requests")?;
+                read(sender.send_request(request).await?).await
+            }
+            Self::Http2(sender) => {
+                let mut sender = sender.clone();
+                sender.ready().await.context("the connection takes no more requests")?;
+                read(sender.send_request(request).await?).await
+            }
+        }
+    }
+}
+
+async fn read(response: http::Response<Incoming>) -> anyhow::Result<Response> {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.context("reading the body")?.to_bytes();
+    Ok(Response { status: head.status, headers: head.headers, body, version: head.version })
+}

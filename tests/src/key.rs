@@ -1,0 +1,152 @@
+//! Keys as the tests make them: through the command line, and forged ones that no store knows.
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use permissions::{Brand, Environment, KeySecret};
+use rand::Rng;
+use serde::Deserialize;
+
+use crate::client::with_method;
+
+/// What `key create --json` and `key rotate --json` print of a key.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Key {
+    /// Names the key; no secret.
+    pub id: String,
+    /// The secret text.
+    pub key: String,
+    /// `staging` or `production`.
+    pub environment: String,
+    /// The names of its permissions.
+    pub permissions: Vec<String>,
+}
+
+impl Key {
+    /// The value of an `Authorization` field with this key.
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.key)
+    }
+
+    /// A request without content that carries this key.
+    ///
+    /// # Panics
+    /// When the path is no request target.
+    pub fn request(&self, method: &Method, path: &str) -> Request<Bytes> {
+        let mut request = with_method(method, path);
+        let credential = self.bearer().parse().expect("a key is plain text");
+        request.headers_mut().insert(header::AUTHORIZATION, credential);
+        request
+    }
+
+    /// A `GET` that carries this key.
+    ///
+    /// # Panics
+    /// When the path is no request target.
+    pub fn get(&self, path: &str) -> Request<Bytes> {
+        self.request(&Method::GET, path)
+    }
+}
+
+/// A key that is wanted: the arguments of `key create`.
+#[derive(Clone, Debug)]
+pub struct KeySpec {
+    arguments: Vec<String>,
+}
+
+impl KeySpec {
+    /// A key of `environment` that holds both permissions.
+    pub fn new(environment: Environment) -> Self {
+        Self::with_permissions(environment, &["ping:read", "connection:read"])
+    }
+
+    /// A staging key that holds both permissions.
+    pub fn staging() -> Self {
+        Self::new(Environment::Staging)
+    }
+
+    /// A production key that holds both permissions.
+    pub fn production() -> Self {
+        Self::new(Environment::Production)
+    }
+
+    /// A key of `environment` that holds `permissions` and no others.
+    pub fn with_permissions(environment: Environment, permissions: &[&str]) -> Self {
+        let arguments = Vec::new();
+        let mut spec = Self { arguments }.option("--environment", environment.name());
+        for permission in permissions {
+            spec = spec.option("--permission", permission);
+        }
+        spec
+    }
+
+    /// One more option of `key create`.
+    #[must_use]
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.arguments.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// The whole command.
+    pub(crate) fn command(&self, partner: &str) -> Vec<String> {
+        let mut command: Vec<String> =
+            ["key", "create", "--json", "--partner", partner].map(str::to_owned).to_vec();
+        command.extend(self.arguments.iter().cloned());
+        command
+    }
+}
+
+/// A key of the right form and checksum that was never issued.
+pub fn never_issued(environment: Environment) -> String {
+    let brand = Brand::try_from("pgw".to_owned()).expect("it is the default brand");
+    KeySecret::generate(&brand, environment, || rand::rng().random()).expose().to_owned()
+}
+
+/// A real key with one character of its random part exchanged: the checksum no longer holds.
+pub fn misprinted(key: &str) -> String {
+    let mut text = key.as_bytes().to_vec();
+    let position = text.len() - 10;
+    text[position] = if text[position] == b'x' { b'y' } else { b'x' };
+    String::from_utf8(text).expect("base62 is ASCII")
+}
+
+/// Credentials that have not the form of a key, each with a word for messages. None may ever pass.
+pub fn forged(key: &str) -> Vec<(&'static str, String)> {
+    let cut = &key[..key.len() - 1];
+    vec![
+        ("one character short", cut.to_owned()),
+        ("one character long", format!("{key}0")),
+        ("another brand", key.replacen("pgw", "xyz", 1)),
+        ("upper case brand", key.replacen("pgw", "PGW", 1)),
+        ("another environment's mark", key.replacen("stg", "live", 1)),
+        ("an unknown environment's mark", key.replacen("stg", "dev", 1)),
+        ("a dash inside", format!("{}-{}", &key[..20], &key[21..])),
+        ("the brand alone", "pgw".to_owned()),
+        ("the prefix alone", "pgw_stg_".to_owned()),
+        ("64 hexadecimal characters", "ab".repeat(32)),
+        ("a JWT without a signature", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.".to_owned()),
+        ("SQL", "'OR'1'='1".to_owned()),
+        ("a glob", "*".to_owned()),
+        ("percent-encoded", key.replacen('_', "%5F", 2)),
+        ("an id and the key", format!("0:{key}")),
+        ("quoted", format!("\"{key}\"")),
+        ("the key twice with a comma", format!("{key},{key}")),
+        ("the key and a word", format!("{key} x")),
+        ("four kilobytes", "A".repeat(4096)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forged_keys_have_not_the_form_and_unissued_ones_have() {
+        let brand = Brand::try_from("pgw".to_owned()).unwrap();
+        let good = never_issued(Environment::Staging);
+        assert_eq!(KeySecret::check(&brand, good.as_bytes()), Ok(Environment::Staging));
+        assert!(KeySecret::check(&brand, misprinted(&good).as_bytes()).is_err());
+        for (what, text) in forged(&good) {
+            assert!(KeySecret::check(&brand, text.as_bytes()).is_err(), "{what}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The harness of the integration tests: a gateway of its own per test, and clients for each way in.
+//!
+//! A test starts a [`TestGateway`] (the real binary, on free loopback ports, with its own data
+//! folder), makes keys through the command line as an operator does, and talks to it over any
+//! [`Protocol`]. Nothing here knows how the gateway is built; only what it promises on the wire.
+
+mod binary;
+mod client;
+mod config;
+mod gateway;
+mod key;
+mod pki;
+mod raw;
+mod raw_h2;
+mod tools;
+
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub use binary::gateway_binary;
+pub use client::{Client, Closed, Content, Family, Protocol, Response, WAYS, Way, get, with_method};
+pub use config::merged;
+pub use gateway::{Listener, Ready, Start, TestGateway};
+pub use key::{Key, KeySpec, forged, misprinted, never_issued};
+pub use pki::Authority;
+pub use raw::{Answer, Raw, answers};
+pub use raw_h2::{Frame, RawH2, frame, kind, literal, request_block};
+pub use tools::{client_script, repository, tool};
+
+/// How long a single wait may take before it counts as failed, unless a test says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tests that load the machine or measure time take turns: two at once would disturb each other.
+static HEAVY: Semaphore = Semaphore::const_new(1);
+
+/// Waits for the turn of a heavy test, and holds it until the returned permit is dropped.
+pub async fn heavy() -> SemaphorePermit<'static> {
+    HEAVY.acquire().await.expect("the semaphore is never closed")
+}
+
+/// Runs `probe` every 10 ms until it yields something; `None` after `within`.
+pub async fn eventually<T>(within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let deadline = tokio::time::Instant::now() + within;
+    loop {
+        if let Some(found) = probe().await {
+            return Some(found);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
