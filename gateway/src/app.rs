@@ -1,0 +1,182 @@
+//! The whole put together: configuration to parts, parts to listeners; the order of start, reload and
+//! end is read here.
+//!
+//! Threads: one worker per core, each with a runtime, sockets and connections of its own; the thread
+//! that called, for signals, sweeps and the operations listener; one that follows the store; one that
+//! writes the log.
+
+mod drain;
+mod listen;
+mod reload;
+mod welcome;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::info;
+use versions::{Catalog, RELEASES};
+
+use crate::authority;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Sources};
+use crate::folder::DataFolder;
+use crate::keys::Provisioning;
+use crate::node::Follower;
+use crate::operations::{Operations, Readiness};
+use crate::pipeline::Pipeline;
+use crate::store::Store;
+use crate::telemetry::{Logs, start_metrics};
+use crate::transport::{Connections, Settings};
+
+/// Collected samples are folded into their buckets this often, so that they do not pile up.
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the follower may take to write its last words at the end.
+const FOLLOWER_FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves until a signal ends it and everything in flight is finished. `ready_file`, if named, is written once everything listens.
+///
+/// # Errors
+/// Whatever keeps it from serving, or made it cut what was in flight, in words for the operator.
+pub fn serve(
+    sources: &Sources,
+    config: Config,
+    folder: &DataFolder,
+    ready_file: Option<&Path>,
+) -> anyhow::Result<()> {
+    let logs = Arc::new(Logs::start(&config.log));
+    harden();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+
+    folder.prepare()?;
+    let (mut store, secret) = Store::open_with_secret(folder, config.store.busy_timeout)?;
+    authority::ensure(folder, clock.now())?;
+    let first_launch = Provisioning {
+        store: &mut store,
+        secret: &secret,
+        brand: &config.api.brand,
+        clock: &*clock,
+        rng: &mut OsRng.unwrap_err(),
+    }
+    .first_launch()?;
+
+    let catalog = Catalog::new(RELEASES).context("the list of releases contradicts itself")?;
+    let metrics = start_metrics()?;
+    // Requests borrow the path for as long as they like, so it lives as long as the process.
+    let pipeline: &'static Pipeline =
+        Box::leak(Box::new(Pipeline::new(&config, catalog, secret, Box::new(SystemClock))));
+    let connections = Arc::new(Connections::new(settings(&config)));
+    let readiness = Arc::new(Readiness::default());
+    let operations: &'static Operations = Box::leak(Box::new(Operations {
+        readiness: Arc::clone(&readiness),
+        metrics: metrics.clone(),
+        pipeline,
+        connections: Arc::clone(&connections),
+        logs: Arc::clone(&logs),
+    }));
+
+    let certificates = listen::certificates(&config, folder)?;
+    let bound = listen::bind(&config, &certificates, folder)?;
+    let description = bound.describe();
+    let follower = Follower::start(
+        store,
+        pipeline.keys(),
+        Arc::clone(&clock),
+        config.store.clone(),
+        Arc::clone(&readiness),
+        description["listeners"].clone(),
+    )?;
+    let (stop_follower, stopped) = std::sync::mpsc::channel();
+    let (follower_ended, farewell) = std::sync::mpsc::channel::<()>();
+    std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+        follower.run(&stopped);
+        drop(follower_ended);
+    })?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let signals = drain::Signals::catch()?;
+        let serving = bound.serve(pipeline, operations, &connections)?;
+        readiness.started.store(true, Ordering::Relaxed);
+        if let Some(file) = ready_file {
+            listen::write_ready_file(file, &description)
+                .with_context(|| format!("cannot write the ready file {}", file.display()))?;
+        }
+        welcome::print(&description, first_launch.as_ref(), folder);
+        info!(workers = config.runtime.worker_count(), "Serving");
+
+        let sweeping = Arc::clone(&connections);
+        tokio::spawn(async move {
+            let mut interval = tokio::time::interval(Connections::SWEEP_INTERVAL);
+            loop {
+                interval.tick().await;
+                sweeping.sweep();
+            }
+        });
+        tokio::spawn(async move {
+            let mut interval = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
+            loop {
+                interval.tick().await;
+                metrics.run_upkeep();
+            }
+        });
+        let mut reloader = reload::Reloader {
+            sources: sources.clone(),
+            running: config.clone(),
+            folder: folder.clone(),
+            certificates,
+            pipeline,
+            connections: Arc::clone(&connections),
+            logs: Arc::clone(&logs),
+        };
+        anyhow::Ok(
+            drain::until_ended(signals, serving, pipeline, &connections, &readiness, &mut reloader).await,
+        )
+    })?;
+    drop(stop_follower);
+    // An error is what is waited for: the follower has dropped its end, or is too slow.
+    let _ = farewell.recv_timeout(FOLLOWER_FAREWELL);
+    match ended {
+        Ended::Drained => Ok(()),
+        Ended::Cut => anyhow::bail!("ended before everything was finished; what was open has been cut"),
+    }
+}
+
+/// How serving came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Everything that was in flight was finished.
+    Drained,
+    /// The deadline came, or a second signal: connections were cut.
+    Cut,
+}
+
+/// What the transport needs of the configuration.
+fn settings(config: &Config) -> Settings {
+    let (limits, timeouts) = (&config.limits, &config.timeouts);
+    Settings {
+        connections_max: limits.connections_max,
+        connections_per_address_max: limits.connections_per_address_max,
+        streams_per_connection_max: limits.streams_per_connection_max,
+        quic_handshakes_max: limits.quic_handshakes_max,
+        quic_retry_threshold: limits.quic_retry_threshold,
+        handshake: timeouts.handshake,
+        header: timeouts.header,
+        idle: timeouts.idle,
+        write: timeouts.write,
+        goodbye: timeouts.goodbye,
+    }
+}
+
+/// No core dumps, which would hold keys; and as many file descriptors as the system allows.
+fn harden() {
+    // Where the system refuses, the process serves all the same, with fewer descriptors.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
+}

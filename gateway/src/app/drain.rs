@@ -1,0 +1,108 @@
+//! The end: what signals ask for, and a drain in which no accepted request is lost.
+//!
+//! On the first SIGTERM or SIGINT the process is no longer ready, takes nothing new, tells every client
+//! to go elsewhere, and finishes what is in flight, all within one deadline. A second one ends it at once.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{info, warn};
+
+use super::Ended;
+use super::listen::Serving;
+use super::reload::Reloader;
+use crate::operations::Readiness;
+use crate::pipeline::Pipeline;
+use crate::transport::{Close, Connections};
+
+/// For connections that were cut to be gone before the process is.
+const CUT_FAREWELL: Duration = Duration::from_millis(200);
+/// How often it is looked whether connections are left.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The signals that are listened to.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(super) fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Serves, reloads on SIGHUP, and returns when a signal has ended it all.
+pub(super) async fn until_ended(
+    mut signals: Signals,
+    serving: Serving,
+    pipeline: &Pipeline,
+    connections: &Arc<Connections>,
+    readiness: &Readiness,
+    reloader: &mut Reloader,
+) -> Ended {
+    loop {
+        tokio::select! {
+            () = async {
+                tokio::select! {
+                    _ = signals.terminate.recv() => {}
+                    _ = signals.interrupt.recv() => {}
+                }
+            } => break,
+            _ = signals.hangup.recv() => reloader.reload(),
+        }
+    }
+    let settings = &reloader.running.drain;
+    let deadline = Instant::now() + settings.deadline;
+    info!(deadline_ms = settings.deadline.as_millis(), "Draining");
+    readiness.draining.store(true, Ordering::Relaxed);
+    pipeline.drain();
+    // Those who receive an error are gone already.
+    let _ = serving.stop.send(true);
+    connections.close(Close::Drain, crate::transport::Peer::is_multiplexed);
+
+    let mut workers = serving.workers;
+    let drained = async {
+        let announced = Instant::now() + settings.announce;
+        while Instant::now() < announced && connections.count() > 0 {
+            sleep(LOOK_INTERVAL).await;
+        }
+        // Again and again: a connection may have come, or have got as far as HTTP, a moment ago.
+        while connections.count() > 0 {
+            connections.close(Close::Drain, |_| true);
+            sleep(LOOK_INTERVAL).await;
+        }
+        // The workers end by themselves when no connection is left.
+        let _ = (&mut workers).await;
+    };
+    let in_time = tokio::select! {
+        in_time = timeout_at(deadline, drained) => in_time.is_ok(),
+        () = signals.end() => false,
+    };
+    if in_time {
+        info!("Drained");
+        let _ = serving.end.send(true);
+        return Ended::Drained;
+    }
+    warn!(connections = connections.count(), "Ending at once; {} connections are cut", connections.count());
+    connections.close(Close::Now, |_| true);
+    sleep(CUT_FAREWELL).await;
+    let _ = serving.end.send(true);
+    let _ = timeout_at(Instant::now() + CUT_FAREWELL, workers).await;
+    Ended::Cut
+}

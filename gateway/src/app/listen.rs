@@ -1,0 +1,332 @@
+//! Listeners: addresses bound, certificates loaded, workers started.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use http::HeaderValue;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, warn};
+
+use crate::config::{self, Config, Protocol, Service as Serves, TlsVersion};
+use crate::folder::DataFolder;
+use crate::operations::Operations;
+use crate::pipeline::Pipeline;
+use crate::transport::{
+    BindError, Certificates, Connections, Listener, Protocols, QuicListener, Service, TcpService, bind_tcp,
+    bind_udp, load_certified_key, quic_config, serve_quic, serve_tcp, tcp_config,
+};
+
+/// The name of the certificate that the first launch makes.
+const LOCAL: &str = "local";
+/// Where TCP's free port is taken on UDP, or the other way about, another one is tried this often.
+const FREE_PORT_TRIES: usize = 16;
+
+/// The certificates in use, by their names in the configuration.
+pub(super) type CertificatesByName = BTreeMap<String, Arc<Certificates>>;
+
+/// Loads every certificate that an enabled listener names.
+pub(super) fn certificates(config: &Config, folder: &DataFolder) -> anyhow::Result<CertificatesByName> {
+    let mut loaded = CertificatesByName::new();
+    for listener in config.listeners.values().filter(|listener| listener.enabled) {
+        let name = &listener.certificate;
+        if !name.is_empty() && !loaded.contains_key(name) {
+            loaded.insert(name.clone(), Certificates::new(load(config, folder, name)?)?);
+        }
+    }
+    Ok(loaded)
+}
+
+/// Loads the certificate of a name.
+pub(super) fn load(
+    config: &Config,
+    folder: &DataFolder,
+    name: &str,
+) -> anyhow::Result<rustls::sign::CertifiedKey> {
+    let (chain, key) = match config.certificates.get(name) {
+        Some(files) => (files.chain_file.clone(), files.key_file.clone()),
+        None if name == LOCAL => (folder.localhost_certificate(), folder.localhost_key()),
+        None => anyhow::bail!("there is no certificate named `{name}`"),
+    };
+    load_certified_key(&chain, &key).with_context(|| format!("the certificate `{name}` cannot be used"))
+}
+
+/// One bound address of one listener.
+struct Bound {
+    listener: Arc<Listener>,
+    address: SocketAddr,
+    protocols: Vec<Protocol>,
+    serves: Serves,
+    /// One per worker; empty where neither HTTP/1 nor HTTP/2 is spoken.
+    tcp: Vec<TcpListener>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    /// One per worker; empty where HTTP/3 is not spoken.
+    udp: Vec<UdpSocket>,
+    quic: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// Every bound address.
+pub(super) struct Bindings {
+    bound: Vec<Bound>,
+    workers: usize,
+    authority: std::path::PathBuf,
+}
+
+/// Binds every address of every enabled listener.
+pub(super) fn bind(
+    config: &Config,
+    certificates: &CertificatesByName,
+    folder: &DataFolder,
+) -> anyhow::Result<Bindings> {
+    let workers = config.runtime.worker_count();
+    let mut bound = Vec::new();
+    for (name, listener) in config.listeners.iter().filter(|(_, listener)| listener.enabled) {
+        let before = bound.len();
+        let mut port = 0;
+        for address in &listener.addresses {
+            match bind_address(config, certificates, name, listener, *address, port, workers) {
+                Ok(one) => {
+                    port = one.address.port();
+                    bound.push(one);
+                }
+                // A machine without IPv6 serves on IPv4, if the listener has an address there.
+                Err(error) if address.is_ipv6() && is_absent(&error) && bound.len() > before => {
+                    warn!(%address, listener = name, "This machine has no such address; the listener does without it");
+                }
+                Err(error) => return Err(error.context(format!("the listener `{name}` cannot be served"))),
+            }
+        }
+    }
+    Ok(Bindings { bound, workers, authority: folder.authority_certificate() })
+}
+
+fn is_absent(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<BindError>().is_some_and(|error| {
+        error.reason.kind() == io::ErrorKind::AddrNotAvailable
+            || error.reason.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+    })
+}
+
+fn bind_address(
+    config: &Config,
+    certificates: &CertificatesByName,
+    name: &str,
+    listener: &config::Listener,
+    address: SocketAddr,
+    sibling_port: u16,
+    workers: usize,
+) -> anyhow::Result<Bound> {
+    let speaks = |protocol| listener.protocols.contains(&protocol);
+    let over_tcp = speaks(Protocol::Http1) || speaks(Protocol::Http2);
+    let over_udp = speaks(Protocol::Http3);
+    let workers = if listener.serves.contains(&Serves::Operations) { 1 } else { workers };
+    let (address, tcp, udp) = bind_sockets(address, sibling_port, over_tcp, over_udp, workers)?;
+
+    let certificates = certificates.get(&listener.certificate);
+    let tls13_only = config.tls.minimum_version == TlsVersion::V1_3;
+    let alpn: Vec<&str> = [(Protocol::Http2, "h2"), (Protocol::Http1, "http/1.1")]
+        .into_iter()
+        .filter(|(protocol, _)| speaks(*protocol))
+        .map(|(_, alpn)| alpn)
+        .collect();
+    let alt_svc_port = if listener.alt_svc_port == 0 { address.port() } else { listener.alt_svc_port };
+    let alt_svc =
+        over_udp.then(|| HeaderValue::try_from(format!(r#"h3=":{alt_svc_port}"; ma=86400"#))).transpose()?;
+    Ok(Bound {
+        listener: Arc::new(Listener {
+            name: name.to_owned(),
+            tls: certificates.is_some(),
+            environments: listener.environments,
+            hosts: listener.hosts.clone(),
+            trusted_proxies: listener.trusted_proxies.clone(),
+            alt_svc,
+        }),
+        address,
+        protocols: listener.protocols.clone(),
+        serves: if listener.serves.contains(&Serves::Operations) { Serves::Operations } else { Serves::Api },
+        tcp,
+        tls: certificates.map(|certificates| tcp_config(certificates, tls13_only, &alpn)).transpose()?,
+        udp,
+        quic: certificates.filter(|_| over_udp).map(quic_config).transpose()?,
+    })
+}
+
+/// Binds TCP and UDP to one port; where any port will do, to the port that the listener's other addresses
+/// have, or else to one that is free for both.
+fn bind_sockets(
+    wanted: SocketAddr,
+    sibling_port: u16,
+    tcp: bool,
+    udp: bool,
+    workers: usize,
+) -> Result<(SocketAddr, Vec<TcpListener>, Vec<UdpSocket>), BindError> {
+    let bind = |address: SocketAddr| {
+        let mut address = address;
+        let tcp = if tcp { bind_tcp(address, workers)? } else { Vec::new() };
+        if let Some(Ok(bound)) = tcp.first().map(TcpListener::local_addr) {
+            address = bound;
+        }
+        let udp = if udp { bind_udp(address, workers)? } else { Vec::new() };
+        if let Some(Ok(bound)) = udp.first().map(UdpSocket::local_addr) {
+            address = bound;
+        }
+        Ok((address, tcp, udp))
+    };
+    if wanted.port() != 0 {
+        return bind(wanted);
+    }
+    let mut outcome = bind(SocketAddr::new(wanted.ip(), sibling_port));
+    for _ in 0..FREE_PORT_TRIES {
+        match outcome {
+            Err(error) if error.reason.kind() == io::ErrorKind::AddrInUse => outcome = bind(wanted),
+            other => return other,
+        }
+    }
+    outcome
+}
+
+/// The running workers.
+pub(super) struct Serving {
+    /// Says that nothing new is taken.
+    pub(super) stop: watch::Sender<bool>,
+    /// Says that everything ends now.
+    pub(super) end: watch::Sender<bool>,
+    /// The workers; ready when they have ended.
+    pub(super) workers: JoinHandle<()>,
+}
+
+impl Bindings {
+    /// What is listened on, in the form of the ready file.
+    pub(super) fn describe(&self) -> Value {
+        let listeners: Vec<Value> = self
+            .bound
+            .iter()
+            .map(|bound| {
+                json!({
+                    "name": bound.listener.name,
+                    "address": bound.address,
+                    "protocols": bound.protocols,
+                    "tls": bound.listener.tls,
+                    "serves": [bound.serves],
+                    "environments": bound.listener.environments,
+                })
+            })
+            .collect();
+        json!({ "listeners": listeners, "pid": std::process::id(), "ca": self.authority })
+    }
+
+    /// Starts the workers, and the operations listeners on the runtime that this is called on.
+    pub(super) fn serve(
+        self,
+        pipeline: &'static Pipeline,
+        operations: &'static Operations,
+        connections: &Arc<Connections>,
+    ) -> anyhow::Result<Serving> {
+        let (stop, _) = watch::channel(false);
+        let (end, _) = watch::channel(false);
+        let mut shares: Vec<Share<Pipeline>> = (0..self.workers).map(|_| Share::new(connections)).collect();
+        let own_connections = Arc::new(Connections::new((*connections.settings()).clone()));
+        let mut own = Share::new(&own_connections);
+        for bound in self.bound {
+            if bound.serves == Serves::Operations {
+                bound.divide(std::slice::from_mut(&mut own), operations)?;
+            } else {
+                bound.divide(&mut shares, pipeline)?;
+            }
+        }
+        // Probes are answered until the very end.
+        tokio::spawn(own.serve(end.subscribe()));
+
+        let mut threads = Vec::new();
+        for (number, share) in shares.into_iter().enumerate() {
+            let (stop, mut end) = (stop.subscribe(), end.subscribe());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let work = move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = share.serve(stop) => {}
+                        _ = end.wait_for(|end| *end) => {}
+                    }
+                });
+            };
+            threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
+        }
+        let workers = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    error!("A worker panicked");
+                }
+            }
+        });
+        Ok(Serving { stop, end, workers })
+    }
+}
+
+/// One worker's sockets.
+struct Share<S: 'static> {
+    tcp: Vec<(TcpListener, TcpService<S>)>,
+    udp: Vec<(UdpSocket, QuicListener<S>)>,
+    connections: Arc<Connections>,
+}
+
+impl Bound {
+    /// Gives each worker its socket.
+    fn divide<S: Service>(self, shares: &mut [Share<S>], service: &'static S) -> anyhow::Result<()> {
+        let protocols = Protocols {
+            http1: self.protocols.contains(&Protocol::Http1),
+            http2: self.protocols.contains(&Protocol::Http2),
+        };
+        for (share, socket) in shares.iter_mut().zip(self.tcp) {
+            let (listener, tls) = (Arc::clone(&self.listener), self.tls.clone());
+            share.tcp.push((socket, TcpService { listener, protocols, tls, service }));
+        }
+        for (share, socket) in shares.iter_mut().zip(self.udp) {
+            let tls = self.quic.clone().context("HTTP/3 needs a certificate")?;
+            share.udp.push((socket, QuicListener { listener: Arc::clone(&self.listener), tls, service }));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Service> Share<S> {
+    fn new(connections: &Arc<Connections>) -> Self {
+        Self { tcp: Vec::new(), udp: Vec::new(), connections: Arc::clone(connections) }
+    }
+
+    /// Serves until `stop` says so and, after that, for as long as connections are open.
+    async fn serve(self, stop: watch::Receiver<bool>) {
+        let connections = self.connections;
+        let tcp = self.tcp.into_iter().map(|(socket, service)| {
+            let serving = serve_tcp(socket, service, Arc::clone(&connections), stop.clone());
+            report("TCP", serving)
+        });
+        let udp = self.udp.into_iter().map(|(socket, quic)| {
+            let serving = serve_quic(socket, quic, Arc::clone(&connections), stop.clone());
+            report("UDP", serving)
+        });
+        tokio::join!(join_all(tcp), join_all(udp));
+        while connections.count() > 0 {
+            tokio::time::sleep(Connections::SWEEP_INTERVAL / 10).await;
+        }
+    }
+}
+
+async fn report(protocol: &str, serving: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = serving.await {
+        error!(%error, "A {protocol} socket cannot be served");
+    }
+}
+
+/// Writes what is listened on, whole or not at all: whoever sees the file can read it.
+pub(super) fn write_ready_file(file: &Path, description: &Value) -> io::Result<()> {
+    let mut new = file.as_os_str().to_owned();
+    new.push(".new");
+    std::fs::write(&new, format!("{description}\n"))?;
+    std::fs::rename(&new, file)
+}

@@ -1,0 +1,236 @@
+//! Problems of a configuration: where each stands, what is allowed, and how they are shown.
+//!
+//! All layers stand one behind the other in one virtual text, so that a place is a plain range of
+//! bytes wherever a value came from, and a later layer always has the larger numbers. Only this file
+//! turns such a range back into a file, a line and a column.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
+use serde::Serialize;
+
+/// A range of bytes in the virtual text of all layers.
+pub(super) type Span = Range<usize>;
+
+/// More problems than these are only counted: nobody reads them, and one mistake may cause many.
+pub(super) const PROBLEMS_MAX: usize = 50;
+/// Stands for the file where a problem is in none.
+const NO_FILE: &str = "configuration";
+/// Longer messages are cut in the middle; a value may be as long as the whole file.
+const MESSAGE_CHARACTERS_MAX: usize = 400;
+
+/// The texts of all layers, lowest first.
+#[derive(Clone, Default)]
+pub(super) struct Texts(Vec<Text>);
+
+/// One layer as it was written.
+#[derive(Clone)]
+pub(super) struct Text {
+    pub(super) name: String,
+    pub(super) content: String,
+    /// Where it starts in the virtual text.
+    pub(super) start: usize,
+}
+
+impl Texts {
+    /// Adds a layer and says where it starts in the virtual text.
+    pub(super) fn add(&mut self, name: String, content: String) -> usize {
+        // One byte between two texts belongs to the first: it is the place of an error at its end.
+        let start = self.0.last().map_or(0, |last| last.start + last.content.len() + 1);
+        self.0.push(Text { name, content, start });
+        start
+    }
+
+    pub(super) fn last(&self) -> usize {
+        self.0.len().saturating_sub(1)
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Text> {
+        self.0.get(index)
+    }
+
+    /// The text that holds a place, and the place in it, on boundaries of characters.
+    fn locate(&self, span: &Span) -> Option<(&Text, Span)> {
+        let index = self.0.partition_point(|text| text.start <= span.start).checked_sub(1)?;
+        let text = &self.0[index];
+        let start = text.content.floor_char_boundary(span.start - text.start);
+        let end = text.content.ceil_char_boundary(span.end.saturating_sub(text.start)).max(start);
+        Some((text, start..end))
+    }
+
+    /// What is written at a place.
+    pub(super) fn written(&self, span: &Span) -> Option<&str> {
+        let (text, span) = self.locate(span)?;
+        text.content.get(span)
+    }
+}
+
+impl Text {
+    fn line_and_column(&self, offset: usize) -> (usize, usize) {
+        let before = &self.content[..offset];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file, or the name of the environment variable or flag, that holds the wrong value.
+    pub file: String,
+    /// The line, from 1; none where a file as a whole is meant.
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    pub column: Option<usize>,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    #[serde(skip)]
+    places: Vec<(Span, String)>,
+}
+
+impl Problem {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            file: NO_FILE.to_owned(),
+            line: None,
+            column: None,
+            message: plain(&message.into()),
+            help: None,
+            places: Vec::new(),
+        }
+    }
+
+    pub(super) fn in_file(mut self, file: impl Into<String>) -> Self {
+        self.file = file.into();
+        self
+    }
+
+    /// Adds a place. The one in the highest layer becomes the main one, because there it can be changed.
+    pub(super) fn at(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.places.push((span, plain(&label.into())));
+        self.places.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(plain(&help.into()));
+        self
+    }
+}
+
+/// Makes text of unknown origin fit for a terminal and for one line.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let length = text.chars().count();
+    for (index, character) in text.chars().enumerate() {
+        if length > MESSAGE_CHARACTERS_MAX && (200..length - 200).contains(&index) {
+            if index == 200 {
+                plain.push_str(" [...] ");
+            }
+        } else if character.is_control() {
+            plain.extend(character.escape_default());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+/// Everything that is wrong with a configuration.
+///
+/// `Display` shows each problem with its place, without colour; see [`ConfigError::render`].
+#[derive(Clone)]
+pub struct ConfigError {
+    texts: Texts,
+    problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    pub(super) fn new(texts: Texts, mut problems: Vec<Problem>) -> Self {
+        // Finding a place costs a look through its text, so what is not shown is not looked for.
+        let more = problems.len().saturating_sub(PROBLEMS_MAX);
+        problems.truncate(PROBLEMS_MAX);
+        for problem in &mut problems {
+            let located = problem.places.first().and_then(|(span, _)| texts.locate(span));
+            if let Some((text, span)) = located {
+                let (line, column) = text.line_and_column(span.start);
+                problem.file.clone_from(&text.name);
+                (problem.line, problem.column) = (Some(line), Some(column));
+            }
+        }
+        if more > 0 {
+            problems.push(Problem::new(format!("there are {more} more problems")));
+        }
+        Self { texts, problems }
+    }
+
+    /// The problems one by one, for a program to read.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Shows each problem with the lines that it is about, for a person to read.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let rendered: Vec<_> =
+            self.problems.iter().map(|problem| self.render_one(&renderer, problem)).collect();
+        rendered.join("\n\n")
+    }
+
+    fn render_one(&self, renderer: &Renderer, problem: &Problem) -> String {
+        let mut group = Group::with_title(Level::ERROR.primary_title(problem.message.as_str()));
+        // Places in the same text share one snippet; another text gets its own below.
+        let mut snippets: Vec<(usize, Snippet<'_, _>)> = Vec::new();
+        for (index, (span, label)) in problem.places.iter().enumerate() {
+            let Some((text, span)) = self.texts.locate(span) else { continue };
+            let snippet = match snippets.pop_if(|(start, _)| *start == text.start) {
+                Some((_, snippet)) => snippet,
+                None => Snippet::source(text.content.as_str()).path(text.name.as_str()),
+            };
+            let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+            let label = (!label.is_empty()).then_some(label.as_str());
+            snippets.push((text.start, snippet.annotation(kind.span(span).label(label))));
+        }
+        if snippets.is_empty() && problem.file != NO_FILE {
+            group = group.element(Origin::path(problem.file.as_str()));
+        }
+        group = group.elements(snippets.into_iter().map(|(_, snippet)| snippet));
+        if let Some(help) = &problem.help {
+            group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
+        }
+        renderer.render(&[group])
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+/// The same text as `Display`: an error that ends `main` should read like one.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The name among `candidates` that `name` is most likely meant to be.
+pub(super) fn near<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    if name.chars().count() > 64 {
+        return None;
+    }
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(name.len()).div_ceil(3))
+        .min()
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,83 @@
+//! What a running server can take over, and what needs a restart.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::sections::Config;
+
+/// What a reload takes over: options, and whole sections that end in a dot. `gateway.toml` marks the
+/// same ones with "(reload)", and a test holds the two together.
+pub(super) const RELOADABLE: &[&str] = &[
+    "api.docs_url",
+    "api.invalid_token_message",
+    "certificates.",
+    "limits.body_bytes_max",
+    "limits.connections_max",
+    "limits.connections_per_address_max",
+    "limits.failures_per_address",
+    "limits.header_bytes_max",
+    "limits.header_fields_max",
+    "limits.key_rate",
+    "limits.requests_in_flight_max",
+    "limits.uri_bytes_max",
+    "log.access",
+    "log.level",
+    "timeouts.body",
+    "timeouts.goodbye",
+    "timeouts.header",
+    "timeouts.idle",
+    "timeouts.write",
+];
+
+/// The dotted names of the options that differ and that only a restart takes over, in order.
+///
+/// A listener that is only in one of the two is named as a whole.
+#[must_use]
+pub fn differences_needing_restart(old: &Config, new: &Config) -> Vec<String> {
+    let [old, new] = [old, new].map(|config| {
+        let mut options = BTreeMap::new();
+        // A configuration always has a JSON form; `null` would only say that everything is the same.
+        flatten(String::new(), serde_json::to_value(config).unwrap_or_default(), &mut options);
+        options
+    });
+    let mut names: Vec<String> = old
+        .keys()
+        .chain(new.keys())
+        .filter(|name| old.get(*name) != new.get(*name) && !is_reloadable(name))
+        .map(|name| whole_listener(name, &old, &new).unwrap_or_else(|| name.clone()))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn is_reloadable(name: &str) -> bool {
+    RELOADABLE
+        .iter()
+        .any(|reloadable| *reloadable == name || reloadable.ends_with('.') && name.starts_with(reloadable))
+}
+
+fn flatten(name: String, value: Value, options: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let name = if name.is_empty() { field } else { format!("{name}.{field}") };
+                flatten(name, value, options);
+            }
+        }
+        value => {
+            options.insert(name, value);
+        }
+    }
+}
+
+/// The name of the listener that an option belongs to, if one side has no such listener.
+fn whole_listener(
+    option: &str,
+    old: &BTreeMap<String, Value>,
+    new: &BTreeMap<String, Value>,
+) -> Option<String> {
+    let (listener, _) = option.rsplit_once('.').filter(|(section, _)| section.starts_with("listeners."))?;
+    (old.contains_key(option) != new.contains_key(option)).then(|| listener.to_owned())
+}

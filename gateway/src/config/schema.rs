@@ -1,0 +1,116 @@
+//! Which options there are: those of the compiled-in defaults, and nothing else.
+//!
+//! The shape of a layer is compared with the tree of the defaults before anything is read from it, so
+//! that all unknown names of all layers are reported at once, each where it stands.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostics::{PROBLEMS_MAX, Problem, near};
+
+/// A listener's options stand in the defaults; a certificate's cannot, because none is there by default.
+const CERTIFICATE: &str = "chain_file = \"\"\nkey_file = \"\"";
+
+/// The options that there are.
+pub(super) struct Schema<'t> {
+    defaults: DeValue<'t>,
+    certificate: DeValue<'static>,
+}
+
+impl<'t> Schema<'t> {
+    /// Takes the tree of the defaults as the list of all options.
+    pub(super) fn new(defaults: DeTable<'t>) -> Self {
+        let certificate = DeTable::parse(CERTIFICATE).map(Spanned::into_inner).unwrap_or_default();
+        Self { defaults: DeValue::Table(defaults), certificate: DeValue::Table(certificate) }
+    }
+
+    /// The default of an option or a section, also of a listener or certificate with a name of its own;
+    /// `None` if there is no such option.
+    pub(super) fn expected(&self, path: &[impl AsRef<str>]) -> Option<&DeValue<'t>> {
+        let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+        let (root, rest) = match path.as_slice() {
+            ["listeners", _, rest @ ..] => {
+                (self.defaults.get("listeners")?.get_ref().get("http")?.get_ref(), rest)
+            }
+            ["certificates", _, rest @ ..] => (&self.certificate, rest),
+            rest => (&self.defaults, rest),
+        };
+        rest.iter().try_fold(root, |value, name| value.get(*name).map(Spanned::get_ref))
+    }
+
+    /// The default of an option with its place in the defaults; a name that is new to them has none.
+    pub(super) fn default_of(&self, path: &[String]) -> Option<&Spanned<DeValue<'t>>> {
+        let (first, rest) = path.split_first()?;
+        let root = self.defaults.get(first.as_str())?;
+        rest.iter().try_fold(root, |value, name| value.get_ref().get(name.as_str()))
+    }
+
+    /// Removes from a layer whatever is no option, and reports it.
+    pub(super) fn check(&self, layer: DeTable<'t>, problems: &mut Vec<Problem>) -> DeTable<'t> {
+        self.check_table(layer, &mut Vec::new(), problems)
+    }
+
+    fn check_table(
+        &self,
+        table: DeTable<'t>,
+        path: &mut Vec<String>,
+        problems: &mut Vec<Problem>,
+    ) -> DeTable<'t> {
+        let mut checked = DeTable::new();
+        for (key, value) in table {
+            path.push(key.get_ref().clone().into_owned());
+            let span = value.span();
+            match (self.expected(path), value.into_inner()) {
+                // Near names are for those that are shown; the others are only counted.
+                (None, _) if problems.len() >= PROBLEMS_MAX => problems.push(Problem::new("unknown option")),
+                (None, _) => problems.push(self.unknown(path).at(key.span(), "")),
+                (Some(DeValue::Table(_)), DeValue::Table(inner)) => {
+                    let inner = self.check_table(inner, path, problems);
+                    checked.insert(key, Spanned::new(span, DeValue::Table(inner)));
+                }
+                (Some(DeValue::Table(_)), other) => {
+                    let name = path.join(".");
+                    let found = other.type_str();
+                    let problem = Problem::new(format!("`{name}` is a section, not a single value"))
+                        .at(span, format!("this is of type {found}"))
+                        .help(format!("write `[{name}]` and its options below it"));
+                    problems.push(problem);
+                }
+                (Some(_), DeValue::Table(_)) => {
+                    let name = path.join(".");
+                    problems.push(
+                        Problem::new(format!("`{name}` is a single value, not a section"))
+                            .at(span, "this is a table"),
+                    );
+                }
+                (Some(_), other) => {
+                    checked.insert(key, Spanned::new(span, other));
+                }
+            }
+            path.pop();
+        }
+        checked
+    }
+
+    fn unknown(&self, path: &[String]) -> Problem {
+        let name = path.join(".");
+        let Some((last, parent)) = path.split_last() else { return Problem::new("unknown option") };
+        let problem = Problem::new(format!("unknown option `{name}`"));
+        let siblings = || self.expected(parent).and_then(DeValue::as_table).into_iter().flat_map(names);
+        if let Some(near) = near(last, siblings()) {
+            return problem.help(format!("did you mean `{near}`?"));
+        }
+        // The right name in the wrong section is as common as a wrong letter.
+        let named = |section: &&str| matches!(*section, "listeners" | "certificates");
+        let mut sections = self.defaults.as_table().into_iter().flat_map(names).filter(|name| !named(name));
+        let known = || siblings().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        problem.help(match sections.find(|section| self.expected(&[*section, last]).is_some()) {
+            Some(section) => format!("`{last}` stands in the section `[{section}]`"),
+            None => format!("there are {}", known()),
+        })
+    }
+}
+
+fn names<'a>(table: &'a DeTable<'_>) -> impl Iterator<Item = &'a str> {
+    table.keys().map(|key| key.get_ref().as_ref())
+}

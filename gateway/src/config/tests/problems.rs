@@ -1,0 +1,365 @@
+//! Each kind of mistake, with the exact place and words.
+
+use super::*;
+
+/// The problems of a text as `line:column message`, each with its help after ` | `.
+fn problems_of(text: &str) -> Vec<String> {
+    let Err(error) = read_text(text) else { return Vec::new() };
+    let shown = error.to_string();
+    let line = |problem: &Problem| {
+        assert_eq!(problem.file, "test.toml", "{problem:?}");
+        let (line, column) = (problem.line.unwrap(), problem.column.unwrap());
+        assert!(shown.contains(&format!("test.toml:{line}:{column}")), "{shown}");
+        let help = problem.help.as_ref().map(|help| format!(" | {help}")).unwrap_or_default();
+        format!("{line}:{column} {}{help}", problem.message)
+    };
+    error.problems().iter().map(line).collect()
+}
+
+/// Says what is wrong with `option = value`, in a section on a line of its own.
+fn wrong(section: &str, option: &str, value: &str) -> String {
+    let problems = problems_of(&format!("[{section}]\n{option} = {value}\n"));
+    assert_eq!(problems.len(), 1, "{section}.{option} = {value}: {problems:?}");
+    problems.concat()
+}
+
+#[test]
+fn a_wrong_value_is_shown_with_what_is_allowed() {
+    let table = [
+        (
+            "runtime",
+            "workers",
+            "-1",
+            "invalid value: integer `-1`, expected a whole number from 0 to 1024",
+            "0",
+        ),
+        (
+            "runtime",
+            "workers",
+            "1025",
+            "invalid value: integer `1025`, expected a whole number from 0 to 1024",
+            "0",
+        ),
+        (
+            "runtime",
+            "workers",
+            "\"4\"",
+            "invalid type: string \"4\", expected a whole number from 0 to 1024",
+            "0",
+        ),
+        (
+            "runtime",
+            "workers",
+            "1.5",
+            "invalid type: floating point `1.5`, expected a whole number from 0 to 1024",
+            "0",
+        ),
+        ("log", "access", "1", "invalid type: integer `1`, expected a boolean", "true"),
+        (
+            "log",
+            "level",
+            "\"loud\"",
+            "unknown variant `loud`, expected one of `error`, `warn`, `info`, `debug`, `trace`",
+            "\"info\"",
+        ),
+        ("tls", "minimum_version", "\"1.1\"", "unknown variant `1.1`, expected `1.2` or `1.3`", "\"1.2\""),
+        (
+            "timeouts",
+            "idle",
+            "10",
+            "invalid type: integer `10`, expected a duration with its unit from 1ms to 24h, such as `10s`",
+            "\"60s\"",
+        ),
+        (
+            "timeouts",
+            "idle",
+            "\"-1s\"",
+            "invalid value: string \"-1s\", expected a duration with its unit from 1ms to 24h, such as `10s`",
+            "\"60s\"",
+        ),
+        (
+            "timeouts",
+            "idle",
+            "\"0s\"",
+            "invalid value: string \"0s\", expected a duration with its unit from 1ms to 24h, such as `10s`",
+            "\"60s\"",
+        ),
+        (
+            "timeouts",
+            "idle",
+            "\"25h\"",
+            "invalid value: string \"25h\", expected a duration with its unit from 1ms to 24h, such as `10s`",
+            "\"60s\"",
+        ),
+        (
+            "limits",
+            "header_bytes_max",
+            "1023",
+            "invalid value: integer `1023`, expected a size from 1KiB to 64KiB, such as `16KiB`",
+            "\"16KiB\"",
+        ),
+        (
+            "limits",
+            "header_bytes_max",
+            "\"65KiB\"",
+            "invalid value: string \"65KiB\", expected a size from 1KiB to 64KiB, such as `16KiB`",
+            "\"16KiB\"",
+        ),
+        (
+            "limits",
+            "body_bytes_max",
+            "\"2GiB\"",
+            "invalid value: string \"2GiB\", expected a size from 0B to 1GiB, such as `16KiB`",
+            "\"1MiB\"",
+        ),
+        (
+            "limits",
+            "header_fields_max",
+            "0",
+            "invalid value: integer `0`, expected a whole number from 1 to 256",
+            "100",
+        ),
+        (
+            "limits",
+            "connections_max",
+            "0",
+            "invalid value: integer `0`, expected a whole number from 1 to 16777216",
+            "16_384",
+        ),
+        (
+            "api",
+            "realm",
+            "'a\"b'",
+            "invalid value: string \"a\\\"b\", expected 1 to 200 printable ASCII characters, none of them `\"` or `\\`",
+            "\"partner-api\"",
+        ),
+        (
+            "api",
+            "brand",
+            "\"P\"",
+            "`P` is not a brand; it is 2 to 16 of a-z and 0-9, beginning with a letter",
+            "\"pgw\"",
+        ),
+    ];
+    for (section, option, value, message, default) in table {
+        let column = option.len() + 4;
+        let expected = format!("2:{column} `{section}.{option}`: {message} | the default is {default}");
+        assert_eq!(wrong(section, option, value), expected);
+    }
+    let rate = wrong("limits", "key_rate", "\"5/m\"");
+    assert!(
+        rate.starts_with("2:12 `limits.key_rate`: `5/m` is not a rate; write requests per second"),
+        "{rate}"
+    );
+    assert!(wrong("limits", "key_rate", "\"5/s+0\"").contains("each from 1 to"));
+}
+
+#[test]
+fn a_wrong_element_of_a_list_is_shown_itself() {
+    let listener = |option: &str, value: &str| wrong("listeners.http", option, value);
+    let table = [
+        ("addresses", "[\"127.0.0.1:1\", \"localhost:2\"]", "2:29", "expected an IP address and a port"),
+        ("hosts", "[\"a:80\"]", "2:10", "expected a host name without port"),
+        ("hosts", "[\"a b\"]", "2:10", "expected a host name without port"),
+        ("trusted_proxies", "[\"10.0.0.0/33\"]", "2:20", "expected a network or an IP address"),
+        (
+            "protocols",
+            "[\"http1\", \"h2\"]",
+            "2:23",
+            "unknown variant `h2`, expected one of `http1`, `http2`, `http3`",
+        ),
+        ("environments", "[\"prod\"]", "2:17", "unknown variant `prod`, expected `staging` or `production`"),
+        ("serves", "\"api\"", "2:10", "invalid type: string \"api\", expected a sequence"),
+        ("alt_svc_port", "65536", "2:16", "expected a whole number from 0 to 65535"),
+    ];
+    for (option, value, place, message) in table {
+        let problem = listener(option, value);
+        assert!(problem.starts_with(place) && problem.contains(message), "{problem}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_shown_with_a_near_one() {
+    assert_eq!(
+        wrong("limits", "key_rat", "1"),
+        "2:1 unknown option `limits.key_rat` | did you mean `key_rate`?"
+    );
+    assert_eq!(
+        wrong("limits", "key-rate", "1"),
+        "2:1 unknown option `limits.key-rate` | did you mean `key_rate`?"
+    );
+    assert_eq!(
+        wrong("listeners.new", "adresses", "1"),
+        "2:1 unknown option `listeners.new.adresses` | did you mean `addresses`?"
+    );
+    assert_eq!(
+        wrong("certificates.a", "key", "1"),
+        "2:1 unknown option `certificates.a.key` | there are `chain_file`, `key_file`"
+    );
+    assert_eq!(
+        wrong("log", "key_rate", "1"),
+        "2:1 unknown option `log.key_rate` | `key_rate` stands in the section `[limits]`"
+    );
+    assert_eq!(wrong("tls", "x", "1"), "2:1 unknown option `tls.x` | there are `minimum_version`");
+    assert_eq!(problems_of("[limit]\nkey_rate = 1"), ["1:2 unknown option `limit` | did you mean `limits`?"]);
+    assert_eq!(
+        problems_of("key_rate = 1"),
+        ["1:1 unknown option `key_rate` | `key_rate` stands in the section `[limits]`"]
+    );
+}
+
+#[test]
+fn a_section_is_no_value_and_a_value_is_no_section() {
+    assert_eq!(
+        problems_of("limits = 5"),
+        ["1:10 `limits` is a section, not a single value | write `[limits]` and its options below it"]
+    );
+    assert_eq!(
+        problems_of("[limits.key_rate]\na = 1"),
+        ["1:1 `limits.key_rate` is a single value, not a section"]
+    );
+    assert_eq!(
+        problems_of("[listeners]\nhttp = true"),
+        [
+            "2:8 `listeners.http` is a section, not a single value | write `[listeners.http]` and its options below it"
+        ]
+    );
+    assert_eq!(problems_of("[[listeners.http]]\nenabled = true").len(), 1);
+}
+
+#[test]
+fn all_unknown_names_and_wrong_values_are_shown_at_once() {
+    let text = "[limits]\nkey_rat = 1\nkey_rate = \"x\"\nheader_fields_max = 0\n[log]\nlevel = 3\n[ap]\n[listeners.http]\nhosts = [1]\n";
+    let mut places: Vec<_> = problems_of(text).iter().map(|problem| problem[..4].trim().to_owned()).collect();
+    places.sort();
+    assert_eq!(places, ["2:1", "3:12", "4:21", "6:9", "7:2", "9:10"]);
+}
+
+#[test]
+fn text_that_is_no_toml_is_shown_at_its_place() {
+    assert_eq!(problems_of("[limits]\nkey_rate = \"5/s\nx = 1\n")[0][..5], *"2:16 ");
+    assert_eq!(problems_of("[log]\nlevel = \"info\"\nlevel = \"warn\"\n"), ["3:1 duplicate key"]);
+    assert_eq!(problems_of("a = [\n").len(), 1);
+    assert_eq!(problems_of("# ä ö\nä = 1")[0][..3], *"2:1");
+}
+
+#[test]
+fn options_that_do_not_go_together_are_all_shown() {
+    let text = "\
+[listeners.http]
+protocols = [\"http1\", \"http3\"]
+[listeners.https]
+certificate = \"partner\"
+addresses = [\"127.0.0.1:8080\"]
+[listeners.operations]
+serves = [\"operations\", \"api\"]
+[listeners.empty]
+protocols = []
+[certificates.partners]
+chain_file = \"c\"
+[certificates.local]
+chain_file = \"c\"
+key_file = \"k\"
+[limits]
+uri_bytes_max = \"17KiB\"
+quic_retry_threshold = 1025
+[drain]
+deadline = \"1s\"
+";
+    assert_eq!(
+        problems_of(text),
+        [
+            "8:1 `listeners.empty.addresses` is missing or empty | say where it binds: `addresses = [\"127.0.0.1:8080\"]`",
+            "9:13 `listeners.empty.protocols` is missing or empty | choose of \"http1\", \"http2\" and \"http3\"",
+            "8:1 `listeners.empty.serves` is missing or empty | say what it serves: `serves = [\"api\"]`",
+            "2:13 `listeners.http.protocols` has \"http3\", which needs a certificate | name a certificate, or leave \"http3\" out",
+            "4:15 `listeners.https.certificate`: there is no certificate \"partner\" | did you mean \"partners\"?",
+            "7:10 `listeners.operations.environments` is missing or empty | choose \"staging\", \"production\" or both",
+            "7:10 `listeners.operations.serves` mixes the API with operations | metrics and probes need a listener of their own, which partners cannot reach",
+            "5:14 `listeners.https.addresses`: 127.0.0.1:8080 is bound twice",
+            "12:1 `certificates`: \"local\" is the certificate that the first launch makes; choose another name",
+            "10:1 `certificates.partners.key_file` is missing or empty | a certificate needs `chain_file` and `key_file`, both PEM",
+            "16:17 `limits.uri_bytes_max` must be at most `limits.header_bytes_max`: it is 17408 bytes, the other 16384 bytes",
+            "17:24 `limits.quic_retry_threshold` must be at most `limits.quic_handshakes_max`: it is 1025, the other 1024",
+            "19:12 `drain.announce` must be shorter than `drain.deadline`: it is 1s, the other 1s",
+        ]
+    );
+}
+
+#[test]
+fn one_listener_serves_the_api() {
+    let text = "[listeners.http]\nenabled = false\n[listeners.https]\nserves = [\"operations\"]\n";
+    assert_eq!(
+        problems_of(text),
+        [
+            "2:11 no listener that is switched on serves the API | one listener needs `enabled = true` and `serves = [\"api\"]`"
+        ]
+    );
+}
+
+#[test]
+fn an_address_may_be_used_once_by_tcp_and_once_by_udp() {
+    let quic = "[listeners.https]\nprotocols = [\"http3\"]\naddresses = [\"127.0.0.1:8080\"]\n";
+    assert_eq!(problems_of(quic), [""; 0]);
+    let any_port = "[listeners.https]\naddresses = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n";
+    assert_eq!(problems_of(any_port), [""; 0]);
+    let same = "[listeners.https]\naddresses = [\"127.0.0.1:8443\", \"127.0.0.1:8443\"]\n";
+    assert_eq!(problems_of(same), ["2:32 `listeners.https.addresses`: 127.0.0.1:8443 is bound twice"]);
+}
+
+#[test]
+fn a_listener_that_is_off_may_be_unfinished() {
+    assert_eq!(problems_of("[listeners.later]\nenabled = false\ncertificate = \"none yet\"\n"), [""; 0]);
+}
+
+#[test]
+fn a_problem_is_rendered_with_its_line() {
+    let error = read_text("[limits]\nkey_rat = \"5/s\"\n").unwrap_err();
+    let expected = "\
+error: unknown option `limits.key_rat`
+ --> test.toml:2:1
+  |
+2 | key_rat = \"5/s\"
+  | ^^^^^^^
+  |
+  = help: did you mean `key_rate`?";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(format!("{error:?}"), expected);
+    assert!(error.render(true).contains("\u{1b}["));
+    let json = serde_json::to_value(error.problems()).unwrap();
+    assert_eq!(json[0]["file"], "test.toml");
+    assert_eq!((&json[0]["line"], &json[0]["column"]), (&2.into(), &1.into()));
+    assert_eq!(json[0]["help"], "did you mean `key_rate`?");
+}
+
+#[test]
+fn a_conflict_between_two_layers_shows_both() {
+    let shown = read_text("[drain]\ndeadline = \"500ms\"\n").unwrap_err().to_string();
+    assert!(shown.contains("test.toml:2:12") && shown.contains("gateway.toml (compiled in):"), "{shown}");
+}
+
+#[test]
+fn a_message_holds_neither_control_characters_nor_a_whole_file() {
+    let long = format!("[api]\nbrand = \"\\u001b[31m{}\"\n", "x".repeat(100_000));
+    let error = read_text(&long).unwrap_err();
+    assert!(error.problems()[0].message.len() < 500);
+    assert!(!error.problems()[0].message.contains('\u{1b}'));
+    assert!(error.to_string().len() < 2_000, "{}", error.to_string().len());
+    let many: String = (0..500).map(|number| format!("unknown_{number} = 1\n")).collect();
+    let error = read_text(&many).unwrap_err();
+    assert_eq!(error.problems().len(), 51);
+    assert!(error.to_string().ends_with("\n\nerror: there are 450 more problems"));
+}
+
+#[test]
+fn a_name_is_plain_wherever_it_is_shown() {
+    let text =
+        "[listeners.\"a.b\"]\nenabled = false\n[certificates.\"\"]\nchain_file = \"c\"\nkey_file = \"k\"\n";
+    assert_eq!(
+        problems_of(text),
+        [
+            "1:1 `listeners`: \"a.b\" is no name; it is 1 to 32 of a-z, 0-9, `_` and `-`",
+            "3:1 `certificates`: \"\" is no name; it is 1 to 32 of a-z, 0-9, `_` and `-`",
+        ]
+    );
+}

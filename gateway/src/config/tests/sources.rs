@@ -1,0 +1,226 @@
+//! Files, `conf.d`, the environment and flags: which one wins, and what cannot be read.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+/// A directory that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("partner-gateway-config-{}-{number}", std::process::id()));
+        fs::create_dir_all(path.join("conf.d")).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn file(path: impl AsRef<Path>) -> Sources {
+    Sources { file: Some(path.as_ref().to_owned()), ..Sources::default() }
+}
+
+fn environment(pairs: &[(&str, &str)]) -> Sources {
+    let environment = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Sources { environment, ..Sources::default() }
+}
+
+fn flag(path: &str, value: &str) -> Sources {
+    Sources { flags: vec![(path.to_owned(), value.to_owned())], ..Sources::default() }
+}
+
+/// The only problem of the sources: file, line and column, message.
+fn problem(sources: &Sources) -> (String, Option<(usize, usize)>, String) {
+    let error = Config::load(sources).unwrap_err();
+    assert!(!error.to_string().is_empty());
+    let [problem] = error.problems() else { panic!("one problem was expected\n{error}") };
+    (problem.file.clone(), problem.line.zip(problem.column), problem.message.clone())
+}
+
+#[test]
+fn each_layer_stands_over_the_one_before() {
+    let folder = Folder::new();
+    let main = folder.write("gateway.toml", "[api]\nrealm = \"file\"\n[limits]\nheader_fields_max = 1\n");
+    let mut sources = file(&main);
+    let realm = |sources: &Sources| Config::load(sources).unwrap().api.realm;
+    assert_eq!(realm(&Sources::default()), "partner-api");
+    assert_eq!(realm(&sources), "file");
+    folder.write("conf.d/20.toml", "[api]\nrealm = \"twenty\"\n");
+    folder.write("conf.d/10.toml", "[api]\nrealm = \"ten\"\n");
+    folder.write("conf.d/30.txt", "[api]\nrealm = \"no configuration\"\n");
+    folder.write("conf.d/.40.toml", "[api]\nrealm = \"hidden\"\n");
+    assert_eq!(realm(&sources), "twenty");
+    sources.environment = vec![("GATEWAY__API__REALM".to_owned(), "environment".to_owned())];
+    assert_eq!(realm(&sources), "environment");
+    sources.flags = vec![("api.realm".to_owned(), "\"flag\"".to_owned())];
+    assert_eq!(realm(&sources), "flag");
+    // Tables merge: what the upper layers left out is still that of the file, or of the defaults.
+    let config = Config::load(&sources).unwrap();
+    assert_eq!((config.limits.header_fields_max, config.api.docs_url.as_str()), (1, "/docs"));
+}
+
+#[test]
+fn the_system_file_is_read_where_no_file_is_named() {
+    let folder = Folder::new();
+    let system = folder.0.join("gateway.toml");
+    let mut sources = Sources { system: system.clone(), ..Sources::default() };
+    assert_eq!(Config::load(&sources).unwrap(), defaults());
+    fs::write(&system, "[api]\nrealm = \"system\"\n").unwrap();
+    assert_eq!(Config::load(&sources).unwrap().api.realm, "system");
+    sources.file = Some(folder.write("own.toml", ""));
+    assert_eq!(Config::load(&sources).unwrap().api.realm, "partner-api");
+}
+
+#[test]
+fn a_problem_is_shown_in_the_layer_that_it_came_from() {
+    let folder = Folder::new();
+    let main = folder.write("gateway.toml", "[limits]\nheader_fields_max = 100\n");
+    let upper = folder.write("conf.d/a.toml", "\n[limits]\n  header_fields_max = 1000\n");
+    let (place, position, _) = problem(&file(main));
+    assert_eq!((place, position), (upper.display().to_string(), Some((3, 23))));
+}
+
+#[test]
+fn the_environment_holds_toml_or_plain_text() {
+    let config = Config::load(&environment(&[
+        ("GATEWAY__LIMITS__KEY_RATE", "500/s"),
+        ("GATEWAY__LIMITS__HEADER_BYTES_MAX", "32768"),
+        ("GATEWAY__LIMITS__HEADER_FIELDS_MAX", "50"),
+        ("GATEWAY__TLS__MINIMUM_VERSION", "1.3"),
+        ("GATEWAY__API__REALM", "2024-01-01"),
+        ("GATEWAY__API__DOCS_URL", "\"/quoted\""),
+        ("GATEWAY__LISTENERS__HTTPS__ADDRESSES", "[\"0.0.0.0:443\"]"),
+        ("GATEWAY__LISTENERS__HTTPS__CERTIFICATE", "own"),
+        ("GATEWAY__CERTIFICATES__OWN__CHAIN_FILE", "/c.pem"),
+        ("GATEWAY__CERTIFICATES__OWN__KEY_FILE", "/k.pem"),
+        ("GATEWAY__LOG", "{ level = \"debug\" }"),
+        ("GATEWAY__LOG__ACCESS", "false"),
+        ("GATEWAY_LIMITS__KEY_RATE", "not ours"),
+        ("PATH", "/bin"),
+    ]))
+    .unwrap();
+    assert_eq!(config.limits.key_rate.per_second.get(), 500);
+    assert_eq!((config.limits.header_bytes_max, config.limits.header_fields_max), (32768, 50));
+    assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
+    assert_eq!((config.api.realm.as_str(), config.api.docs_url.as_str()), ("2024-01-01", "/quoted"));
+    assert_eq!(config.listeners["https"].addresses[0].to_string(), "0.0.0.0:443");
+    assert_eq!(config.certificates["own"].chain_file, Path::new("/c.pem"));
+    assert_eq!((config.log.level, config.log.access), (Level::Debug, false));
+}
+
+#[test]
+fn a_wrong_variable_or_flag_is_named() {
+    let table = [
+        (
+            environment(&[("GATEWAY__LIMITS__KEY_RAT", "5/s")]),
+            "environment variable GATEWAY__LIMITS__KEY_RAT",
+            (1, 18),
+            "unknown option `limits.key_rat`",
+        ),
+        (environment(&[("GATEWAY__", "1")]), "environment variable GATEWAY__", (1, 10), "unknown option ``"),
+        (
+            environment(&[("GATEWAY__LIMITS", "1")]),
+            "environment variable GATEWAY__LIMITS",
+            (1, 17),
+            "`limits` is a section, not a single value",
+        ),
+        (
+            environment(&[("GATEWAY__LOG__ACCESS", "yes")]),
+            "environment variable GATEWAY__LOG__ACCESS",
+            (1, 22),
+            "`log.access`: invalid type: string \"yes\", expected a boolean",
+        ),
+        (flag("log.levle", "\"info\""), "flag for log.levle", (1, 5), "unknown option `log.levle`"),
+        (
+            flag("log.access", "1"),
+            "flag for log.access",
+            (1, 12),
+            "`log.access`: invalid type: integer `1`, expected a boolean",
+        ),
+    ];
+    for (sources, file, place, message) in table {
+        assert_eq!(problem(&sources), (file.to_owned(), Some(place), message.to_owned()));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = Folder::new();
+    let message = |path: PathBuf| {
+        let (place, position, message) = problem(&file(&path));
+        assert_eq!((place, position), (path.display().to_string(), None));
+        message
+    };
+    assert_eq!(message(folder.0.join("absent.toml")), "there is no such configuration file");
+    assert_eq!(message(folder.0.join("conf.d")), "this is a directory, not a configuration file");
+    let large = folder.write("large.toml", vec![b'#'; (1 << 20) + 1]);
+    assert_eq!(message(large), "the configuration file is larger than 1 MiB");
+    let largest = folder.write("largest.toml", vec![b'#'; 1 << 20]);
+    assert!(Config::load(&file(largest)).is_ok());
+    let bytes = folder.write("bytes.toml", b"[api]\n# \xc3\xa4 \xff\n");
+    let (place, position, message) = problem(&file(&bytes));
+    assert_eq!((place, position), (bytes.display().to_string(), Some((2, 5))));
+    assert_eq!(message, "the configuration file is not UTF-8");
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_are_read() {
+    let folder = Folder::new();
+    let path = folder.write("gateway.toml", "\u{feff}[api]\r\nrealm = \"windows\"\r\n");
+    assert_eq!(Config::load(&file(path)).unwrap().api.realm, "windows");
+}
+
+#[test]
+fn the_deepest_nesting_is_refused_and_no_stack_overflows() {
+    let folder = Folder::new();
+    let key = vec!["a"; 79].join(".");
+    let text = format!("{key} = {}1{}\n", format!("{{{key}=").repeat(79), "}".repeat(79));
+    let path = folder.write("gateway.toml", &text);
+    assert_eq!(problem(&file(path)).2, "unknown option `a`");
+    assert!(Config::load(&flag("api.realm", &text[key.len() + 3..])).is_err());
+    assert!(Config::load(&flag(&vec!["a"; 100_000].join("."), "1")).is_err());
+}
+
+/// Each of these would take time with the square of its length if every place in it were looked for.
+#[test]
+fn a_long_file_of_mistakes_is_refused_without_delay() {
+    let folder = Folder::new();
+    let fill = |line: &dyn Fn(usize) -> String| {
+        let lines = (0..).map(line).scan(0, |length, line| {
+            *length += line.len();
+            (*length <= 1 << 18).then_some(line)
+        });
+        lines.collect::<String>()
+    };
+    for text in [
+        fill(&|number| format!("unknown_{number} = 1\n")),
+        fill(&|_| "]\n".to_owned()),
+        fill(&|_| "x = \n".to_owned()),
+        fill(&|number| format!("[listeners.l{number}]\naddresses = 1\n")),
+        fill(&|number| format!("[listeners.l{number}]\n")),
+    ] {
+        let error = Config::load(&file(folder.write("gateway.toml", text))).unwrap_err();
+        assert!(error.problems().len() <= 51 && error.to_string().len() < 1 << 20);
+    }
+}
+
+#[test]
+fn the_environment_of_the_process_is_that_of_the_gateway_only() {
+    assert!(Sources::process_environment().iter().all(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)));
+}

@@ -1,0 +1,317 @@
+//! How single values are read and written: counts, sizes, durations, addresses, names.
+//!
+//! Every bound stands in the type that reads the value, so a wrong one is refused where it stands in
+//! the file, with the words for what is allowed. Nothing here knows which option it reads.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use ipnet::IpNet;
+use jiff::fmt::friendly::{SpanParser, SpanPrinter};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serializer};
+
+/// Reads a whole number from `MIN` to `MAX`.
+pub(super) fn count<'de, const MIN: u64, const MAX: u64, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: TryFrom<u64>,
+    D: Deserializer<'de>,
+{
+    let number = deserializer.deserialize_any(Count::<MIN, MAX>)?;
+    T::try_from(number).map_err(|_| D::Error::invalid_value(Unexpected::Unsigned(number), &Count::<MIN, MAX>))
+}
+
+struct Count<const MIN: u64, const MAX: u64>;
+
+impl<const MIN: u64, const MAX: u64> Visitor<'_> for Count<MIN, MAX> {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from {MIN} to {MAX}")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+        u64::try_from(number)
+            .ok()
+            .filter(|number| (MIN..=MAX).contains(number))
+            .ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+        if (MIN..=MAX).contains(&number) {
+            Ok(number)
+        } else {
+            Err(E::invalid_value(Unexpected::Unsigned(number), &self))
+        }
+    }
+}
+
+/// Reads a size from `MIN` to `MAX` bytes: a number of bytes, or text such as `16KiB`.
+pub(super) fn size<'de, const MIN: u64, const MAX: u64, D>(deserializer: D) -> Result<usize, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let bytes = deserializer.deserialize_any(Size::<MIN, MAX>)?;
+    usize::try_from(bytes)
+        .map_err(|_| D::Error::invalid_value(Unexpected::Unsigned(bytes), &Size::<MIN, MAX>))
+}
+
+struct Size<const MIN: u64, const MAX: u64>;
+
+impl<const MIN: u64, const MAX: u64> Visitor<'_> for Size<MIN, MAX> {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a size from {} to {}, such as `16KiB`", size_text(MIN), size_text(MAX))
+    }
+
+    fn visit_i64<E: Error>(self, bytes: i64) -> Result<u64, E> {
+        u64::try_from(bytes)
+            .ok()
+            .filter(|bytes| (MIN..=MAX).contains(bytes))
+            .ok_or_else(|| E::invalid_value(Unexpected::Signed(bytes), &self))
+    }
+
+    fn visit_u64<E: Error>(self, bytes: u64) -> Result<u64, E> {
+        if (MIN..=MAX).contains(&bytes) {
+            Ok(bytes)
+        } else {
+            Err(E::invalid_value(Unexpected::Unsigned(bytes), &self))
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+        text.parse::<ByteSize>()
+            .ok()
+            .map(|size| size.as_u64())
+            .filter(|bytes| (MIN..=MAX).contains(bytes))
+            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+/// Writes a size in the largest binary unit that shows it exactly.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+pub(super) fn write_size<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&size_text(*bytes as u64))
+}
+
+fn size_text(bytes: u64) -> String {
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+        .into_iter()
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
+        .map_or_else(|| format!("{bytes}B"), |(unit, factor)| format!("{}{unit}", bytes / factor))
+}
+
+/// The longest duration that any option takes, in milliseconds: 24 hours.
+pub(super) const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// Reads a duration from `MIN` to `MAX` milliseconds, such as `250ms` or `1m 30s`.
+pub(super) fn duration<'de, const MIN: u64, const MAX: u64, D>(deserializer: D) -> Result<Duration, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_any(Span::<MIN, MAX>)
+}
+
+struct Span<const MIN: u64, const MAX: u64>;
+
+impl<const MIN: u64, const MAX: u64> Visitor<'_> for Span<MIN, MAX> {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [min, max] = [MIN, MAX].map(|bound| duration_text(&Duration::from_millis(bound)));
+        write!(f, "a duration with its unit from {min} to {max}, such as `10s`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+        SpanParser::new()
+            .parse_duration(text)
+            .ok()
+            .and_then(|duration| Duration::try_from(duration).ok())
+            .filter(|duration| (Duration::from_millis(MIN)..=Duration::from_millis(MAX)).contains(duration))
+            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+/// Writes a duration the way it is read.
+pub(super) fn write_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&duration_text(duration))
+}
+
+pub(super) fn duration_text(duration: &Duration) -> String {
+    SpanPrinter::new().unsigned_duration_to_string(duration)
+}
+
+/// A kind of text: what it becomes, and the words for what is allowed.
+pub(super) trait Kind {
+    type Value;
+    const EXPECTED: &str;
+    fn read(text: &str) -> Option<Self::Value>;
+}
+
+/// Where a listener binds.
+pub(super) enum Address {}
+
+impl Kind for Address {
+    type Value = SocketAddr;
+    const EXPECTED: &str = "an IP address and a port, such as `127.0.0.1:8080` or `[::1]:8080`";
+
+    fn read(text: &str) -> Option<SocketAddr> {
+        text.parse().ok()
+    }
+}
+
+/// A network of proxies; one address is a network of itself.
+pub(super) enum Network {}
+
+impl Kind for Network {
+    type Value = IpNet;
+    const EXPECTED: &str = "a network or an IP address, such as `10.0.0.0/8` or `::1`";
+
+    fn read(text: &str) -> Option<IpNet> {
+        text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    }
+}
+
+/// A name that requests come in under, in lower case, because names are compared without case.
+pub(super) enum Host {}
+
+impl Kind for Host {
+    type Value = String;
+    const EXPECTED: &str = "a host name without port, such as `api.example.com`, `10.0.0.1` or `[::1]`; `[]` stands for every name";
+
+    fn read(text: &str) -> Option<String> {
+        let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let fits = match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            Some(inside) => matches!(inside.parse(), Ok(IpAddr::V6(_))),
+            None => (1..=253).contains(&text.len()) && text.bytes().all(name),
+        };
+        fits.then(|| text.to_ascii_lowercase())
+    }
+}
+
+/// Words that stand in a quoted string of a header field (RFC 9110 §5.6.4) and must not end it.
+pub(super) enum Words {}
+
+impl Kind for Words {
+    type Value = String;
+    const EXPECTED: &str = "1 to 200 printable ASCII characters, none of them `\"` or `\\`";
+
+    fn read(text: &str) -> Option<String> {
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        ((1..=200).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
+    }
+}
+
+/// The beginning of a link: a path on this server, or an address elsewhere.
+pub(super) enum Link {}
+
+impl Kind for Link {
+    type Value = String;
+    const EXPECTED: &str = "a path such as `/docs`, or a URL with `https://` or `http://`; in ASCII, without blanks, quotes or `\\`";
+
+    fn read(text: &str) -> Option<String> {
+        let begins = ["/", "https://", "http://"].into_iter().any(|start| text.starts_with(start));
+        Words::read(text).filter(|text| begins && !text.contains(['\'', ' ', '<', '>']))
+    }
+}
+
+/// Reads one text of a kind.
+pub(super) fn text<'de, K: Kind, D: Deserializer<'de>>(deserializer: D) -> Result<K::Value, D::Error> {
+    One::<K>::deserialize(deserializer).map(|one| one.0)
+}
+
+/// Reads a list of texts of a kind; an error stands at the element that is wrong.
+pub(super) fn list<'de, K: Kind, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<K::Value>, D::Error> {
+    Vec::<One<K>>::deserialize(deserializer).map(|list| list.into_iter().map(|one| one.0).collect())
+}
+
+struct One<K: Kind>(K::Value);
+
+impl<'de, K: Kind> Deserialize<'de> for One<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(OneVisitor::<K>(PhantomData)).map(Self)
+    }
+}
+
+struct OneVisitor<K>(PhantomData<K>);
+
+impl<K: Kind> Visitor<'_> for OneVisitor<K> {
+    type Value = K::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(K::EXPECTED)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<K::Value, E> {
+        K::read(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_written_in_the_largest_exact_unit() {
+        for (bytes, text) in
+            [(0, "0B"), (1000, "1000B"), (16 << 10, "16KiB"), (3 << 20, "3MiB"), (1 << 30, "1GiB")]
+        {
+            assert_eq!(size_text(bytes), text);
+            assert_eq!(Size::<0, { u64::MAX }>.visit_str::<serde::de::value::Error>(text), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn a_duration_reads_back() {
+        for text in ["250ms", "10s", "5m", "24h", "1m 30s", "1h 1m 1s 1ms"] {
+            let read = |text: &str| Span::<1, DAY>.visit_str::<serde::de::value::Error>(text);
+            let duration = read(text).unwrap();
+            assert_eq!(read(&duration_text(&duration)), Ok(duration), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in ["", "10", "-1s", "10s ago", "25h", "0s", "1us", "1 day", "soon", "99999999999999999999h"]
+        {
+            assert!(Span::<1, DAY>.visit_str::<serde::de::value::Error>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_neither_port_nor_blank_nor_star() {
+        for host in ["api.example.com", "localhost", "127.0.0.1", "[::1]", "API.Example.COM"] {
+            assert_eq!(Host::read(host), Some(host.to_ascii_lowercase()));
+        }
+        for host in [
+            "",
+            "a:80",
+            "[::1]:80",
+            "::1",
+            "a b",
+            "*",
+            "*.example.com",
+            "https://a",
+            "a/b",
+            "[a]",
+            "bücher.de",
+        ] {
+            assert_eq!(Host::read(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn words_cannot_leave_a_quoted_string() {
+        assert_eq!(Words::read("partner-api (v2)").as_deref(), Some("partner-api (v2)"));
+        for text in ["", "a\"b", "a\\b", "a\nb", "a\tb", "ä", "\u{7f}"] {
+            assert_eq!(Words::read(text), None, "{text:?}");
+        }
+        for text in ["docs", "javascript:x", "/do cs", "/docs<", "ftp://a"] {
+            assert_eq!(Link::read(text), None, "{text:?}");
+        }
+    }
+}

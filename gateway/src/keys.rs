@@ -1,0 +1,326 @@
+//! Provisioning: making, rotating, revoking and changing keys, and the pair of the first launch.
+//!
+//! Every rule about what a key may look like is here, whoever asks: the command line today, a portal
+//! later. A rule that is broken is told in words for the person who asked. What is written goes
+//! through one transaction of the store each, so a crash leaves the whole of it or nothing. Nothing
+//! here knows of requests, servers or terminals.
+
+pub mod index;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
+use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, Rate, ServerSecret};
+use rand::CryptoRng;
+
+use crate::clock::Clock;
+pub use crate::store::KeyUpdate;
+use crate::store::{Store, Write, to_stored_precision};
+pub use rules::{KeyError, NAME_CHARACTERS_MAX, NETWORKS_MAX};
+use rules::{check_key_name, check_partner_name, check_times, tidy_networks};
+
+/// The partner that the first launch makes.
+pub const FIRST_PARTNER: &str = "first-partner";
+
+/// Makes and changes keys.
+pub struct Provisioning<'a> {
+    /// Where they are kept.
+    pub store: &'a mut Store,
+    /// What their hashes are made under.
+    pub secret: &'a ServerSecret,
+    /// What their text begins with.
+    pub brand: &'a Brand,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+    /// Where their secrets come from; it must be the operating system's generator or an equal.
+    pub rng: &'a mut dyn CryptoRng,
+}
+
+/// A key to be made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Who holds it; made if it is new.
+    pub partner: String,
+    /// What its holder calls it; may be empty.
+    pub name: String,
+    /// Where it is good.
+    pub environment: Environment,
+    /// What it may do; at least one.
+    pub permissions: ApiAccessPermission,
+    /// From when on it is good.
+    pub not_before: Option<Timestamp>,
+    /// From when on it is refused.
+    pub expires: Option<Timestamp>,
+    /// The networks it may be used from; empty means any.
+    pub allow: Vec<IpNet>,
+    /// Its own rate.
+    pub rate: Option<Rate>,
+}
+
+/// A write that is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number in the feed: a server whose receipt covers it has applied it.
+    pub change: i64,
+    /// When it was acknowledged.
+    pub at: Timestamp,
+}
+
+/// A key that was made. This is the only time that anyone sees its secret.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// What is known of it.
+    pub record: KeyRecord,
+    /// Its text.
+    pub secret: KeySecret,
+    /// The write.
+    pub change: Committed,
+}
+
+/// A key that was changed.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// What is known of it now.
+    pub record: KeyRecord,
+    /// The write.
+    pub change: Committed,
+}
+
+/// A key that is revoked.
+#[derive(Clone, Debug)]
+pub struct Revoked {
+    /// What is known of it; `revoked` says since when.
+    pub record: KeyRecord,
+    /// Whether it was revoked before, and this changed nothing.
+    pub already: bool,
+    /// The write, or the newest there is where this changed nothing.
+    pub change: Committed,
+}
+
+/// The keys of the first partner.
+#[derive(Clone, Debug)]
+pub struct FirstLaunch {
+    /// For the sandbox.
+    pub staging: Created,
+    /// For live traffic.
+    pub production: Created,
+}
+
+impl Provisioning<'_> {
+    /// Makes a key, and its partner if that is new.
+    ///
+    /// # Errors
+    /// The rule that it would break, or what the store says.
+    pub fn create(&mut self, new: NewKey) -> Result<Created, KeyError> {
+        let now = self.now();
+        check_partner_name(&new.partner)?;
+        check_key_name(&new.name)?;
+        if new.permissions.is_empty() {
+            return Err(KeyError::NoPermission);
+        }
+        let (record, secret) = self.draw(new, now)?;
+        check_times(&record, now)?;
+        let hash = self.secret.hash(secret.expose().as_bytes());
+        let ((), change) = self.write(now, |write| {
+            write.add_partner(&record.partner)?;
+            Ok(write.insert_key(&record, &hash)?)
+        })?;
+        Ok(Created { record, secret, change })
+    }
+
+    /// Makes a key with the same settings in the place of another, which ends when the overlap does:
+    /// at once where it is zero, never later than it would have ended anyway.
+    ///
+    /// # Errors
+    /// An unknown, revoked or expired key, or what the store says.
+    pub fn rotate(&mut self, id: KeyId, overlap: Duration) -> Result<Created, KeyError> {
+        let now = self.now();
+        let end = SignedDuration::try_from(overlap).ok().and_then(|overlap| now.checked_add(overlap).ok());
+        let end = to_stored_precision(end.ok_or(KeyError::OverlapTooLong)?);
+        // A key never changes its environment, so the secret can be drawn before the transaction; all
+        // other settings are read in the transaction that writes.
+        let environment = self.store.key(id)?.ok_or(KeyError::Unknown(id))?.environment;
+        let id_of_new = self.new_id(now);
+        let secret = KeySecret::generate(self.brand, environment, || random_byte(self.rng));
+        let hash = self.secret.hash(secret.expose().as_bytes());
+        let (record, change) = self.write(now, |write| {
+            let old = changeable(write, id)?;
+            if let Some(at) = old.expires.filter(|expires| *expires <= now) {
+                return Err(KeyError::Expired { id, at });
+            }
+            if overlap.is_zero() {
+                write.revoke_key(id)?;
+            } else if old.expires.is_none_or(|expires| end < expires) {
+                write.update_key(id, &KeyUpdate { expires: Some(Some(end)), ..KeyUpdate::default() })?;
+            }
+            let record = KeyRecord {
+                id: id_of_new,
+                hint: secret.hint(),
+                created: now,
+                replaces: Some(id),
+                last_used: None,
+                ..old
+            };
+            write.insert_key(&record, &hash)?;
+            Ok(record)
+        })?;
+        Ok(Created { record, secret, change })
+    }
+
+    /// Revokes a key for ever, from now on. Revoking it again changes nothing and is no error.
+    ///
+    /// # Errors
+    /// An unknown key, or what the store says.
+    pub fn revoke(&mut self, id: KeyId) -> Result<Revoked, KeyError> {
+        let now = self.now();
+        let ((record, new), change) = self.write(now, |write| {
+            let new = write.revoke_key(id)?;
+            Ok((write.key(id)?.ok_or(KeyError::Unknown(id))?, new))
+        })?;
+        Ok(Revoked { record, already: !new, change })
+    }
+
+    /// Changes what the update names and leaves the rest as it is.
+    ///
+    /// # Errors
+    /// An unknown or revoked key, the rule that it would break, or what the store says.
+    pub fn update(&mut self, id: KeyId, update: KeyUpdate) -> Result<Updated, KeyError> {
+        let now = self.now();
+        let mut update = update;
+        update.not_before = update.not_before.map(|moment| moment.map(to_stored_precision));
+        update.expires = update.expires.map(|moment| moment.map(to_stored_precision));
+        update.allow = update.allow.map(tidy_networks).transpose()?;
+        update.name.as_deref().map(check_key_name).transpose()?;
+        if update.permissions.is_some_and(|permissions| permissions.is_empty()) {
+            return Err(KeyError::NoPermission);
+        }
+        let (record, change) = self.write(now, |write| {
+            changeable(write, id)?;
+            write.update_key(id, &update)?;
+            let record = write.key(id)?.ok_or(KeyError::Unknown(id))?;
+            // Only times that are being set are checked: an expired key may still be renamed.
+            if update.expires.is_some() || update.not_before.is_some() {
+                check_times(&record, now)?;
+            }
+            Ok(record)
+        })?;
+        Ok(Updated { record, change })
+    }
+
+    /// Makes a partner.
+    ///
+    /// # Errors
+    /// A name against the rules or taken, or what the store says.
+    pub fn create_partner(&mut self, name: &str) -> Result<Timestamp, KeyError> {
+        check_partner_name(name)?;
+        let now = self.now();
+        let (new, _) = self.write(now, |write| Ok(write.add_partner(name)?))?;
+        if new { Ok(now) } else { Err(KeyError::PartnerExists(name.to_owned())) }
+    }
+
+    /// Makes the first partner with one key for each environment, each with every permission, in an
+    /// empty store. Of several processes that launch at once, one makes them; the others get `None`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn first_launch(&mut self) -> Result<Option<FirstLaunch>, KeyError> {
+        let now = self.now();
+        let (staging, staging_secret) = self.draw(first_key(Environment::Staging), now)?;
+        let (production, production_secret) = self.draw(first_key(Environment::Production), now)?;
+        let hash = |secret: &KeySecret| self.secret.hash(secret.expose().as_bytes());
+        let (staging_hash, production_hash) = (hash(&staging_secret), hash(&production_secret));
+        let (made, change) = self.write(now, |write| {
+            if !write.is_empty()? {
+                return Ok(false);
+            }
+            write.add_partner(FIRST_PARTNER)?;
+            write.insert_key(&staging, &staging_hash)?;
+            write.insert_key(&production, &production_hash)?;
+            Ok(true)
+        })?;
+        Ok(made.then(|| FirstLaunch {
+            staging: Created { record: staging, secret: staging_secret, change },
+            production: Created { record: production, secret: production_secret, change },
+        }))
+    }
+
+    /// Draws the id and the secret of a new key.
+    fn draw(&mut self, new: NewKey, now: Timestamp) -> Result<(KeyRecord, KeySecret), KeyError> {
+        let id = self.new_id(now);
+        let secret = KeySecret::generate(self.brand, new.environment, || random_byte(self.rng));
+        let record = KeyRecord {
+            id,
+            partner: new.partner,
+            name: new.name,
+            environment: new.environment,
+            permissions: new.permissions,
+            hint: secret.hint(),
+            created: now,
+            not_before: new.not_before.map(to_stored_precision),
+            expires: new.expires.map(to_stored_precision),
+            revoked: None,
+            allow: tidy_networks(new.allow)?,
+            rate: new.rate,
+            replaces: None,
+            last_used: None,
+        };
+        Ok((record, secret))
+    }
+
+    fn new_id(&mut self, now: Timestamp) -> KeyId {
+        let mut random = [0; 10];
+        self.rng.fill_bytes(&mut random);
+        let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
+        KeyId(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
+    }
+
+    fn now(&self) -> Timestamp {
+        to_stored_precision(self.clock.now())
+    }
+
+    fn write<T>(
+        &mut self,
+        now: Timestamp,
+        body: impl FnOnce(&Write<'_>) -> Result<T, KeyError>,
+    ) -> Result<(T, Committed), KeyError> {
+        let (value, change) = self.store.write(now, body)?;
+        Ok((value, self.committed(change)))
+    }
+
+    fn committed(&self, change: i64) -> Committed {
+        Committed { change, at: self.now() }
+    }
+}
+
+/// The key of the first partner for this environment.
+fn first_key(environment: Environment) -> NewKey {
+    NewKey {
+        partner: FIRST_PARTNER.to_owned(),
+        name: "made at the first launch".to_owned(),
+        environment,
+        permissions: ApiAccessPermission::all(),
+        not_before: None,
+        expires: None,
+        allow: Vec::new(),
+        rate: None,
+    }
+}
+
+/// The key as the transaction sees it, if it is there and not revoked.
+fn changeable(write: &Write<'_>, id: KeyId) -> Result<KeyRecord, KeyError> {
+    let record = write.key(id)?.ok_or(KeyError::Unknown(id))?;
+    match record.revoked {
+        Some(at) => Err(KeyError::Revoked { id, at }),
+        None => Ok(record),
+    }
+}
+
+fn random_byte(rng: &mut dyn CryptoRng) -> u8 {
+    let mut byte = [0];
+    rng.fill_bytes(&mut byte);
+    byte[0]
+}

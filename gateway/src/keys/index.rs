@@ -1,0 +1,293 @@
+//! Every key in memory, as requests find them: by the hash of what was presented.
+//!
+//! A look-up takes no lock and asks no store. A change replaces a key's entry; what lives as long as
+//! the key does (its rate, its last use, the connections that it was used on) moves along. When a key
+//! loses rights, the connections that used it are closed here, and a connection that comes a moment
+//! late closes itself.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use permissions::{
+    ApiAccessPermission, Denial, Environment, Environments, KeyHash, KeyId, KeyRecord, Rate, Validity,
+};
+
+use crate::limits::{Policy, RateLimit};
+use crate::store::StoredKey;
+use crate::transport::{Close, Peer};
+
+/// A key as requests use it: what decides about a call, and nothing that is only shown.
+pub struct Key {
+    /// Names it in logs.
+    pub id: KeyId,
+    /// The environment it is good for.
+    pub environment: Environment,
+    /// What it may do.
+    pub permissions: ApiAccessPermission,
+    /// Its requests per second.
+    pub rate_limit: Arc<RateLimit>,
+    rate_is_default: bool,
+    revoked: bool,
+    not_before: Option<Timestamp>,
+    expires: Option<Timestamp>,
+    allow: Box<[IpNet]>,
+    usage: Arc<Usage>,
+}
+
+/// What stays with a key through its changes.
+struct Usage {
+    /// Unique in the process; never 0.
+    number: u64,
+    /// Unix seconds; 0 is never.
+    last_used: AtomicI64,
+    connections: Mutex<UsedOn>,
+}
+
+/// The connections that a key was used on. Most keys are idle: they have no map.
+enum UsedOn {
+    None,
+    Open(Box<HashMap<u64, Weak<Peer>>>),
+    /// The key was revoked: a connection that uses it closes itself.
+    Revoked,
+}
+
+/// Beyond this many, connections that have ended are looked for and dropped from a key's map.
+const USED_ON_SWEEP: usize = 64;
+
+impl Key {
+    /// Whether it is good at `now`, from `address`, on a listener that serves `environments`.
+    ///
+    /// # Errors
+    /// The first reason that refuses it.
+    pub fn check(&self, now: Timestamp, address: IpAddr, environments: Environments) -> Result<(), Denial> {
+        Validity {
+            revoked: self.revoked,
+            not_before: self.not_before,
+            expires: self.expires,
+            allow: &self.allow,
+            environment: self.environment,
+        }
+        .check(now, address, environments)
+    }
+
+    /// Notes that it was used, and on which connection. Costs a lock only where a connection uses the key
+    /// for the first time, or keys take turns on it.
+    pub fn used(&self, now: Timestamp, peer: &Arc<Peer>) {
+        self.usage.last_used.store(now.as_second(), Ordering::Relaxed);
+        if peer.mark.swap(self.usage.number, Ordering::Relaxed) != self.usage.number {
+            self.usage.connect(peer);
+        }
+    }
+
+    /// Whether `next` allows anything less than this.
+    fn is_narrowed_by(&self, next: &Self) -> bool {
+        let earlier = |next: Option<Timestamp>, now: Option<Timestamp>| match (next, now) {
+            (Some(next), Some(now)) => next < now,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        next.revoked && !self.revoked
+            || !next.permissions.contains(self.permissions)
+            || earlier(next.expires, self.expires)
+            || next.not_before > self.not_before
+            || (next.allow != self.allow && !next.allow.is_empty())
+    }
+}
+
+impl Usage {
+    fn connections(&self) -> MutexGuard<'_, UsedOn> {
+        // Nothing that can panic runs under the lock.
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(&self, peer: &Arc<Peer>) {
+        match &mut *self.connections() {
+            UsedOn::Revoked => peer.close(Close::Revoked),
+            UsedOn::Open(peers) => {
+                if peers.len() >= USED_ON_SWEEP && peers.len() == peers.capacity() {
+                    peers.retain(|_, peer| peer.strong_count() > 0);
+                }
+                peers.insert(peer.number, Arc::downgrade(peer));
+            }
+            none @ UsedOn::None => {
+                let mut peers = Box::new(HashMap::with_capacity(1));
+                peers.insert(peer.number, Arc::downgrade(peer));
+                *none = UsedOn::Open(peers);
+            }
+        }
+    }
+
+    /// Closes the connections that the key was used on; returns how many were still open.
+    fn close_connections(&self, revoked: bool) -> usize {
+        let after = if revoked { UsedOn::Revoked } else { UsedOn::None };
+        let UsedOn::Open(peers) = std::mem::replace(&mut *self.connections(), after) else { return 0 };
+        let open = peers.values().filter_map(Weak::upgrade);
+        open.map(|peer| {
+            // The connection may come back with the key that is left: it is to be entered again.
+            peer.mark.store(0, Ordering::Relaxed);
+            peer.close(Close::Revoked);
+        })
+        .count()
+    }
+}
+
+/// A digest is uniform already: [`KeyHash`] hands over eight bytes of itself.
+#[derive(Default)]
+struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Not reached by `KeyHash`; folding keeps any other use correct, if slow.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, digest: u64) {
+        self.0 = digest;
+    }
+}
+
+/// All keys of the process.
+pub struct KeyIndex {
+    keys: papaya::HashMap<KeyHash, Arc<Key>, BuildHasherDefault<DigestHasher>>,
+    /// The rate of keys that have none of their own. Read and written by changes and reloads only.
+    default_rate: RwLock<Arc<Policy>>,
+    numbers: AtomicU64,
+    count: AtomicUsize,
+}
+
+impl KeyIndex {
+    /// No keys yet.
+    #[must_use]
+    pub fn new(default_rate: Rate) -> Self {
+        Self {
+            keys: papaya::HashMap::default(),
+            default_rate: RwLock::new(Policy::new(default_rate)),
+            numbers: AtomicU64::new(1),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    /// The key that hashes to this, whatever its state.
+    #[must_use]
+    pub fn find(&self, hash: &KeyHash) -> Option<Arc<Key>> {
+        self.keys.pin().get(hash).cloned()
+    }
+
+    /// How many keys there are, in whatever state.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Takes over a key as the store has it now; returns how many connections that closed.
+    pub fn apply(&self, stored: &StoredKey) -> usize {
+        let keys = self.keys.pin();
+        let before = keys.get(&stored.hash);
+        let key = Arc::new(self.build(&stored.record, before));
+        let revoked = key.revoked;
+        let narrowed = before.is_some_and(|before| before.is_narrowed_by(&key));
+        let usage = Arc::clone(&key.usage);
+        if keys.insert(stored.hash, key).is_none() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        // Only now: a connection that is closed must not find the old key when it comes back.
+        if narrowed || revoked { usage.close_connections(revoked) } else { 0 }
+    }
+
+    /// Forgets a key whose row is gone or cannot be read; returns how many connections that closed.
+    ///
+    /// Looks at every key: this is what a damaged store costs, not a request.
+    pub fn remove(&self, id: KeyId) -> usize {
+        let keys = self.keys.pin();
+        let Some((hash, key)) = keys.iter().find(|(_, key)| key.id == id) else { return 0 };
+        let usage = Arc::clone(&key.usage);
+        if keys.remove(hash).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        usage.close_connections(true)
+    }
+
+    /// Gives all keys without a rate of their own a new one.
+    pub fn set_default_rate(&self, rate: Rate) {
+        if self.default_policy().rate == rate {
+            return;
+        }
+        let policy = Policy::new(rate);
+        *self.default_rate.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policy);
+        let keys = self.keys.pin();
+        for (hash, key) in keys.iter().filter(|(_, key)| key.rate_is_default) {
+            let key = Key {
+                id: key.id,
+                environment: key.environment,
+                permissions: key.permissions,
+                rate_limit: Arc::new(RateLimit::new(Arc::clone(&policy))),
+                rate_is_default: true,
+                revoked: key.revoked,
+                not_before: key.not_before,
+                expires: key.expires,
+                allow: key.allow.clone(),
+                usage: Arc::clone(&key.usage),
+            };
+            keys.insert(*hash, Arc::new(key));
+        }
+    }
+
+    /// The keys that were used since `since`, with the second of their last use.
+    #[must_use]
+    pub fn used_since(&self, since: Timestamp) -> Vec<(KeyId, Timestamp)> {
+        let keys = self.keys.pin();
+        keys.values()
+            .filter_map(|key| {
+                let second = key.usage.last_used.load(Ordering::Relaxed);
+                (second != 0 && second >= since.as_second())
+                    .then(|| Some((key.id, Timestamp::from_second(second).ok()?)))
+                    .flatten()
+            })
+            .collect()
+    }
+
+    fn default_policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.default_rate.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn build(&self, record: &KeyRecord, before: Option<&Arc<Key>>) -> Key {
+        let default = self.default_policy();
+        let rate = record.rate.unwrap_or(default.rate);
+        let policy = || if rate == default.rate { Arc::clone(&default) } else { Policy::new(rate) };
+        let same_rate = before.filter(|before| before.rate_limit.policy().rate == rate);
+        Key {
+            id: record.id,
+            environment: record.environment,
+            permissions: record.permissions,
+            rate_limit: match same_rate {
+                Some(before) => Arc::clone(&before.rate_limit),
+                None => Arc::new(RateLimit::new(policy())),
+            },
+            rate_is_default: record.rate.is_none(),
+            revoked: record.revoked.is_some(),
+            not_before: record.not_before,
+            expires: record.expires,
+            allow: record.allow.clone().into(),
+            usage: before.map_or_else(
+                || {
+                    Arc::new(Usage {
+                        number: self.numbers.fetch_add(1, Ordering::Relaxed),
+                        last_used: AtomicI64::new(0),
+                        connections: Mutex::new(UsedOn::None),
+                    })
+                },
+                |before| Arc::clone(&before.usage),
+            ),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What provisioning promises, each second of it reached by a clock that is moved by hand.
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::store::KeyFilter;
+use crate::store::tests::{Fixture, NOW};
+
+struct Desk {
+    fixture: Fixture,
+    clock: ManualClock,
+    brand: Brand,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let brand = Brand::try_from("pgw".to_owned()).unwrap();
+        Self { fixture: Fixture::new(), clock: ManualClock::new(NOW), brand }
+    }
+
+    fn run<T>(&mut self, body: impl FnOnce(&mut Provisioning<'_>) -> T) -> T {
+        body(&mut Provisioning {
+            store: &mut self.fixture.store,
+            secret: &self.fixture.secret,
+            brand: &self.brand,
+            clock: &self.clock,
+            rng: &mut rand::rng(),
+        })
+    }
+
+    fn create(&mut self, change: impl FnOnce(&mut NewKey)) -> Result<Created, KeyError> {
+        let mut new = NewKey { partner: "acme".to_owned(), ..first_key(Environment::Staging) };
+        change(&mut new);
+        self.run(|provisioning| provisioning.create(new))
+    }
+
+    fn stored(&self, id: KeyId) -> KeyRecord {
+        self.fixture.store.key(id).unwrap().unwrap()
+    }
+
+    fn keys(&self) -> usize {
+        self.fixture.store.list_keys(&KeyFilter::default()).unwrap().len()
+    }
+}
+
+fn second(offset: i64) -> Timestamp {
+    NOW.checked_add(SignedDuration::from_secs(offset)).unwrap()
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn a_created_key_is_stored_by_its_hash() {
+    let mut desk = Desk::new();
+    let created = desk
+        .create(|new| {
+            new.not_before = Some(second(-5));
+            new.expires = Some(second(60));
+            new.rate = Some("5/s".parse().unwrap());
+        })
+        .unwrap();
+    assert_eq!(desk.stored(created.record.id), created.record);
+    assert_eq!(created.record.created, NOW);
+    assert_eq!(created.record.id.0.get_version_num(), 7);
+    assert_eq!(created.change, Committed { change: 1, at: NOW });
+    let text = created.secret.expose();
+    assert_eq!(KeySecret::check(&desk.brand, text.as_bytes()), Ok(Environment::Staging));
+    let mut hashes = Vec::new();
+    desk.fixture.store.each_key(|key| hashes.push(key.hash)).unwrap();
+    assert_eq!(hashes, [desk.fixture.secret.hash(text.as_bytes())]);
+    assert!(!format!("{created:?}").contains(text));
+    let other = desk.create(|_| ()).unwrap();
+    assert_ne!(other.secret, created.secret);
+    assert_eq!(desk.fixture.store.list_partners().unwrap()[0].keys, 2);
+}
+
+#[test]
+fn a_key_that_would_break_a_rule_is_not_made() {
+    let mut desk = Desk::new();
+    let refused = |desk: &mut Desk, change: fn(&mut NewKey)| desk.create(change).unwrap_err();
+    assert!(matches!(refused(&mut desk, |new| new.partner.clear()), KeyError::PartnerName));
+    assert!(matches!(refused(&mut desk, |new| new.name = "a\nb".into()), KeyError::KeyName));
+    let none = ApiAccessPermission::empty();
+    assert!(matches!(desk.create(|new| new.permissions = none).unwrap_err(), KeyError::NoPermission));
+    assert!(matches!(refused(&mut desk, |new| new.expires = Some(NOW)), KeyError::ExpiresPassed(_)));
+    let never = refused(&mut desk, |new| {
+        new.expires = Some(second(5));
+        new.not_before = Some(second(5));
+    });
+    assert!(matches!(never, KeyError::NeverValid { .. }), "{never}");
+    let many = vec!["192.0.2.0/24".parse().unwrap(); 65];
+    assert!(matches!(desk.create(|new| new.allow = many).unwrap_err(), KeyError::TooManyNetworks(65)));
+    assert!(desk.fixture.store.is_empty().unwrap(), "not even the partner was made");
+}
+
+#[test]
+fn a_rotation_without_overlap_ends_the_old_key_at_once() {
+    let mut desk = Desk::new();
+    let old = desk.create(|new| new.rate = Some("5/s+9".parse().unwrap())).unwrap();
+    desk.clock.advance(HOUR);
+    let new = desk.run(|provisioning| provisioning.rotate(old.record.id, Duration::ZERO)).unwrap();
+    assert_eq!(desk.stored(old.record.id).revoked, Some(second(3_600)));
+    let expected = KeyRecord {
+        id: new.record.id,
+        hint: new.secret.hint(),
+        created: second(3_600),
+        replaces: Some(old.record.id),
+        ..old.record.clone()
+    };
+    assert_eq!(desk.stored(new.record.id), expected);
+    assert_ne!(new.record.id, old.record.id);
+    assert_ne!(new.secret, old.secret);
+    assert_eq!(new.change.change, 3, "both writes are in the feed, committed together");
+}
+
+#[test]
+fn an_overlap_never_lengthens_a_life() {
+    let mut desk = Desk::new();
+    for (expires, overlap, end) in
+        [(None, 60, 60), (Some(3_600), 60, 60), (Some(30), 60, 30), (Some(60), 60, 60)]
+    {
+        let old = desk.create(|new| new.expires = expires.map(second)).unwrap();
+        let overlap = Duration::from_secs(overlap);
+        let new = desk.run(|provisioning| provisioning.rotate(old.record.id, overlap)).unwrap();
+        let stored = desk.stored(old.record.id);
+        assert_eq!((stored.expires, stored.revoked), (Some(second(end)), None));
+        assert_eq!(new.record.expires, expires.map(second));
+    }
+}
+
+#[test]
+fn what_has_ended_is_not_rotated() {
+    let mut desk = Desk::new();
+    let nobody = KeyId(uuid::Uuid::nil());
+    let rotate = |desk: &mut Desk, id, overlap| desk.run(|provisioning| provisioning.rotate(id, overlap));
+    assert!(matches!(rotate(&mut desk, nobody, HOUR), Err(KeyError::Unknown(id)) if id == nobody));
+    let expired = desk.create(|new| new.expires = Some(second(1))).unwrap().record.id;
+    let revoked = desk.create(|_| ()).unwrap().record.id;
+    desk.run(|provisioning| provisioning.revoke(revoked)).unwrap();
+    desk.clock.advance(Duration::from_secs(1));
+    assert!(matches!(rotate(&mut desk, expired, HOUR), Err(KeyError::Expired { at, .. }) if at == second(1)));
+    assert!(matches!(rotate(&mut desk, revoked, HOUR), Err(KeyError::Revoked { at, .. }) if at == NOW));
+    let fresh = desk.create(|_| ()).unwrap().record.id;
+    assert!(matches!(rotate(&mut desk, fresh, Duration::MAX), Err(KeyError::OverlapTooLong)));
+    assert_eq!(desk.keys(), 3);
+    assert_eq!(desk.stored(fresh).expires, None);
+}
+
+#[test]
+fn a_key_is_revoked_once() {
+    let mut desk = Desk::new();
+    let id = desk.create(|_| ()).unwrap().record.id;
+    let first = desk.run(|provisioning| provisioning.revoke(id)).unwrap();
+    assert!(!first.already);
+    assert_eq!((first.record.revoked, first.change.change), (Some(NOW), 2));
+    desk.clock.advance(HOUR);
+    let again = desk.run(|provisioning| provisioning.revoke(id)).unwrap();
+    assert!(again.already);
+    assert_eq!((again.record.revoked, again.change.change), (Some(NOW), 2));
+    let nobody = KeyId(uuid::Uuid::nil());
+    assert!(matches!(desk.run(|provisioning| provisioning.revoke(nobody)), Err(KeyError::Unknown(_))));
+}
+
+#[test]
+fn an_update_obeys_the_rules_of_creation() {
+    let mut desk = Desk::new();
+    let id = desk.create(|new| new.expires = Some(second(60))).unwrap().record.id;
+    let update = |desk: &mut Desk, update| desk.run(|provisioning| provisioning.update(id, update));
+    let none = KeyUpdate::default;
+    let narrowed = update(
+        &mut desk,
+        KeyUpdate {
+            permissions: Some(ApiAccessPermission::PING_READ),
+            allow: Some(vec!["192.0.2.7/24".parse().unwrap()]),
+            ..none()
+        },
+    )
+    .unwrap();
+    assert_eq!(narrowed.record.permissions, ApiAccessPermission::PING_READ);
+    assert_eq!(narrowed.record.allow, ["192.0.2.0/24".parse::<IpNet>().unwrap()]);
+    assert_eq!(narrowed.record.expires, Some(second(60)));
+    assert_eq!(desk.stored(id), narrowed.record);
+
+    let empty = Some(ApiAccessPermission::empty());
+    let wrong = update(&mut desk, KeyUpdate { permissions: empty, ..none() });
+    assert!(matches!(wrong, Err(KeyError::NoPermission)));
+    let wrong = update(&mut desk, KeyUpdate { expires: Some(Some(NOW)), ..none() });
+    assert!(matches!(wrong, Err(KeyError::ExpiresPassed(_))));
+    let wrong = update(&mut desk, KeyUpdate { not_before: Some(Some(second(60))), ..none() });
+    assert!(matches!(wrong, Err(KeyError::NeverValid { .. })));
+    let wrong = update(&mut desk, KeyUpdate { name: Some("\u{7}".into()), ..none() });
+    assert!(matches!(wrong, Err(KeyError::KeyName)));
+    assert_eq!(desk.stored(id), narrowed.record, "what was refused left no trace");
+
+    let open = update(&mut desk, KeyUpdate { expires: Some(None), allow: Some(Vec::new()), ..none() });
+    let open = open.unwrap().record;
+    assert_eq!((open.expires, open.allow), (None, Vec::new()));
+    desk.run(|provisioning| provisioning.revoke(id)).unwrap();
+    let wrong = update(&mut desk, KeyUpdate { name: Some("late".into()), ..none() });
+    assert!(matches!(wrong, Err(KeyError::Revoked { .. })));
+}
+
+#[test]
+fn a_first_launch_happens_once_even_when_two_launch_at_once() {
+    let mut desk = Desk::new();
+    let launches: Vec<Option<FirstLaunch>> = std::thread::scope(|scope| {
+        let (secret, brand, clock) = (&desk.fixture.secret, &desk.brand, &desk.clock);
+        let launch = |mut store: Store| {
+            scope.spawn(move || {
+                let rng = &mut rand::rng();
+                Provisioning { store: &mut store, secret, brand, clock, rng }.first_launch().unwrap()
+            })
+        };
+        let threads: Vec<_> = (0..4).map(|_| launch(desk.fixture.other())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let made: Vec<&FirstLaunch> = launches.iter().flatten().collect();
+    assert_eq!(made.len(), 1);
+    assert_eq!(desk.keys(), 2);
+    for (created, environment) in
+        [(&made[0].staging, Environment::Staging), (&made[0].production, Environment::Production)]
+    {
+        let stored = desk.stored(created.record.id);
+        assert_eq!((stored.environment, stored.partner.as_str()), (environment, FIRST_PARTNER));
+        assert_eq!(stored.permissions, ApiAccessPermission::all());
+    }
+    desk.run(|provisioning| provisioning.revoke(made[0].staging.record.id)).unwrap();
+    assert!(desk.run(|provisioning| provisioning.first_launch()).unwrap().is_none());
+}
+
+#[test]
+fn a_partner_is_made_once() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.run(|provisioning| provisioning.create_partner("acme")).unwrap(), NOW);
+    let again = desk.run(|provisioning| provisioning.create_partner("acme"));
+    assert!(matches!(again, Err(KeyError::PartnerExists(name)) if name == "acme"));
+    desk.create(|_| ()).unwrap();
+    assert_eq!(desk.fixture.store.list_partners().unwrap().len(), 1);
+}

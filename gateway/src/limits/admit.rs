@@ -1,0 +1,259 @@
+//! The first step of every request: is it small and well-formed enough, and is there room for it?
+//!
+//! The protocol libraries have parsed it; what they let pass and RFC 9110 to 9114 forbid is refused here,
+//! the same way for all of them, before anything is looked up.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Method, Version, header};
+use versions::{Error, ErrorCode, Help};
+
+use crate::config::Limits;
+
+/// How many requests are being answered in the whole process.
+#[derive(Debug, Default)]
+pub struct Slots(AtomicUsize);
+
+/// A request's place among those; given back when it is dropped.
+#[derive(Debug)]
+pub struct Slot(&'static Slots);
+
+impl Slots {
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`], where `max` are taken.
+    pub fn take(&'static self, max: usize) -> Result<Slot, Error> {
+        // Taken first and then looked at: two that meet at the last place are both refused at worst.
+        let slot = Slot(self);
+        if self.0.fetch_add(1, Ordering::Relaxed) >= max {
+            drop(slot);
+            return Err(Error::new(
+                ErrorCode::Overloaded,
+                "More requests are being answered than this gateway takes at once. Try again shortly.",
+            )
+            .with_help(Help { retry_after_seconds: Some(1), ..Help::default() }));
+        }
+        Ok(slot)
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Refuses a head that is too large, contradicts itself or is not meant for this server.
+///
+/// `hosts` are the names that the listener answers for, in lower case; none means any.
+///
+/// # Errors
+/// [`ErrorCode::UriTooLong`], [`ErrorCode::HeadersTooLarge`], [`ErrorCode::MalformedRequest`],
+/// [`ErrorCode::MisdirectedRequest`] or [`ErrorCode::ContentTooLarge`].
+pub fn check_head(head: &Parts, limits: &Limits, hosts: &[String]) -> Result<(), Error> {
+    // The lengths of all parts that a target can have; `Uri` does not keep its own.
+    let uri = &head.uri;
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.uri_bytes_max {
+        let detail = format!("The target has {target} bytes; at most {} are taken.", limits.uri_bytes_max);
+        return Err(Error::new(ErrorCode::UriTooLong, detail));
+    }
+    check_fields(&head.headers, limits)?;
+    let host = host(head)?;
+    if let Some(host) = host
+        && !hosts.is_empty()
+        && !hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host))
+    {
+        return Err(Error::new(
+            ErrorCode::MisdirectedRequest,
+            "This listener does not answer for the host of this request.",
+        ));
+    }
+    check_length(&head.headers, limits)
+}
+
+fn check_fields(fields: &HeaderMap, limits: &Limits) -> Result<(), Error> {
+    let count = fields.len();
+    if count > limits.header_fields_max {
+        let detail =
+            format!("The request has {count} fields; at most {} are taken.", limits.header_fields_max);
+        return Err(Error::new(ErrorCode::HeadersTooLarge, detail));
+    }
+    // As RFC 9113 §6.5.2 and RFC 9114 §4.2.2 count: 32 bytes beside each field's own.
+    let bytes: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if bytes > limits.header_bytes_max {
+        let detail = format!(
+            "The request's fields have {bytes} bytes; at most {} are taken.",
+            limits.header_bytes_max
+        );
+        return Err(Error::new(ErrorCode::HeadersTooLarge, detail));
+    }
+    Ok(())
+}
+
+/// The host that a request is for, without its port: one, well-formed, and said in one way only.
+fn host(head: &Parts) -> Result<Option<&str>, Error> {
+    let malformed = |detail: &'static str| Error::new(ErrorCode::MalformedRequest, detail);
+    if head.method == Method::CONNECT {
+        return Err(malformed("CONNECT is not answered: this is no proxy."));
+    }
+    let mut fields = head.headers.get_all(header::HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(malformed("The request has more than one `Host` field."));
+    }
+    let field = match field {
+        None => None,
+        Some(value) => {
+            let text = value.to_str().map_err(|_| malformed("`Host` is not ASCII text."))?;
+            Some(well_formed_host(text).ok_or_else(|| malformed("`Host` is not a host name or address."))?)
+        }
+    };
+    let target = head.uri.authority();
+    match head.version {
+        Version::HTTP_2 | Version::HTTP_3 => match (target, head.headers.get(header::HOST)) {
+            (None, None) => Err(malformed("The request names no host: `:authority` is missing.")),
+            (Some(target), Some(field))
+                if !target.as_str().as_bytes().eq_ignore_ascii_case(field.as_bytes()) =>
+            {
+                Err(malformed("`:authority` and `Host` name different hosts."))
+            }
+            (Some(target), _) => well_formed_host(target.as_str())
+                .map(Some)
+                .ok_or_else(|| malformed("`:authority` is not a host name or address.")),
+            (None, Some(_)) => Ok(field),
+        },
+        // hostile.md: a target with a host in it is for proxies.
+        _ if target.is_some() || head.uri.scheme().is_some() => {
+            Err(malformed("The target names a host; only a path is taken, and the host in `Host`."))
+        }
+        Version::HTTP_11 if field.is_none() => Err(malformed("The request has no `Host` field.")),
+        _ => Ok(field),
+    }
+}
+
+/// The host of `host[:port]`, if that is what the text is: no user, no path, no blanks.
+fn well_formed_host(text: &str) -> Option<&str> {
+    // The parser allows user information, which no request may have (RFC 9110 §4.2.4).
+    let plain = !text.is_empty() && !text.contains('@');
+    let authority = plain.then(|| text.parse::<Authority>().ok()).flatten()?;
+    let host_length = authority.host().len();
+    let (host, port) = text.split_at_checked(host_length)?;
+    let port_is_number = match port.strip_prefix(':') {
+        Some(digits) => digits.parse::<u16>().is_ok() || digits.is_empty(),
+        None => port.is_empty(),
+    };
+    let plain_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%[]:!$&'()*+,;=".contains(&byte);
+    (port_is_number && !host.is_empty() && host.bytes().all(plain_host)).then_some(host)
+}
+
+fn check_length(fields: &HeaderMap, limits: &Limits) -> Result<(), Error> {
+    let Some(length) = fields.get(header::CONTENT_LENGTH) else { return Ok(()) };
+    if fields.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Error::new(
+            ErrorCode::MalformedRequest,
+            "The request has both `Content-Length` and `Transfer-Encoding`.",
+        ));
+    }
+    let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| {
+        Error::new(ErrorCode::MalformedRequest, "`Content-Length` is not a number of bytes.")
+    })?;
+    if length > limits.body_bytes_max as u64 {
+        let detail = format!("The content has {length} bytes; at most {} are taken.", limits.body_bytes_max);
+        return Err(Error::new(ErrorCode::ContentTooLarge, detail));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+    use crate::config::{Config, Sources};
+
+    fn check(request: http::request::Builder, hosts: &[&str]) -> Result<(), ErrorCode> {
+        let limits = Config::load(&Sources::default()).unwrap().limits;
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        check_head(&head, &limits, &hosts).map_err(|error| error.code)
+    }
+
+    fn http1(host: &str) -> http::request::Builder {
+        Request::get("/x").header("host", host)
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_an_optional_port() {
+        for host in ["a", "a.example", "127.0.0.1:8080", "[::1]", "[::1]:8443", "a_b", "A.Example:1"] {
+            assert_eq!(check(http1(host), &[]), Ok(()), "{host}");
+        }
+        for host in ["", "a/b", "a b", "u@a", "a:b", "a:99999", "[::1", "a?b", "a#b", "a\\b", "é"] {
+            let bytes = http::HeaderValue::from_bytes(host.as_bytes()).unwrap();
+            let request = Request::get("/x").header("host", bytes);
+            assert_eq!(check(request, &[]), Err(ErrorCode::MalformedRequest), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_said_once_and_in_one_way() {
+        let malformed = Err(ErrorCode::MalformedRequest);
+        assert_eq!(check(Request::get("/x"), &[]), malformed);
+        assert_eq!(check(http1("a").header("host", "a"), &[]), malformed);
+        assert_eq!(check(Request::get("http://a/x").header("host", "a"), &[]), malformed);
+        assert_eq!(check(Request::connect("a:443").header("host", "a"), &[]), malformed);
+        assert_eq!(check(Request::get("/x").version(Version::HTTP_10), &[]), Ok(()));
+        for version in [Version::HTTP_2, Version::HTTP_3] {
+            let get = |target: &str| Request::get(target).version(version);
+            assert_eq!(check(get("https://a/x"), &[]), Ok(()));
+            assert_eq!(check(get("https://a/x").header("host", "A"), &[]), Ok(()));
+            assert_eq!(check(get("https://a/x").header("host", "b"), &[]), malformed);
+            assert_eq!(check(get("https://u@a/x"), &[]), malformed);
+            assert_eq!(check(get("/x"), &[]), malformed);
+            assert_eq!(check(get("/x").header("host", "a"), &[]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn another_host_is_misdirected() {
+        assert_eq!(check(http1("api.example:8443"), &["api.example"]), Ok(()));
+        assert_eq!(check(http1("API.example"), &["api.example"]), Ok(()));
+        assert_eq!(check(http1("b.example"), &["api.example"]), Err(ErrorCode::MisdirectedRequest));
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_by_its_own_status() {
+        let long = format!("/{}", "x".repeat(8 * 1024));
+        assert_eq!(check(Request::get(long).header("host", "a"), &[]), Err(ErrorCode::UriTooLong));
+        let large = http1("a").header("x", "y".repeat(16 * 1024));
+        assert_eq!(check(large, &[]), Err(ErrorCode::HeadersTooLarge));
+        let many = (0..100).fold(http1("a"), |request, _| request.header("x", "y"));
+        assert_eq!(check(many, &[]), Err(ErrorCode::HeadersTooLarge));
+        let length = |value: &str| http1("a").header("content-length", value);
+        assert_eq!(check(length("1048576"), &[]), Ok(()));
+        assert_eq!(check(length("1048577"), &[]), Err(ErrorCode::ContentTooLarge));
+        assert_eq!(check(length("99999999999999999999999"), &[]), Err(ErrorCode::MalformedRequest));
+        assert_eq!(check(length("-1"), &[]), Err(ErrorCode::MalformedRequest));
+        let both = length("1").header("transfer-encoding", "chunked");
+        assert_eq!(check(both, &[]), Err(ErrorCode::MalformedRequest));
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let slots: &'static Slots = Box::leak(Box::default());
+        let first = slots.take(2).unwrap();
+        let _second = slots.take(2).unwrap();
+        assert_eq!(slots.take(2).unwrap_err().code, ErrorCode::Overloaded);
+        assert_eq!(slots.taken(), 2);
+        drop(first);
+        assert!(slots.take(2).is_ok());
+    }
+}

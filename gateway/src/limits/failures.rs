@@ -1,0 +1,76 @@
+//! Failed authentications per client address.
+//!
+//! Asked only once an authentication has failed: so a valid key is never locked out by what others do
+//! behind its address, and a good request never meets this lock. The number of addresses is bounded;
+//! the one that has failed least recently is forgotten first, so memory is flat under any flood.
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use lru::LruCache;
+use permissions::Rate;
+
+use super::{Policy, RateLimit};
+
+/// The failures of client addresses.
+pub struct Failures {
+    addresses: Mutex<LruCache<IpAddr, RateLimit>>,
+}
+
+impl Failures {
+    /// Tracks at most so many addresses at the same time, at least one.
+    #[must_use]
+    pub fn new(addresses_max: usize) -> Self {
+        // Grows as addresses come: `LruCache::new` would take room for all of them at once.
+        let mut addresses = LruCache::unbounded();
+        addresses.resize(NonZeroUsize::new(addresses_max).unwrap_or(NonZeroUsize::MIN));
+        Self { addresses: Mutex::new(addresses) }
+    }
+
+    /// Counts one failure of an address, which for IPv6 is its /64.
+    ///
+    /// # Errors
+    /// Seconds to wait, where the address has failed more often than `rate`.
+    pub fn count(&self, address: IpAddr, rate: Rate) -> Result<(), u32> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if addresses.peek(&address).is_some_and(|limit| limit.policy().rate != rate) {
+            // The configuration was reloaded since.
+            addresses.pop(&address);
+        }
+        let limit = addresses.get_or_insert(address, || RateLimit::new(Policy::new(rate)));
+        limit.spend().map(drop).map_err(|spent| spent.reset_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn one_address_has_its_own_count() {
+        let failures = Failures::new(10);
+        let rate = "1/s+2".parse().unwrap();
+        assert_eq!(failures.count(address(1), rate), Ok(()));
+        assert_eq!(failures.count(address(1), rate), Ok(()));
+        assert_eq!(failures.count(address(1), rate), Err(1));
+        assert_eq!(failures.count(address(2), rate), Ok(()));
+        let reloaded = "1/s+3".parse().unwrap();
+        assert_eq!(failures.count(address(1), reloaded), Ok(()));
+    }
+
+    #[test]
+    fn the_number_of_addresses_is_bounded() {
+        let failures = Failures::new(3);
+        let rate = "1/s+1".parse().unwrap();
+        for last in 0..=255 {
+            assert_eq!(failures.count(address(last), rate), Ok(()));
+        }
+        assert_eq!(failures.addresses.lock().unwrap().len(), 3);
+        assert_eq!(failures.count(address(255), rate), Err(1));
+    }
+}

@@ -1,0 +1,117 @@
+//! What the operator's tools ask, on a listener of its own: `/livez`, `/readyz`, `/metrics`, `/version`.
+//!
+//! It runs beside the workers, so it answers while they are full. It takes no credential: keep it on
+//! loopback, or behind something that asks for one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use metrics::gauge;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+
+use crate::pipeline::Pipeline;
+use crate::telemetry::Logs;
+use crate::transport::{Body, Connections, Peer, Service};
+
+/// Whether the process can serve, as probes see it.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    /// Every listener is bound and every key is loaded.
+    pub started: AtomicBool,
+    /// The process is on its way out.
+    pub draining: AtomicBool,
+    /// The store cannot be reached: keys are served from memory and cannot change.
+    pub store_failing: AtomicBool,
+}
+
+/// Answers the operator's tools.
+pub struct Operations {
+    /// Whether the process can serve.
+    pub readiness: Arc<Readiness>,
+    /// What is collected.
+    pub metrics: PrometheusHandle,
+    /// The path of requests.
+    pub pipeline: &'static Pipeline,
+    /// The partners' connections.
+    pub connections: Arc<Connections>,
+    /// The log.
+    pub logs: Arc<Logs>,
+}
+
+impl Operations {
+    fn answer(&self, path: &str) -> (StatusCode, &'static str, String) {
+        const JSON: &str = "application/json";
+        match path {
+            "/livez" => (StatusCode::OK, JSON, json!({ "status": "live" }).to_string()),
+            "/readyz" => {
+                let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+                let store = if is(&self.readiness.store_failing) { "failing" } else { "ok" };
+                let (code, status) = if is(&self.readiness.draining) {
+                    (StatusCode::SERVICE_UNAVAILABLE, "draining")
+                } else if is(&self.readiness.started) {
+                    (StatusCode::OK, "ready")
+                } else {
+                    (StatusCode::SERVICE_UNAVAILABLE, "starting")
+                };
+                (code, JSON, json!({ "status": status, "store": store }).to_string())
+            }
+            "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.render()),
+            "/version" => {
+                let versions: Vec<String> =
+                    versions::RELEASES.iter().map(|release| release.version.to_string()).collect();
+                let body = json!({ "version": env!("CARGO_PKG_VERSION"), "apiVersions": versions });
+                (StatusCode::OK, JSON, body.to_string())
+            }
+            _ => {
+                let error = "There are /livez, /readyz, /metrics and /version here.";
+                (StatusCode::NOT_FOUND, JSON, json!({ "error": error }).to_string())
+            }
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of this size are exact in a double")]
+    fn render(&self) -> String {
+        gauge!("gateway_connections").set(self.connections.count() as f64);
+        gauge!("gateway_requests_in_flight").set(self.pipeline.in_flight() as f64);
+        gauge!("gateway_keys").set(self.pipeline.keys().count() as f64);
+        gauge!("gateway_log_lines_dropped").set(self.logs.dropped_lines() as f64);
+        self.metrics.render()
+    }
+}
+
+impl Service for Operations {
+    async fn serve(&'static self, request: Request<Body>, _: &Arc<Peer>) -> Response<Body> {
+        let (status, kind, body) = match *request.method() {
+            Method::GET | Method::HEAD => self.answer(request.uri().path()),
+            _ => {
+                let error = json!({ "error": "Only GET is answered here." }).to_string();
+                (StatusCode::METHOD_NOT_ALLOWED, "application/json", error)
+            }
+        };
+        let is_head = request.method() == Method::HEAD;
+        let length = body.len();
+        let mut response = Response::new(if is_head { Body::Empty } else { Body::from(Bytes::from(body)) });
+        *response.status_mut() = status;
+        let fields = response.headers_mut();
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if is_head {
+            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            fields.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+
+    fn refuse(&'static self, status: StatusCode, _: &Arc<Peer>) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from_static(br#"{"error":"The request is malformed."}"#));
+        *response.status_mut() = status;
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
+    }
+}

@@ -1,0 +1,301 @@
+//! The path of a request, the same for every protocol.
+//!
+//! [`Pipeline::run`] is the whole of it, in order: admit, authenticate, date, endpoint, authorize, rate
+//! limit, handle. The steps are leaves; all branching stands here. `serve` wraps it: it opens the
+//! record, turns an error into an answer and closes the record. It cannot fail: a panic in a step is
+//! an answer of 500 for that request and nothing to any other.
+
+mod authenticate;
+mod client;
+mod negotiate;
+mod record;
+mod respond;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use permissions::{Brand, ServerSecret};
+use versions::{Action, Catalog, Context, Error, ErrorCode, Help, Protocol, Services};
+
+use crate::clock::Clock;
+use crate::config::{Api, Config, Limits, Timeouts};
+use crate::keys::index::{Key, KeyIndex};
+use crate::limits::{Failures, Slots, check_head};
+use crate::transport::{Body, Peer, Service, within};
+
+use record::Record;
+pub use record::RequestMetrics;
+
+/// Everything that a request meets. One for the process, for as long as it lives.
+pub struct Pipeline {
+    catalog: Catalog,
+    keys: KeyIndex,
+    secret: ServerSecret,
+    brand: Brand,
+    realm: String,
+    clock: Box<dyn Clock>,
+    failures: Failures,
+    slots: Slots,
+    settings: ArcSwap<Settings>,
+    metrics: RequestMetrics,
+    draining: AtomicBool,
+}
+
+/// What a reload may change of the path.
+#[derive(Debug)]
+pub struct Settings {
+    limits: Limits,
+    timeouts: Timeouts,
+    docs_url: String,
+    /// The body of every 401.
+    invalid_token: Bytes,
+    access_log: bool,
+}
+
+impl Settings {
+    /// Takes its part of the configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let Api { docs_url, invalid_token_message, .. } = &config.api;
+        let invalid_token = serde_json::json!({ "error": invalid_token_message }).to_string().into();
+        Self {
+            limits: config.limits.clone(),
+            timeouts: config.timeouts.clone(),
+            docs_url: docs_url.clone(),
+            invalid_token,
+            access_log: config.log.access,
+        }
+    }
+}
+
+/// What a request has come to, for the answer's fields and the record.
+#[derive(Default)]
+struct Progress {
+    /// The value of `api-version`, once the path names a date that exists.
+    version: Option<&'static HeaderValue>,
+    /// The key that was good.
+    key: Option<Arc<Key>>,
+    /// What the request left of the key's rate.
+    spent: Option<crate::limits::Spent>,
+}
+
+/// What a request that was not refused is answered with.
+enum Reply {
+    /// 200 with JSON.
+    Json(Bytes),
+    /// 204 with `Allow`.
+    Options(HeaderValue),
+}
+
+impl Pipeline {
+    /// Sets up the path; keys are applied to [`Self::keys`] afterwards.
+    #[must_use]
+    pub fn new(config: &Config, catalog: Catalog, secret: ServerSecret, clock: Box<dyn Clock>) -> Self {
+        Self {
+            metrics: RequestMetrics::new(catalog.entries().len()),
+            catalog,
+            keys: KeyIndex::new(config.limits.key_rate),
+            secret,
+            brand: config.api.brand.clone(),
+            realm: config.api.realm.clone(),
+            clock,
+            failures: Failures::new(config.limits.failure_addresses_max),
+            slots: Slots::default(),
+            settings: ArcSwap::from_pointee(Settings::new(config)),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The keys that requests are checked against.
+    pub fn keys(&self) -> &KeyIndex {
+        &self.keys
+    }
+
+    /// How many requests are being answered.
+    pub fn in_flight(&self) -> usize {
+        self.slots.taken()
+    }
+
+    /// Takes over what a reload may change.
+    pub fn reload(&self, config: &Config) {
+        self.keys.set_default_rate(config.limits.key_rate);
+        self.settings.store(Arc::new(Settings::new(config)));
+    }
+
+    /// From now on, answers tell clients to go elsewhere.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    async fn run(
+        &'static self,
+        head: &Parts,
+        body: Body,
+        peer: &Arc<Peer>,
+        record: &mut Record,
+        progress: &mut Progress,
+        settings: &Settings,
+    ) -> Result<Reply, Error> {
+        let listener = &peer.listener;
+        let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
+        check_head(head, &settings.limits, &listener.hosts)?;
+
+        let now = self.clock.now();
+        let client = client::address(&head.headers, peer);
+        record.client = client;
+        let version = self.catalog.version(head.uri.path());
+        progress.version = version.as_ref().ok().map(|(table, _)| &table.field);
+        let key = match self.authenticate(&head.headers, now, client, listener.environments) {
+            Ok(key) => key,
+            Err(refused) => return Err(self.refuse_credential(refused, client, record, settings)),
+        };
+        record.key = Some(key.id);
+        key.used(now, peer);
+        let key: &Key = progress.key.insert(key);
+
+        let (table, below) = version?;
+        let resource = table.resource(below)?;
+        let options = head.method == Method::OPTIONS;
+        let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
+        record.entry = entry;
+
+        if let Some(entry) = entry {
+            let required = entry.route.permission;
+            key.permissions.authorize(required).map_err(|_| lacking(required, key))?;
+        }
+
+        progress.spent = Some(key.rate_limit.spend().map_err(|spent| {
+            progress.spent = Some(spent);
+            Error::new(ErrorCode::RateLimited, "This key has reached its rate. Wait as `Retry-After` says.")
+                .with_help(Help { retry_after_seconds: Some(spent.reset_seconds), ..Help::default() })
+        })?);
+
+        let Some(entry) = entry else { return Ok(Reply::Options(resource.allow.clone())) };
+        negotiate::accept(&head.headers)?;
+        negotiate::early_data(&head.headers, entry.route.early_data_safe)?;
+        if !body.is_end_stream() {
+            negotiate::content(&head.headers)?;
+            discard(body, record, settings).await?;
+        }
+        let context = Context {
+            version: table.version,
+            environment: key.environment,
+            client,
+            protocol: record.protocol,
+            headers: &head.headers,
+            received: record.received,
+            services: self,
+        };
+        match entry.route.action {
+            Action::Native(handle) => handle(&context).await.map(Reply::Json),
+        }
+    }
+}
+
+/// The 403 that says what is missing.
+fn lacking(required: permissions::ApiAccessPermission, key: &Key) -> Error {
+    Error::new(
+        ErrorCode::PermissionMissing,
+        format!("This key lacks the permission `{required}`. Ask for it, or use a key that has it."),
+    )
+    .with_help(Help {
+        required_permission: Some(required),
+        granted_permissions: Some(key.permissions),
+        ..Help::default()
+    })
+}
+
+/// Reads content that the endpoint takes none of, within the bounds of any content.
+async fn discard(mut body: Body, record: &mut Record, settings: &Settings) -> Result<(), Error> {
+    let max = settings.limits.body_bytes_max;
+    let read = async {
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                record.client_is_gone = !error.is_malformed();
+                Error::new(ErrorCode::MalformedRequest, "The content is malformed or broke off.")
+            })?;
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > max {
+                let detail = format!("The content has more than {max} bytes.");
+                return Err(Error::new(ErrorCode::ContentTooLarge, detail));
+            }
+        }
+        Ok(())
+    };
+    within(settings.timeouts.body, read)
+        .await
+        .unwrap_or_else(|| Err(Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.")))
+}
+
+impl Services for Pipeline {
+    fn monotonic(&self) -> Instant {
+        self.clock.monotonic()
+    }
+}
+
+impl Service for Pipeline {
+    async fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let settings = self.settings.load();
+        let mut record = Record::open(self, &head, peer, settings.access_log);
+        let mut progress = Progress::default();
+        let run = self.run(&head, body, peer, &mut record, &mut progress, &settings);
+        // What a step leaves behind when it panics is only read here, never used again.
+        let outcome = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+            metrics::counter!("gateway_panics_total").increment(1);
+            Err(Error::internal("a step of the request path panicked"))
+        });
+        let fields = std::mem::take(&mut head.headers);
+        let response = self.respond(&outcome, &head, fields, peer, &record, &progress, &settings);
+        record.close(response.status(), outcome.err().as_ref());
+        response
+    }
+
+    fn refuse(&'static self, status: StatusCode, peer: &Arc<Peer>) -> Response<Bytes> {
+        let code = match status {
+            StatusCode::REQUEST_TIMEOUT => ErrorCode::RequestTimeout,
+            StatusCode::URI_TOO_LONG => ErrorCode::UriTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ErrorCode::HeadersTooLarge,
+            _ => ErrorCode::MalformedRequest,
+        };
+        let detail = match code {
+            ErrorCode::RequestTimeout => "The head of the request did not arrive in time.",
+            ErrorCode::UriTooLong => "The target is longer than is taken.",
+            ErrorCode::HeadersTooLarge => "The request's fields are larger or more than are taken.",
+            _ => "The head of the request is not well-formed HTTP/1.1.",
+        };
+        let error = Error::new(code, detail);
+        let (head, ()) = Request::new(()).into_parts();
+        let settings = self.settings.load();
+        let record = Record::open(self, &head, peer, settings.access_log);
+        let outcome = Err(error);
+        let fields = http::HeaderMap::new();
+        let response = self.respond(&outcome, &head, fields, peer, &record, &Progress::default(), &settings);
+        record.close(response.status(), outcome.err().as_ref());
+        response.map(Body::into_bytes)
+    }
+}
+
+/// The protocol that a request came by.
+fn protocol(version: Version) -> Protocol {
+    match version {
+        Version::HTTP_3 => Protocol::Http3,
+        Version::HTTP_2 => Protocol::Http2,
+        Version::HTTP_11 => Protocol::Http11,
+        _ => Protocol::Http10,
+    }
+}

@@ -1,0 +1,135 @@
+//! What a request asks of the answer, and what it says of its own content.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use versions::{Error, ErrorCode};
+
+/// Refuses a request whose `Accept` has no place for JSON (RFC 9110 §12.5.1).
+///
+/// # Errors
+/// [`ErrorCode::NotAcceptable`].
+pub(super) fn accept(fields: &HeaderMap) -> Result<(), Error> {
+    let mut values = fields.get_all(header::ACCEPT).iter().peekable();
+    if values.peek().is_none() || values.any(accepts_json) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::NotAcceptable,
+        "Answers are `application/json`, which the request's `Accept` does not allow.",
+    ))
+}
+
+/// Whether one value of `Accept` has a range that JSON lies in and that is not weighted 0.
+fn accepts_json(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    // What nearly every client sends, without a look at its parts. An empty value excludes nothing.
+    if value.is_empty() || value == b"*/*" || value == b"application/json" {
+        return true;
+    }
+    value.split(|byte| *byte == b',').any(|range| {
+        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let kind = parts.next().unwrap_or_default();
+        let is_json = [&b"*/*"[..], b"application/*", b"application/json"]
+            .iter()
+            .any(|json| kind.eq_ignore_ascii_case(json));
+        is_json && !parts.any(is_weight_zero)
+    })
+}
+
+/// `q=0`, `q=0.000`.
+fn is_weight_zero(parameter: &[u8]) -> bool {
+    let Some((name, weight)) = parameter.split_at_checked(2) else { return false };
+    name.eq_ignore_ascii_case(b"q=")
+        && weight.first() == Some(&b'0')
+        && !weight.iter().any(|digit| (b'1'..=b'9').contains(digit))
+}
+
+/// Refuses a request that an intermediary passed on before the client's handshake was complete, unless
+/// the endpoint says that a replay does no harm (RFC 8470 §5.2).
+///
+/// # Errors
+/// [`ErrorCode::TooEarly`].
+pub(super) fn early_data(fields: &HeaderMap, safe: bool) -> Result<(), Error> {
+    const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
+    if safe || fields.get(EARLY_DATA).is_none_or(|value| value != "1") {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::TooEarly,
+        "The request came as early data. Send it again once the handshake is done.",
+    ))
+}
+
+/// Refuses content of a type or coding that is not taken: JSON, as it is, is.
+///
+/// # Errors
+/// [`ErrorCode::UnsupportedMediaType`].
+pub(super) fn content(fields: &HeaderMap) -> Result<(), Error> {
+    let coded = fields
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if coded {
+        return Err(Error::new(ErrorCode::UnsupportedMediaType, "Content is taken as it is, in no coding."));
+    }
+    let is_json = |value: &HeaderValue| {
+        let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    };
+    if fields.get_all(header::CONTENT_TYPE).iter().all(is_json) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::UnsupportedMediaType, "Content is taken as `application/json` only."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(name: HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn accept_must_have_a_place_for_json() {
+        for values in [
+            &[][..],
+            &["*/*"],
+            &[""],
+            &["application/json"],
+            &["text/html, application/*;q=0.5"],
+            &["text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"],
+            &["text/html", "Application/JSON ; charset=utf-8"],
+            &["application/json;q=0.001"],
+        ] {
+            assert!(accept(&fields(header::ACCEPT, values)).is_ok(), "{values:?}");
+        }
+        for values in
+            [&["text/html"][..], &["application/xml"], &["application/json;q=0"], &["*/*; Q=0.000"], &[","]]
+        {
+            let error = accept(&fields(header::ACCEPT, values)).unwrap_err();
+            assert_eq!(error.code, ErrorCode::NotAcceptable, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn early_data_is_for_endpoints_that_allow_it() {
+        let early = fields(HeaderName::from_static("early-data"), &["1"]);
+        assert_eq!(early_data(&early, false).unwrap_err().code, ErrorCode::TooEarly);
+        assert!(early_data(&early, true).is_ok());
+        assert!(early_data(&HeaderMap::new(), false).is_ok());
+    }
+
+    #[test]
+    fn content_is_plain_json() {
+        for kind in ["application/json", "APPLICATION/json; charset=utf-8"] {
+            assert!(content(&fields(header::CONTENT_TYPE, &[kind])).is_ok(), "{kind}");
+        }
+        assert!(content(&HeaderMap::new()).is_ok());
+        assert!(content(&fields(header::CONTENT_ENCODING, &["identity"])).is_ok());
+        for kind in ["text/plain", "application/jsonp", "", "application/xml"] {
+            let error = content(&fields(header::CONTENT_TYPE, &[kind])).unwrap_err();
+            assert_eq!(error.code, ErrorCode::UnsupportedMediaType, "{kind}");
+        }
+        assert!(content(&fields(header::CONTENT_ENCODING, &["gzip"])).is_err());
+    }
+}

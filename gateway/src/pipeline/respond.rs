@@ -1,0 +1,142 @@
+//! The one place that turns an outcome into an answer: status, fields, body, for every protocol.
+
+use std::cell::RefCell;
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use jiff::Timestamp;
+use versions::{Error, ErrorCode, Protocol};
+
+use super::record::Record;
+use super::{Pipeline, Progress, Reply, Settings};
+use crate::transport::{Body, Peer};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const CLEAR: HeaderValue = HeaderValue::from_static("clear");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const API_VERSION: HeaderName = HeaderName::from_static("api-version");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+impl Pipeline {
+    /// `fields` is the request's map, whose memory the answer takes over.
+    #[expect(clippy::too_many_arguments, reason = "everything that an answer depends on, and used once")]
+    pub(super) fn respond(
+        &self,
+        outcome: &Result<Reply, Error>,
+        head: &Parts,
+        mut fields: HeaderMap,
+        peer: &Peer,
+        record: &Record,
+        progress: &Progress,
+        settings: &Settings,
+    ) -> Response<Body> {
+        fields.clear();
+        fields.insert(header::DATE, date(record.time));
+        fields.insert(header::CACHE_CONTROL, NO_STORE);
+        fields.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        fields.insert(REQUEST_ID, record.id_field());
+        if let Some(version) = progress.version {
+            fields.insert(API_VERSION, version.clone());
+        }
+        if let (Some(key), Some(spent)) = (&progress.key, progress.spent) {
+            fields.insert(RATE_LIMIT, spent.field());
+            fields.insert(RATE_LIMIT_POLICY, key.rate_limit.policy().field.clone());
+        }
+        self.announce(&mut fields, peer, record.protocol);
+        let (status, body) = match outcome {
+            Ok(Reply::Json(body)) => {
+                fields.insert(header::CONTENT_TYPE, JSON);
+                (StatusCode::OK, body.clone())
+            }
+            Ok(Reply::Options(allow)) => {
+                fields.insert(header::ALLOW, allow.clone());
+                (StatusCode::NO_CONTENT, Default::default())
+            }
+            Err(error) => {
+                self.error_fields(&mut fields, error, record);
+                let body = if error.code == ErrorCode::InvalidToken {
+                    fields.insert(header::CONTENT_TYPE, JSON);
+                    settings.invalid_token.clone()
+                } else {
+                    fields.insert(header::CONTENT_TYPE, PROBLEM);
+                    error.problem(&settings.docs_url, record.id()).into()
+                };
+                (error.code.status(), body)
+            }
+        };
+        let body = if head.method == Method::HEAD && status != StatusCode::NO_CONTENT {
+            // hyper leaves the body of a HEAD answer in over HTTP/2, and h3 knows nothing of it at all.
+            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            Body::Empty
+        } else {
+            Body::from(body)
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
+        response
+    }
+
+    /// Where else to come, or to go away.
+    fn announce(&self, fields: &mut HeaderMap, peer: &Peer, protocol: Protocol) {
+        if protocol == Protocol::Http3 {
+            return;
+        }
+        let draining = self.is_draining();
+        if let Some(alt_svc) = &peer.listener.alt_svc {
+            fields.insert(header::ALT_SVC, if draining { CLEAR } else { alt_svc.clone() });
+        }
+        if draining && protocol != Protocol::Http2 {
+            fields.insert(header::CONNECTION, CLOSE);
+        }
+    }
+
+    fn error_fields(&self, fields: &mut HeaderMap, error: &Error, record: &Record) {
+        let realm = &self.realm;
+        let challenge = match error.code {
+            ErrorCode::InvalidToken if record.has_credential() => {
+                Some(format!(r#"Bearer realm="{realm}", error="invalid_token""#))
+            }
+            ErrorCode::InvalidToken => Some(format!(r#"Bearer realm="{realm}""#)),
+            ErrorCode::PermissionMissing => {
+                let scope = error.help.as_ref().and_then(|help| help.required_permission);
+                let scope = scope.unwrap_or_default();
+                Some(format!(r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#))
+            }
+            _ => None,
+        };
+        if let Some(challenge) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
+            fields.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(help) = &error.help {
+            if let Some(allow) = &help.allow {
+                fields.insert(header::ALLOW, allow.clone());
+            }
+            if let Some(seconds) = help.retry_after_seconds {
+                fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+        }
+    }
+}
+
+/// `Date` (RFC 9110 §6.6.1), written once a second on each thread.
+fn date(now: Timestamp) -> HeaderValue {
+    thread_local! {
+        static WRITTEN: RefCell<(i64, HeaderValue)> = const { RefCell::new((i64::MIN, HeaderValue::from_static(""))) };
+    }
+    WRITTEN.with_borrow_mut(|(second, field)| {
+        if *second != now.as_second() {
+            *second = now.as_second();
+            let since = Duration::from_secs(u64::try_from(now.as_second()).unwrap_or(0));
+            let text = httpdate::fmt_http_date(UNIX_EPOCH + since);
+            *field = HeaderValue::try_from(text).expect("a date is ASCII text");
+        }
+        field.clone()
+    })
+}

@@ -1,0 +1,211 @@
+//! The numbered steps that bring a store of any age to the form that this build works with.
+//!
+//! A step is written once and never changed: its checksum is stored beside it. Steps expand before
+//! they contract: one that the build before can live with (a new table, a new column with a default)
+//! is marked compatible, and that build then keeps running on the migrated store while servers are
+//! replaced one by one. One that it cannot live with makes it refuse to start.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// One step.
+#[derive(Clone, Copy)]
+pub(super) struct Migration {
+    number: u32,
+    name: &'static str,
+    sql: &'static str,
+    /// Whether the build before this step can run on a store that has it.
+    compatible: bool,
+}
+
+/// Every step there ever was, in order.
+const MIGRATIONS: &[Migration] = &[Migration {
+    number: 1,
+    name: "init",
+    sql: include_str!("migrations/sqlite/0001_init.sql"),
+    compatible: false,
+}];
+
+/// What the store says of a step that was applied to it.
+struct Applied {
+    number: u32,
+    name: String,
+    checksum: Vec<u8>,
+    compatible: bool,
+}
+
+impl Migration {
+    /// A keyed hash with a key that everyone knows is a checksum; it spares a second hash function.
+    fn checksum(&self) -> [u8; 32] {
+        permissions::ServerSecret::new([0; 32]).hash(self.sql.as_bytes()).0
+    }
+}
+
+/// Applies what is missing.
+pub(super) fn migrate(connection: &mut Connection, path: &Path, now: Timestamp) -> Result<(), StoreError> {
+    run(connection, path, now, MIGRATIONS)
+}
+
+fn run(
+    connection: &mut Connection,
+    path: &Path,
+    now: Timestamp,
+    known: &[Migration],
+) -> Result<(), StoreError> {
+    let sqlite = |source| StoreError::sqlite(path, source);
+    // Most of the time nothing is missing: then no lock is taken, and a command that only reads
+    // never waits for one that writes.
+    if missing(known, &applied(connection).map_err(sqlite)?, path)?.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    // Another process may have done it while this one waited for the lock.
+    let missing = missing(known, &applied(&transaction).map_err(sqlite)?, path)?;
+    transaction
+        .execute_batch(
+            "CREATE TABLE IF NOT EXISTS migration (
+                number INTEGER NOT NULL PRIMARY KEY,
+                name TEXT NOT NULL,
+                checksum BLOB NOT NULL,
+                compatible INTEGER NOT NULL,
+                applied INTEGER NOT NULL
+            ) STRICT",
+        )
+        .map_err(sqlite)?;
+    for migration in missing {
+        transaction.execute_batch(migration.sql).map_err(sqlite)?;
+        transaction
+            .execute(
+                "INSERT INTO migration (number, name, checksum, compatible, applied) VALUES (?1, ?2, ?3, ?4, ?5)",
+                (
+                    migration.number,
+                    migration.name,
+                    migration.checksum(),
+                    migration.compatible,
+                    now.as_microsecond(),
+                ),
+            )
+            .map_err(sqlite)?;
+    }
+    transaction.commit().map_err(sqlite)
+}
+
+/// The steps that the store has seen, oldest first; none where it is new.
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<Applied>> {
+    let exists: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration')",
+        (),
+        |row| row.get(0),
+    )?;
+    if !exists {
+        return Ok(Vec::new());
+    }
+    connection
+        .prepare("SELECT number, name, checksum, compatible FROM migration ORDER BY number")?
+        .query_map((), |row| {
+            Ok(Applied {
+                number: row.get(0)?,
+                name: row.get(1)?,
+                checksum: row.get(2)?,
+                compatible: row.get(3)?,
+            })
+        })?
+        .collect()
+}
+
+/// The steps still to be taken, if what was taken is what this build knows or can live with.
+fn missing<'a>(
+    known: &'a [Migration],
+    applied: &[Applied],
+    path: &Path,
+) -> Result<Vec<&'a Migration>, StoreError> {
+    for step in applied {
+        match known.iter().find(|migration| migration.number == step.number) {
+            Some(migration) if migration.checksum()[..] == step.checksum[..] => {}
+            Some(migration) => {
+                return Err(StoreError::Differs { path: path.to_owned(), number: migration.number });
+            }
+            None if step.compatible => {}
+            None => {
+                return Err(StoreError::Newer {
+                    path: path.to_owned(),
+                    number: step.number,
+                    name: step.name.clone(),
+                    known: known.last().map_or(0, |last| last.number),
+                });
+            }
+        }
+    }
+    Ok(known.iter().filter(|migration| applied.iter().all(|step| step.number != migration.number)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+    const PATH: &str = "store.sqlite";
+
+    const SECOND: Migration =
+        Migration { number: 2, name: "notes", sql: "CREATE TABLE note (text TEXT) STRICT", compatible: true };
+
+    fn migrated(known: &[Migration]) -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        run(&mut connection, Path::new(PATH), NOW, known).unwrap();
+        connection
+    }
+
+    fn numbers(connection: &Connection) -> Vec<u32> {
+        applied(connection).unwrap().iter().map(|step| step.number).collect()
+    }
+
+    #[test]
+    fn numbers_count_up_from_one() {
+        let numbers: Vec<u32> = MIGRATIONS.iter().map(|migration| migration.number).collect();
+        assert_eq!(numbers, (1..=u32::try_from(MIGRATIONS.len()).unwrap()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_step_is_taken_once() {
+        let mut connection = migrated(MIGRATIONS);
+        assert_eq!(numbers(&connection), [1]);
+        migrate(&mut connection, Path::new(PATH), NOW).unwrap();
+        assert_eq!(numbers(&connection), [1]);
+        run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], SECOND]).unwrap();
+        assert_eq!(numbers(&connection), [1, 2]);
+    }
+
+    #[test]
+    fn a_compatible_step_of_a_newer_build_is_lived_with() {
+        let mut connection = migrated(&[MIGRATIONS[0], SECOND]);
+        migrate(&mut connection, Path::new(PATH), NOW).unwrap();
+    }
+
+    #[test]
+    fn another_step_of_a_newer_build_is_refused() {
+        let mut connection = migrated(&[MIGRATIONS[0], Migration { compatible: false, ..SECOND }]);
+        let error = migrate(&mut connection, Path::new(PATH), NOW).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { number: 2, known: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_step_with_another_text_is_refused() {
+        let mut connection = migrated(&[MIGRATIONS[0], SECOND]);
+        let changed = Migration { sql: "CREATE TABLE note (text BLOB) STRICT", ..SECOND };
+        let error = run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], changed]).unwrap_err();
+        assert!(matches!(error, StoreError::Differs { number: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_nothing_behind() {
+        let mut connection = migrated(MIGRATIONS);
+        let broken = Migration { sql: "CREATE TABLE note (text TEXT) STRICT; CREATE NONSENSE", ..SECOND };
+        run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], broken]).unwrap_err();
+        assert_eq!(numbers(&connection), [1]);
+        run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], SECOND]).unwrap();
+    }
+}

@@ -1,0 +1,364 @@
+//! Opening the store: making it on a first launch, and refusing whatever is not ours or not whole.
+//!
+//! The order matters. The store is made before the server secret, so a secret without a store means
+//! that something was lost, and then nothing is made anew: a gateway that started with an empty
+//! store would refuse every partner and hand out fresh keys with every permission.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use permissions::{KeyHash, ServerSecret};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ffi};
+
+use super::{CHANGES_KEPT, Store, StoreError, migrations};
+use crate::clock::{Clock, SystemClock};
+use crate::folder::{DataFolder, make_private};
+
+/// Marks the file as ours: "PGW1" in ASCII.
+const APPLICATION_ID: i32 = 0x5047_5731;
+/// What is hashed under the server secret to recognise it. No credential has this text.
+const FINGERPRINT_TEXT: &[u8] = b"partner-gateway: fingerprint of the server secret";
+/// The write-ahead log is cut back to this size after a burst of writes.
+const LOG_BYTES_MAX: i64 = 16 * 1024 * 1024;
+
+impl Store {
+    /// Opens the store of a data folder; makes the folder and the store where both are new.
+    ///
+    /// # Errors
+    /// A lost, emptied, damaged, foreign or newer store, and what the operating system says.
+    pub fn open(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
+        folder.prepare()?;
+        let path = folder.store();
+        prepare_file(folder, &path)?;
+        let mut store = Self::connect(&path, busy_timeout)?;
+        migrations::migrate(&mut store.connection, &path, SystemClock.now())?;
+        Ok(store)
+    }
+
+    /// Opens a store that is there already, for commands that only look.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none, else as [`Store::open`].
+    pub fn open_existing(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
+        Self::require(folder)?;
+        Self::open(folder, busy_timeout)
+    }
+
+    /// Makes sure that there was a launch before, so that opening makes nothing new.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there was none.
+    pub fn require(folder: &DataFolder) -> Result<(), StoreError> {
+        let path = folder.store();
+        // Where the secret is there and the store is not, opening says that it was lost.
+        if path.exists() || folder.secret().exists() { Ok(()) } else { Err(StoreError::Missing { path }) }
+    }
+
+    /// Opens the store together with the secret that its keys were made under; makes the secret
+    /// while there is no key.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; also a missing, malformed or wrong secret.
+    pub fn open_with_secret(
+        folder: &DataFolder,
+        busy_timeout: Duration,
+    ) -> Result<(Self, ServerSecret), StoreError> {
+        let mut store = Self::open(folder, busy_timeout)?;
+        let secret = folder.server_secret(store.is_empty()?)?;
+        let recorded = store.record_fingerprint(&secret).map_err(|source| store.failed(source))?;
+        if recorded == secret.hash(FINGERPRINT_TEXT) {
+            Ok((store, secret))
+        } else {
+            Err(StoreError::WrongSecret { secret: folder.secret() })
+        }
+    }
+
+    /// Records the secret's fingerprint if none is there yet; returns the one that is.
+    fn record_fingerprint(&mut self, secret: &ServerSecret) -> rusqlite::Result<KeyHash> {
+        let read = |connection: &Connection| {
+            connection
+                .query_row("SELECT value FROM setting WHERE name = 'secret_fingerprint'", (), |row| {
+                    row.get(0)
+                })
+                .optional()
+        };
+        if let Some(recorded) = read(&self.connection)? {
+            return Ok(KeyHash(recorded));
+        }
+        self.connection.execute(
+            "INSERT OR IGNORE INTO setting (name, value) VALUES ('secret_fingerprint', ?1)",
+            [secret.hash(FINGERPRINT_TEXT).0],
+        )?;
+        let recorded = read(&self.connection)?;
+        recorded.map(KeyHash).ok_or(rusqlite::Error::QueryReturnedNoRows)
+    }
+
+    fn connect(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
+        let sqlite = |source| StoreError::sqlite(path, source);
+        // Without CREATE: the file is there, with the rights that its companions inherit.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        connection.busy_timeout(busy_timeout).map_err(sqlite)?;
+        // SQLite opens a file that it may not write for reading, and says nothing.
+        if connection.is_readonly(rusqlite::MAIN_DB).map_err(sqlite)? {
+            return Err(sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None)));
+        }
+        recognise(&connection, path)?;
+        use_log(&connection, busy_timeout).map_err(sqlite)?;
+        let settings = || {
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+            connection.pragma_update(None, "trusted_schema", false)?;
+            connection.pragma_update(None, "cell_size_check", true)?;
+            connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))
+        };
+        settings().map_err(sqlite)?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            data_version: None,
+            changes_kept: CHANGES_KEPT,
+            presences: BTreeMap::new(),
+        })
+    }
+}
+
+/// Makes the file on a first launch; refuses one that was lost or emptied.
+fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
+    let failed = |action| move |source| StoreError::Io { action, path: path.to_owned(), source };
+    // The secret first: where it is there now, the store was complete before it, whatever another
+    // process that launches at this moment is doing.
+    let launched = folder.secret().exists();
+    match File::open(path) {
+        Ok(file) => {
+            let metadata = file.metadata().map_err(failed("look at"))?;
+            // SQLite takes a file of one byte for an empty one.
+            if metadata.len() <= 1 && launched {
+                return Err(StoreError::Emptied { path: path.to_owned() });
+            }
+            Ok(make_private(&file, path)?)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && launched => {
+            Err(StoreError::Lost { path: path.to_owned() })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make")(error)),
+                _ => Ok(()),
+            }
+        }
+        Err(error) => Err(failed("open")(error)),
+    }
+}
+
+/// Makes sure that the database is ours, or new; the first read also finds one that is cut or none.
+fn recognise(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let read = || -> rusqlite::Result<(i32, bool)> {
+        // One moment for both: another process may be making the store right now.
+        let transaction = connection.unchecked_transaction()?;
+        let tables = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
+        Ok((
+            transaction.pragma_query_value(None, "application_id", |row| row.get(0))?,
+            transaction.query_row(tables, (), |row| row.get(0))?,
+        ))
+    };
+    match read().map_err(|source| StoreError::sqlite(path, source))? {
+        (APPLICATION_ID, _) => Ok(()),
+        (0, false) => connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(|source| StoreError::sqlite(path, source)),
+        _ => Err(StoreError::Foreign { path: path.to_owned() }),
+    }
+}
+
+/// Switches to the write-ahead log. SQLite answers "busy" at once, without regard for the busy
+/// timeout, when two processes do this to a new file at the same time.
+fn use_log(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    let start = Instant::now();
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && start.elapsed() < busy_timeout =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::super::tests::{Fixture, insert, key};
+    use super::super::{Failure, KeyFilter};
+    use super::*;
+
+    const BUSY: Duration = Duration::from_secs(5);
+
+    fn folder(parent: &tempfile::TempDir) -> DataFolder {
+        DataFolder::locate(Some(parent.path().join("data"))).unwrap()
+    }
+
+    /// A folder with a store of 200 keys that nobody has open.
+    fn filled(parent: &tempfile::TempDir) -> DataFolder {
+        let folder = folder(parent);
+        let (mut store, _) = Store::open_with_secret(&folder, BUSY).unwrap();
+        for number in 1..=200 {
+            insert(&mut store, &key(number));
+        }
+        folder
+    }
+
+    fn refusal(folder: &DataFolder) -> StoreError {
+        match Store::open_with_secret(folder, BUSY) {
+            Ok(_) => panic!("the store was opened"),
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_store_is_private() {
+        let mut fixture = Fixture::new();
+        insert(&mut fixture.store, &key(1));
+        let mut files = 0;
+        for entry in fs::read_dir(fixture.folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+            files += 1;
+        }
+        assert_eq!(files, 4, "store, -wal, -shm and the secret");
+    }
+
+    #[test]
+    fn writes_are_on_disk_before_they_are_acknowledged() {
+        let fixture = Fixture::new();
+        let pragma = |name| -> String {
+            fixture
+                .store
+                .connection
+                .pragma_query_value(None, name, |row| Ok(format!("{:?}", row.get_ref(0)?)))
+                .unwrap()
+        };
+        assert_eq!(pragma("synchronous"), "Integer(2)");
+        assert_eq!(pragma("foreign_keys"), "Integer(1)");
+        let mode: String =
+            fixture.store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+    }
+
+    #[test]
+    fn a_store_open_to_others_is_made_private() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = filled(&parent);
+        fs::set_permissions(folder.store(), Permissions::from_mode(0o644)).unwrap();
+        Store::open(&folder, BUSY).unwrap();
+        assert_eq!(fs::metadata(folder.store()).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn commands_that_only_look_make_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = folder(&parent);
+        let error = Store::open_existing(&folder, BUSY).err().unwrap();
+        assert!(matches!(error, StoreError::Missing { .. }), "{error}");
+        assert!(!folder.path().exists());
+    }
+
+    #[test]
+    fn a_lost_store_is_not_made_anew() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = filled(&parent);
+        fs::remove_file(folder.store()).unwrap();
+        assert!(matches!(refusal(&folder), StoreError::Lost { .. }));
+        assert!(!folder.store().exists());
+        let error = Store::open_existing(&folder, BUSY).err().unwrap();
+        assert!(matches!(error, StoreError::Lost { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_empty_file_is_a_store_only_on_a_first_launch() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = filled(&parent);
+        for content in ["-", ""] {
+            fs::write(folder.store(), content).unwrap();
+            assert!(matches!(refusal(&folder), StoreError::Emptied { .. }));
+        }
+        fs::remove_file(folder.secret()).unwrap();
+        Store::open_with_secret(&folder, BUSY).unwrap();
+    }
+
+    #[test]
+    fn a_store_with_keys_is_refused_without_its_secret() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = filled(&parent);
+        let secret = fs::read_to_string(folder.secret()).unwrap();
+        fs::remove_file(folder.secret()).unwrap();
+        let error = refusal(&folder);
+        assert!(error.to_string().contains("server.secret is missing"), "{error}");
+        assert!(!folder.secret().exists());
+        fs::write(folder.secret(), secret.replace(|digit: char| digit != '\n', "5")).unwrap();
+        assert!(matches!(refusal(&folder), StoreError::WrongSecret { .. }));
+        fs::write(folder.secret(), secret).unwrap();
+        Store::open_with_secret(&folder, BUSY).unwrap();
+    }
+
+    #[test]
+    fn a_cut_store_is_refused_whole_pages_or_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = filled(&parent);
+        let whole = fs::read(folder.store()).unwrap();
+        assert!(whole.len() > 40_000, "the keys are in the file itself: {}", whole.len());
+        for length in [2, 99, 100, 512, 4_095, 4_096, 8_192, 20_000, whole.len() - 4_096] {
+            fs::write(folder.store(), &whole[..length]).unwrap();
+            let error = refusal(&folder);
+            let failure = error.failure();
+            assert!(matches!(failure, Some(Failure::Corrupt | Failure::NotADatabase)), "{length}: {error:?}");
+        }
+        fs::write(folder.store(), &whole).unwrap();
+        let (store, _) = Store::open_with_secret(&folder, BUSY).unwrap();
+        assert_eq!(store.list_keys(&KeyFilter::default()).unwrap().len(), 200);
+    }
+
+    #[test]
+    fn what_is_no_store_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = folder(&parent);
+        folder.prepare().unwrap();
+        fs::write(folder.store(), "Dear diary, ".repeat(1_000)).unwrap();
+        assert_eq!(refusal(&folder).failure(), Some(Failure::NotADatabase));
+        fs::remove_file(folder.store()).unwrap();
+        let other = Connection::open(folder.store()).unwrap();
+        other.execute_batch("CREATE TABLE bookmark (address TEXT)").unwrap();
+        drop(other);
+        assert!(matches!(refusal(&folder), StoreError::Foreign { .. }));
+    }
+
+    #[test]
+    fn many_first_launches_at_once_agree() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = folder(&parent);
+        let secrets: Vec<[u8; 32]> = std::thread::scope(|scope| {
+            let launch = || *Store::open_with_secret(&folder, BUSY).unwrap().1.expose();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(launch)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(secrets.iter().all(|secret| secret == &secrets[0]));
+    }
+
+    #[test]
+    fn a_writer_who_waits_too_long_is_told_why() {
+        let fixture = Fixture::new();
+        fixture.meddle("BEGIN IMMEDIATE");
+        let mut other = Store::open(&fixture.folder, Duration::from_millis(20)).unwrap();
+        let error = other.write(super::super::tests::NOW, |write| write.add_partner("acme")).unwrap_err();
+        assert_eq!(error.failure(), Some(Failure::Busy));
+    }
+}

@@ -1,0 +1,185 @@
+//! Rows to keys and back.
+//!
+//! A row that does not say clearly what its key may do grants nothing: it is left out, with a
+//! warning that names the key, and every other key is served all the same. That holds for damage and
+//! for what a newer build wrote (an environment, a hash algorithm) alike.
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use permissions::{ApiAccessPermission, Environment, KeyHash, KeyId, KeyRecord};
+use rusqlite::types::{Type, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::StoredKey;
+
+/// The columns of a key in the order in which [`read_key`] takes them.
+macro_rules! key_columns {
+    () => {
+        "key.id, key.partner, key.name, key.environment, key.permissions, key.hash, key.algorithm, key.hint, \
+         key.created, key.not_before, key.expires, key.revoked, key.allow, key.rate, key.replaces, key.last_used"
+    };
+}
+pub(super) use key_columns;
+
+/// How many columns [`key_columns`] names: where a query's own columns begin.
+pub(super) const KEY_COLUMNS: usize = 16;
+
+/// Reads the key in a row; one that cannot be read is reported and left out.
+pub(super) fn readable_key(row: &Row<'_>) -> Option<StoredKey> {
+    match read_key(row) {
+        Ok(key) => Some(key),
+        Err(reason) => {
+            let id = text(row, 0).unwrap_or("not a text").chars().take(64).collect::<String>();
+            tracing::warn!(key.id = ?id, "Key {id:?} cannot be read and is refused: {reason}");
+            None
+        }
+    }
+}
+
+/// Reads the key in a row, or says which member is no good.
+fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
+    let id: KeyId = text(row, 0)?.parse().map_err(|_| "its id is not a UUID")?;
+    let environment = text(row, 3)?.parse::<Environment>().map_err(|_| "its environment is unknown")?;
+    let (permissions, unknown) = ApiAccessPermission::from_stored(text(row, 4)?);
+    if text(row, 6)? != KeyHash::ALGORITHM {
+        return Err("its hash algorithm is unknown");
+    }
+    let ValueRef::Blob(hash) = value(row, 5)? else { return Err("its hash is not a blob") };
+    let hash = KeyHash(hash.try_into().map_err(|_| "its hash has a wrong length")?);
+    let allow = text(row, 12)?.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<IpNet>, _>>();
+    let rate = optional_text(row, 13)?.map(str::parse).transpose().map_err(|_| "its rate is malformed")?;
+    let replaces = optional_text(row, 14)?.map(str::parse).transpose();
+    let record = KeyRecord {
+        id,
+        partner: text(row, 1)?.to_owned(),
+        name: text(row, 2)?.to_owned(),
+        environment,
+        permissions,
+        hint: text(row, 7)?.to_owned(),
+        created: optional_moment(row, 8)?.ok_or("a member that must be set is not")?,
+        not_before: optional_moment(row, 9)?,
+        expires: optional_moment(row, 10)?,
+        revoked: optional_moment(row, 11)?,
+        allow: allow.map_err(|_| "one of its networks is malformed")?,
+        rate,
+        replaces: replaces.map_err(|_| "the id of the key that it replaces is not a UUID")?,
+        last_used: optional_moment(row, 15)?,
+    };
+    if !unknown.is_empty() {
+        // A newer build may have granted it. One line per key, whatever the row holds.
+        let names = unknown.join(" ").chars().take(256).collect::<String>();
+        tracing::warn!(key.id = %id, "Key {id} has permissions that this build does not know and does not grant: {names:?}");
+    }
+    Ok(StoredKey { record, hash })
+}
+
+fn value<'a>(row: &'a Row<'_>, column: usize) -> Result<ValueRef<'a>, &'static str> {
+    row.get_ref(column).map_err(|_| "a member is missing")
+}
+
+fn text<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a str, &'static str> {
+    optional_text(row, column)?.ok_or("a member that must be set is not")
+}
+
+fn optional_text<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a str>, &'static str> {
+    match value(row, column)? {
+        ValueRef::Null => Ok(None),
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes).map(Some).map_err(|_| "a member is not UTF-8"),
+        _ => Err("a member has a wrong type"),
+    }
+}
+
+fn optional_moment(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, &'static str> {
+    match value(row, column)? {
+        ValueRef::Null => Ok(None),
+        ValueRef::Integer(microseconds) => from_microseconds(microseconds)
+            .map(Some)
+            .map_err(|_| "one of its times lies outside the calendar"),
+        _ => Err("a member has a wrong type"),
+    }
+}
+
+/// A time that must be set, for rows other than keys.
+pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    from_microseconds(row.get(column)?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
+}
+
+/// Unlike `Timestamp::from_microsecond`, this also takes the last second of the calendar, so whatever
+/// `as_microsecond` gave reads back.
+pub(super) fn from_microseconds(microseconds: i64) -> Result<Timestamp, jiff::Error> {
+    let nanoseconds = microseconds.rem_euclid(1_000_000) * 1_000;
+    Timestamp::new(microseconds.div_euclid(1_000_000), i32::try_from(nanoseconds).unwrap_or_default())
+}
+
+/// The networks as they are stored: separated by blanks.
+pub(super) fn networks(allow: &[IpNet]) -> String {
+    allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The key of this id.
+pub(super) fn key(connection: &Connection, id: KeyId) -> rusqlite::Result<Option<KeyRecord>> {
+    connection
+        .prepare_cached(concat!("SELECT ", key_columns!(), " FROM key WHERE key.id = ?1"))?
+        .query_row([id.to_string()], |row| Ok(readable_key(row).map(|key| key.record)))
+        .optional()
+        .map(Option::flatten)
+}
+
+/// Whether no partner and no key was ever made.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT NOT EXISTS (SELECT 1 FROM partner) AND NOT EXISTS (SELECT 1 FROM key)",
+        (),
+        |row| row.get(0),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KeyFilter;
+    use super::super::tests::{Fixture, insert, key};
+    use super::*;
+
+    /// What is left of a key after somebody has meddled with its row.
+    fn after(meddling: &str) -> Vec<KeyRecord> {
+        let mut fixture = Fixture::new();
+        insert(&mut fixture.store, &key(1));
+        insert(&mut fixture.store, &key(2));
+        fixture.meddle(&format!("UPDATE key SET {meddling} WHERE id LIKE '%1'"));
+        let listed = fixture.store.list_keys(&KeyFilter::default()).unwrap();
+        let mut loaded = Vec::new();
+        fixture.store.each_key(|key| loaded.push(key.record)).unwrap();
+        assert_eq!(listed, loaded);
+        listed
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_left_out_and_the_others_are_not() {
+        for meddling in [
+            "id = 'nonsense1'",
+            "environment = 'sandbox'",
+            "environment = ''",
+            "hash = x'0102'",
+            "hash = x''",
+            "algorithm = 'md5'",
+            "allow = '192.0.2.0/24 10.0.0.0/33'",
+            "allow = '*'",
+            "rate = 'unlimited'",
+            "replaces = NULL, created = 9223372036854775807",
+            "expires = -9223372036854775808",
+            "name = CAST(x'ff' AS TEXT)",
+        ] {
+            assert_eq!(after(meddling), [key(2).record], "{meddling}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_permission_grants_nothing_and_the_rest_stays() {
+        let keys = after("permissions = 'ping:read everything:write'");
+        assert_eq!(keys.len(), 2);
+        assert_eq!(keys[0].permissions, ApiAccessPermission::PING_READ);
+        let keys = after("permissions = 'everything:write'");
+        assert_eq!(keys[0].permissions, ApiAccessPermission::empty());
+    }
+}

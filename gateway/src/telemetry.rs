@@ -1,0 +1,136 @@
+//! Logs and metrics: where they go and in which form. What they say is decided where it happens.
+//!
+//! Log lines wait in a bounded queue for a thread that writes them to stderr; when it is full, lines are
+//! dropped and counted, and no request waits. Labels of metrics come from closed lists only.
+
+use std::io::IsTerminal as _;
+
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, Registry, fmt, reload};
+
+use crate::config::{Format, Level, Log};
+
+/// The running log: keep it until the end, or the last lines are lost.
+pub struct Logs {
+    level: reload::Handle<Targets, Registry>,
+    dropped: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Logs {
+    /// Begins to log. Called once; a second log in the same process stays with the first.
+    #[must_use]
+    pub fn start(log: &Log) -> Self {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(log.queue_lines_max)
+            .lossy(true)
+            .thread_name("log")
+            .finish(std::io::stderr());
+        let dropped = writer.error_counter();
+        let (filter, level) = reload::Layer::new(targets(log.level));
+        let terminal = std::io::stderr().is_terminal();
+        let json = match log.format {
+            Format::Json => true,
+            Format::Text => false,
+            Format::Auto => !terminal,
+        };
+        let lines = fmt::layer().with_writer(writer);
+        let lines = if json {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        } else {
+            lines.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).boxed()
+        };
+        // An error says that a log is there already, as in a process of tests.
+        let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+        Self { level, dropped, _writer: guard }
+    }
+
+    /// Takes over another level.
+    pub fn set_level(&self, level: Level) {
+        // An error says that there is no log any more.
+        let _ = self.level.reload(targets(level));
+    }
+
+    /// Lines that were dropped because the queue was full.
+    #[must_use]
+    pub fn dropped_lines(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+}
+
+/// The level is ours; libraries are heard from `warn` on, and only in detail when everything is. The
+/// access log has a switch of its own.
+fn targets(level: Level) -> Targets {
+    let level = match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let libraries =
+        if level == LevelFilter::TRACE { LevelFilter::DEBUG } else { level.min(LevelFilter::WARN) };
+    Targets::new()
+        .with_default(libraries)
+        .with_target("gateway", level)
+        .with_target("partner_gateway", level)
+        .with_target("access", LevelFilter::INFO)
+}
+
+/// The bounds of request durations, in seconds: OpenTelemetry's, and four below them.
+const DURATION_BUCKETS: [f64; 18] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    30.0,
+];
+
+/// Begins to collect metrics.
+///
+/// # Errors
+/// Where metrics are collected already.
+pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(
+            Matcher::Full("http_server_request_duration_seconds".to_owned()),
+            &DURATION_BUCKETS,
+        )?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    describe_histogram!(
+        "http_server_request_duration_seconds",
+        "Time from a request's complete head to its answer."
+    );
+    describe_counter!(
+        "gateway_authentication_failures_total",
+        "Requests without a good credential, by reason."
+    );
+    describe_counter!(
+        "gateway_connections_refused_total",
+        "Connections that were not taken, by the bound that was reached."
+    );
+    describe_counter!("gateway_accept_errors_total", "Times that accepting a connection failed.");
+    describe_counter!("gateway_handshake_errors_total", "TLS and QUIC handshakes that failed.");
+    describe_counter!("gateway_frames_refused_total", "HTTP/3 frames of absurd size.");
+    describe_counter!("gateway_heads_refused_total", "HTTP/3 requests whose head was malformed or late.");
+    describe_counter!("gateway_panics_total", "Requests whose handling panicked.");
+    describe_counter!("gateway_reloads_total", "Reloads of the configuration, by outcome.");
+    describe_counter!("gateway_changes_applied_total", "Changes of keys that this node has applied.");
+    describe_counter!("gateway_store_errors_total", "Times that the store could not be read or written.");
+    describe_gauge!("gateway_connections", "Open connections.");
+    describe_gauge!("gateway_requests_in_flight", "Requests that are being answered.");
+    describe_gauge!("gateway_keys", "Keys in memory, in whatever state.");
+    describe_gauge!("gateway_log_lines_dropped", "Log lines that were dropped because the queue was full.");
+    describe_gauge!("gateway_build_info", "Always 1; the labels say what runs.");
+    gauge!("gateway_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+}

@@ -1,0 +1,58 @@
+//! How it is served: sockets, TLS, QUIC, and three HTTP versions turned into one form of request.
+//!
+//! A request arrives as `Request<Body>` with its [`Peer`], whatever it came by, and goes to a
+//! [`Service`]. Nothing here knows keys, versions or configuration files: what it needs of those is
+//! [`Settings`]. Every bound on connections, time and bytes that a protocol library leaves open is
+//! set here.
+
+mod body;
+mod connections;
+mod frame_guard;
+mod io;
+mod peer;
+mod quic;
+mod sockets;
+mod streams;
+mod tcp;
+mod tls;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+
+pub use body::{Body, BodyError};
+pub use connections::{Connections, Settings, network};
+pub use frame_guard::{FrameGuard, FrameTooLarge};
+pub use peer::{Close, Listener, Peer};
+pub use quic::{QuicListener, serve_quic};
+pub use sockets::{BindError, bind_tcp, bind_udp};
+pub use tcp::{Protocols, TcpService, serve_tcp};
+pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_config};
+
+/// What answers requests. It lives as long as the process, so that no request counts references to it.
+pub trait Service: Sync + 'static {
+    /// Answers one request. It cannot fail: an error is an answer too.
+    fn serve(
+        &'static self,
+        request: Request<Body>,
+        peer: &Arc<Peer>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// The answer to something that never became a request: a head that could not be read, or one
+    /// that did not come in time.
+    fn refuse(&'static self, status: StatusCode, peer: &Arc<Peer>) -> Response<Bytes>;
+}
+
+/// Awaits `future` for at most `limit`; the timer is made only if it is not ready at once.
+pub async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    match std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => tokio::time::timeout(limit, future).await.ok(),
+    }
+}

@@ -1,0 +1,103 @@
+//! The one form of a body, whatever protocol carries it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::streams::RequestBody;
+
+/// A body: of a request as it comes in, or of an answer.
+pub enum Body {
+    /// No bytes.
+    Empty,
+    /// All bytes at once; `None` when they are taken.
+    Full(Option<Bytes>),
+    /// What comes over HTTP/1 or HTTP/2.
+    Incoming(Incoming),
+    /// What comes over HTTP/3.
+    Http3(RequestBody),
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Full(Some(bytes)) }
+    }
+}
+
+impl Body {
+    /// The bytes of a body that is whole.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Full(bytes) => bytes.unwrap_or_default(),
+            Self::Empty | Self::Incoming(_) | Self::Http3(_) => Bytes::new(),
+        }
+    }
+}
+
+/// The client went away, or what it sent breaks the protocol.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// Over HTTP/1 or HTTP/2.
+    #[error("the body broke off")]
+    Incoming(#[source] hyper::Error),
+    /// Over HTTP/3.
+    #[error("the body broke off")]
+    Http3(#[source] h3::error::StreamError),
+}
+
+impl BodyError {
+    /// Whether the client is to blame and may still be told: what it sent breaks the protocol. Otherwise it
+    /// has gone away.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::Incoming(error) => {
+                !error.is_incomplete_message() && !error.is_closed() && !error.is_canceled()
+            }
+            Self::Http3(_) => false,
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(match &mut *self {
+            Self::Empty => None,
+            Self::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Self::Incoming(body) => ready!(http_body::Body::poll_frame(Pin::new(body), context))
+                .map(|frame| frame.map_err(BodyError::Incoming)),
+            Self::Http3(body) => match ready!(body.poll_recv_data(context)) {
+                Ok(Some(mut data)) => Some(Ok(Frame::data(data.copy_to_bytes(data.remaining())))),
+                Ok(None) => None,
+                Err(error) => Some(Err(BodyError::Http3(error))),
+            },
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty | Self::Full(None) => true,
+            Self::Full(Some(_)) | Self::Http3(_) => false,
+            Self::Incoming(body) => http_body::Body::is_end_stream(body),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty | Self::Full(None) => SizeHint::with_exact(0),
+            Self::Full(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Incoming(body) => http_body::Body::size_hint(body),
+            Self::Http3(_) => SizeHint::default(),
+        }
+    }
+}

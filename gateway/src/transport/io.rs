@@ -1,0 +1,188 @@
+//! The bytes of a TCP connection, watched on their way.
+//!
+//! Three things that hyper leaves open are done here: a head's first byte begins its time limit, a
+//! client that takes nothing is noticed, and hyper's own answer to a head that it cannot parse, a bare
+//! status line, becomes an answer in our form.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::{Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Peer;
+use super::peer::Phase;
+
+/// A connection's bytes. `R` makes the answer to a head that could not be parsed.
+pub(super) struct Io<S, R> {
+    stream: S,
+    peer: Arc<Peer>,
+    /// What was read while the protocol was told apart, not yet handed on.
+    first: Bytes,
+    /// Set for HTTP/1: refusals are ours, and a head has a time limit.
+    refuse: Option<R>,
+    /// Whether bytes of a head have come that no request was made of yet.
+    head_begun: bool,
+    /// What is written instead of hyper's bare refusal, and how far that is.
+    instead: Option<Bytes>,
+}
+
+impl<S> Io<S, fn(StatusCode) -> Response<Bytes>> {
+    /// HTTP/2, whose frames are hyper's own affair.
+    pub(super) const fn http2(stream: S, peer: Arc<Peer>, first: Bytes) -> Self {
+        Self { stream, peer, first, refuse: None, head_begun: false, instead: None }
+    }
+}
+
+impl<S, R: Fn(StatusCode) -> Response<Bytes>> Io<S, R> {
+    /// HTTP/1.
+    pub(super) const fn http1(stream: S, peer: Arc<Peer>, first: Bytes, refuse: R) -> Self {
+        Self { stream, peer, first, refuse: Some(refuse), head_begun: false, instead: None }
+    }
+
+    /// The stream, and whether part of a head was read from it.
+    pub(super) fn into_inner(self) -> (S, bool) {
+        (self.stream, self.head_begun)
+    }
+}
+
+impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRead for Io<S, R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        if this.first.has_remaining() {
+            let length = this.first.len().min(buffer.remaining());
+            buffer.put_slice(&this.first.split_to(length));
+        } else {
+            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        }
+        if this.refuse.is_some() && buffer.filled().len() > before {
+            match this.peer.phase() {
+                Phase::Idle => {
+                    this.peer.enter(Phase::Head);
+                    this.head_begun = true;
+                }
+                Phase::Head => this.head_begun = true,
+                Phase::Handshake | Phase::Busy | Phase::Goodbye => this.head_begun = false,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncWrite for Io<S, R> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if let (None, Some(refuse)) = (&this.instead, &this.refuse)
+            && let Some((start, status)) = bare_refusal(bytes)
+        {
+            let refusal = http1_text(&refuse(status));
+            this.instead = Some([&bytes[..start], &refusal].concat().into());
+        }
+        let Some(instead) = &mut this.instead else {
+            let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+            this.peer.write_waits(written.is_pending());
+            return written;
+        };
+        while instead.has_remaining() {
+            let written = Pin::new(&mut this.stream).poll_write(context, instead);
+            this.peer.write_waits(written.is_pending());
+            instead.advance(ready!(written)?);
+        }
+        // The refusal is the connection's last word: hyper writes nothing behind it.
+        this.instead = None;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_pending() {
+            self.peer.write_waits(true);
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Where hyper's own answer to a malformed head begins in what it writes, and the answer's status.
+///
+/// It is the last thing on a connection, a head with `content-length: 0` and nothing behind it. Answers
+/// of ours are never mistaken for it: every one with such a status has a body or a request id.
+fn bare_refusal(bytes: &[u8]) -> Option<(usize, StatusCode)> {
+    const START: &[u8] = b"HTTP/1.1 4";
+    if !bytes.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let start = bytes.windows(START.len()).rposition(|window| window == START)?;
+    let head = &bytes[start..];
+    let has = |text: &[u8]| head.windows(text.len()).any(|window| window == text);
+    if !has(b"content-length: 0\r\n") || has(b"x-request-id") {
+        return None;
+    }
+    let status = StatusCode::from_bytes(head.get(9..12)?).ok()?;
+    Some((start, status))
+}
+
+/// An answer as the text of HTTP/1.1, closing the connection.
+pub(super) fn http1_text(response: &Response<Bytes>) -> Bytes {
+    let status = response.status();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    for (name, value) in response.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    let length = response.body().len();
+    text.extend_from_slice(format!("content-length: {length}\r\nconnection: close\r\n\r\n").as_bytes());
+    text.extend_from_slice(response.body());
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bare_refusal_at_the_end_is_taken_for_one() {
+        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
+        assert_eq!(bare_refusal(bare), Some((0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)));
+        let good = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let both = [good.as_slice(), bare].concat();
+        assert_eq!(bare_refusal(&both).map(|(start, _)| start), Some(good.len()));
+        for other in [
+            good.as_slice(),
+            b"HTTP/1.1 204 No Content\r\n\r\n",
+            b"HTTP/1.1 404 Not Found\r\nx-request-id: 1\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 40\r\n\r\n",
+            b"",
+        ] {
+            assert_eq!(bare_refusal(other), None);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_written_as_http1() {
+        let mut response = Response::new(Bytes::from_static(b"{}"));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response.headers_mut().insert("x-a", http::HeaderValue::from_static("1"));
+        let expected =
+            "HTTP/1.1 400 Bad Request\r\nx-a: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        assert_eq!(http1_text(&response), expected);
+    }
+}

@@ -1,0 +1,316 @@
+//! One open connection: who is at the other end, how long it has been waiting, and how it is ended.
+//!
+//! A connection keeps no timer. It says what it is waiting for, and a sweep over all connections, ten
+//! times a second, counts how long each has waited; so a request costs a few stores, no clock and no
+//! timer wheel. See [`super::Connections::sweep`].
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use http::HeaderValue;
+use ipnet::IpNet;
+use permissions::Environments;
+
+/// What requests need to know of the listener that they came by.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whether its connections are encrypted.
+    pub tls: bool,
+    /// Whose keys it accepts.
+    pub environments: Environments,
+    /// The hosts that it answers for, in lower case; empty is any.
+    pub hosts: Vec<String>,
+    /// Networks whose forwarding fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The value of `alt-svc` on HTTP/1.1 and HTTP/2, where the listener serves HTTP/3.
+    pub alt_svc: Option<HeaderValue>,
+}
+
+/// How a connection is ended, from gentle to at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Close {
+    /// Finish what is in flight, take nothing new.
+    Drain = 1,
+    /// The same, but with the short time of `goodbye` for what is in flight: its key was revoked.
+    Revoked = 2,
+    /// At once.
+    Now = 3,
+    /// At once, because the client sends what no honest client sends (`H3_EXCESSIVE_LOAD`).
+    Excess = 4,
+}
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// The TLS or QUIC handshake.
+    Handshake = 0,
+    /// A request's head: the first one, or one whose first byte has come.
+    Head = 1,
+    /// The next request.
+    Idle = 2,
+    /// An answer of ours.
+    Busy = 3,
+    /// The end, which was announced.
+    Goodbye = 4,
+}
+
+/// One open connection.
+pub struct Peer {
+    /// Unique in the process.
+    pub number: u64,
+    /// The address at the other end; an IPv4-mapped one is IPv4.
+    pub address: IpAddr,
+    /// The listener that it came by.
+    pub listener: Arc<Listener>,
+    /// For whoever wants to know this connection again: the number that was stored last, at first 0.
+    pub mark: AtomicU64,
+    /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
+    pub(super) multiplexed: AtomicBool,
+    phase: AtomicU8,
+    /// Sweeps since the phase began.
+    age: AtomicU32,
+    in_flight: AtomicU32,
+    /// Whether a write waits for the client, and sweeps since then.
+    write_waits: AtomicBool,
+    write_age: AtomicU32,
+    close: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl Peer {
+    pub(super) fn new(number: u64, address: IpAddr, listener: Arc<Listener>) -> Self {
+        Self {
+            number,
+            address: address.to_canonical(),
+            listener,
+            mark: AtomicU64::new(0),
+            multiplexed: AtomicBool::new(false),
+            phase: AtomicU8::new(Phase::Handshake as u8),
+            age: AtomicU32::new(0),
+            in_flight: AtomicU32::new(0),
+            write_waits: AtomicBool::new(false),
+            write_age: AtomicU32::new(0),
+            close: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Asks for the end of this connection, from any thread; a gentler wish never takes back a harder one.
+    pub fn close(&self, how: Close) {
+        self.close.fetch_max(how as u8, Relaxed);
+        self.waker.wake();
+    }
+
+    /// Whether it can be told to go away at any time (HTTP/2, HTTP/3), not only with an answer (HTTP/1).
+    pub fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Relaxed)
+    }
+
+    /// What was asked for, if anything; the task is woken when that changes.
+    pub(super) fn poll_close(&self, context: &Context<'_>) -> Option<Close> {
+        self.waker.register(context.waker());
+        self.close_wish()
+    }
+
+    /// Awaits `future` until the end is asked for.
+    pub(super) async fn until_closed<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        std::future::poll_fn(|context| match self.poll_close(context) {
+            Some(_) => Poll::Ready(None),
+            None => future.as_mut().poll(context).map(Some),
+        })
+        .await
+    }
+
+    pub(super) fn close_wish(&self) -> Option<Close> {
+        match self.close.load(Relaxed) {
+            0 => None,
+            1 => Some(Close::Drain),
+            2 => Some(Close::Revoked),
+            3 => Some(Close::Now),
+            _ => Some(Close::Excess),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Handshake,
+            1 => Phase::Head,
+            2 => Phase::Idle,
+            3 => Phase::Busy,
+            _ => Phase::Goodbye,
+        }
+    }
+
+    /// Begins a phase. The end that was announced is never taken back.
+    pub(super) fn enter(&self, phase: Phase) {
+        if self.phase() != Phase::Goodbye {
+            self.phase.store(phase as u8, Relaxed);
+            self.age.store(0, Relaxed);
+        }
+    }
+
+    /// Counts a request in flight until the guard is dropped.
+    pub(super) fn begin_request(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.enter(Phase::Busy);
+        InFlight(Arc::clone(self))
+    }
+
+    /// A write waits for the client, or went through.
+    pub(super) fn write_waits(&self, waits: bool) {
+        if self.write_waits.load(Relaxed) != waits {
+            self.write_age.store(0, Relaxed);
+            self.write_waits.store(waits, Relaxed);
+        }
+    }
+
+    /// One sweep: grows older by one and asks for the end of what has waited too long.
+    pub(super) fn sweep(&self, limits: &SweepLimits) {
+        let age = self.age.fetch_add(1, Relaxed);
+        if self.write_waits.load(Relaxed) && self.write_age.fetch_add(1, Relaxed) >= limits.write {
+            self.close(Close::Now);
+        }
+        match self.phase() {
+            Phase::Handshake if age >= limits.handshake => self.close(Close::Now),
+            Phase::Head if age >= limits.head => self.close(Close::Now),
+            Phase::Idle if age >= limits.idle => self.close(Close::Drain),
+            Phase::Goodbye if age >= limits.goodbye => {
+                let revoked = self.close_wish() >= Some(Close::Revoked);
+                if revoked || self.in_flight.load(Relaxed) == 0 {
+                    self.close(Close::Now);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The limits of a sweep, in sweeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SweepLimits {
+    pub(super) handshake: u32,
+    pub(super) head: u32,
+    pub(super) idle: u32,
+    pub(super) write: u32,
+    pub(super) goodbye: u32,
+}
+
+/// A request in flight on a connection.
+pub(super) struct InFlight(Arc<Peer>);
+
+impl InFlight {
+    pub(super) fn peer(&self) -> &Arc<Peer> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Relaxed) == 1 {
+            self.0.enter(Phase::Idle);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: SweepLimits = SweepLimits { handshake: 1, head: 2, idle: 3, write: 2, goodbye: 1 };
+
+    fn peer() -> Arc<Peer> {
+        let listener = Listener {
+            name: "test".to_owned(),
+            tls: false,
+            environments: Environments::all(),
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            alt_svc: None,
+        };
+        Arc::new(Peer::new(1, [127, 0, 0, 1].into(), Arc::new(listener)))
+    }
+
+    /// Sweeps until something is asked for, and says after how many sweeps.
+    fn sweeps_until_close(peer: &Peer) -> (u32, Option<Close>) {
+        let before = peer.close_wish();
+        for sweep in 1..=10 {
+            peer.sweep(&LIMITS);
+            if peer.close_wish() != before {
+                return (sweep, peer.close_wish());
+            }
+        }
+        (10, before)
+    }
+
+    #[test]
+    fn each_phase_ends_in_its_time() {
+        for (phase, expected) in [
+            (Phase::Handshake, (2, Some(Close::Now))),
+            (Phase::Head, (3, Some(Close::Now))),
+            (Phase::Idle, (4, Some(Close::Drain))),
+            (Phase::Busy, (10, None)),
+            (Phase::Goodbye, (2, Some(Close::Now))),
+        ] {
+            let peer = peer();
+            peer.enter(phase);
+            assert_eq!(sweeps_until_close(&peer), expected, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_slow_head_do_not_make_it_younger() {
+        let peer = peer();
+        peer.enter(Phase::Head);
+        peer.sweep(&LIMITS);
+        peer.write_waits(false);
+        assert_eq!(sweeps_until_close(&peer), (2, Some(Close::Now)));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_cut_and_one_that_takes_something_is_not() {
+        let peer = peer();
+        peer.enter(Phase::Busy);
+        for _ in 0..10 {
+            peer.write_waits(true);
+            peer.sweep(&LIMITS);
+            peer.write_waits(false);
+        }
+        assert_eq!(peer.close_wish(), None);
+        peer.write_waits(true);
+        assert_eq!(sweeps_until_close(&peer), (3, Some(Close::Now)));
+    }
+
+    #[test]
+    fn what_is_in_flight_outlives_goodbye_in_a_drain_and_not_after_a_revocation() {
+        let drained = peer();
+        let request = drained.begin_request();
+        drained.close(Close::Drain);
+        drained.enter(Phase::Goodbye);
+        assert_eq!(sweeps_until_close(&drained), (10, Some(Close::Drain)));
+        drop(request);
+        assert_eq!(sweeps_until_close(&drained), (1, Some(Close::Now)));
+
+        let revoked = peer();
+        let _request = revoked.begin_request();
+        revoked.close(Close::Revoked);
+        revoked.enter(Phase::Goodbye);
+        assert_eq!(sweeps_until_close(&revoked), (2, Some(Close::Now)));
+    }
+
+    #[test]
+    fn a_harder_wish_stays() {
+        let peer = peer();
+        peer.close(Close::Revoked);
+        peer.close(Close::Drain);
+        assert_eq!(peer.close_wish(), Some(Close::Revoked));
+    }
+}

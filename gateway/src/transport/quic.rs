@@ -1,0 +1,278 @@
+//! HTTP/3 over QUIC.
+//!
+//! quinn carries the connection, h3 speaks HTTP over [`super::streams`]. What h3 leaves out is added
+//! here: time limits, `date` and `content-length`, and the codes with which a connection ends.
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h3::error::{Code, ConnectionError, StreamError};
+use h3::server::{RequestResolver, RequestStream};
+use http::{HeaderValue, Response, header};
+use http_body_util::BodyExt as _;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
+use tokio::sync::watch;
+use tracing::debug;
+
+use super::connections::Open;
+use super::peer::{InFlight, Phase};
+use super::streams::{Connection, SendStream};
+use super::{Body, Close, Connections, FrameTooLarge, Listener, Peer, Service, Settings, within};
+
+/// What one UDP socket serves.
+pub struct QuicListener<S: 'static> {
+    /// The listener that its requests came by.
+    pub listener: Arc<Listener>,
+    /// TLS, with `h3` as its only protocol.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// What answers.
+    pub service: &'static S,
+}
+
+/// The most that a frame other than DATA, and a head when it is unpacked, may have. Larger than any
+/// `header_bytes_max`, so that a head over that limit is still read and answered in our form.
+const FRAME_BYTES_MAX: u64 = 128 * 1024;
+/// Unidirectional streams that a client may open: control, two of QPACK, and some that are ignored.
+const UNIDIRECTIONAL_STREAMS_MAX: u32 = 16;
+/// Bytes that a client may send ahead on one stream, and on one connection.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes kept of connections that are not accepted yet: of one, and of all of a worker.
+const INCOMING_BYTES_MAX: u64 = 64 * 1024;
+const INCOMING_BYTES_TOTAL_MAX: u64 = 16 * 1024 * 1024;
+/// Requests that are still answered after the first GOAWAY: those that were on their way.
+const GOAWAY_GRACE_REQUESTS: usize = 256;
+
+/// Takes QUIC connections until `stop` says so; then waits until those that are open have ended.
+///
+/// # Errors
+/// Where the socket or the TLS configuration cannot be used.
+pub async fn serve_quic<S: Service>(
+    socket: UdpSocket,
+    quic: QuicListener<S>,
+    connections: Arc<Connections>,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let crypto = QuicServerConfig::try_from(Arc::clone(&quic.tls)).map_err(std::io::Error::other)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let settings = connections.settings();
+    config
+        .transport_config(Arc::new(transport_config(&settings)))
+        .max_incoming(settings.quic_handshakes_max)
+        .incoming_buffer_size(INCOMING_BYTES_MAX)
+        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
+    let runtime = Arc::new(quinn::TokioRuntime);
+    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
+    let handshakes = Arc::new(AtomicUsize::new(0));
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { break };
+        let settings = connections.settings();
+        let pending = handshakes.load(Ordering::Relaxed);
+        if pending >= settings.quic_handshakes_max {
+            refused("quic_handshakes_max");
+            incoming.ignore();
+        } else if pending >= settings.quic_retry_threshold && incoming.may_retry() {
+            // It cannot fail: `may_retry` was asked.
+            let _ = incoming.retry();
+        } else {
+            match connections.open(incoming.remote_address().ip(), &quic.listener) {
+                Ok(open) => {
+                    handshakes.fetch_add(1, Ordering::Relaxed);
+                    let handshake = Handshake(Arc::clone(&handshakes));
+                    tokio::spawn(serve_connection(incoming, open, handshake, settings, quic.service));
+                }
+                Err(refusal) => {
+                    refused(refusal.name());
+                    incoming.refuse();
+                }
+            }
+        }
+    }
+    // New clients are told at once that nobody is here, instead of waiting for an answer.
+    endpoint.set_server_config(None);
+    endpoint.wait_idle().await;
+    Ok(())
+}
+
+fn refused(reason: &'static str) {
+    metrics::counter!("gateway_connections_refused_total", "reason" => reason).increment(1);
+}
+
+fn transport_config(settings: &Settings) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    // The sweep ends a connection without requests; this ends one whose client has vanished.
+    let vanished = IdleTimeout::try_from(settings.idle + settings.goodbye).ok();
+    config
+        .max_idle_timeout(vanished)
+        .max_concurrent_bidi_streams(settings.streams_per_connection_max.into())
+        .max_concurrent_uni_streams(UNIDIRECTIONAL_STREAMS_MAX.into())
+        .stream_receive_window(STREAM_WINDOW_BYTES.into())
+        .receive_window(CONNECTION_WINDOW_BYTES.into())
+        .send_window(CONNECTION_WINDOW_BYTES.into())
+        .datagram_receive_buffer_size(None);
+    config
+}
+
+/// A handshake that is counted until it is over.
+struct Handshake(Arc<AtomicUsize>);
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+type Http3 = h3::server::Connection<Connection, Bytes>;
+
+async fn serve_connection<S: Service>(
+    incoming: Incoming,
+    open: Open,
+    handshake: Handshake,
+    settings: Arc<Settings>,
+    service: &'static S,
+) {
+    let peer = &open.peer;
+    peer.multiplexed.store(true, Ordering::Relaxed);
+    let failed = |error: &dyn std::fmt::Display| {
+        debug!(%error, client.address = %peer.address, "QUIC handshake failed");
+        metrics::counter!("gateway_handshake_errors_total", "protocol" => "quic").increment(1);
+    };
+    let connecting = match incoming.accept() {
+        Ok(connecting) => connecting,
+        Err(error) => return failed(&error),
+    };
+    let connection = match peer.until_closed(connecting).await {
+        Some(Ok(connection)) => connection,
+        Some(Err(error)) => return failed(&error),
+        None => return failed(&std::io::Error::from(std::io::ErrorKind::TimedOut)),
+    };
+    drop(handshake);
+    peer.enter(Phase::Head);
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(FRAME_BYTES_MAX).send_grease(false);
+    let transport = Connection::new(connection.clone(), FRAME_BYTES_MAX);
+    let Some(Ok(http3)) = peer.until_closed(builder.build(transport)).await else {
+        return end(&connection, Code::H3_NO_ERROR);
+    };
+    let code = speak_http3(http3, peer, &settings, service).await;
+    end(&connection, code);
+}
+
+fn end(connection: &quinn::Connection, code: Code) {
+    connection.close(VarInt::from_u64(code.value()).unwrap_or(VarInt::MAX), b"");
+}
+
+enum Next {
+    Announce,
+    End(Code),
+    Accepted(Result<Option<RequestResolver<Connection, Bytes>>, ConnectionError>),
+}
+
+/// Answers requests until the connection is over; returns the code to close it with.
+async fn speak_http3<S: Service>(
+    mut http3: Http3,
+    peer: &Arc<Peer>,
+    settings: &Settings,
+    service: &'static S,
+) -> Code {
+    let mut announced = false;
+    loop {
+        let next = {
+            let mut accept = std::pin::pin!(http3.accept());
+            std::future::poll_fn(|context| match peer.poll_close(context) {
+                Some(Close::Now) => Poll::Ready(Next::End(Code::H3_NO_ERROR)),
+                Some(Close::Excess) => Poll::Ready(Next::End(Code::H3_EXCESSIVE_LOAD)),
+                Some(Close::Drain | Close::Revoked) if !announced => Poll::Ready(Next::Announce),
+                _ => accept.as_mut().poll(context).map(Next::Accepted),
+            })
+            .await
+        };
+        match next {
+            Next::Announce => {
+                announced = true;
+                peer.enter(Phase::Goodbye);
+                if http3.shutdown(GOAWAY_GRACE_REQUESTS).await.is_err() {
+                    return Code::H3_NO_ERROR;
+                }
+            }
+            Next::Accepted(Ok(Some(resolver))) => {
+                let mut request = Box::pin(serve_request(
+                    resolver,
+                    peer.begin_request(),
+                    settings.header,
+                    settings.write,
+                    service,
+                ));
+                // Most requests are whole when they are accepted and answered at once: no task for those.
+                let done = std::future::poll_fn(|context| Poll::Ready(request.as_mut().poll(context))).await;
+                if done.is_pending() {
+                    tokio::spawn(request);
+                }
+            }
+            // The client has gone away, or broke the protocol; in that case h3 has closed with the code.
+            Next::Accepted(Ok(None) | Err(_)) => return Code::H3_NO_ERROR,
+            Next::End(code) => return code,
+        }
+    }
+}
+
+async fn serve_request<S: Service>(
+    resolver: RequestResolver<Connection, Bytes>,
+    in_flight: InFlight,
+    header_time: Duration,
+    write_time: Duration,
+    service: &'static S,
+) {
+    let peer = in_flight.peer();
+    let (request, stream) = match within(header_time, resolver.resolve_request()).await {
+        Some(Ok(resolved)) => resolved,
+        Some(Err(StreamError::Undefined(error))) if error.is::<FrameTooLarge>() => {
+            debug!(%error, client.address = %peer.address, "HTTP/3 client sent an oversized frame");
+            metrics::counter!("gateway_frames_refused_total").increment(1);
+            return peer.close(Close::Excess);
+        }
+        Some(Err(error)) => {
+            debug!(%error, client.address = %peer.address, "HTTP/3 request was malformed or given up");
+            metrics::counter!("gateway_heads_refused_total", "reason" => "malformed").increment(1);
+            return;
+        }
+        None => {
+            metrics::counter!("gateway_heads_refused_total", "reason" => "timeout").increment(1);
+            return;
+        }
+    };
+    let (mut send, receive) = stream.split();
+    let response = service.serve(request.map(|()| Body::Http3(receive)), peer).await;
+    match within(write_time, answer(&mut send, response)).await {
+        Some(Ok(())) => {}
+        // The client gave up the stream, or the connection is over.
+        Some(Err(_)) => {}
+        None => send.stop_stream(Code::H3_REQUEST_CANCELLED),
+    }
+}
+
+type Answer = RequestStream<SendStream<Bytes>, Bytes>;
+
+async fn answer(send: &mut Answer, response: Response<Body>) -> Result<(), StreamError> {
+    let (mut head, mut body) = response.into_parts();
+    if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|length| *length > 0) {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    send.send_response(Response::from_parts(head, ())).await?;
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Ok(data) = frame.into_data() {
+            send.send_data(data).await?;
+        }
+    }
+    send.finish().await
+}

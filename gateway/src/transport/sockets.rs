@@ -1,0 +1,108 @@
+//! Binding: one socket per worker on the same address, so that the kernel spreads connections.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// An address could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({protocol}): {reason}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// `TCP` or `UDP`.
+    pub protocol: &'static str,
+    /// What the system says.
+    #[source]
+    pub reason: io::Error,
+}
+
+/// Connections that the kernel keeps for us until they are accepted, per worker.
+const BACKLOG: i32 = 1024;
+/// Bytes of datagrams that the kernel keeps for us, per worker: some 20 ms at a gigabit per second.
+const UDP_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+
+/// Binds `count` TCP listeners to one address; port 0 becomes one free port for all.
+///
+/// # Errors
+/// [`BindError`], also where another process listens there already.
+pub fn bind_tcp(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+    let error = |reason| BindError { address, protocol: "TCP", reason };
+    let sockets = bind(address, count, Type::STREAM, Protocol::TCP).map_err(error)?;
+    sockets
+        .into_iter()
+        .map(|socket| {
+            socket.listen(BACKLOG)?;
+            Ok(socket.into())
+        })
+        .collect::<io::Result<_>>()
+        .map_err(error)
+}
+
+/// Binds `count` UDP sockets to one address; port 0 becomes one free port for all.
+///
+/// # Errors
+/// [`BindError`], also where another process has the address already.
+pub fn bind_udp(address: SocketAddr, count: usize) -> Result<Vec<UdpSocket>, BindError> {
+    let error = |reason| BindError { address, protocol: "UDP", reason };
+    let sockets = bind(address, count, Type::DGRAM, Protocol::UDP).map_err(error)?;
+    for socket in &sockets {
+        // The kernel may grant less; that costs throughput under bursts, nothing else.
+        let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
+        let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
+    }
+    Ok(sockets.into_iter().map(Into::into).collect())
+}
+
+fn bind(address: SocketAddr, count: usize, kind: Type, protocol: Protocol) -> io::Result<Vec<Socket>> {
+    let open = |shared: bool| -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+        socket.set_nonblocking(true)?;
+        if kind == Type::STREAM {
+            socket.set_reuse_address(true)?;
+        }
+        if address.is_ipv6() {
+            // IPv4 has sockets of its own, so that every client is seen by its real family.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_port(shared)?;
+        Ok(socket)
+    };
+    // SO_REUSEPORT would let a second process of ours take half of the connections without a word. A
+    // socket without it is refused where anybody listens already, so it is tried first.
+    let probe = open(false)?;
+    probe.bind(&address.into())?;
+    if kind == Type::STREAM {
+        probe.listen(1)?;
+    }
+    let bound = probe.local_addr()?;
+    drop(probe);
+    (0..count)
+        .map(|_| {
+            let socket = open(true)?;
+            socket.bind(&bound)?;
+            Ok(socket)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_one_free_port_and_strangers_do_not() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let tcp = bind_tcp(any, 3).unwrap();
+        let address = tcp[0].local_addr().unwrap();
+        assert!(tcp.iter().all(|socket| socket.local_addr().unwrap() == address));
+        let error = bind_tcp(address, 1).unwrap_err();
+        assert_eq!(error.reason.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(error.to_string().find(&address.to_string()), Some("cannot listen on ".len()));
+
+        let udp = bind_udp(any, 2).unwrap();
+        let address = udp[0].local_addr().unwrap();
+        assert_eq!(bind_udp(address, 1).unwrap_err().reason.kind(), io::ErrorKind::AddrInUse);
+    }
+}

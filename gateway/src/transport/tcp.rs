@@ -1,0 +1,294 @@
+//! HTTP/1.1 and HTTP/2 over TCP, with and without TLS.
+//!
+//! The protocol is chosen by ALPN, or in cleartext by HTTP/2's preface, and then spoken by hyper's
+//! concrete connection: nothing else is understood on it any more.
+
+use std::convert::Infallible;
+use std::net::TcpListener as StdListener;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as HyperService, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tracing::debug;
+
+use super::connections::Open;
+use super::io::{Io, http1_text};
+use super::peer::Phase;
+use super::{Body, Close, Connections, Listener, Peer, Service, Settings};
+
+/// Which of the two a listener speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocols {
+    /// HTTP/1.1 and 1.0.
+    pub http1: bool,
+    /// HTTP/2.
+    pub http2: bool,
+}
+
+/// What one TCP socket serves.
+pub struct TcpService<S: 'static> {
+    /// The listener that its requests came by.
+    pub listener: Arc<Listener>,
+    /// What it speaks.
+    pub protocols: Protocols,
+    /// TLS, or cleartext.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What answers.
+    pub service: &'static S,
+}
+
+impl<S> Clone for TcpService<S> {
+    fn clone(&self) -> Self {
+        Self { listener: Arc::clone(&self.listener), tls: self.tls.clone(), ..*self }
+    }
+}
+
+/// How long accepting rests when the process has no file descriptor left, instead of spinning.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// The most that is buffered of a head. Larger than any `header_bytes_max`, so that a head over that
+/// limit is still read and answered in our form.
+const HEAD_BYTES_MAX: usize = 128 * 1024;
+/// Streams that an HTTP/2 client may have reset before we have looked at them. Honest clients under
+/// load reach tens; a rapid-reset attack (CVE-2023-44487) thousands.
+const RESET_STREAMS_MAX: usize = 256;
+/// The most that is buffered of answers on one HTTP/2 stream.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+/// How long, and how much, is read of a connection that is over, so that its last answer arrives.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// The bytes that open an HTTP/2 connection (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Accepts connections until `stop` says so, and then those that the kernel has completed already.
+///
+/// # Errors
+/// Where the socket cannot be handed to the runtime.
+pub async fn serve_tcp<S: Service>(
+    socket: StdListener,
+    tcp: TcpService<S>,
+    connections: Arc<Connections>,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let socket = TcpListener::from_std(socket)?;
+    let mut stopping = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                continue;
+            }
+            accepted = socket.accept() => accepted,
+            // Nothing that the kernel has completed is left: a client never meets a reset for having
+            // come a moment before the end.
+            () = std::future::ready(()), if stopping => return Ok(()),
+        };
+        match accepted {
+            Ok((stream, address)) => match connections.open(address.ip(), &tcp.listener) {
+                Ok(open) => {
+                    tokio::spawn(serve_connection(stream, open, tcp.clone(), connections.settings()));
+                }
+                Err(refusal) => {
+                    metrics::counter!("gateway_connections_refused_total", "reason" => refusal.name())
+                        .increment(1);
+                }
+            },
+            Err(error) => {
+                debug!(%error, "Accepting a connection failed");
+                metrics::counter!("gateway_accept_errors_total").increment(1);
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection<S: Service>(
+    stream: TcpStream,
+    open: Open,
+    tcp: TcpService<S>,
+    settings: Arc<Settings>,
+) {
+    let peer = &open.peer;
+    // Answers are written whole: waiting for more to send with them only delays them.
+    let _ = stream.set_nodelay(true);
+    let Protocols { http1, http2 } = tcp.protocols;
+    if let Some(tls) = &tcp.tls {
+        let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
+        match peer.until_closed(handshake).await {
+            Some(Ok(stream)) => {
+                peer.enter(Phase::Head);
+                let is_http2 = http2 && stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                if is_http2 {
+                    speak_http2(stream, Bytes::new(), &open, tcp.service, &settings).await;
+                } else if http1 {
+                    speak_http1(stream, Bytes::new(), &open, tcp.service).await;
+                }
+            }
+            Some(Err(error)) => {
+                debug!(%error, client.address = %peer.address, "TLS handshake failed");
+                metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
+            }
+            None => {
+                metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
+            }
+        }
+    } else {
+        peer.enter(Phase::Head);
+        let mut stream = stream;
+        let (is_http2, first) = match (http1, http2) {
+            (true, true) => match peer.until_closed(tell_apart(&mut stream)).await {
+                Some(Ok(told)) => told,
+                // It sent nothing in its time, or went away.
+                Some(Err(_)) | None => return,
+            },
+            (_, http2) => (http2, Bytes::new()),
+        };
+        if is_http2 {
+            speak_http2(stream, first, &open, tcp.service, &settings).await;
+        } else {
+            speak_http1(stream, first, &open, tcp.service).await;
+        }
+    }
+}
+
+/// Reads until the bytes are, or can no longer become, HTTP/2's preface.
+async fn tell_apart(stream: &mut TcpStream) -> std::io::Result<(bool, Bytes)> {
+    let mut first = BytesMut::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut first).await? == 0 {
+            return Ok((false, first.freeze()));
+        }
+        let compared = first.len().min(HTTP2_PREFACE.len());
+        if first[..compared] != HTTP2_PREFACE[..compared] {
+            return Ok((false, first.freeze()));
+        }
+        if compared == HTTP2_PREFACE.len() {
+            return Ok((true, first.freeze()));
+        }
+    }
+}
+
+async fn speak_http1<S: Service, T>(stream: T, first: Bytes, open: &Open, service: &'static S)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let peer = &open.peer;
+    let refuse = |status| service.refuse(status, peer);
+    let io = TokioIo::new(Io::http1(stream, Arc::clone(peer), first, refuse));
+    let mut connection = http1::Builder::new()
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .pipeline_flush(true)
+        .serve_connection(io, requests(peer, service));
+    let mut announced = false;
+    let ended = std::future::poll_fn(|context| {
+        match peer.poll_close(context) {
+            Some(Close::Now | Close::Excess) => return Poll::Ready(false),
+            Some(Close::Drain | Close::Revoked) if !announced => {
+                announced = true;
+                peer.enter(Phase::Goodbye);
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            _ => {}
+        }
+        // An error is the client's: hyper has answered it, through our refusal, as far as it can be.
+        Pin::new(&mut connection).poll(context).map(|_| true)
+    })
+    .await;
+    let (mut stream, head_begun) = connection.into_parts().io.into_inner().into_inner();
+    if !ended && head_begun && peer.phase() == Phase::Head {
+        let late = http1_text(&service.refuse(StatusCode::REQUEST_TIMEOUT, peer));
+        let _ = tokio::time::timeout(LINGER, stream.write_all(&late)).await;
+    } else if !ended {
+        return;
+    }
+    linger(stream).await;
+}
+
+async fn speak_http2<S: Service, T>(
+    stream: T,
+    first: Bytes,
+    open: &Open,
+    service: &'static S,
+    settings: &Settings,
+) where
+    T: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let peer = &open.peer;
+    peer.multiplexed.store(true, Ordering::Relaxed);
+    let io = TokioIo::new(Io::http2(stream, Arc::clone(peer), first));
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.streams_per_connection_max)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(RESET_STREAMS_MAX)
+        .max_send_buf_size(SEND_BYTES_MAX)
+        .serve_connection(io, requests(peer, service));
+    let mut connection = std::pin::pin!(connection);
+    let mut announced = false;
+    std::future::poll_fn(|context| {
+        match peer.poll_close(context) {
+            Some(Close::Now | Close::Excess) => return Poll::Ready(()),
+            Some(Close::Drain | Close::Revoked) if !announced => {
+                announced = true;
+                peer.enter(Phase::Goodbye);
+                connection.as_mut().graceful_shutdown();
+            }
+            _ => {}
+        }
+        connection.as_mut().poll(context).map(|ended| {
+            if let Err(error) = ended {
+                debug!(error = &error as &dyn std::error::Error, client.address = %peer.address, "HTTP/2 ended");
+            }
+        })
+    })
+    .await;
+}
+
+/// hyper's view of our service: the requests of one connection.
+fn requests<S: Service>(
+    peer: &Arc<Peer>,
+    service: &'static S,
+) -> impl HyperService<
+    Request<Incoming>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<S>,
+> + use<S> {
+    let peer = Arc::clone(peer);
+    service_fn(move |request: Request<Incoming>| {
+        let in_flight = peer.begin_request();
+        async move { Ok(service.serve(request.map(Body::Incoming), in_flight.peer()).await) }
+    })
+}
+
+/// Ends a connection so that its last answer arrives: what the client still sends is read for a moment,
+/// because closing over unread bytes makes the kernel reset the connection and the answer with it.
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let rest = async {
+        stream.shutdown().await?;
+        let mut unread = [0; 4096];
+        for _ in 0..LINGER_BYTES_MAX / unread.len() {
+            if stream.read(&mut unread).await? == 0 {
+                break;
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // Whichever way it ends, the connection is over.
+    let _ = tokio::time::timeout(LINGER, rest).await;
+}
