@@ -161,10 +161,11 @@ async fn serve_connection<S: Service>(
     let mut builder = h3::server::builder();
     builder.max_field_section_size(FRAME_BYTES_MAX).send_grease(false);
     let transport = Connection::new(connection.clone(), FRAME_BYTES_MAX);
-    let Some(Ok(http3)) = peer.until_closed(builder.build(transport)).await else {
+    let Some(Ok(mut http3)) = peer.until_closed(builder.build(transport)).await else {
         return end(&connection, Code::H3_NO_ERROR);
     };
-    let code = speak_http3(http3, peer, &settings, service).await;
+    let code = speak_http3(&mut http3, peer, &settings, service).await;
+    // Before `http3` goes: dropping it closes the connection as well, and always with H3_NO_ERROR.
     end(&connection, code);
 }
 
@@ -180,7 +181,7 @@ enum Next {
 
 /// Answers requests until the connection is over; returns the code to close it with.
 async fn speak_http3<S: Service>(
-    mut http3: Http3,
+    http3: &mut Http3,
     peer: &Arc<Peer>,
     settings: &Settings,
     service: &'static S,
