@@ -46,8 +46,14 @@ try {
   const navigation = await page.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol);
   const fetched = await page.evaluate(async () => {
     const reply = await fetch("/2026-02-01/ping.json");
-    const entry = performance.getEntriesByName(reply.url)[0];
-    return { status: reply.status, body: await reply.text(), protocol: entry?.nextHopProtocol };
+    const body = await reply.text();
+    // The entry is made a moment after the content has come.
+    let entry;
+    for (let round = 0; round < 100 && !entry; round += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      entry = performance.getEntriesByType("resource").find((entry) => entry.name === reply.url);
+    }
+    return { status: reply.status, body, protocol: entry?.nextHopProtocol };
   });
   const stranger = await (await browser.newContext()).newPage();
   const refused = await stranger.goto(`${origin}/2026-02-01/connection.json`, { timeout: 30000 });

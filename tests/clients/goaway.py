@@ -14,11 +14,11 @@ async def main():
         status, _, _ = await client.ask("GET", "/2026-02-01/ping.json", key)
         ready.touch()
         for _ in range(2000):
-            if client.http.goaway or client.closed.is_set():
+            if client.goaway or client.closed.is_set():
                 break
             await asyncio.sleep(0.01)
         after = None
-        if client.http.goaway and not client.closed.is_set():
+        if client.goaway and not client.closed.is_set():
             after, _, _ = await client.ask("GET", "/2026-02-01/ping.json", key, within=3)
         try:
             await asyncio.wait_for(client.closed.wait(), 10)
@@ -28,7 +28,7 @@ async def main():
             json.dumps(
                 {
                     "status": status,
-                    "goaway": client.http.goaway,
+                    "goaway": client.goaway,
                     "closeCode": client.close_code,
                     "statusAfter": after if after == 200 else None,
                 }

@@ -6,25 +6,48 @@ from contextlib import asynccontextmanager
 
 from aioquic.asyncio.client import connect
 from aioquic.asyncio.protocol import QuicConnectionProtocol
-from aioquic.buffer import Buffer, encode_uint_var
+from aioquic.buffer import Buffer, BufferReadError, encode_uint_var
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, StopSendingReceived, StreamReset
+from aioquic.quic.events import ConnectionTerminated, ProtocolNegotiated, StopSendingReceived, StreamDataReceived, StreamReset
 
 AUTHORITY = b"localhost"
 GOAWAY = 0x7
 
 
 class Http(H3Connection):
-    """Remembers whether the server said GOAWAY, which aioquic itself passes over."""
+    """Knows, as aioquic does not, that an answer to HEAD declares a length and has no content."""
 
-    goaway = False
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.heads = set()
 
-    def _handle_control_frame(self, frame_type, frame_data):
-        if frame_type == GOAWAY:
-            self.goaway = True
-        super()._handle_control_frame(frame_type, frame_data)
+    def _check_content_length(self, stream):
+        if stream.stream_id not in self.heads:
+            super()._check_content_length(stream)
+
+
+class ControlStream:
+    """The server's control stream, read beside aioquic, which passes over GOAWAY."""
+
+    def __init__(self):
+        self.data = b""
+        self.frames = []
+
+    def receive(self, data):
+        self.data += data
+        buffer = Buffer(data=self.data)
+        self.frames = []
+        try:
+            if buffer.pull_uint_var() != 0:
+                return
+            while not buffer.eof():
+                kind = buffer.pull_uint_var()
+                buffer.pull_bytes(buffer.pull_uint_var())
+                self.frames.append(kind)
+        except BufferReadError:
+            pass  # The rest has not come yet.
 
 
 class Client(QuicConnectionProtocol):
@@ -37,10 +60,18 @@ class Client(QuicConnectionProtocol):
         self.close_code = None
         self.close_reason = ""
         self.streams = {}
+        self.server_streams = {}
+
+    @property
+    def goaway(self):
+        """Whether the server said that it will go."""
+        return any(GOAWAY in stream.frames for stream in self.server_streams.values())
 
     def quic_event_received(self, event):
         if isinstance(event, ProtocolNegotiated):
             self.http = Http(self._quic)
+        if isinstance(event, StreamDataReceived) and event.stream_id % 4 == 3:
+            self.server_streams.setdefault(event.stream_id, ControlStream()).receive(event.data)
         if isinstance(event, ConnectionTerminated):
             self.close_code = event.error_code
             self.close_reason = event.reason_phrase
@@ -63,9 +94,13 @@ class Client(QuicConnectionProtocol):
         return stream_id
 
     def send(self, stream_id, data, end=False):
-        """Bytes as they are."""
-        self._quic.send_stream_data(stream_id, data, end)
+        """Bytes as they are; false when the server has stopped the stream."""
+        try:
+            self._quic.send_stream_data(stream_id, data, end)
+        except (AssertionError, RuntimeError, ValueError):
+            return False
         self.transmit()
+        return True
 
     def headers(self, method, path, key=None, extra=()):
         fields = [
@@ -82,12 +117,14 @@ class Client(QuicConnectionProtocol):
     def request(self, method, path, key=None, extra=(), end=True):
         stream_id = self._quic.get_next_available_stream_id()
         self.streams[stream_id] = asyncio.Queue()
+        if method == "HEAD":
+            self.http.heads.add(stream_id)
         self.http.send_headers(stream_id, self.headers(method, path, key, extra), end_stream=end)
         self.transmit()
         return stream_id
 
     async def answer(self, stream_id, within=10.0):
-        """(status, fields, body) of a stream, or what came instead: `reset`, `stopped`, `closed`, `silent`."""
+        """(status, fields, body) of a stream, or what came instead: `nothing`, `reset`, `closed`, `silent`."""
         status, fields, body = None, [], b""
         while True:
             try:
@@ -106,7 +143,7 @@ class Client(QuicConnectionProtocol):
             elif isinstance(event, DataReceived):
                 body += event.data
             if event.stream_ended:
-                return (status, fields, body)
+                return (status if status is not None else "nothing", fields, body)
 
     async def ask(self, method, path, key=None, extra=(), within=10.0):
         return await self.answer(self.request(method, path, key, extra), within)
@@ -137,4 +174,4 @@ async def client(port, ca, host="127.0.0.1", idle=60.0):
         yield connected
 
 
-__all__ = ["Buffer", "Client", "client", "encode", "frame"]
+__all__ = ["Client", "client", "encode", "frame"]

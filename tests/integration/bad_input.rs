@@ -140,7 +140,9 @@ async fn a_target_beyond_the_limit_is_414() {
 
 #[tokio::test]
 async fn fields_beyond_the_limits_are_431_by_number_and_by_size() {
-    let (gateway, key) = strict("[limits]\nheader_bytes_max = \"4KiB\"\nheader_fields_max = 40").await;
+    let (gateway, key) =
+        strict("[limits]\nheader_bytes_max = \"4KiB\"\nuri_bytes_max = \"2KiB\"\nheader_fields_max = 40")
+            .await;
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
         let names: Vec<_> = (0..60).map(|number| format!("x-{number}")).collect();

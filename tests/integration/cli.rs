@@ -199,8 +199,10 @@ async fn mistakes_in_the_configuration_are_pointed_at() {
         for command in [&["check-config"][..], &["serve"]] {
             let output = start.run(command).await;
             assert_eq!(output.status.code(), Some(78), "{command:?} {text}: {}", err(&output));
+            // What is wrong is what `check-config` was asked for, so there it is the output.
+            let told = out(&output) + &err(&output);
             for clue in clues {
-                assert!(err(&output).contains(clue), "{command:?} {text}: no {clue} in {}", err(&output));
+                assert!(told.contains(clue), "{command:?} {text}: no {clue} in {told}");
             }
         }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::watch;
@@ -257,6 +257,10 @@ impl Client {
         let authority = host.as_ref().map_or(Ok(self.authority.as_str()), |host| host.to_str())?.to_owned();
         if self.way.protocol.version() == Version::HTTP_11 {
             request.headers_mut().insert(header::HOST, authority.parse()?);
+            if matches!(request.body(), Content::Pieces(_)) {
+                // hyper sends no content with a GET unless it is told how.
+                request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         } else {
             let scheme = if self.way.protocol.is_secure() { "https" } else { "http" };
             let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
