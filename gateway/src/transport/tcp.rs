@@ -191,7 +191,6 @@ where
         .half_close(true)
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
-        .pipeline_flush(true)
         .serve_connection(io, requests(peer, service));
     let mut announced = false;
     let ended = std::future::poll_fn(|context| {
