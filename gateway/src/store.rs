@@ -12,18 +12,22 @@ mod feed;
 mod migrations;
 mod node;
 mod open;
+mod presence;
 mod row;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use permissions::{Environment, KeyHash, KeyId, KeyRecord};
 use rusqlite::Connection;
+use uuid::Uuid;
 
 pub use error::{Failure, StoreError};
 pub use feed::Changes;
 pub use node::{Node, Receipt};
+use presence::Presence;
 pub use write::{KeyUpdate, Write};
 
 /// How many rows the feed keeps: a server that fell further behind loads every key anew.
@@ -36,6 +40,8 @@ pub struct Store {
     /// What `PRAGMA data_version` said last; it moves when another connection has committed.
     data_version: Option<i64>,
     changes_kept: i64,
+    /// The nodes that this connection has announced; they live as long as it does.
+    presences: BTreeMap<Uuid, Presence>,
 }
 
 /// A key as it is stored: what is known of it, and the hash it is found by.
@@ -70,7 +76,7 @@ pub struct KeyFilter {
 /// A moment as the store keeps it: to the microsecond.
 #[must_use]
 pub fn to_stored_precision(moment: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(moment.as_microsecond()).unwrap_or(moment)
+    row::from_microseconds(moment.as_microsecond()).unwrap_or(moment)
 }
 
 impl Store {
@@ -179,7 +185,7 @@ pub(crate) mod tests {
         hash[..16].copy_from_slice(&number.to_le_bytes());
         StoredKey {
             record: KeyRecord {
-                id: KeyId(uuid::Uuid::from_u128(number)),
+                id: KeyId(Uuid::from_u128(number)),
                 partner: "acme".to_owned(),
                 name: format!("key {number}"),
                 environment: Environment::Staging,
@@ -187,7 +193,7 @@ pub(crate) mod tests {
                 hint: "abcd".to_owned(),
                 created: NOW,
                 not_before: Some(NOW),
-                expires: Some(Timestamp::MAX.round(jiff::Unit::Second).unwrap_or(NOW)),
+                expires: Some(to_stored_precision(Timestamp::MAX)),
                 revoked: None,
                 allow: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
                 rate: Some("50/s+100".parse().unwrap()),
@@ -209,6 +215,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn every_moment_of_the_calendar_can_be_stored() {
+        for moment in [Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH, Timestamp::constant(-1, -1_500)]
+        {
+            let stored = to_stored_precision(moment);
+            assert_eq!(stored.as_microsecond(), moment.as_microsecond(), "{moment}");
+            assert_eq!(stored.subsec_nanosecond() % 1_000, 0, "{moment}");
+        }
+    }
+
+    #[test]
     fn a_key_reads_back_as_it_was_written() {
         let mut fixture = Fixture::new();
         assert!(fixture.store.is_empty().unwrap());
@@ -223,7 +239,7 @@ pub(crate) mod tests {
         insert(&mut fixture.store, &second);
         assert!(!fixture.store.is_empty().unwrap());
         assert_eq!(fixture.store.key(first.record.id).unwrap(), Some(first.record.clone()));
-        assert_eq!(fixture.store.key(KeyId(uuid::Uuid::nil())).unwrap(), None);
+        assert_eq!(fixture.store.key(KeyId(Uuid::nil())).unwrap(), None);
         let list = |filter| fixture.store.list_keys(&filter).unwrap();
         assert_eq!(list(KeyFilter::default()), [first.record.clone(), second.record.clone()]);
         let production =

@@ -12,6 +12,7 @@ use rusqlite::types::Type;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::presence::{self, Presence};
 use super::row::moment;
 use super::{Store, StoreError};
 
@@ -49,14 +50,31 @@ pub struct Receipt {
 }
 
 impl Store {
-    /// Makes a process known, or what it listens on anew.
+    /// Makes a process known, or what it listens on anew. It is known until [`Store::leave`], or
+    /// until this connection is gone: announce it on the connection that lives as long as the process.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn announce_node(&mut self, node: &Node) -> Result<(), StoreError> {
+        if !self.presences.contains_key(&node.id) {
+            match Presence::hold(&self.path, node.id) {
+                Ok(presence) => drop(self.presences.insert(node.id, presence)),
+                // Some network file systems have no locks; then the heartbeat alone must do.
+                Err(error) => tracing::warn!(%error, "Cannot lock a file in the data folder"),
+            }
+        }
+        let path = self.path.clone();
         let stale = before(node.heartbeat, STRUCK_OFF_AFTER);
-        self.run(|connection| {
+        let gone = self.run(|connection| {
             connection.execute("DELETE FROM node WHERE heartbeat < ?1", [stale])?;
+            let mut gone: Vec<Uuid> = connection
+                .prepare("SELECT id FROM node")?
+                .query_map((), |row| parsed(row, 0, |text| text.parse::<Uuid>()))?
+                .collect::<rusqlite::Result<_>>()?;
+            gone.retain(|id| presence::is_dead(&path, *id));
+            for id in &gone {
+                connection.execute("DELETE FROM node WHERE id = ?1", [id.to_string()])?;
+            }
             connection.execute(
                 "INSERT INTO node (id, pid, started, heartbeat, listeners) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (id) DO UPDATE SET heartbeat = excluded.heartbeat, listeners = excluded.listeners",
@@ -68,8 +86,10 @@ impl Store {
                     node.listeners.to_string(),
                 ),
             )?;
-            Ok(())
-        })
+            Ok(gone)
+        })?;
+        gone.into_iter().for_each(|id| presence::clean_up(&self.path, id));
+        Ok(())
     }
 
     /// Notes a sign of life. `false` means that the node was struck off (the machine slept for a day,
@@ -95,10 +115,14 @@ impl Store {
         self.run(|connection| {
             connection.execute("DELETE FROM node WHERE id = ?1", [node.to_string()])?;
             Ok(())
-        })
+        })?;
+        self.presences.remove(&node);
+        presence::clean_up(&self.path, node);
+        Ok(())
     }
 
-    /// The nodes that showed a sign of life within `stale_after`, the oldest first.
+    /// The nodes that showed a sign of life within `stale_after` and whose process is not known to be
+    /// gone, the oldest first.
     ///
     /// # Errors
     /// What SQLite says.
@@ -118,9 +142,11 @@ impl Store {
                         listeners: parsed(row, 4, |text| serde_json::from_str(text))?,
                     })
                 })?
-                .collect::<rusqlite::Result<Vec<_>>>()
+                .collect::<rusqlite::Result<Vec<Node>>>()
         };
-        read().map_err(|source| self.failed(source))
+        let mut nodes = read().map_err(|source| self.failed(source))?;
+        nodes.retain(|node| !presence::is_dead(&self.path, node.id));
+        Ok(nodes)
     }
 
     /// Confirms that a node has applied every change up to `receipt.change`. Nothing happens where
@@ -255,6 +281,25 @@ mod tests {
         let day = 24 * 60 * 60;
         store.announce_node(&node(3, day + 11)).unwrap();
         assert_eq!(store.live_nodes(second(0), STALE_AFTER).unwrap(), [node(3, day + 11)]);
+    }
+
+    #[test]
+    fn a_node_that_died_is_not_waited_for() {
+        let mut fixture = Fixture::new();
+        fixture.store.announce_node(&node(1, 0)).unwrap();
+        let lock = fixture.folder.path().join(format!("node-{}.lock", node(1, 0).id));
+        let mut dying = fixture.other();
+        dying.announce_node(&node(2, 0)).unwrap();
+        assert_eq!(fixture.store.live_nodes(second(0), STALE_AFTER).unwrap().len(), 2);
+        // What a killed process leaves: its row, and its file without the lock.
+        let left = fixture.folder.path().join(format!("node-{}.lock", node(2, 0).id));
+        drop(dying);
+        assert!(left.exists());
+        assert_eq!(fixture.store.live_nodes(second(0), STALE_AFTER).unwrap(), [node(1, 0)]);
+        fixture.other().announce_node(&node(3, 0)).unwrap();
+        assert!(!left.exists() && lock.exists());
+        fixture.store.leave(node(1, 0).id).unwrap();
+        assert!(!lock.exists());
     }
 
     #[test]

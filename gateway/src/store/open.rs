@@ -4,6 +4,7 @@
 //! that something was lost, and then nothing is made anew: a gateway that started with an empty
 //! store would refuse every partner and hand out fresh keys with every permission.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -43,12 +44,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] where there is none, else as [`Store::open`].
     pub fn open_existing(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
-        let path = folder.store();
-        // The data folder says what was lost where the secret is there and the store is not.
-        if !path.exists() && !folder.secret().exists() {
-            return Err(StoreError::Missing { path });
-        }
+        Self::require(folder)?;
         Self::open(folder, busy_timeout)
+    }
+
+    /// Makes sure that there was a launch before, so that opening makes nothing new.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there was none.
+    pub fn require(folder: &DataFolder) -> Result<(), StoreError> {
+        // Where the secret is there and the store is not, opening says that it was lost.
+        if exists(&folder.store())? || exists(&folder.secret())? {
+            Ok(())
+        } else {
+            Err(StoreError::Missing { path: folder.store() })
+        }
     }
 
     /// Opens the store together with the secret that its keys were made under; makes the secret
@@ -100,8 +110,12 @@ impl Store {
         if connection.is_readonly(rusqlite::MAIN_DB).map_err(sqlite)? {
             return Err(sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None)));
         }
-        recognise(&connection, path)?;
+        let new = is_new(&connection, path)?;
         use_log(&connection, busy_timeout).map_err(sqlite)?;
+        if new {
+            // Only now: with the log, waiting for another writer heeds the busy timeout.
+            connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
+        }
         let settings = || {
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "foreign_keys", true)?;
@@ -110,8 +124,19 @@ impl Store {
             connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))
         };
         settings().map_err(sqlite)?;
-        Ok(Self { connection, path: path.to_owned(), data_version: None, changes_kept: CHANGES_KEPT })
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            data_version: None,
+            changes_kept: CHANGES_KEPT,
+            presences: BTreeMap::new(),
+        })
     }
+}
+
+/// Unlike `Path::exists`, this does not take a folder that must not be read for an empty one.
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(|source| StoreError::Io { action: "look at", path: path.to_owned(), source })
 }
 
 /// Makes the file on a first launch; refuses one that was lost or emptied.
@@ -119,7 +144,7 @@ fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
     let failed = |action| move |source| StoreError::Io { action, path: path.to_owned(), source };
     // The secret first: where it is there now, the store was complete before it, whatever another
     // process that launches at this moment is doing.
-    let launched = folder.secret().exists();
+    let launched = exists(&folder.secret())?;
     match File::open(path) {
         Ok(file) => {
             let metadata = file.metadata().map_err(failed("look at"))?;
@@ -142,20 +167,21 @@ fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes sure that the database is ours, or new; the first read also finds one that is cut or none.
-fn recognise(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Whether the database is new; if not, it must be ours. This first read also finds a file that is
+/// cut, or no database.
+fn is_new(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let read = || -> rusqlite::Result<(i32, bool)> {
+        // One moment for both: another process may be making the store right now.
+        let transaction = connection.unchecked_transaction()?;
         let tables = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
         Ok((
-            connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
-            connection.query_row(tables, (), |row| row.get(0))?,
+            transaction.pragma_query_value(None, "application_id", |row| row.get(0))?,
+            transaction.query_row(tables, (), |row| row.get(0))?,
         ))
     };
     match read().map_err(|source| StoreError::sqlite(path, source))? {
-        (APPLICATION_ID, _) => Ok(()),
-        (0, false) => connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(|source| StoreError::sqlite(path, source)),
+        (APPLICATION_ID, _) => Ok(false),
+        (0, false) => Ok(true),
         _ => Err(StoreError::Foreign { path: path.to_owned() }),
     }
 }

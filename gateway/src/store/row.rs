@@ -92,7 +92,7 @@ fn optional_text<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a str>,
 fn optional_moment(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, &'static str> {
     match value(row, column)? {
         ValueRef::Null => Ok(None),
-        ValueRef::Integer(microseconds) => Timestamp::from_microsecond(microseconds)
+        ValueRef::Integer(microseconds) => from_microseconds(microseconds)
             .map(Some)
             .map_err(|_| "one of its times lies outside the calendar"),
         _ => Err("a member has a wrong type"),
@@ -101,8 +101,15 @@ fn optional_moment(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, &'
 
 /// A time that must be set, for rows other than keys.
 pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_microsecond(row.get(column)?)
+    from_microseconds(row.get(column)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
+}
+
+/// Unlike `Timestamp::from_microsecond`, this also takes the last second of the calendar, so whatever
+/// `as_microsecond` gave reads back.
+pub(super) fn from_microseconds(microseconds: i64) -> Result<Timestamp, jiff::Error> {
+    let nanoseconds = microseconds.rem_euclid(1_000_000) * 1_000;
+    Timestamp::new(microseconds.div_euclid(1_000_000), i32::try_from(nanoseconds).unwrap_or_default())
 }
 
 /// The networks as they are stored: separated by blanks.
