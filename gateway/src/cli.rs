@@ -1,0 +1,341 @@
+//! The command line: one binary that serves, provisions, inspects and backs up.
+//!
+//! Data goes to standard output and everything else to standard error, so that a script can read the
+//! one and a person sees the other. A secret is never an argument: arguments are in the shell's
+//! history and in the list of processes. What a command does is in the room it calls; here are the
+//! words, the forms of the answers and the exit codes.
+
+mod applied;
+mod arguments;
+mod backup;
+mod exit;
+mod health;
+mod inspect;
+mod key;
+mod output;
+mod partner;
+mod shown;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Config, SYSTEM_FILE, Sources};
+use crate::folder::DataFolder;
+
+/// After this many missed heartbeats a server counts as gone.
+const HEARTBEATS_MISSED_MAX: u32 = 3;
+
+/// A gateway between partners and an API: keys, permissions, limits and dated versions over HTTP/1.1, HTTP/2 and HTTP/3.
+#[derive(Debug, Parser)]
+#[command(name = "partner-gateway", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  partner-gateway                                   serve, with the defaults
+  partner-gateway serve --config gateway.toml       serve, with a configuration of your own
+  partner-gateway key create --partner acme --environment staging --permission ping:read
+  partner-gateway key list
+  partner-gateway key revoke 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 69 unavailable, 77 not permitted, 78 wrong configuration.";
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+struct Global {
+    /// The data folder: store, server secret, local certificates
+    /// [default: $XDG_STATE_HOME/partner-gateway or ~/.local/state/partner-gateway]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The configuration file [default: /etc/partner-gateway/gateway.toml where it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one option over all files and variables: `--set limits.key_rate=50/s`
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = arguments::assignment)]
+    set: Vec<(String, String)>,
+    /// No colours (also: the variable NO_COLOR)
+    #[arg(long, global = true)]
+    no_color: bool,
+}
+
+/// Prints data as JSON, for programs.
+#[derive(Clone, Copy, Debug, Args)]
+struct Form {
+    /// Print JSON on standard output; errors are JSON on standard error
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop; also what happens without a command
+    #[command(after_help = "\
+Examples:
+  partner-gateway serve
+  partner-gateway serve --data-dir ./data --ready-file ./ready.json
+  partner-gateway serve --set log.level=debug")]
+    Serve {
+        /// Once ready, write here as JSON where it listens
+        #[arg(long, value_name = "FILE")]
+        ready_file: Option<PathBuf>,
+    },
+    /// Make, list, show, rotate, revoke and change keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Make and list partners
+    #[command(subcommand)]
+    Partner(partner::Command),
+    /// Check the configuration and say all that is wrong with it
+    #[command(after_help = "\
+Examples:
+  partner-gateway check-config --config gateway.toml
+  partner-gateway check-config --json")]
+    CheckConfig(Form),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(inspect::Command),
+    /// Copy store, server secret and local certificates to a new folder, while the server runs
+    #[command(after_help = "\
+The folder must be new or empty. To restore it, use it as the data folder.
+
+Examples:
+  partner-gateway backup /var/backups/partner-gateway/2026-02-01
+  partner-gateway serve --data-dir /var/backups/partner-gateway/2026-02-01")]
+    Backup(backup::Arguments),
+    /// Ask the running server whether it is ready
+    #[command(after_help = "\
+Exits with 0 when a server of this data folder is ready, and with 69 when none is.
+
+Examples:
+  partner-gateway health
+  partner-gateway health --timeout 500ms --json")]
+    Health(health::Arguments),
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  partner-gateway completions bash > /etc/bash_completion.d/partner-gateway
+  partner-gateway completions zsh > \"${fpath[1]}/_partner-gateway\"")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write the pages of all commands to a folder
+    #[command(after_help = "\
+Examples:
+  partner-gateway man | man -l -
+  partner-gateway man /usr/share/man/man1")]
+    Man {
+        /// Where to write one page for each command
+        folder: Option<PathBuf>,
+    },
+}
+
+/// All that serving needs from the command line.
+#[derive(Debug)]
+pub struct Serve {
+    /// Where the installation is.
+    pub folder: DataFolder,
+    /// What was configured.
+    pub config: Config,
+    /// Where that came from, to read it again on a reload.
+    pub sources: Sources,
+    /// Where to write what was bound, once ready.
+    pub ready_file: Option<PathBuf>,
+    /// Whether a terminal may be shown colours.
+    pub color: bool,
+}
+
+/// What a command works with.
+struct Session {
+    folder: DataFolder,
+    config: Config,
+}
+
+/// Runs the command that the arguments name; `serve` is what serves.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    serve: impl FnOnce(Serve) -> anyhow::Result<()>,
+) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let has = |flag: &str| arguments.iter().take_while(|word| *word != "--").any(|word| word == flag);
+    // Both must be known before parsing: they say how a parsing error looks.
+    let color = !has("--no-color") && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let json = has("--json");
+    let command = Cli::command().color(if color { ColorChoice::Auto } else { ColorChoice::Never });
+    let parsed = command.try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let result = match parsed {
+        Ok(cli) => dispatch(cli, color, serve),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error, json, color && io::stderr().is_terminal()),
+    }
+}
+
+fn dispatch(cli: Cli, color: bool, serve: impl FnOnce(Serve) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let Cli { global, command } = cli;
+    let command = command.unwrap_or(Command::Serve { ready_file: None });
+    if !matches!(command, Command::Serve { .. }) {
+        warn_on_standard_error(color);
+    }
+    match command {
+        Command::Serve { ready_file } => {
+            let sources = global.sources();
+            let Session { folder, config } = global.session()?;
+            serve(Serve { folder, config, sources, ready_file, color })
+        }
+        Command::Key(command) => key::run(command, &global.session()?),
+        Command::Partner(command) => partner::run(command, &global.session()?),
+        Command::CheckConfig(form) => inspect::check(&global.sources(), form, color),
+        Command::Config(command) => inspect::run(&command, &Config::load(&global.sources())?),
+        Command::Backup(arguments) => backup::run(&arguments, &global.session()?),
+        Command::Health(arguments) => health::run(&arguments, &global.session()?),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "partner-gateway", &mut script);
+            Ok(io::stdout().write_all(&script)?)
+        }
+        Command::Man { folder: Some(folder) } => {
+            std::fs::create_dir_all(&folder)?;
+            Ok(clap_mangen::generate_to(Cli::command(), folder)?)
+        }
+        Command::Man { folder: None } => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            Ok(io::stdout().write_all(&page)?)
+        }
+    }
+}
+
+/// What the rooms below warn of (a row that cannot be read, rights that were too wide) is for the
+/// person who runs the command. The server brings a log of its own.
+fn warn_on_standard_error(color: bool) {
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(io::stderr)
+        .with_ansi(color && io::stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .finish();
+    // It can only be set already where a test runs two commands in one process.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+impl Global {
+    fn sources(&self) -> Sources {
+        Sources {
+            file: self.config.clone(),
+            environment: Sources::process_environment(),
+            flags: self.set.clone(),
+            system: SYSTEM_FILE.into(),
+        }
+    }
+
+    fn session(&self) -> anyhow::Result<Session> {
+        let config = Config::load(&self.sources())?;
+        let folder = DataFolder::locate(self.data_dir.clone())?;
+        Ok(Session { folder, config })
+    }
+}
+
+impl Session {
+    fn busy_timeout(&self) -> Duration {
+        self.config.store.busy_timeout
+    }
+
+    /// How old a server's last sign of life may be.
+    fn stale_after(&self) -> Duration {
+        self.config.store.heartbeat_interval.saturating_mul(HEARTBEATS_MISSED_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_promised_words_are_understood() {
+        let id = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b";
+        for line in [
+            "pg",
+            "pg --data-dir d --config f",
+            "pg serve --ready-file r --data-dir d --config f --no-color",
+            "pg key create --partner acme --environment staging --permission ping:read --permission connection:read --json",
+            "pg key create --partner a --environment production --permission ping:read,connection:read --expires 2027-01-01T00:00:00Z --not-before 2026-01-01T00:00:00+02:00 --allow 192.0.2.0/24 --allow 2001:db8::/32 --rate 50/s+100 --name n --wait 0s",
+            "pg key list --partner acme --environment staging --json --data-dir d",
+            "pg key update {id} --expires never --allow any --rate default --not-before none --json",
+            "pg partner create acme --json",
+            "pg partner list --json",
+            "pg check-config --json --config f",
+            "pg config show --json",
+            "pg backup d --json",
+            "pg health --json",
+            "pg completions bash",
+            "pg man",
+        ] {
+            parse(&line.replace("{id}", id)).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        for line in [
+            "pg key show {id} --json",
+            "pg key revoke {id} --json",
+            "pg key rotate {id} --overlap 24h --json",
+        ] {
+            parse(&line.replace("{id}", id)).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_wrong_usage() {
+        for line in [
+            "pg srve",
+            "pg key",
+            "pg key create --partner a --environment staging",
+            "pg key create --partner a --environment test --permission ping:read",
+            "pg key create --partner a --environment staging --permission ping:raed",
+            "pg key create --partner a --environment staging --permission ping:read --expires tomorrow",
+            "pg key create --partner a --environment staging --permission ping:read --allow 10.0.0.0/33",
+            "pg key create --partner a --environment staging --permission ping:read --rate 5/m",
+            "pg key revoke 42",
+            "pg key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
+            "pg key rotate 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --overlap soon",
+            "pg serve --set nonsense",
+        ] {
+            assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        fn walk(command: &clap::Command) {
+            let mut leaf = true;
+            for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+                leaf = false;
+                walk(below);
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!leaf || help.contains("partner-gateway "), "{}", command.get_name());
+        }
+        walk(&Cli::command());
+    }
+}

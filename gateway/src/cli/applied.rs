@@ -1,0 +1,178 @@
+//! Waiting until the running servers have applied a change, and saying so.
+//!
+//! The change is on disk when the waiting begins. What is waited for is each server's receipt, so
+//! "applied" means that a revoked key is refused, not that somebody was told.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Session;
+use crate::clock::Clock;
+use crate::keys::Committed;
+use crate::store::{Node, Receipt, Store, StoreError};
+
+/// How long to sleep between two looks; the servers look about as often.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Which servers have applied a change.
+#[derive(Debug, Serialize)]
+pub(super) struct Applied {
+    /// The change's number.
+    change: i64,
+    /// Every server that lives.
+    nodes: Vec<AppliedBy>,
+}
+
+/// What is known of one server.
+#[derive(Debug, Serialize)]
+struct AppliedBy {
+    id: Uuid,
+    pid: u32,
+    applied: bool,
+    /// From the commit to the moment from which on the change held.
+    milliseconds: Option<f64>,
+    connections_closed: Option<u32>,
+}
+
+/// Waits until every live server has applied the change, at most as long as `wait`.
+pub(super) fn wait(
+    store: &Store,
+    session: &Session,
+    clock: &dyn Clock,
+    change: Committed,
+    wait: Duration,
+) -> Result<Applied, StoreError> {
+    let start = clock.monotonic();
+    loop {
+        let nodes = store.live_nodes(clock.now(), session.stale_after())?;
+        let receipts = store.receipts(change.change)?;
+        let applied = Applied::new(change, nodes, &receipts);
+        if applied.by_all() || clock.monotonic().duration_since(start) >= wait {
+            return Ok(applied);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+impl Applied {
+    fn new(change: Committed, nodes: Vec<Node>, receipts: &[Receipt]) -> Self {
+        let by = |node: Node| {
+            let receipt = receipts.iter().find(|receipt| receipt.node == node.id);
+            AppliedBy {
+                id: node.id,
+                pid: node.pid,
+                applied: receipt.is_some(),
+                milliseconds: receipt.map(|receipt| milliseconds(change.at, receipt.applied_at)),
+                connections_closed: receipt.map(|receipt| receipt.connections_closed),
+            }
+        };
+        Self { change: change.change, nodes: nodes.into_iter().map(by).collect() }
+    }
+
+    fn by_all(&self) -> bool {
+        self.nodes.iter().all(|node| node.applied)
+    }
+
+    /// The servers that have not applied it, for a warning: the change is made all the same.
+    pub(super) fn warning(&self) -> Option<String> {
+        let late = self.nodes.iter().filter(|node| !node.applied);
+        let late: Vec<String> = late.map(|node| node.pid.to_string()).collect();
+        (!late.is_empty()).then(|| {
+            format!(
+                "warning: the change is stored, but no word yet that it holds from the server with process id {}",
+                late.join(", ")
+            )
+        })
+    }
+
+    /// One line per server, for a person.
+    pub(super) fn lines(&self) -> String {
+        if self.nodes.is_empty() {
+            return "no server is running on this folder; it applies at the next start\n".to_owned();
+        }
+        let done = self.nodes.iter().filter_map(|node| {
+            let (milliseconds, closed) = (node.milliseconds?, node.connections_closed?);
+            let connections = if closed == 1 { "connection" } else { "connections" };
+            Some(format!(
+                "applied by the server with process id {} after {milliseconds} ms; {closed} {connections} closed\n",
+                node.pid
+            ))
+        });
+        done.collect()
+    }
+}
+
+/// From one moment to the other, to a hundredth; a server may see a commit before it is acknowledged.
+fn milliseconds(from: Timestamp, to: Timestamp) -> f64 {
+    let span = to.duration_since(from).as_secs_f64() * 1_000.0;
+    (span.max(0.0) * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{ManualClock, SystemClock};
+    use crate::config::{Config, Sources};
+    use crate::store::tests::{Fixture, NOW};
+
+    fn session(fixture: &Fixture) -> Session {
+        let config = Config::load(&Sources::default()).unwrap();
+        Session { folder: fixture.folder.clone(), config }
+    }
+
+    fn node() -> Node {
+        Node {
+            id: Uuid::from_u128(1),
+            pid: 42,
+            started: NOW,
+            heartbeat: NOW,
+            listeners: serde_json::json!([]),
+        }
+    }
+
+    const CHANGE: Committed = Committed { change: 3, at: NOW };
+
+    #[test]
+    fn without_a_server_nobody_waits() {
+        let fixture = Fixture::new();
+        let applied = wait(&fixture.store, &session(&fixture), &SystemClock, CHANGE, Duration::MAX).unwrap();
+        assert_eq!(serde_json::to_string(&applied).unwrap(), r#"{"change":3,"nodes":[]}"#);
+        assert!(applied.lines().contains("at the next start"));
+        assert_eq!(applied.warning(), None);
+    }
+
+    #[test]
+    fn the_receipt_says_when_and_how_many() {
+        let mut fixture = Fixture::new();
+        fixture.store.announce_node(&node()).unwrap();
+        let applied_at = NOW.checked_add(jiff::SignedDuration::from_micros(12_345)).unwrap();
+        let receipt = Receipt { node: node().id, change: 4, applied_at, connections_closed: 2 };
+        fixture.store.write_receipt(&receipt).unwrap();
+        let clock = ManualClock::new(NOW);
+        let applied = wait(&fixture.store, &session(&fixture), &clock, CHANGE, Duration::MAX).unwrap();
+        let json = serde_json::to_value(&applied).unwrap();
+        let by = serde_json::json!([{"id": node().id, "pid": 42, "applied": true, "milliseconds": 12.35, "connections_closed": 2}]);
+        assert_eq!(json, serde_json::json!({"change": 3, "nodes": by}));
+        assert_eq!(
+            applied.lines(),
+            "applied by the server with process id 42 after 12.35 ms; 2 connections closed\n"
+        );
+        assert_eq!(milliseconds(applied_at, NOW), 0.0);
+    }
+
+    #[test]
+    fn a_silent_server_is_waited_for_and_named() {
+        let mut fixture = Fixture::new();
+        fixture.store.announce_node(&node()).unwrap();
+        let clock = ManualClock::new(NOW);
+        let applied = wait(&fixture.store, &session(&fixture), &clock, CHANGE, Duration::ZERO).unwrap();
+        assert!(applied.warning().unwrap().ends_with("process id 42"));
+        assert_eq!(applied.lines(), "");
+        clock.advance(Duration::from_secs(60));
+        let applied = wait(&fixture.store, &session(&fixture), &clock, CHANGE, Duration::MAX).unwrap();
+        assert!(applied.nodes.is_empty(), "its heart has stopped");
+    }
+}

@@ -1,0 +1,133 @@
+//! `backup DIR`: a folder that can be used as the data folder, taken while the server runs.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::output::{print, print_json};
+use super::{Form, Session};
+use crate::folder::{DataFolder, sync_folder, write_private};
+use crate::store::Store;
+
+/// No certificate or key of ours is larger; what is larger was put there by mistake.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The folder to write to; it must be new or empty
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
+    Store::require(&session.folder)?;
+    let (store, _) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
+    let files = copy(&session.folder, &store, &arguments.folder)?;
+    if arguments.form.json {
+        let folder = fs::canonicalize(&arguments.folder)?;
+        return print_json(&serde_json::json!({ "folder": folder, "files": files }));
+    }
+    let mut text = format!("the backup is in {}\n", arguments.folder.display());
+    files.iter().for_each(|file| text.push_str(&format!("  {file}\n")));
+    print(&text)
+}
+
+/// Copies everything or leaves nothing; returns the names of the files.
+fn copy(from: &DataFolder, store: &Store, target: &Path) -> anyhow::Result<Vec<String>> {
+    match fs::read_dir(target).map(|entries| entries.count()) {
+        Ok(1..) => bail!("{} is not empty; name a new folder for the backup", target.display()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            bail!("{} is not a folder", target.display());
+        }
+        _ => {}
+    }
+    let to = DataFolder::locate(Some(target.to_owned()))?;
+    to.prepare()?;
+    let copied = copy_files(from, store, &to);
+    if copied.is_err() {
+        // Half a backup would pass for one. The folder was empty, so these are the files of this run.
+        to.files().iter().for_each(|file| drop(fs::remove_file(file)));
+    }
+    copied
+}
+
+fn copy_files(from: &DataFolder, store: &Store, to: &DataFolder) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (source, target) in from.files().iter().zip(to.files()) {
+        if *source == from.store() {
+            store.backup_to(&target)?;
+        } else if !copy_file(source, &target)? {
+            continue;
+        }
+        names.extend(target.file_name().map(|name| name.to_string_lossy().into_owned()));
+    }
+    sync_folder(to.path()).with_context(|| format!("cannot write {}", to.path().display()))?;
+    Ok(names)
+}
+
+/// Copies a small file; says whether there was one. Certificates are made by the first start of the
+/// server, so a folder that was only provisioned has none.
+fn copy_file(source: &Path, target: &Path) -> anyhow::Result<bool> {
+    let file = match File::open(source) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", source.display())),
+    };
+    let mut content = Zeroizing::new(Vec::new());
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content);
+    let length = read.with_context(|| format!("cannot read {}", source.display()))?;
+    if u64::try_from(length).is_ok_and(|length| length > FILE_BYTES_MAX) {
+        bail!("{} is too large to be what its name says", source.display());
+    }
+    write_private(target, &content).with_context(|| format!("cannot write {}", target.display()))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::KeyFilter;
+    use crate::store::tests::{Fixture, insert, key};
+
+    #[test]
+    fn a_backup_is_a_data_folder() {
+        let mut fixture = Fixture::new();
+        insert(&mut fixture.store, &key(1));
+        fs::write(fixture.folder.authority_key(), "pem").unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("a/b");
+        let names = copy(&fixture.folder, &fixture.store, &target).unwrap();
+        assert_eq!(names, ["store.sqlite", "server.secret", "ca.key"]);
+        assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o700);
+        for name in &names {
+            assert_eq!(fs::metadata(target.join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+        }
+        let restored = DataFolder::locate(Some(target.clone())).unwrap();
+        let (store, secret) = Store::open_with_secret(&restored, Duration::from_secs(1)).unwrap();
+        assert_eq!(store.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
+        assert_eq!(secret.expose(), fixture.secret.expose());
+
+        let again = copy(&fixture.folder, &fixture.store, &target).unwrap_err();
+        assert!(again.to_string().contains("is not empty"), "{again}");
+        assert!(copy(&fixture.folder, &fixture.store, fixture.folder.path()).is_err());
+    }
+
+    #[test]
+    fn half_a_backup_is_removed() {
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.folder.localhost_key()).unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("target");
+        assert!(copy(&fixture.folder, &fixture.store, &target).is_err());
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
+    }
+}

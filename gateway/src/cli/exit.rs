@@ -1,0 +1,141 @@
+//! Exit codes, and how a failure is told.
+//!
+//! The codes are those of `sysexits.h` where it has one: a service manager can tell a wrong
+//! configuration, which no restart mends, from a port that is taken.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::folder::FolderError;
+use crate::keys::KeyError;
+use crate::store::{Failure, StoreError};
+
+const FAILED: u8 = 1;
+const UNAVAILABLE: u8 = 69;
+const NOT_PERMITTED: u8 = 77;
+const WRONG_CONFIGURATION: u8 = 78;
+
+/// What was asked cannot be reached now; later it may.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unavailable(pub(super) String);
+
+/// A failure that has been told already, in the form of the command's data.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is wrong")]
+pub(super) struct WrongConfiguration;
+
+/// Tells the failure on standard error and says the exit code.
+pub(super) fn report(error: &anyhow::Error, json: bool, color: bool) -> ExitCode {
+    if let Some(error) = error.downcast_ref::<clap::Error>() {
+        // Standard error may be closed; there is nobody left to tell.
+        let _ = error.print();
+        return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    }
+    if is_closed_pipe(error) {
+        // The reader has what it wanted: `partner-gateway key list | head -1`.
+        return ExitCode::SUCCESS;
+    }
+    let configuration = error.downcast_ref::<ConfigError>();
+    if json {
+        let mut object = serde_json::json!({ "error": told(error) });
+        if let Some(error) = configuration {
+            object =
+                serde_json::json!({ "error": "the configuration is wrong", "problems": error.problems() });
+        }
+        eprintln_quietly(&object.to_string());
+    } else if let Some(error) = configuration {
+        eprintln_quietly(&error.render(color));
+    } else if !error.is::<WrongConfiguration>() {
+        eprintln_quietly(&format!("error: {}", told(error)));
+    }
+    ExitCode::from(code(error))
+}
+
+/// The whole chain of causes, without those that only repeat what was said (SQLite's errors do).
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
+}
+
+/// Unlike `eprintln!`, it is no panic when standard error is closed.
+pub(super) fn eprintln_quietly(text: &str) {
+    use io::Write;
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<ConfigError>() || cause.is::<WrongConfiguration>() {
+            return WRONG_CONFIGURATION;
+        }
+        if cause.is::<Unavailable>() {
+            return UNAVAILABLE;
+        }
+        if cause.downcast_ref::<FolderError>().is_some_and(FolderError::is_permission) {
+            return NOT_PERMITTED;
+        }
+        let store = match cause.downcast_ref::<KeyError>() {
+            Some(KeyError::Store(error)) => Some(error),
+            _ => cause.downcast_ref::<StoreError>(),
+        };
+        if let Some(store) = store {
+            return match store.failure() {
+                _ if store.is_permission() => NOT_PERMITTED,
+                Some(Failure::Busy) => UNAVAILABLE,
+                _ => FAILED,
+            };
+        }
+        match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+                return NOT_PERMITTED;
+            }
+            Some(io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) => return UNAVAILABLE,
+            _ => {}
+        }
+    }
+    FAILED
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<io::Error>().is_some_and(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+    use crate::config::{Config, Sources};
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = Err::<(), _>(io::Error::other("disk on fire")).context("disk on fire");
+        assert_eq!(told(&error.context("cannot write").unwrap_err()), "cannot write: disk on fire");
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_code() {
+        let io = |kind| anyhow::Error::from(io::Error::from(kind));
+        assert_eq!(code(&anyhow::anyhow!("no")), 1);
+        assert_eq!(code(&io(io::ErrorKind::NotFound)), 1);
+        assert_eq!(code(&io(io::ErrorKind::PermissionDenied)), 77);
+        assert_eq!(code(&Err::<(), _>(io(io::ErrorKind::AddrInUse)).context("bind").unwrap_err()), 69);
+        assert_eq!(code(&Unavailable("no server".to_owned()).into()), 69);
+        assert_eq!(code(&WrongConfiguration.into()), 78);
+        let flags = vec![("nonsense".to_owned(), "1".to_owned())];
+        let wrong = Config::load(&Sources { flags, ..Sources::default() }).unwrap_err();
+        assert_eq!(code(&wrong.into()), 78);
+        let folder = || FolderError::Shared { path: "/tmp".into() };
+        assert_eq!(code(&folder().into()), 77);
+        assert_eq!(code(&StoreError::Folder(folder()).into()), 77);
+        assert_eq!(code(&KeyError::Store(StoreError::Folder(folder())).into()), 77);
+        assert_eq!(code(&KeyError::NoPermission.into()), 1);
+        assert_eq!(code(&FolderError::Nowhere.into()), 1);
+    }
+}

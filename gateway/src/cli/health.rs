@@ -1,0 +1,235 @@
+//! `health`: asks the running server whether it is ready, over its operations listener.
+//!
+//! Where that is the server itself has written into the store, with the port that it really bound.
+//! One request over a plain socket needs no client library.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::exit::Unavailable;
+use super::output::{print, print_json};
+use super::{Form, Session, arguments};
+use crate::clock::{Clock, SystemClock};
+use crate::store::{Node, Store};
+
+/// An answer is a status line, some fields and a word; more is not read.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// How long the answer may take
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = arguments::span)]
+    timeout: Duration,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// What a server says of one of its listeners; the form is that of the ready file.
+#[derive(Debug, Deserialize)]
+struct Listener {
+    name: String,
+    address: SocketAddr,
+    #[serde(default)]
+    tls: bool,
+    #[serde(default)]
+    serves: Vec<String>,
+}
+
+/// The answer in `--json`.
+#[derive(Serialize)]
+struct Health<'a> {
+    ready: bool,
+    nodes: &'a [Answer],
+}
+
+/// What one server answered.
+#[derive(Debug, Serialize)]
+struct Answer {
+    id: uuid::Uuid,
+    pid: u32,
+    address: Option<SocketAddr>,
+    ready: bool,
+    status: Option<u16>,
+    error: Option<String>,
+}
+
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
+    let store = Store::open_existing(&session.folder, session.busy_timeout())?;
+    let nodes = store.live_nodes(SystemClock.now(), session.stale_after())?;
+    let answers: Vec<Answer> = nodes.iter().map(|node| ask(node, session, arguments.timeout)).collect();
+    let ready = is_ready(&answers);
+    if arguments.form.json {
+        print_json(&Health { ready, nodes: &answers })?;
+    } else if ready {
+        print("ready\n")?;
+    }
+    if ready { Ok(()) } else { Err(Unavailable(reason(&answers)).into()) }
+}
+
+/// Ready is what every server says that answers, and at least one does.
+fn is_ready(answers: &[Answer]) -> bool {
+    let mut answered = answers.iter().filter(|answer| answer.status.is_some()).peekable();
+    answered.peek().is_some() && answered.all(|answer| answer.ready)
+}
+
+fn reason(answers: &[Answer]) -> String {
+    if answers.is_empty() {
+        return "no server is running on this folder".to_owned();
+    }
+    let told = answers.iter().filter(|answer| !answer.ready).map(|answer| {
+        let why = match (answer.status, &answer.error) {
+            (Some(status), _) => format!("is not ready (status {status})"),
+            (None, Some(error)) => format!("does not answer: {error}"),
+            (None, None) => "does not answer".to_owned(),
+        };
+        format!("the server with process id {} {why}", answer.pid)
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+fn ask(node: &Node, session: &Session, timeout: Duration) -> Answer {
+    let mut answer =
+        Answer { id: node.id, pid: node.pid, address: None, ready: false, status: None, error: None };
+    let listeners = Vec::<Listener>::deserialize(&node.listeners).unwrap_or_default();
+    let operations = listeners
+        .iter()
+        .find(|listener| !listener.tls && listener.serves.iter().any(|what| what == "operations"));
+    let Some(listener) = operations else {
+        answer.error = Some("it has no operations listener in cleartext".to_owned());
+        return answer;
+    };
+    let address = reachable(listener.address);
+    answer.address = Some(address);
+    // A listener that answers only for certain names must be called by one of them.
+    let configured = session.config.listeners.get(&listener.name);
+    let host = configured.and_then(|listener| listener.hosts.first().cloned());
+    match status(address, &host.unwrap_or_else(|| address.to_string()), timeout) {
+        Ok(status) => (answer.status, answer.ready) = (Some(status), status == 200),
+        Err(error) => answer.error = Some(error.to_string()),
+    }
+    answer
+}
+
+/// A listener that is bound to every address is reached over loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Asks for `/readyz` and reads the status of the answer, all within `timeout`.
+fn status(address: SocketAddr, host: &str, timeout: Duration) -> io::Result<u16> {
+    let start = Instant::now();
+    // The socket refuses a timeout of zero, which would mean none at all.
+    let left = || match timeout.saturating_sub(start.elapsed()) {
+        Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        left => Ok(left),
+    };
+    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
+    stream.set_write_timeout(Some(left()?))?;
+    stream.write_all(
+        format!(
+            "GET /readyz HTTP/1.1\r\nhost: {host}\r\nuser-agent: partner-gateway\r\nconnection: close\r\n\r\n"
+        )
+        .as_bytes(),
+    )?;
+    let mut head = Vec::new();
+    let mut piece = [0; 1024];
+    while !head.windows(2).any(|end| end == b"\r\n") {
+        stream.set_read_timeout(Some(left()?))?;
+        let read = match stream.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            read => read?,
+        };
+        if read == 0 || head.len() as u64 > ANSWER_BYTES_MAX {
+            break;
+        }
+        head.extend_from_slice(&piece[..read]);
+    }
+    let line = head.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    let status = line.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|text| text.parse().ok());
+    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1.1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::config::{Config, Sources};
+    use crate::store::tests::{Fixture, NOW};
+
+    /// A server that answers one request with these bytes, or never where there are none.
+    fn server(answer: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).unwrap();
+            assert!(request[..length].starts_with(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1:"));
+            if answer.is_empty() {
+                thread::sleep(Duration::from_secs(5));
+            }
+            stream.write_all(answer).unwrap();
+        });
+        address
+    }
+
+    fn node(listeners: serde_json::Value) -> Node {
+        Node { id: uuid::Uuid::nil(), pid: 42, started: NOW, heartbeat: NOW, listeners }
+    }
+
+    fn asked(address: SocketAddr, timeout: Duration) -> Answer {
+        let fixture = Fixture::new();
+        let config = Config::load(&Sources::default()).unwrap();
+        let session = Session { folder: fixture.folder, config };
+        let listeners = serde_json::json!([
+            {"name": "https", "address": "127.0.0.1:1", "protocols": ["http1"], "tls": true, "serves": ["api"], "environments": ["staging"]},
+            {"name": "operations", "address": address, "protocols": ["http1"], "tls": false, "serves": ["operations"], "environments": []},
+        ]);
+        ask(&node(listeners), &session, timeout)
+    }
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_server_is_ready_when_it_says_so() {
+        let answer = asked(server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), TIMEOUT);
+        assert!(answer.ready && is_ready(&[answer]));
+        let answer = asked(server(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), TIMEOUT);
+        assert_eq!(answer.status, Some(503));
+        let answers = [answer];
+        assert!(!is_ready(&answers));
+        assert_eq!(reason(&answers), "the server with process id 42 is not ready (status 503)");
+    }
+
+    #[test]
+    fn what_does_not_answer_in_time_or_form_is_not_ready() {
+        let silent = asked(server(b""), Duration::from_millis(50));
+        assert!(silent.error.is_some() && !is_ready(&[silent]));
+        let strange = asked(server(b"SSH-2.0-OpenSSH_9.2\r\n"), TIMEOUT);
+        assert_eq!(strange.error.as_deref(), Some("the answer is not HTTP/1.1"));
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(asked(closed, TIMEOUT).error.is_some());
+        assert_eq!(reason(&[]), "no server is running on this folder");
+    }
+
+    #[test]
+    fn a_wildcard_is_reached_over_loopback() {
+        let reach = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(reach("0.0.0.0:9180"), "127.0.0.1:9180");
+        assert_eq!(reach("[::]:9180"), "[::1]:9180");
+        assert_eq!(reach("192.0.2.1:9180"), "192.0.2.1:9180");
+    }
+}

@@ -1,0 +1,163 @@
+//! How a key is shown: the members of `--json`, and the lines for a person.
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, Rate};
+use serde::Serialize;
+
+use super::output::{pairs, second, second_or_dash};
+
+/// Where a key stands at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    /// It is good.
+    Active,
+    /// It will be good.
+    NotYetValid,
+    /// It was good.
+    Expired,
+    /// It was taken back.
+    Revoked,
+}
+
+impl State {
+    pub(super) fn of(record: &KeyRecord, now: Timestamp) -> Self {
+        if record.revoked.is_some() {
+            Self::Revoked
+        } else if record.expires.is_some_and(|expires| expires <= now) {
+            Self::Expired
+        } else if record.not_before.is_some_and(|not_before| now < not_before) {
+            Self::NotYetValid
+        } else {
+            Self::Active
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::NotYetValid => "not yet valid",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// A key in `--json`. Other programs rely on these names.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown<'a> {
+    id: KeyId,
+    /// The text of the key, only in the answer that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    environment: Environment,
+    permissions: ApiAccessPermission,
+    partner: &'a str,
+    name: &'a str,
+    state: State,
+    hint: &'a str,
+    created: Timestamp,
+    not_before: Option<Timestamp>,
+    expires: Option<Timestamp>,
+    revoked: Option<Timestamp>,
+    allow: &'a [IpNet],
+    rate: Option<Rate>,
+    replaces: Option<KeyId>,
+    last_used: Option<Timestamp>,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn new(record: &'a KeyRecord, secret: Option<&'a KeySecret>, now: Timestamp) -> Self {
+        Self {
+            id: record.id,
+            key: secret.map(KeySecret::expose),
+            environment: record.environment,
+            permissions: record.permissions,
+            partner: &record.partner,
+            name: &record.name,
+            state: State::of(record, now),
+            hint: &record.hint,
+            created: record.created,
+            not_before: record.not_before,
+            expires: record.expires,
+            revoked: record.revoked,
+            allow: &record.allow,
+            rate: record.rate,
+            replaces: record.replaces,
+            last_used: record.last_used,
+        }
+    }
+}
+
+/// The permissions for a person: `ping:read, connection:read`.
+pub(super) fn permission_list(permissions: ApiAccessPermission) -> String {
+    permissions.names().collect::<Vec<_>>().join(", ")
+}
+
+/// A key for a person; members that are not set are left out.
+pub(super) fn lines(record: &KeyRecord, now: Timestamp) -> String {
+    let networks = record.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut shown = vec![
+        ("id", record.id.to_string()),
+        ("partner", record.partner.clone()),
+        ("name", record.name.clone()),
+        ("environment", record.environment.to_string()),
+        ("permissions", permission_list(record.permissions)),
+        ("state", State::of(record, now).name().to_owned()),
+        ("ends with", format!("…{}", record.hint)),
+        ("created", second(record.created)),
+        ("not before", record.not_before.map(second).unwrap_or_default()),
+        ("expires", record.expires.map_or_else(|| "never".to_owned(), second)),
+        ("revoked", record.revoked.map(second).unwrap_or_default()),
+        ("allowed from", if networks.is_empty() { "anywhere".to_owned() } else { networks }),
+        ("rate", record.rate.map_or_else(|| "default".to_owned(), |rate| rate.to_string())),
+        ("replaces", record.replaces.map(|id| id.to_string()).unwrap_or_default()),
+        ("last used", second_or_dash(record.last_used)),
+    ];
+    shown.retain(|(_, value)| !value.is_empty());
+    pairs(&shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{NOW, key};
+
+    #[test]
+    fn the_state_turns_at_the_second() {
+        let record = key(1).record;
+        let at = |record: &KeyRecord| State::of(record, NOW);
+        assert_eq!(at(&record), State::Active);
+        let later = NOW.checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
+        assert_eq!(at(&KeyRecord { not_before: Some(later), ..record.clone() }), State::NotYetValid);
+        assert_eq!(at(&KeyRecord { expires: Some(NOW), ..record.clone() }), State::Expired);
+        assert_eq!(at(&KeyRecord { revoked: Some(NOW), expires: Some(NOW), ..record }), State::Revoked);
+    }
+
+    #[test]
+    fn the_members_that_programs_rely_on_are_there() {
+        let record = KeyRecord { expires: None, ..key(1).record };
+        let json = serde_json::to_value(Shown::new(&record, None, NOW)).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "id": "00000000-0000-0000-0000-000000000001",
+                "environment": "staging",
+                "permissions": ["ping:read", "connection:read"],
+                "partner": "acme",
+                "name": "key 1",
+                "state": "active",
+                "hint": "abcd",
+                "created": "2027-01-15T08:00:00.123456Z",
+                "not_before": "2027-01-15T08:00:00.123456Z",
+                "expires": null,
+                "revoked": null,
+                "allow": ["192.0.2.0/24", "2001:db8::/32"],
+                "rate": "50/s+100",
+                "replaces": null,
+                "last_used": null,
+            })
+        );
+    }
+}
