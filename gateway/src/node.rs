@@ -58,6 +58,13 @@ impl Follower {
         let applied = store.each_key(|key| {
             keys.apply(&key, now);
         })?;
+        // For a command that has found this node and waits: what it wrote is loaded.
+        store.write_receipt(&Receipt {
+            node: id,
+            change: applied,
+            applied_at: clock.now(),
+            connections_closed: 0,
+        })?;
         info!(keys = keys.count(), node = %id, "Loaded {} keys", keys.count());
         Ok(Self { store, keys, clock, settings, readiness, node, applied, behind: false, used_since: now })
     }

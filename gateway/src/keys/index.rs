@@ -51,7 +51,7 @@ struct Usage {
 /// The connections that a key was used on. Most keys are idle: they have no map.
 enum UsedOn {
     None,
-    Open(Box<HashMap<u64, Weak<Peer>>>),
+    Open(HashMap<u64, Weak<Peer>>),
     /// The key was revoked: a connection that uses it closes itself.
     Revoked,
 }
@@ -113,7 +113,7 @@ impl Usage {
                 peers.insert(peer.number, Arc::downgrade(peer));
             }
             none @ UsedOn::None => {
-                let mut peers = Box::new(HashMap::with_capacity(1));
+                let mut peers = HashMap::with_capacity(1);
                 peers.insert(peer.number, Arc::downgrade(peer));
                 *none = UsedOn::Open(peers);
             }

@@ -107,7 +107,7 @@ mod tests {
 
     fn in_pieces(bytes: &str, piece: usize) -> bool {
         let mut watch = HeadWatch::new();
-        bytes.as_bytes().chunks(piece).fold(false, |found, piece| watch.inspect(piece) || found)
+        bytes.as_bytes().chunks(piece).filter(|piece| watch.inspect(piece)).count() > 0
     }
 
     #[test]
