@@ -56,7 +56,14 @@ impl Follower {
         store.announce_node(&node)?;
         store.changed()?;
         let applied = store.each_key(|key| {
-            keys.apply(&key);
+            keys.apply(&key, now);
+        })?;
+        // For a command that has found this node and waits: what it wrote is loaded.
+        store.write_receipt(&Receipt {
+            node: id,
+            change: applied,
+            applied_at: clock.now(),
+            connections_closed: 0,
         })?;
         info!(keys = keys.count(), node = %id, "Loaded {} keys", keys.count());
         Ok(Self { store, keys, clock, settings, readiness, node, applied, behind: false, used_since: now })
@@ -93,12 +100,13 @@ impl Follower {
     }
 
     fn apply(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        let now = self.clock.now();
         let mut closed = 0;
         let last = if changes.gap {
             warn!("The change feed no longer reaches back far enough; every key is loaded anew");
-            self.store.each_key(|key| closed += self.keys.apply(&key))?
+            self.store.each_key(|key| closed += self.keys.apply(&key, now))?
         } else {
-            closed += changes.keys.iter().map(|key| self.keys.apply(key)).sum::<usize>();
+            closed += changes.keys.iter().map(|key| self.keys.apply(key, now)).sum::<usize>();
             changes.last
         };
         closed += changes.removed.iter().map(|id| self.keys.remove(*id)).sum::<usize>();

@@ -152,6 +152,12 @@ impl Pipeline {
         let listener = &peer.listener;
         let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
         check_head(head, &settings.limits, &listener.hosts)?;
+        if peer.is_ambiguous() {
+            return Err(Error::new(
+                ErrorCode::MalformedRequest,
+                "The head can be read in two ways: both `Content-Length` and `Transfer-Encoding`, or a fragment.",
+            ));
+        }
 
         let now = self.clock.now();
         let client = client::address(&head.headers, peer);

@@ -8,6 +8,7 @@
 mod body;
 mod connections;
 mod frame_guard;
+mod head_watch;
 mod io;
 mod peer;
 mod quic;
@@ -28,6 +29,7 @@ use http::{Request, Response, StatusCode};
 pub use body::{Body, BodyError};
 pub use connections::{Connections, Settings, network};
 pub use frame_guard::{FrameGuard, FrameTooLarge};
+pub use head_watch::HeadWatch;
 pub use peer::{Close, Listener, Peer};
 pub use quic::{QuicListener, serve_quic};
 pub use sockets::{BindError, bind_tcp, bind_udp};

@@ -59,8 +59,10 @@ pub(super) fn load(
 
 /// One bound address of one listener.
 struct Bound {
-    listener: Arc<Listener>,
+    listener: Listener,
     address: SocketAddr,
+    /// The port that `alt-svc` is to name; 0 is the one that HTTP/3 is bound to.
+    alt_svc_port: u16,
     protocols: Vec<Protocol>,
     serves: Serves,
     /// One per worker; empty where neither HTTP/1 nor HTTP/2 is spoken.
@@ -103,7 +105,29 @@ pub(super) fn bind(
             }
         }
     }
+    announce_http3(&mut bound)?;
     Ok(Bindings { bound, workers, authority: folder.authority_certificate() })
+}
+
+/// Tells clients of HTTP/1.1 and HTTP/2 where HTTP/3 is: at the listener's own port, or, where it speaks no
+/// HTTP/3, at that of the first listener of the API that does, on the same family of addresses.
+fn announce_http3(bound: &mut [Bound]) -> anyhow::Result<()> {
+    let http3: Vec<(SocketAddr, u16)> = bound
+        .iter()
+        .filter(|bound| !bound.udp.is_empty() && bound.serves == Serves::Api)
+        .map(|bound| {
+            let port = if bound.alt_svc_port == 0 { bound.address.port() } else { bound.alt_svc_port };
+            (bound.address, port)
+        })
+        .collect();
+    for bound in bound.iter_mut().filter(|bound| bound.serves == Serves::Api) {
+        let own = http3.iter().find(|(address, _)| *address == bound.address);
+        let other = http3.iter().find(|(address, _)| address.is_ipv4() == bound.address.is_ipv4());
+        if let Some((_, port)) = own.or(other) {
+            bound.listener.alt_svc = Some(HeaderValue::try_from(format!(r#"h3=":{port}"; ma=86400"#))?);
+        }
+    }
+    Ok(())
 }
 
 fn is_absent(error: &anyhow::Error) -> bool {
@@ -135,18 +159,16 @@ fn bind_address(
         .filter(|(protocol, _)| speaks(*protocol))
         .map(|(_, alpn)| alpn)
         .collect();
-    let alt_svc_port = if listener.alt_svc_port == 0 { address.port() } else { listener.alt_svc_port };
-    let alt_svc =
-        over_udp.then(|| HeaderValue::try_from(format!(r#"h3=":{alt_svc_port}"; ma=86400"#))).transpose()?;
     Ok(Bound {
-        listener: Arc::new(Listener {
+        listener: Listener {
             name: name.to_owned(),
             tls: certificates.is_some(),
             environments: listener.environments,
             hosts: listener.hosts.clone(),
             trusted_proxies: listener.trusted_proxies.clone(),
-            alt_svc,
-        }),
+            alt_svc: None,
+        },
+        alt_svc_port: listener.alt_svc_port,
         address,
         protocols: listener.protocols.clone(),
         serves: if listener.serves.contains(&Serves::Operations) { Serves::Operations } else { Serves::Api },
@@ -282,13 +304,14 @@ impl Bound {
             http1: self.protocols.contains(&Protocol::Http1),
             http2: self.protocols.contains(&Protocol::Http2),
         };
+        let listener = Arc::new(self.listener);
         for (share, socket) in shares.iter_mut().zip(self.tcp) {
-            let (listener, tls) = (Arc::clone(&self.listener), self.tls.clone());
+            let (listener, tls) = (Arc::clone(&listener), self.tls.clone());
             share.tcp.push((socket, TcpService { listener, protocols, tls, service }));
         }
         for (share, socket) in shares.iter_mut().zip(self.udp) {
             let tls = self.quic.clone().context("HTTP/3 needs a certificate")?;
-            share.udp.push((socket, QuicListener { listener: Arc::clone(&self.listener), tls, service }));
+            share.udp.push((socket, QuicListener { listener: Arc::clone(&listener), tls, service }));
         }
         Ok(())
     }

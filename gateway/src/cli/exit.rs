@@ -39,7 +39,7 @@ pub(super) fn report(error: &anyhow::Error, json: bool, color: bool) -> ExitCode
     }
     let configuration = error.downcast_ref::<ConfigError>();
     if json {
-        let mut object = serde_json::json!({ "error": format!("{error:#}") });
+        let mut object = serde_json::json!({ "error": told(error) });
         if let Some(error) = configuration {
             object =
                 serde_json::json!({ "error": "the configuration is wrong", "problems": error.problems() });
@@ -48,9 +48,18 @@ pub(super) fn report(error: &anyhow::Error, json: bool, color: bool) -> ExitCode
     } else if let Some(error) = configuration {
         eprintln_quietly(&error.render(color));
     } else if !error.is::<WrongConfiguration>() {
-        eprintln_quietly(&format!("error: {error:#}"));
+        eprintln_quietly(&format!("error: {}", told(error)));
     }
     ExitCode::from(code(error))
+}
+
+/// The whole chain of causes, without those that only repeat what was said (SQLite's errors do).
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 /// Unlike `eprintln!`, it is no panic when standard error is closed.
@@ -103,6 +112,12 @@ mod tests {
 
     use super::*;
     use crate::config::{Config, Sources};
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = Err::<(), _>(io::Error::other("disk on fire")).context("disk on fire");
+        assert_eq!(told(&error.context("cannot write").unwrap_err()), "cannot write: disk on fire");
+    }
 
     #[test]
     fn each_kind_of_failure_has_its_code() {

@@ -39,6 +39,13 @@ struct Listener {
     serves: Vec<String>,
 }
 
+/// The answer in `--json`.
+#[derive(Serialize)]
+struct Health<'a> {
+    ready: bool,
+    nodes: &'a [Answer],
+}
+
 /// What one server answered.
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -56,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let answers: Vec<Answer> = nodes.iter().map(|node| ask(node, session, arguments.timeout)).collect();
     let ready = is_ready(&answers);
     if arguments.form.json {
-        print_json(&serde_json::json!({ "ready": ready, "nodes": answers }))?;
+        print_json(&Health { ready, nodes: &answers })?;
     } else if ready {
         print("ready\n")?;
     }

@@ -177,6 +177,12 @@ struct Answer<'a> {
     applied: Applied,
 }
 
+/// The answer to `key list`.
+#[derive(Serialize)]
+struct Keys<'a> {
+    keys: Vec<Shown<'a>>,
+}
+
 /// How the old key of a rotation ends.
 #[derive(Serialize)]
 struct Replaced {
@@ -239,7 +245,7 @@ fn list(arguments: List, session: &Session) -> anyhow::Result<()> {
     let now = SystemClock.now();
     if arguments.form.json {
         let keys: Vec<Shown<'_>> = keys.iter().map(|key| Shown::new(key, None, now)).collect();
-        return print_json(&serde_json::json!({ "keys": keys }));
+        return print_json(&Keys { keys });
     }
     let head =
         ["ID", "PARTNER", "ENVIRONMENT", "STATE", "ENDS WITH", "EXPIRES", "LAST USED", "PERMISSIONS", "NAME"];

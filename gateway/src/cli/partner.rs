@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::output::{print, print_json, second, table};
 use super::{Form, Session, key};
-use crate::store::Store;
+use crate::store::{Partner, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -30,7 +30,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Create { name, form } => {
             let (_, created) = key::provision(session, |keys| keys.create_partner(&name))?;
             if form.json {
-                return print_json(&serde_json::json!({ "name": name, "created": created, "keys": 0 }));
+                return print_json(&Partner { name, created, keys: 0 });
             }
             print(&format!("partner {name} was made\n"))
         }

@@ -51,7 +51,7 @@ struct Usage {
 /// The connections that a key was used on. Most keys are idle: they have no map.
 enum UsedOn {
     None,
-    Open(Box<HashMap<u64, Weak<Peer>>>),
+    Open(HashMap<u64, Weak<Peer>>),
     /// The key was revoked: a connection that uses it closes itself.
     Revoked,
 }
@@ -84,17 +84,15 @@ impl Key {
         }
     }
 
-    /// Whether `next` allows anything less than this.
-    fn is_narrowed_by(&self, next: &Self) -> bool {
-        let earlier = |next: Option<Timestamp>, now: Option<Timestamp>| match (next, now) {
-            (Some(next), Some(now)) => next < now,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        next.revoked && !self.revoked
+    /// Whether `next` allows anything less than this at `now`. An end that lies ahead takes nothing yet:
+    /// each request meets it when it comes.
+    fn is_narrowed_by(&self, next: &Self, now: Timestamp) -> bool {
+        let over = next.expires.is_some_and(|expires| expires <= now);
+        let ahead = next.not_before.is_some_and(|not_before| not_before > now);
+        next.revoked
+            || over
+            || ahead
             || !next.permissions.contains(self.permissions)
-            || earlier(next.expires, self.expires)
-            || next.not_before > self.not_before
             || (next.allow != self.allow && !next.allow.is_empty())
     }
 }
@@ -115,7 +113,7 @@ impl Usage {
                 peers.insert(peer.number, Arc::downgrade(peer));
             }
             none @ UsedOn::None => {
-                let mut peers = Box::new(HashMap::with_capacity(1));
+                let mut peers = HashMap::with_capacity(1);
                 peers.insert(peer.number, Arc::downgrade(peer));
                 *none = UsedOn::Open(peers);
             }
@@ -189,13 +187,13 @@ impl KeyIndex {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Takes over a key as the store has it now; returns how many connections that closed.
-    pub fn apply(&self, stored: &StoredKey) -> usize {
+    /// Takes over a key as the store has it at `now`; returns how many connections that closed.
+    pub fn apply(&self, stored: &StoredKey, now: Timestamp) -> usize {
         let keys = self.keys.pin();
         let before = keys.get(&stored.hash);
         let key = Arc::new(self.build(&stored.record, before));
         let revoked = key.revoked;
-        let narrowed = before.is_some_and(|before| before.is_narrowed_by(&key));
+        let narrowed = before.is_some_and(|before| before.is_narrowed_by(&key, now));
         let usage = Arc::clone(&key.usage);
         if keys.insert(stored.hash, key).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);

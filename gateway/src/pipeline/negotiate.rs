@@ -8,8 +8,21 @@ use versions::{Error, ErrorCode};
 /// # Errors
 /// [`ErrorCode::NotAcceptable`].
 pub(super) fn accept(fields: &HeaderMap) -> Result<(), Error> {
-    let mut values = fields.get_all(header::ACCEPT).iter().peekable();
-    if values.peek().is_none() || values.any(accepts_json) {
+    // The most specific range that JSON lies in decides: `application/json`, `application/*`, `*/*`.
+    let mut decides: Option<(usize, bool)> = None;
+    let mut empty = true;
+    for value in fields.get_all(header::ACCEPT) {
+        let value = value.as_bytes();
+        for range in value.split(|byte| *byte == b',') {
+            if let Some((rank, allowed)) = json_in(range)
+                && decides.is_none_or(|(known, _)| rank < known)
+            {
+                decides = Some((rank, allowed));
+            }
+        }
+        empty &= value.is_empty();
+    }
+    if decides.map_or(empty, |(_, allowed)| allowed) {
         return Ok(());
     }
     Err(Error::new(
@@ -18,21 +31,14 @@ pub(super) fn accept(fields: &HeaderMap) -> Result<(), Error> {
     ))
 }
 
-/// Whether one value of `Accept` has a range that JSON lies in and that is not weighted 0.
-fn accepts_json(value: &HeaderValue) -> bool {
-    let value = value.as_bytes();
-    // What nearly every client sends, without a look at its parts. An empty value excludes nothing.
-    if value.is_empty() || value == b"*/*" || value == b"application/json" {
-        return true;
-    }
-    value.split(|byte| *byte == b',').any(|range| {
-        let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let kind = parts.next().unwrap_or_default();
-        let is_json = [&b"*/*"[..], b"application/*", b"application/json"]
-            .iter()
-            .any(|json| kind.eq_ignore_ascii_case(json));
-        is_json && !parts.any(is_weight_zero)
-    })
+/// How specific a range that JSON lies in is, 0 the most, and whether its weight is above 0.
+fn json_in(range: &[u8]) -> Option<(usize, bool)> {
+    let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let kind = parts.next().unwrap_or_default();
+    let rank = [&b"application/json"[..], b"application/*", b"*/*"]
+        .iter()
+        .position(|json| kind.eq_ignore_ascii_case(json))?;
+    Some((rank, !parts.any(is_weight_zero)))
 }
 
 /// `q=0`, `q=0.000`.
@@ -103,9 +109,14 @@ mod tests {
         ] {
             assert!(accept(&fields(header::ACCEPT, values)).is_ok(), "{values:?}");
         }
-        for values in
-            [&["text/html"][..], &["application/xml"], &["application/json;q=0"], &["*/*; Q=0.000"], &[","]]
-        {
+        for values in [
+            &["text/html"][..],
+            &["application/xml"],
+            &["application/json;q=0"],
+            &["application/json;q=0, */*"],
+            &["*/*; Q=0.000"],
+            &[","],
+        ] {
             let error = accept(&fields(header::ACCEPT, values)).unwrap_err();
             assert_eq!(error.code, ErrorCode::NotAcceptable, "{values:?}");
         }

@@ -92,7 +92,8 @@ impl Pipeline {
         if let Some(alt_svc) = &peer.listener.alt_svc {
             fields.insert(header::ALT_SVC, if draining { CLEAR } else { alt_svc.clone() });
         }
-        if draining && protocol != Protocol::Http2 {
+        // Behind a head that can be read in two ways, nobody knows where the next one begins.
+        if (draining || peer.is_ambiguous()) && protocol != Protocol::Http2 {
             fields.insert(header::CONNECTION, CLOSE);
         }
     }

@@ -73,11 +73,8 @@ impl Store {
         let connection = &mut self.connection;
         let mut run = || {
             let transaction = connection.transaction()?;
-            let (first, last): (Option<i64>, i64) = transaction.query_row(
-                "SELECT min(number), coalesce(max(number), 0) FROM change",
-                (),
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )?;
+            let (first, last): (Option<i64>, i64) =
+                transaction.query_row(FIRST_AND_LAST_CHANGE, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
             // A number from the future means that the store was put back from a backup meanwhile.
             if number > last || first.is_some_and(|first| number + 1 < first) {
                 return Ok(Changes { last, gap: true, ..Changes::default() });
@@ -106,6 +103,10 @@ impl Store {
 }
 
 const LAST_CHANGE: &str = "SELECT coalesce(max(number), 0) FROM change";
+
+/// Two queries in one: asked for both ends at once, SQLite would read the whole feed.
+const FIRST_AND_LAST_CHANGE: &str =
+    "SELECT (SELECT min(number) FROM change), (SELECT coalesce(max(number), 0) FROM change)";
 
 #[cfg(test)]
 mod tests {

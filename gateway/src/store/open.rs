@@ -53,9 +53,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] where there was none.
     pub fn require(folder: &DataFolder) -> Result<(), StoreError> {
-        let path = folder.store();
         // Where the secret is there and the store is not, opening says that it was lost.
-        if path.exists() || folder.secret().exists() { Ok(()) } else { Err(StoreError::Missing { path }) }
+        if exists(&folder.store())? || exists(&folder.secret())? {
+            Ok(())
+        } else {
+            Err(StoreError::Missing { path: folder.store() })
+        }
     }
 
     /// Opens the store together with the secret that its keys were made under; makes the secret
@@ -107,8 +110,12 @@ impl Store {
         if connection.is_readonly(rusqlite::MAIN_DB).map_err(sqlite)? {
             return Err(sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None)));
         }
-        recognise(&connection, path)?;
+        let new = is_new(&connection, path)?;
         use_log(&connection, busy_timeout).map_err(sqlite)?;
+        if new {
+            // Only now: with the log, waiting for another writer heeds the busy timeout.
+            connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
+        }
         let settings = || {
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "foreign_keys", true)?;
@@ -127,12 +134,17 @@ impl Store {
     }
 }
 
+/// Unlike `Path::exists`, this does not take a folder that must not be read for an empty one.
+fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(|source| StoreError::Io { action: "look at", path: path.to_owned(), source })
+}
+
 /// Makes the file on a first launch; refuses one that was lost or emptied.
 fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
     let failed = |action| move |source| StoreError::Io { action, path: path.to_owned(), source };
     // The secret first: where it is there now, the store was complete before it, whatever another
     // process that launches at this moment is doing.
-    let launched = folder.secret().exists();
+    let launched = exists(&folder.secret())?;
     match File::open(path) {
         Ok(file) => {
             let metadata = file.metadata().map_err(failed("look at"))?;
@@ -155,8 +167,9 @@ fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes sure that the database is ours, or new; the first read also finds one that is cut or none.
-fn recognise(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Whether the database is new; if not, it must be ours. This first read also finds a file that is
+/// cut, or no database.
+fn is_new(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let read = || -> rusqlite::Result<(i32, bool)> {
         // One moment for both: another process may be making the store right now.
         let transaction = connection.unchecked_transaction()?;
@@ -167,10 +180,8 @@ fn recognise(connection: &Connection, path: &Path) -> Result<(), StoreError> {
         ))
     };
     match read().map_err(|source| StoreError::sqlite(path, source))? {
-        (APPLICATION_ID, _) => Ok(()),
-        (0, false) => connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(|source| StoreError::sqlite(path, source)),
+        (APPLICATION_ID, _) => Ok(false),
+        (0, false) => Ok(true),
         _ => Err(StoreError::Foreign { path: path.to_owned() }),
     }
 }

@@ -1,8 +1,8 @@
 //! The bytes of a TCP connection, watched on their way.
 //!
-//! Three things that hyper leaves open are done here: a head's first byte begins its time limit, a
-//! client that takes nothing is noticed, and hyper's own answer to a head that it cannot parse, a bare
-//! status line, becomes an answer in our form.
+//! What hyper leaves open is done here: a head's first byte begins its time limit, a client that takes
+//! nothing is noticed, hyper's own answer to a head that it cannot parse, a bare status line, becomes an
+//! answer in our form, and what hyper mends without a word in a head is seen ([`HeadWatch`]).
 
 use std::io;
 use std::pin::Pin;
@@ -14,6 +14,7 @@ use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Peer;
+use super::head_watch::HeadWatch;
 use super::peer::Phase;
 
 /// A connection's bytes. `R` makes the answer to a head that could not be parsed.
@@ -26,6 +27,7 @@ pub(super) struct Io<S, R> {
     refuse: Option<R>,
     /// Whether bytes of a head have come that no request was made of yet.
     head_begun: bool,
+    watch: HeadWatch,
     /// What is written instead of hyper's bare refusal, and how far that is.
     instead: Option<Bytes>,
 }
@@ -33,14 +35,22 @@ pub(super) struct Io<S, R> {
 impl<S> Io<S, fn(StatusCode) -> Response<Bytes>> {
     /// HTTP/2, whose frames are hyper's own affair.
     pub(super) const fn http2(stream: S, peer: Arc<Peer>, first: Bytes) -> Self {
-        Self { stream, peer, first, refuse: None, head_begun: false, instead: None }
+        Self { stream, peer, first, refuse: None, head_begun: false, watch: HeadWatch::new(), instead: None }
     }
 }
 
 impl<S, R: Fn(StatusCode) -> Response<Bytes>> Io<S, R> {
     /// HTTP/1.
     pub(super) const fn http1(stream: S, peer: Arc<Peer>, first: Bytes, refuse: R) -> Self {
-        Self { stream, peer, first, refuse: Some(refuse), head_begun: false, instead: None }
+        Self {
+            stream,
+            peer,
+            first,
+            refuse: Some(refuse),
+            head_begun: false,
+            watch: HeadWatch::new(),
+            instead: None,
+        }
     }
 
     /// The stream, and whether part of a head was read from it.
@@ -64,13 +74,14 @@ impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRe
             ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
         }
         if this.refuse.is_some() && buffer.filled().len() > before {
-            match this.peer.phase() {
-                Phase::Idle => {
-                    this.peer.enter(Phase::Head);
-                    this.head_begun = true;
-                }
-                Phase::Head => this.head_begun = true,
-                Phase::Handshake | Phase::Busy | Phase::Goodbye => this.head_begun = false,
+            let phase = this.peer.phase();
+            this.head_begun = matches!(phase, Phase::Head | Phase::Idle);
+            if phase == Phase::Idle {
+                this.peer.enter(Phase::Head);
+                this.watch = HeadWatch::new();
+            }
+            if this.head_begun && this.watch.inspect(&buffer.filled()[before..]) {
+                this.peer.head_is_ambiguous();
             }
         }
         Poll::Ready(Ok(()))

@@ -74,6 +74,7 @@ pub struct Peer {
     pub mark: AtomicU64,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
     pub(super) multiplexed: AtomicBool,
+    ambiguous: AtomicBool,
     phase: AtomicU8,
     /// Sweeps since the phase began.
     age: AtomicU32,
@@ -93,6 +94,7 @@ impl Peer {
             listener,
             mark: AtomicU64::new(0),
             multiplexed: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
             phase: AtomicU8::new(Phase::Handshake as u8),
             age: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
@@ -107,6 +109,15 @@ impl Peer {
     pub fn close(&self, how: Close) {
         self.close.fetch_max(how as u8, Relaxed);
         self.waker.wake();
+    }
+
+    pub(super) fn head_is_ambiguous(&self) {
+        self.ambiguous.store(true, Relaxed);
+    }
+
+    /// Whether a head on it could be read in two ways, and the library chose one: see [`super::HeadWatch`].
+    pub fn is_ambiguous(&self) -> bool {
+        self.ambiguous.load(Relaxed)
     }
 
     /// Whether it can be told to go away at any time (HTTP/2, HTTP/3), not only with an answer (HTTP/1).

@@ -173,6 +173,7 @@ fn end(connection: &quinn::Connection, code: Code) {
     connection.close(VarInt::from_u64(code.value()).unwrap_or(VarInt::MAX), b"");
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is moved once and nearly always the large one")]
 enum Next {
     Announce,
     End(Code),

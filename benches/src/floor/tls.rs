@@ -1,0 +1,53 @@
+//! A certificate of the moment, and what TLS and QUIC make of it.
+
+use std::sync::Arc;
+
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::version::TLS13;
+use rustls::{ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::TlsAcceptor;
+
+/// A key and the certificate that it signed for itself: its own authority.
+pub(super) struct Identity {
+    pair: CertifiedKey<KeyPair>,
+}
+
+impl Identity {
+    pub(super) fn generate() -> anyhow::Result<Self> {
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        Ok(Self { pair: rcgen::generate_simple_self_signed(names)? })
+    }
+
+    /// What a client must trust.
+    pub(super) fn pem(&self) -> String {
+        self.pair.cert.pem()
+    }
+
+    /// TLS 1.3 and 1.2 for HTTP/2 and HTTP/1.1.
+    pub(super) fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
+        let config = self.config(rustls::DEFAULT_VERSIONS, &[b"h2", b"http/1.1"])?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// TLS 1.3 for HTTP/3 (RFC 9001 §4.2 has no other).
+    pub(super) fn quic(&self) -> anyhow::Result<quinn::crypto::rustls::QuicServerConfig> {
+        Ok(self.config(&[&TLS13], &[b"h3"])?.try_into()?)
+    }
+
+    fn config(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&[u8]],
+    ) -> anyhow::Result<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let chain = vec![CertificateDer::from(self.pair.cert.der().to_vec())];
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.pair.signing_key.serialize_der()));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Ok(config)
+    }
+}

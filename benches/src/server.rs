@@ -1,0 +1,97 @@
+//! A server under test: started, awaited by its ready file, and ended whatever happens.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::ready::Ready;
+
+/// From the start of the process to its ready file; a first launch makes keys and certificates.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_INTERVAL: Duration = Duration::from_millis(10);
+/// How much of what the server printed is shown when it fails.
+const LOG_LINES_SHOWN: usize = 20;
+
+/// A running server. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    ready_file: PathBuf,
+}
+
+impl Server {
+    /// Starts a server and waits until its ready file is there. What it prints goes to `log`.
+    ///
+    /// # Errors
+    /// If it cannot be started, ends, is not ready in time, or is not the process that got ready.
+    pub async fn start(mut command: Command, ready_file: &Path, log: &Path) -> anyhow::Result<Self> {
+        let output = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        let mut server = Self { child, ready_file: ready_file.to_owned() };
+        match server.await_ready().await {
+            Ok(()) => Ok(server),
+            Err(error) => Err(error.context(format!("the server failed; it printed:\n{}", tail(log)))),
+        }
+    }
+
+    /// Where the load finds it.
+    #[must_use]
+    pub fn ready_file(&self) -> &Path {
+        &self.ready_file
+    }
+
+    async fn await_ready(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended before it was ready ({status})");
+            }
+            // A file that is there but not whole yet is as good as none.
+            if let Ok(ready) = Ready::read(&self.ready_file) {
+                // CPU time is read by this number, so another process's would be a false figure.
+                let (told, started) = (ready.pid, self.child.id());
+                ensure!(told == started, "its ready file names process {told}, but it is process {started}");
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "it was not ready after {READY_TIMEOUT:?}");
+            tokio::time::sleep(READY_INTERVAL).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    /// Ends the process without a drain, since its data is thrown away, and takes its exit status.
+    fn drop(&mut self) {
+        // Either fails only if the process has ended and was waited for already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The last lines of what the server printed.
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_server_that_ends_at_once_is_an_error_with_what_it_printed() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such option; exit 2"]);
+        let started = Server::start(command, &folder.path().join("ready"), &folder.path().join("log")).await;
+        let Err(error) = started else { bail!("it cannot be ready") };
+        assert!(format!("{error:#}").contains("no such option"));
+        Ok(())
+    }
+}
