@@ -12,6 +12,7 @@ mod record;
 mod respond;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -159,7 +160,7 @@ impl Pipeline {
             ));
         }
 
-        let now = self.clock.now();
+        let now = record.time;
         let client = client::address(&head.headers, peer);
         record.client = client;
         let version = self.catalog.version(head.uri.path());
@@ -259,9 +260,13 @@ impl Service for Pipeline {
         let settings = self.settings.load();
         let mut record = Record::open(self, &head, peer, settings.access_log);
         let mut progress = Progress::default();
-        let run = self.run(&head, body, peer, &mut record, &mut progress, &settings);
+        // Pinned here, because catching a panic would otherwise move the whole of it.
+        let caught = {
+            let run = pin!(self.run(&head, body, peer, &mut record, &mut progress, &settings));
+            AssertUnwindSafe(run).catch_unwind().await
+        };
         // What a step leaves behind when it panics is only read here, never used again.
-        let outcome = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+        let outcome = caught.unwrap_or_else(|_| {
             metrics::counter!("gateway_panics_total").increment(1);
             Err(Error::internal("a step of the request path panicked"))
         });

@@ -3,10 +3,10 @@
 //! The protocol libraries have parsed it; what they let pass and RFC 9110 to 9114 forbid is refused here,
 //! the same way for all of them, before anything is looked up.
 
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderMap, Method, Version, header};
 use versions::{Error, ErrorCode, Help};
 
@@ -140,19 +140,33 @@ fn host(head: &Parts) -> Result<Option<&str>, Error> {
     }
 }
 
-/// The host of `host[:port]`, if that is what the text is: no user, no path, no blanks.
+/// The host of `host[:port]`, if that is what the text is: no user, no path, no blanks (RFC 3986 §3.2.2).
 fn well_formed_host(text: &str) -> Option<&str> {
-    // The parser allows user information, which no request may have (RFC 9110 §4.2.4).
-    let plain = !text.is_empty() && !text.contains('@');
-    let authority = plain.then(|| text.parse::<Authority>().ok()).flatten()?;
-    let host_length = authority.host().len();
-    let (host, port) = text.split_at_checked(host_length)?;
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (&text[..address.len() + 2], port)
+        }
+        None => {
+            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte) || is_rare(byte);
+            host.bytes().all(plain).then_some((host, port))?
+        }
+    };
     let port_is_number = match port.strip_prefix(':') {
-        Some(digits) => digits.parse::<u16>().is_ok() || digits.is_empty(),
+        Some(digits) => {
+            digits.is_empty()
+                || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+        }
         None => port.is_empty(),
     };
-    let plain_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%[]:!$&'()*+,;=".contains(&byte);
-    (port_is_number && !host.is_empty() && host.bytes().all(plain_host)).then_some(host)
+    (port_is_number && !host.is_empty()).then_some(host)
+}
+
+/// What a registered name may have beside letters, digits, `-` and `.`.
+fn is_rare(byte: u8) -> bool {
+    b"_~%!$&'()*+,;=".contains(&byte)
 }
 
 fn check_length(fields: &HeaderMap, limits: &Limits) -> Result<(), Error> {

@@ -3,7 +3,6 @@
 //! The one encoder of `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)
 //! stands here, because the draft may yet rename its parameters.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use governor::clock::{Clock as _, MonotonicClock};
@@ -85,16 +84,23 @@ impl RateLimit {
     }
 }
 
+/// Fifteen characters and two numbers of at most ten digits.
+const FIELD_BYTES_MAX: usize = 40;
+
 impl Spent {
     /// `RateLimit`: what remains, and when the whole is back.
     #[must_use]
     pub fn field(self) -> HeaderValue {
-        // Two numbers of at most ten digits and 16 other characters.
-        let mut text = [0; 40];
-        let mut rest = &mut text[..];
-        let written = write!(rest, r#""default";r={};t={}"#, self.remaining, self.reset_seconds);
-        let length = 40 - rest.len();
-        debug_assert!(written.is_ok(), "the room was counted");
+        // Written on the stack first: the field is then one allocation of its exact length.
+        let mut text = [0; FIELD_BYTES_MAX];
+        let mut length = 0;
+        let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let parts =
+            [r#""default";r="#, remaining.format(self.remaining), ";t=", reset.format(self.reset_seconds)];
+        for part in parts {
+            text[length..length + part.len()].copy_from_slice(part.as_bytes());
+            length += part.len();
+        }
         HeaderValue::from_bytes(&text[..length]).expect("digits and plain signs")
     }
 }

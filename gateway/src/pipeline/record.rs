@@ -159,9 +159,12 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The id that a trusted proxy gave the request: short, visible ASCII.
 fn given_id(head: &Parts, peer: &Peer) -> Option<HeaderValue> {
+    if !client::is_proxy(peer) {
+        return None;
+    }
     let value = head.headers.get("x-request-id")?;
     let plain = !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_graphic);
-    (plain && value.len() <= ID_BYTES_MAX && client::is_proxy(peer)).then(|| value.clone())
+    (plain && value.len() <= ID_BYTES_MAX).then(|| value.clone())
 }
 
 /// A UUIDv7 in text. It names a request and guards nothing, so a fast generator will do, seeded once

@@ -17,8 +17,8 @@ pub enum Body {
     Full(Option<Bytes>),
     /// What comes over HTTP/1 or HTTP/2.
     Incoming(Incoming),
-    /// What comes over HTTP/3.
-    Http3(RequestBody),
+    /// What comes over HTTP/3; boxed, because it is large and every request of any protocol is moved about.
+    Http3(Box<RequestBody>),
 }
 
 impl From<Bytes> for Body {

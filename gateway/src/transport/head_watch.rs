@@ -15,7 +15,6 @@ pub struct HeadWatch {
 
 /// A head that is longer is refused for its size.
 const HEAD_BYTES_MAX: usize = 128 * 1024;
-const END: &[u8] = b"\r\n\r\n";
 
 impl HeadWatch {
     /// Nothing has come yet.
@@ -29,22 +28,25 @@ impl HeadWatch {
         if self.whole {
             return false;
         }
-        if self.part.is_empty() {
-            if let Some(end) = find_end(bytes) {
-                self.whole = true;
-                return is_ambiguous(&bytes[..end]);
-            }
-        } else if self.part.len() + bytes.len() > HEAD_BYTES_MAX {
+        if self.part.is_empty()
+            && let Some(ambiguous) = judge(bytes)
+        {
             self.whole = true;
+            return ambiguous;
+        }
+        if self.part.len() + bytes.len() > HEAD_BYTES_MAX {
+            self.whole = true;
+            self.part = Vec::new();
             return false;
         }
-        // The end may lie across the border of two pieces.
-        let searched = self.part.len().saturating_sub(END.len() - 1);
+        let searched = self.part.len().saturating_sub(3);
         self.part.extend_from_slice(bytes);
-        let Some(end) = find_end(&self.part[searched..]) else { return false };
+        // Judged only once the end has come, so that a head in many pieces is not read again and again.
+        if !has_end(&self.part[searched..]) {
+            return false;
+        }
         self.whole = true;
-        let head = std::mem::take(&mut self.part);
-        is_ambiguous(&head[..searched + end])
+        judge(&std::mem::take(&mut self.part)).unwrap_or(false)
     }
 }
 
@@ -54,32 +56,34 @@ impl Default for HeadWatch {
     }
 }
 
-/// Where the empty line begins. A bare line feed, which hyper takes too, counts as well.
-fn find_end(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(feed) = memchr::memchr(b'\n', &bytes[from..]) {
-        let feed = from + feed;
-        match bytes[feed + 1..] {
-            [b'\n', ..] | [b'\r', b'\n', ..] => return Some(feed),
-            _ => from = feed + 1,
-        }
-    }
-    None
+/// Whether an empty line is among these bytes. A bare line feed, which hyper takes too, ends a line as well.
+fn has_end(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', bytes).any(|feed| is_end(&bytes[feed + 1..]))
 }
 
-fn is_ambiguous(head: &[u8]) -> bool {
-    let mut lines = head.split(|byte| *byte == b'\n');
-    let target_has_fragment = lines.next().is_some_and(|line| memchr::memchr(b'#', line).is_some());
-    let (mut length, mut coding) = (false, false);
-    for line in lines {
-        // Few fields begin with either letter: most lines cost one comparison.
-        match line.first() {
-            Some(b'c' | b'C') => length |= names(line, b"content-length:"),
-            Some(b't' | b'T') => coding |= names(line, b"transfer-encoding:"),
+/// Whether the line that begins here is empty.
+fn is_end(line: &[u8]) -> bool {
+    matches!(line, [b'\n', ..] | [b'\r', b'\n', ..])
+}
+
+/// Reads a head line by line; `None` where its end has not come. Most lines cost a look at one byte.
+fn judge(bytes: &[u8]) -> Option<bool> {
+    let (mut length, mut coding, mut target_has_fragment) = (false, false, None);
+    for feed in memchr::memchr_iter(b'\n', bytes) {
+        if target_has_fragment.is_none() {
+            target_has_fragment = Some(memchr::memchr(b'#', &bytes[..feed]).is_some());
+        }
+        let line = &bytes[feed + 1..];
+        match line.first()? {
+            b'c' | b'C' => length |= names(line, b"content-length:"),
+            b't' | b'T' => coding |= names(line, b"transfer-encoding:"),
+            b'\r' | b'\n' if is_end(line) => {
+                return Some(target_has_fragment == Some(true) || (length && coding));
+            }
             _ => {}
         }
     }
-    target_has_fragment || (length && coding)
+    None
 }
 
 fn names(line: &[u8], name: &[u8]) -> bool {

@@ -254,7 +254,7 @@ async fn serve_request<S: Service>(
         }
     };
     let (mut send, receive) = stream.split();
-    let response = service.serve(request.map(|()| Body::Http3(receive)), peer).await;
+    let response = service.serve(request.map(|()| Body::Http3(Box::new(receive))), peer).await;
     match within(write_time, answer(&mut send, response)).await {
         Some(Ok(())) => {}
         // The client gave up the stream, or the connection is over.
