@@ -41,7 +41,7 @@ async fn ask(
 }
 
 fn seconds_from_now(seconds: i64) -> String {
-    let time = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+    let time = tests::now() + jiff::SignedDuration::from_secs(seconds);
     time.round(jiff::Unit::Second).expect("a moment close to now can be rounded").to_string()
 }
 

@@ -215,9 +215,9 @@ async fn curl_meets_the_contract_over_http_1_and_http_2() {
     let secure = format!("https://{}", gateway.address(Protocol::H2));
     let alt_svc = format!("h3=\":{}\"; ma=86400", gateway.address(Protocol::H3).port());
     for (way, url, version, word, alt_svc) in [
-        (&["--http1.1"][..], &clear, "HTTP/1.1", "HTTP1.1", None),
-        (&["--http2-prior-knowledge"], &clear, "HTTP/2", "HTTP2", None),
-        (&["--http1.1"], &secure, "HTTP/1.1", "HTTP1.1", Some(alt_svc.as_str())),
+        (&["--http1.1"][..], &clear, "HTTP/1.1", "HTTP1.1", Some(&alt_svc)),
+        (&["--http2-prior-knowledge"], &clear, "HTTP/2", "HTTP2", Some(&alt_svc)),
+        (&["--http1.1"], &secure, "HTTP/1.1", "HTTP1.1", Some(&alt_svc)),
         (&["--http2"], &secure, "HTTP/2", "HTTP2", Some(&alt_svc)),
         (&["--http2", "--tlsv1.2", "--tls-max", "1.2"], &secure, "HTTP/2", "HTTP2", Some(&alt_svc)),
         (&["--http2", "--tlsv1.3"], &secure, "HTTP/2", "HTTP2", Some(&alt_svc)),

@@ -39,6 +39,12 @@ pub async fn heavy() -> SemaphorePermit<'static> {
     HEAVY.acquire().await.expect("the semaphore is never closed")
 }
 
+/// What time it is here, to compare with what the gateway says of its own.
+#[expect(clippy::disallowed_methods, reason = "the tests look at a real gateway in real time")]
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 /// Runs `probe` every 10 ms until it yields something; `None` after `within`.
 pub async fn eventually<T>(within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let deadline = tokio::time::Instant::now() + within;

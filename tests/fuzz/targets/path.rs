@@ -1,0 +1,30 @@
+//! Any text as a path: never a panic, and only the exact path of an endpoint leads to it.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use http::{Method, Uri};
+use libfuzzer_sys::fuzz_target;
+use versions::{Catalog, RELEASES};
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(RELEASES).expect("the releases agree"));
+
+fn check(path: &str) {
+    let found = CATALOG.version(path).and_then(|(table, below)| {
+        let resource = table.resource(below)?;
+        CATALOG.entry(resource, &Method::GET)
+    });
+    let exact = CATALOG.entries().iter().find(|entry| entry.template == path);
+    assert_eq!(found.ok().map(|entry| entry.index), exact.map(|entry| entry.index), "{path:?}");
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        check(text);
+    }
+    // What the protocols hand on has passed this parser.
+    if let Ok(uri) = Uri::try_from(bytes) {
+        check(uri.path());
+    }
+});
