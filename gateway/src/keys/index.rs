@@ -289,3 +289,153 @@ impl KeyIndex {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use permissions::ServerSecret;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
+
+    fn stored(name: &str) -> StoredKey {
+        let record = KeyRecord {
+            id: KeyId(uuid::Builder::from_random_bytes([u8::try_from(name.len()).unwrap(); 16]).into_uuid()),
+            partner: "partner".to_owned(),
+            name: name.to_owned(),
+            environment: Environment::Staging,
+            permissions: ApiAccessPermission::all(),
+            hint: "abcd".to_owned(),
+            created: NOW,
+            not_before: None,
+            expires: None,
+            revoked: None,
+            allow: Vec::new(),
+            rate: None,
+            replaces: None,
+            last_used: None,
+        };
+        StoredKey { record, hash: ServerSecret::new([1; 32]).hash(name.as_bytes()) }
+    }
+
+    fn changed(key: &StoredKey, change: impl FnOnce(&mut KeyRecord)) -> StoredKey {
+        let mut record = key.record.clone();
+        change(&mut record);
+        StoredKey { record, hash: key.hash }
+    }
+
+    fn index() -> KeyIndex {
+        KeyIndex::new("10/s".parse().unwrap())
+    }
+
+    fn peer() -> Arc<Peer> {
+        Peer::numbered(1)
+    }
+
+    fn check(index: &KeyIndex, key: &StoredKey) -> Result<(), Denial> {
+        let key = index.find(&key.hash).expect("it was applied");
+        key.check(NOW, [192, 0, 2, 1].into(), Environments::all())
+    }
+
+    #[test]
+    fn what_takes_rights_away_closes_connections_and_nothing_else_does() {
+        let second = |offset| Some(Timestamp::from_second(NOW.as_second() + offset).unwrap());
+        type Change = fn(&mut KeyRecord);
+        let ping: Change = |record| record.permissions = ApiAccessPermission::PING_READ;
+        let elsewhere: Change = |record| record.allow = vec!["203.0.113.0/24".parse().unwrap()];
+        let revoked: Change = |record| record.revoked = Some(NOW);
+        let slower: Change = |record| record.rate = Some("1/s".parse().unwrap());
+        let renamed: Change = |record| record.name = "another".to_owned();
+        for (what, change, closed) in [
+            ("permission", ping, 1),
+            ("networks", elsewhere, 1),
+            ("revoked", revoked, 1),
+            ("rate", slower, 0),
+            ("name", renamed, 0),
+        ] {
+            assert_eq!(closed_by(change), closed, "{what}");
+        }
+        assert_eq!(closed_by(|record| record.expires = second(60)), 0, "an end that lies ahead");
+        assert_eq!(closed_by(|record| record.expires = second(0)), 1, "an end that is here");
+        assert_eq!(closed_by(|record| record.not_before = second(1)), 1, "a beginning that lies ahead");
+    }
+
+    /// How many of one connection a change closes.
+    fn closed_by(change: impl FnOnce(&mut KeyRecord)) -> usize {
+        let (index, key, peer) = (index(), stored("key"), peer());
+        index.apply(&key, NOW);
+        index.find(&key.hash).unwrap().used(NOW, &peer);
+        index.apply(&changed(&key, change), NOW)
+    }
+
+    #[test]
+    fn another_keys_connections_stay() {
+        let (index, ours, others) = (index(), stored("a"), stored("bb"));
+        index.apply(&ours, NOW);
+        index.apply(&others, NOW);
+        let (our_peer, other_peer) = (peer(), peer());
+        index.find(&ours.hash).unwrap().used(NOW, &our_peer);
+        index.find(&others.hash).unwrap().used(NOW, &other_peer);
+        assert_eq!(index.apply(&changed(&ours, |record| record.revoked = Some(NOW)), NOW), 1);
+        assert_eq!(check(&index, &ours), Err(Denial::Revoked));
+        assert_eq!(check(&index, &others), Ok(()));
+        assert_eq!(index.apply(&changed(&others, |record| record.revoked = Some(NOW)), NOW), 1);
+    }
+
+    #[test]
+    fn a_connection_that_comes_a_moment_late_is_closed_as_well() {
+        let (index, key, peer) = (index(), stored("key"), peer());
+        index.apply(&key, NOW);
+        let found_before = index.find(&key.hash).unwrap();
+        index.apply(&changed(&key, |record| record.revoked = Some(NOW)), NOW);
+        assert!(!peer.is_closing());
+        found_before.used(NOW, &peer);
+        assert!(peer.is_closing());
+    }
+
+    #[test]
+    fn connections_that_ended_are_forgotten() {
+        let (index, key) = (index(), stored("key"));
+        index.apply(&key, NOW);
+        let found = index.find(&key.hash).unwrap();
+        for number in 0..1000 {
+            found.usage.connect(&Peer::numbered(number));
+        }
+        let UsedOn::Open(peers) = &*found.usage.connections() else { panic!("it was used") };
+        assert!(peers.capacity() < 4 * USED_ON_SWEEP, "{}", peers.capacity());
+    }
+
+    #[test]
+    fn the_default_rate_reaches_keys_without_their_own_and_spent_rates_survive_changes() {
+        let (index, key) = (index(), stored("key"));
+        index.apply(&key, NOW);
+        let own = changed(&stored("own"), |record| record.rate = Some("5/s".parse().unwrap()));
+        index.apply(&own, NOW);
+        let rate = |key: &StoredKey| index.find(&key.hash).unwrap().rate_limit.policy().rate.to_string();
+        index.find(&key.hash).unwrap().rate_limit.spend().unwrap();
+        index.apply(&changed(&key, |record| record.name = "another".to_owned()), NOW);
+        assert_eq!(index.find(&key.hash).unwrap().rate_limit.spend().unwrap().remaining, 8);
+        index.set_default_rate("20/s".parse().unwrap());
+        assert_eq!((rate(&key), rate(&own)), ("20/s".to_owned(), "5/s".to_owned()));
+    }
+
+    #[test]
+    fn last_use_is_told_once_it_is_there() {
+        let (index, key, idle) = (index(), stored("key"), stored("idle"));
+        index.apply(&key, NOW);
+        index.apply(&idle, NOW);
+        index.find(&key.hash).unwrap().used(NOW, &peer());
+        assert_eq!(index.used_since(NOW), [(key.record.id, NOW)]);
+        assert_eq!(index.used_since(NOW + jiff::SignedDuration::from_secs(1)), []);
+    }
+
+    #[test]
+    fn a_key_whose_row_is_gone_is_unknown() {
+        let (index, key) = (index(), stored("key"));
+        index.apply(&key, NOW);
+        index.remove(key.record.id);
+        assert!(index.find(&key.hash).is_none());
+        assert_eq!(index.count(), 0);
+        assert_eq!(index.remove(key.record.id), 0);
+    }
+}

@@ -149,9 +149,8 @@ fn well_formed_host(text: &str) -> Option<&str> {
             (&text[..address.len() + 2], port)
         }
         None => {
-            let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte) || is_rare(byte);
-            host.bytes().all(plain).then_some((host, port))?
+            let name = text.bytes().position(|byte| !NAME_BYTES[usize::from(byte)]).unwrap_or(text.len());
+            text.split_at_checked(name)?
         }
     };
     let port_is_number = match port.strip_prefix(':') {
@@ -164,10 +163,17 @@ fn well_formed_host(text: &str) -> Option<&str> {
     (port_is_number && !host.is_empty()).then_some(host)
 }
 
-/// What a registered name may have beside letters, digits, `-` and `.`.
-fn is_rare(byte: u8) -> bool {
-    b"_~%!$&'()*+,;=".contains(&byte)
-}
+/// What a registered name is made of: letters, digits, and the signs that RFC 3986 leaves it.
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let signs = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~%!$&'()*+,;=";
+    let mut place = 0;
+    while place < signs.len() {
+        table[signs[place] as usize] = true;
+        place += 1;
+    }
+    table
+};
 
 fn check_length(fields: &HeaderMap, limits: &Limits) -> Result<(), Error> {
     let Some(length) = fields.get(header::CONTENT_LENGTH) else { return Ok(()) };

@@ -64,3 +64,86 @@ fn parse(node: &str) -> Option<IpAddr> {
     let address = bare.parse().ok().or_else(|| node.parse::<SocketAddr>().ok().map(|socket| socket.ip()))?;
     Some(address.to_canonical())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::transport::Listener;
+
+    /// A connection from 10.0.0.1, on a listener that trusts 10.0.0.0/8 and 2001:db8::/32.
+    fn behind_proxy() -> Arc<Peer> {
+        peer("10.0.0.1", &["10.0.0.0/8", "2001:db8::/32"])
+    }
+
+    fn peer(address: &str, trusted: &[&str]) -> Arc<Peer> {
+        let trusted_proxies = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        let listener = Listener { trusted_proxies, ..Listener::plain() };
+        Peer::alone(address.parse().unwrap(), listener)
+    }
+
+    fn client(peer: &Peer, fields: &[(&'static str, &str)]) -> String {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        address(&map, peer).to_string()
+    }
+
+    #[test]
+    fn nobody_is_believed_but_a_trusted_proxy() {
+        let fields = [("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.1")];
+        assert_eq!(client(&peer("203.0.113.9", &[]), &fields), "203.0.113.9");
+        assert_eq!(client(&peer("203.0.113.9", &["10.0.0.0/8"]), &fields), "203.0.113.9");
+        assert_eq!(client(&behind_proxy(), &fields), "192.0.2.1");
+        assert_eq!(client(&behind_proxy(), &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn the_last_address_that_is_no_proxy_is_the_clients() {
+        for (field, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.66, 192.0.2.1", "192.0.2.1"),
+            ("192.0.2.66, 192.0.2.1, 10.2.3.4", "192.0.2.1"),
+            ("10.9.9.9, 10.2.3.4", "10.9.9.9"),
+            ("192.0.2.1:4711", "192.0.2.1"),
+            ("[2001:db9::1]:4711", "2001:db9::1"),
+            ("2001:db9::1", "2001:db9::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("192.0.2.66, unknown", "10.0.0.1"),
+            ("192.0.2.66, _hidden, 10.2.3.4", "10.2.3.4"),
+            ("", "10.0.0.1"),
+            (",,", "10.0.0.1"),
+        ] {
+            assert_eq!(client(&behind_proxy(), &[("x-forwarded-for", field)]), expected, "{field}");
+        }
+        let two = [("x-forwarded-for", "192.0.2.66"), ("x-forwarded-for", "192.0.2.1, 10.1.1.1")];
+        assert_eq!(client(&behind_proxy(), &two), "192.0.2.1");
+    }
+
+    #[test]
+    fn forwarded_goes_before_x_forwarded_for() {
+        for (field, expected) in [
+            ("for=192.0.2.1;proto=https;by=10.0.0.1", "192.0.2.1"),
+            (r#"proto=https; For="[2001:db9::1]:4711""#, "2001:db9::1"),
+            ("for=192.0.2.66, for=192.0.2.1", "192.0.2.1"),
+            ("for=unknown", "10.0.0.1"),
+            ("proto=https", "10.0.0.1"),
+        ] {
+            let fields = [("forwarded", field), ("x-forwarded-for", "198.51.100.1")];
+            assert_eq!(client(&behind_proxy(), &fields), expected, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_long_chain_is_looked_at_only_so_far() {
+        let chain = ["10.1.1.1"; HOPS_MAX + 1].join(",");
+        assert_eq!(
+            client(&behind_proxy(), &[("x-forwarded-for", &format!("192.0.2.1,{chain}"))]),
+            "10.1.1.1"
+        );
+    }
+}

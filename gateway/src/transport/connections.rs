@@ -196,14 +196,7 @@ mod tests {
     }
 
     fn listener() -> Arc<Listener> {
-        Arc::new(Listener {
-            name: "test".to_owned(),
-            tls: false,
-            environments: permissions::Environments::all(),
-            hosts: Vec::new(),
-            trusted_proxies: Vec::new(),
-            alt_svc: None,
-        })
+        Arc::new(Listener::plain())
     }
 
     #[test]

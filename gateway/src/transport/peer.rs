@@ -32,6 +32,21 @@ pub struct Listener {
     pub alt_svc: Option<HeaderValue>,
 }
 
+#[cfg(test)]
+impl Listener {
+    /// Takes every key in cleartext and trusts nobody.
+    pub(crate) fn plain() -> Self {
+        Self {
+            name: "test".to_owned(),
+            tls: false,
+            environments: Environments::all(),
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            alt_svc: None,
+        }
+    }
+}
+
 /// How a connection is ended, from gentle to at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -109,6 +124,17 @@ impl Peer {
     #[must_use]
     pub fn alone(address: IpAddr, listener: Listener) -> Arc<Self> {
         Arc::new(Self::new(u64::MAX, address, Arc::new(listener)))
+    }
+
+    /// One of many connections, for tests of what keeps them.
+    #[cfg(test)]
+    pub(crate) fn numbered(number: u64) -> Arc<Self> {
+        Arc::new(Self::new(number, [127, 0, 0, 1].into(), Arc::new(Listener::plain())))
+    }
+
+    /// Whether its end was asked for.
+    pub fn is_closing(&self) -> bool {
+        self.close_wish().is_some()
     }
 
     /// Asks for the end of this connection, from any thread; a gentler wish never takes back a harder one.
@@ -245,15 +271,7 @@ mod tests {
     const LIMITS: SweepLimits = SweepLimits { handshake: 1, head: 2, idle: 3, write: 2, goodbye: 1 };
 
     fn peer() -> Arc<Peer> {
-        let listener = Listener {
-            name: "test".to_owned(),
-            tls: false,
-            environments: Environments::all(),
-            hosts: Vec::new(),
-            trusted_proxies: Vec::new(),
-            alt_svc: None,
-        };
-        Arc::new(Peer::new(1, [127, 0, 0, 1].into(), Arc::new(listener)))
+        Peer::numbered(1)
     }
 
     /// Sweeps until something is asked for, and says after how many sweeps.

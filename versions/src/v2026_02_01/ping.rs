@@ -30,7 +30,8 @@ pub struct Milliseconds(pub Duration);
 impl Serialize for Milliseconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // In hundredths, rounded half up: a fraction of whole numbers, which is shorter work than a float.
-        let hundredths = (self.0.as_nanos() + 5_000) / 10_000;
+        let nanoseconds = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
+        let hundredths = nanoseconds.saturating_add(5_000) / 10_000;
         serializer.collect_str(&format_args!("{}.{:02} ms", hundredths / 100, hundredths % 100))
     }
 }
