@@ -23,7 +23,7 @@ use crate::load::Outcome;
 use crate::pin;
 use crate::protocol::Protocol;
 use crate::server::Server;
-use report::{Comparison, Pair, Report};
+use report::{Comparison, Contestant, Pair, Report};
 
 /// Requests and rounds of a smoke run: enough to see that everything works, over in seconds.
 const SMOKE_REQUESTS: u64 = 200;
@@ -49,6 +49,9 @@ pub struct Options {
     /// Requests that each contestant answers in a round.
     #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub requests: u64,
+    /// Compare the gateway with so many keys to itself with one, instead of to the floor.
+    #[arg(long, value_name = "N", requires = "gateway", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub keys: Option<u32>,
     /// What to compare over.
     #[arg(long, value_delimiter = ',', default_values = ["h1", "h1-tls", "h2-tls", "h3"])]
     pub protocols: Vec<Protocol>,
@@ -69,9 +72,11 @@ pub struct Options {
 /// Everything that runs while rounds are made. Fields are dropped in this order: the servers end
 /// before their folder goes.
 struct Stage {
+    /// The floor, or whatever takes its place.
     floor: Server,
     subject: Server,
-    authorization_file: PathBuf,
+    floor_authorization: PathBuf,
+    subject_authorization: PathBuf,
     load_core: usize,
     requests: u64,
     _folder: TempDir,
@@ -115,8 +120,21 @@ async fn compare(options: &Options) -> anyhow::Result<Report> {
         }
         comparisons.push(Comparison::new(protocol, &pairs));
     }
-    let subject = if options.floor_vs_floor { "again" } else { "gateway" };
-    Ok(Report { subject: subject.to_owned(), rounds, requests: stage.requests, comparisons })
+    let (floor, subject) = match options.keys {
+        Some(keys) => ("1 key", format!("{keys} keys")),
+        None if options.floor_vs_floor => ("floor", "again".to_owned()),
+        None => ("floor", "gateway".to_owned()),
+    };
+    let contestants = [(floor, &stage.floor), (subject.as_str(), &stage.subject)]
+        .map(|(name, server)| Contestant::new(name, server));
+    Ok(Report {
+        floor: floor.to_owned(),
+        contestants,
+        subject,
+        rounds,
+        requests: stage.requests,
+        comparisons,
+    })
 }
 
 impl Stage {
@@ -131,33 +149,58 @@ impl Stage {
         }
 
         let folder = tempfile::Builder::new().prefix("compare-").tempdir().context("cannot make a folder")?;
-        let authorization_file = folder.path().join("authorization");
-        let floor = start_floor("floor", folder.path(), server_core).await?;
-        let (subject, authorization) = match &options.gateway {
-            Some(binary) => gateway::start(binary, folder.path(), server_core).await?,
-            None => {
-                let again = start_floor("floor-again", folder.path(), server_core).await?;
-                (again, answer::PLACEHOLDER_AUTHORIZATION.to_owned())
-            }
+        let (path, core) = (folder.path(), server_core);
+        let placeholder = || answer::PLACEHOLDER_AUTHORIZATION.to_owned();
+        let (floor, floor_authorization) = match (&options.gateway, options.keys) {
+            (Some(binary), Some(_)) => gateway::start(binary, &path.join("one"), core, 0).await?,
+            _ => (start_floor("floor", path, core).await?, placeholder()),
         };
-        std::fs::write(&authorization_file, authorization).context("cannot write the authorization")?;
+        let (subject, subject_authorization) = match &options.gateway {
+            Some(binary) => {
+                gateway::start(binary, &path.join("gateway"), core, options.keys.unwrap_or(0)).await?
+            }
+            None => (start_floor("floor-again", path, core).await?, placeholder()),
+        };
+        let keep = |name: &str, authorization: String| -> anyhow::Result<PathBuf> {
+            let file = path.join(name);
+            std::fs::write(&file, authorization).context("cannot write the authorization")?;
+            Ok(file)
+        };
+        let floor_authorization = keep("authorization-floor", floor_authorization)?;
+        let subject_authorization = keep("authorization-subject", subject_authorization)?;
         let requests = if options.smoke { SMOKE_REQUESTS } else { options.requests };
-        Ok(Self { floor, subject, authorization_file, load_core, requests, _folder: folder })
+        Ok(Self {
+            floor,
+            subject,
+            floor_authorization,
+            subject_authorization,
+            load_core,
+            requests,
+            _folder: folder,
+        })
     }
 
     /// One run of each, the floor first in odd rounds.
     async fn round(&self, protocol: Protocol, round: u32) -> anyhow::Result<Pair> {
         if round % 2 == 1 {
-            let floor = self.drive(&self.floor, protocol).await?;
-            Ok(Pair { floor, subject: self.drive(&self.subject, protocol).await? })
+            let floor = self.drive(&self.floor, &self.floor_authorization, protocol).await?;
+            Ok(Pair {
+                floor,
+                subject: self.drive(&self.subject, &self.subject_authorization, protocol).await?,
+            })
         } else {
-            let subject = self.drive(&self.subject, protocol).await?;
-            Ok(Pair { floor: self.drive(&self.floor, protocol).await?, subject })
+            let subject = self.drive(&self.subject, &self.subject_authorization, protocol).await?;
+            Ok(Pair { floor: self.drive(&self.floor, &self.floor_authorization, protocol).await?, subject })
         }
     }
 
     /// Runs the load as a process of its own, because it needs another core than the server.
-    async fn drive(&self, server: &Server, protocol: Protocol) -> anyhow::Result<Outcome> {
+    async fn drive(
+        &self,
+        server: &Server,
+        authorization: &Path,
+        protocol: Protocol,
+    ) -> anyhow::Result<Outcome> {
         let mut command = pin::command(self.load_core, &this_program()?);
         command
             .args(["load", "--protocol", protocol.name()])
@@ -166,7 +209,7 @@ impl Stage {
             .arg("--ready-file")
             .arg(server.ready_file())
             .arg("--authorization-file")
-            .arg(&self.authorization_file)
+            .arg(authorization)
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
         let run = tokio::process::Command::from(command).kill_on_drop(true).output();

@@ -4,8 +4,10 @@
 //! - [`load`]: a closed loop of requests over one protocol, which also reads the server's CPU time.
 //! - [`compare`]: floor and gateway in turn on one pinned core under the same load, as paired ratios.
 //!
-//! The gateway is measured from outside, as the process that partners meet: nothing here knows its
-//! insides, and only [`ready`] and [`compare`] know its command line.
+//! - [`pipeline`]: the path of a request alone, without sockets: nanoseconds and allocations.
+//!
+//! The gateway is measured from outside, as the process that partners meet: only [`pipeline`] and
+//! [`seed`] know its insides, and only [`ready`] and [`compare`] its command line.
 
 pub mod answer;
 pub mod compare;
@@ -13,10 +15,8 @@ pub mod cpu;
 pub mod floor;
 pub mod load;
 pub mod pin;
+pub mod pipeline;
 pub mod protocol;
 pub mod ready;
+pub mod seed;
 pub mod server;
-
-/// The allocator of the gateway, so that the floor pays the same for its memory.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -20,6 +20,7 @@ const LOG_LINES_SHOWN: usize = 20;
 pub struct Server {
     child: Child,
     ready_file: PathBuf,
+    ready_after: Duration,
 }
 
 impl Server {
@@ -31,9 +32,13 @@ impl Server {
         let output = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        let mut server = Self { child, ready_file: ready_file.to_owned() };
+        let begin = Instant::now();
+        let mut server = Self { child, ready_file: ready_file.to_owned(), ready_after: Duration::ZERO };
         match server.await_ready().await {
-            Ok(()) => Ok(server),
+            Ok(()) => {
+                server.ready_after = begin.elapsed();
+                Ok(server)
+            }
             Err(error) => Err(error.context(format!("the server failed; it printed:\n{}", tail(log)))),
         }
     }
@@ -42,6 +47,21 @@ impl Server {
     #[must_use]
     pub fn ready_file(&self) -> &Path {
         &self.ready_file
+    }
+
+    /// From its start to its ready file, to [`READY_INTERVAL`].
+    #[must_use]
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// Its resident memory now, in bytes; 0 where the system does not say.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kilobytes.unwrap_or(0) * 1024
     }
 
     async fn await_ready(&mut self) -> anyhow::Result<()> {

@@ -266,12 +266,12 @@ impl Service for Pipeline {
             AssertUnwindSafe(run).catch_unwind().await
         };
         // What a step leaves behind when it panics is only read here, never used again.
-        let outcome = caught.unwrap_or_else(|_| {
+        let mut outcome = caught.unwrap_or_else(|_| {
             metrics::counter!("gateway_panics_total").increment(1);
             Err(Error::internal("a step of the request path panicked"))
         });
         let fields = std::mem::take(&mut head.headers);
-        let response = self.respond(&outcome, &head, fields, peer, &record, &progress, &settings);
+        let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);
         record.close(response.status(), outcome.err().as_ref());
         response
     }
@@ -293,9 +293,10 @@ impl Service for Pipeline {
         let (head, ()) = Request::new(()).into_parts();
         let settings = self.settings.load();
         let record = Record::open(self, &head, peer, settings.access_log);
-        let outcome = Err(error);
+        let mut outcome = Err(error);
         let fields = http::HeaderMap::new();
-        let response = self.respond(&outcome, &head, fields, peer, &record, &Progress::default(), &settings);
+        let response =
+            self.respond(&mut outcome, &head, fields, peer, &record, &Progress::default(), &settings);
         record.close(response.status(), outcome.err().as_ref());
         response.map(Body::into_bytes)
     }

@@ -36,6 +36,10 @@ enum Role {
     Load(load::Options),
 }
 
+/// The allocator of the gateway, so that the floor pays the same for its memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     match (cli.role, cli.options) {

@@ -9,6 +9,10 @@ struct Cli {
     options: benches::floor::Options,
 }
 
+/// The allocator of the gateway, so that the floor pays the same for its memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     benches::floor::run(&Cli::parse().options)
 }

@@ -13,6 +13,10 @@ struct Cli {
     options: benches::load::Options,
 }
 
+/// The allocator of the gateway, so that the floor pays the same for its memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<ExitCode> {
     benches::load::run(&Cli::parse().options)
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
 use crate::pin;
+use crate::seed::seed;
 use crate::server::Server;
 
 /// One worker like the floor, no line for each request, and a rate that the load never reaches. The
@@ -43,8 +44,15 @@ struct CreatedKey {
     key: String,
 }
 
-/// Makes a key, starts the gateway, and gives the value of `Authorization` to send.
-pub(super) async fn start(binary: &Path, folder: &Path, core: usize) -> anyhow::Result<(Server, String)> {
+/// Makes a key and `more_keys` that nobody uses, starts the gateway, and gives the value of
+/// `Authorization` to send.
+pub(super) async fn start(
+    binary: &Path,
+    folder: &Path,
+    core: usize,
+    more_keys: u32,
+) -> anyhow::Result<(Server, String)> {
+    std::fs::create_dir_all(folder).context("cannot make a folder")?;
     let binary = binary
         .canonicalize()
         .with_context(|| format!("there is no {}; build it with: cargo build --release", binary.display()))?;
@@ -53,6 +61,10 @@ pub(super) async fn start(binary: &Path, folder: &Path, core: usize) -> anyhow::
     let data = folder.join("data");
 
     let authorization = format!("Bearer {}", create_key(&binary, &data, &config).await?);
+
+    if more_keys > 0 {
+        seed(&data, more_keys as usize)?;
+    }
 
     let ready_file = folder.join("gateway.ready.json");
     let mut command = pin::command(core, &binary);

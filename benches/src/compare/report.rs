@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::statistics::Spread;
 use crate::load::Outcome;
 use crate::protocol::Protocol;
+use crate::server::Server;
 
 /// The two runs of a round.
 pub(super) struct Pair {
@@ -14,9 +15,32 @@ pub(super) struct Pair {
     pub(super) subject: Outcome,
 }
 
+/// One of the two servers, beside its requests.
+#[derive(Debug, Serialize)]
+pub(super) struct Contestant {
+    name: String,
+    /// From the start of the process until it serves.
+    ready_after_ms: f64,
+    /// Resident memory after all rounds.
+    memory_mb: f64,
+}
+
+impl Contestant {
+    pub(super) fn new(name: &str, server: &Server) -> Self {
+        Self {
+            name: name.to_owned(),
+            ready_after_ms: server.ready_after().as_secs_f64() * 1e3,
+            memory_mb: server.memory_bytes() as f64 / 1e6,
+        }
+    }
+}
+
 /// All protocols.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    /// What it is compared with.
+    pub(super) floor: String,
+    pub(super) contestants: [Contestant; 2],
     /// What was compared with the floor.
     pub(super) subject: String,
     pub(super) rounds: u32,
@@ -88,8 +112,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subject, rounds, requests, comparisons } = self;
-        writeln!(formatter, "{subject} ÷ floor: {rounds} rounds of {requests} requests each, on one core\n")?;
+        let Self { floor, contestants, subject, rounds, requests, comparisons } = self;
+        writeln!(
+            formatter,
+            "{subject} ÷ {floor}: {rounds} rounds of {requests} requests each, on one core\n"
+        )?;
         let ratio = "min / median / max";
         writeln!(
             formatter,
@@ -99,7 +126,7 @@ impl fmt::Display for Report {
         writeln!(
             formatter,
             "{:7} | {:>6} {:>13} {:>7} {ratio:>19} | {:>9} {:>9} {ratio:>20} | {:>7} {:>7} | errors",
-            "", "floor", "(min..max)", subject, "floor", subject, "floor", subject
+            "", floor, "(min..max)", subject, floor, subject, floor, subject
         )?;
         for Comparison { protocol, floor, subject, cpu_ratio, rps_ratio, errors, .. } in comparisons {
             let name = protocol.name();
@@ -115,6 +142,10 @@ impl fmt::Display for Report {
             )?;
             let (floor, subject) = (floor.busy.median * 100.0, subject.busy.median * 100.0);
             writeln!(formatter, "{floor:5.0} % {subject:5.0} % | {errors:6}")?;
+        }
+        writeln!(formatter)?;
+        for Contestant { name, ready_after_ms, memory_mb } in contestants {
+            writeln!(formatter, "{name}: ready after {ready_after_ms:.0} ms, {memory_mb:.1} MB resident")?;
         }
         for Comparison { protocol, first_error, .. } in comparisons {
             if let Some(error) = first_error {

@@ -24,11 +24,11 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 impl Pipeline {
-    /// `fields` is the request's map, whose memory the answer takes over.
+    /// `fields` is the request's map, whose memory the answer takes over; the body is taken out of `outcome`.
     #[expect(clippy::too_many_arguments, reason = "everything that an answer depends on, and used once")]
     pub(super) fn respond(
         &self,
-        outcome: &Result<Reply, Error>,
+        outcome: &mut Result<Reply, Error>,
         head: &Parts,
         mut fields: HeaderMap,
         peer: &Peer,
@@ -52,7 +52,7 @@ impl Pipeline {
         let (status, body) = match outcome {
             Ok(Reply::Json(body)) => {
                 fields.insert(header::CONTENT_TYPE, JSON);
-                (StatusCode::OK, body.clone())
+                (StatusCode::OK, std::mem::take(body))
             }
             Ok(Reply::Options(allow)) => {
                 fields.insert(header::ALLOW, allow.clone());

@@ -105,6 +105,12 @@ impl Peer {
         }
     }
 
+    /// A connection that no socket belongs to, for benches and tests of a service.
+    #[must_use]
+    pub fn alone(address: IpAddr, listener: Listener) -> Arc<Self> {
+        Arc::new(Self::new(u64::MAX, address, Arc::new(listener)))
+    }
+
     /// Asks for the end of this connection, from any thread; a gentler wish never takes back a harder one.
     pub fn close(&self, how: Close) {
         self.close.fetch_max(how as u8, Relaxed);

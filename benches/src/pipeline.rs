@@ -1,0 +1,161 @@
+//! The path of a request alone: from authenticate to record, without a socket or a parser.
+//!
+//! Each request is made of the answer before it, as hyper does with its maps; what that making costs is
+//! measured by itself in the same rounds and taken off.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use futures_util::FutureExt as _;
+use gateway::clock::SystemClock;
+use gateway::config::{Config, Sources};
+use gateway::pipeline::Pipeline;
+use gateway::transport::{Body, Listener, Peer, Service as _};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
+use jiff::Timestamp;
+use permissions::{Environments, ServerSecret};
+use versions::{Catalog, RELEASES};
+
+use crate::seed::MadeUp;
+
+/// The command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Rounds, of which minimum, median and maximum are shown.
+    #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rounds: u32,
+    /// Requests in each round.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub requests: u32,
+    /// Keys in memory, which requests use in turn.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub keys: u32,
+}
+
+/// Asks for the ping of the newest date, with one key after the other.
+struct Caller {
+    pipeline: &'static Pipeline,
+    peer: std::sync::Arc<Peer>,
+    target: Uri,
+    authorizations: Vec<HeaderValue>,
+    next: usize,
+    fields: HeaderMap,
+}
+
+/// Measures nanoseconds and prints them in one line.
+///
+/// # Errors
+/// If the path cannot be set up, or answers anything but 200.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let mut caller = Caller::new(options.keys as usize)?;
+    let mut nanoseconds = Vec::new();
+    caller.answered(options.requests)?;
+    for _ in 0..options.rounds {
+        let made = caller.made(options.requests);
+        let answered = caller.answered(options.requests)?;
+        nanoseconds.push(answered.saturating_sub(made).as_secs_f64() * 1e9 / f64::from(options.requests));
+    }
+    nanoseconds.sort_by(f64::total_cmp);
+    println!(
+        "pipeline, {} keys: {:.0} / {:.0} / {:.0} ns (min / median / max of {} rounds of {} requests)",
+        options.keys,
+        nanoseconds[0],
+        nanoseconds[nanoseconds.len() / 2],
+        nanoseconds[nanoseconds.len() - 1],
+        options.rounds,
+        options.requests,
+    );
+    Ok(())
+}
+
+/// Allocations of one request, as a mean over `requests`; `count` counts those of the process so far.
+///
+/// # Errors
+/// As [`run`].
+pub fn allocations(requests: u32, count: impl Fn() -> usize) -> anyhow::Result<f64> {
+    let mut caller = Caller::new(1)?;
+    // Handles are looked up and maps grow to their size with the first requests.
+    caller.answered(100)?;
+    let before = count();
+    caller.made(requests);
+    let made = count() - before;
+    caller.answered(requests)?;
+    let answered = count() - before - made;
+    Ok((answered as f64 - made as f64) / f64::from(requests))
+}
+
+impl Caller {
+    fn new(keys: usize) -> anyhow::Result<Self> {
+        let flags = [("limits.key_rate", "1000000/s+1000000"), ("log.access", "false")];
+        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let config = Config::load(&Sources { flags, ..Sources::default() })?;
+        let secret = ServerSecret::new([7; 32]);
+        let catalog = Catalog::new(RELEASES)?;
+        let newest = catalog.versions().last().context("there is no version")?;
+        gateway::telemetry::start_metrics()?;
+        let pipeline: &'static Pipeline =
+            Box::leak(Box::new(Pipeline::new(&config, catalog, secret.clone(), Box::new(SystemClock))));
+        let mut made_up = MadeUp::new()?;
+        let mut authorizations = Vec::with_capacity(keys);
+        for _ in 0..keys {
+            let (key, text) = made_up.next(&secret);
+            pipeline.keys().apply(&key, Timestamp::UNIX_EPOCH);
+            authorizations.push(HeaderValue::try_from(format!("Bearer {}", text.expose()))?);
+        }
+        let listener = Listener {
+            name: "bench".to_owned(),
+            tls: true,
+            environments: Environments::all(),
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            alt_svc: Some(HeaderValue::from_static(r#"h3=":8443"; ma=86400"#)),
+        };
+        Ok(Self {
+            pipeline,
+            peer: Peer::alone([127, 0, 0, 1].into(), listener),
+            target: format!("/{newest}/ping.json").parse()?,
+            authorizations,
+            next: 0,
+            fields: HeaderMap::with_capacity(16),
+        })
+    }
+
+    fn request(&mut self) -> Request<Body> {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        fields.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8443"));
+        fields.insert(header::USER_AGENT, HeaderValue::from_static("bench"));
+        fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        fields.insert(header::AUTHORIZATION, self.authorizations[self.next].clone());
+        self.next = (self.next + 1) % self.authorizations.len();
+        let mut request = Request::new(Body::Empty);
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = fields;
+        request
+    }
+
+    /// How long it takes to make so many requests.
+    fn made(&mut self, requests: u32) -> Duration {
+        let begin = Instant::now();
+        for _ in 0..requests {
+            let request = black_box(self.request());
+            self.fields = request.into_parts().0.headers;
+        }
+        begin.elapsed()
+    }
+
+    /// How long it takes to make so many requests and have them answered.
+    fn answered(&mut self, requests: u32) -> anyhow::Result<Duration> {
+        let begin = Instant::now();
+        for _ in 0..requests {
+            let request = self.request();
+            let response = self.pipeline.serve(request, &self.peer).now_or_never().context("it waited")?;
+            let (head, body) = black_box(response).into_parts();
+            ensure!(head.status == StatusCode::OK, "it answered {}", head.status);
+            drop(body);
+            self.fields = head.headers;
+        }
+        Ok(begin.elapsed())
+    }
+}

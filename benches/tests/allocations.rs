@@ -1,0 +1,20 @@
+//! The path of a request allocates little, and that stays so.
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+/// The handler's future, the body, the request id and the rate limit's field.
+const ALLOCATIONS_MAX: f64 = 4.0;
+/// Samples of a histogram are kept in blocks: one allocation for many requests.
+const BLOCKS: f64 = 0.05;
+
+#[test]
+fn a_request_is_answered_with_at_most_four_allocations() {
+    let region = Region::new(ALLOCATOR);
+    let allocations = benches::pipeline::allocations(10_000, || region.change().allocations).unwrap();
+    println!("{allocations:.3} allocations per request");
+    assert!(allocations > 0.5, "they are counted: {allocations}");
+    assert!(allocations <= ALLOCATIONS_MAX + BLOCKS, "{allocations} allocations per request");
+}
