@@ -185,19 +185,15 @@ async fn contradicting_lengths_never_get_two_answers() {
         ("a chunk that is longer than said", outer(chunked, &format!("1\r\nabc\r\n{zero}"))),
         ("a bare CR in a chunk extension", outer(chunked, &format!("1;a\rb\r\na\r\n{zero}"))),
     ];
+    let mut served = Vec::new();
     for (what, request) in cases {
-        let answers = gateway.exchange(request.as_bytes()).await;
-        assert!(answers.len() <= 1, "{what}: {answers:?}");
-        let smuggled = answers.iter().any(|answer| answer.text().contains("apiVersion"));
-        assert!(!smuggled, "{what}: {answers:?}");
-        for answer in &answers {
-            // RFC 9112 §6.1: chunked together with a length may be read as chunked, if the connection ends.
-            let read_as_chunked = ["CL.TE", "TE.CL"].contains(&what)
-                && answer.status == 200
-                && answer.field("connection") == Some("close");
-            assert!(read_as_chunked || [400, 415, 501].contains(&answer.status), "{what}: {answer:?}");
+        let statuses: Vec<_> =
+            gateway.exchange(request.as_bytes()).await.iter().map(|answer| answer.status).collect();
+        if !matches!(statuses[..], [] | [400 | 415 | 501]) {
+            served.push((what, statuses));
         }
     }
+    assert!(served.is_empty(), "{served:?}");
     still_serves(&gateway, &key, "all of them").await;
 }
 

@@ -61,10 +61,15 @@ async fn a_revoked_key_is_refused_at_once_and_its_connections_end() {
     let clients = connections_of(&gateway, &key).await;
     let neighbours = connections_of(&gateway, &other).await;
     let before = Instant::now();
-    gateway.revoke(&key).await;
+    let told = gateway.revoke(&key).await;
     let returned = Instant::now();
     let took = refused_after(&gateway, &key, returned).await;
     println!("revoked: refused {took:?} after the command returned, which took {:?}", returned - before);
+    let node = &told["applied"]["nodes"][0];
+    println!("the server says that it took {} ms from the commit on", node["milliseconds"]);
+    assert_eq!(node["applied"], true, "{told}");
+    assert!(node["milliseconds"].as_f64().is_some_and(|took| took < AT_ONCE.as_secs_f64() * 1e3), "{told}");
+    assert_eq!(node["connections_closed"].as_u64(), Some(clients.len() as u64), "{told}");
     assert!(took < AT_ONCE, "refused after {took:?}");
     assert_closed(&clients, "revoked").await;
     assert_serving(&neighbours, &other, "a neighbour's key was revoked").await;
