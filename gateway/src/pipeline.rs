@@ -270,6 +270,11 @@ impl Service for Pipeline {
             metrics::counter!("gateway_panics_total").increment(1);
             Err(Error::internal("a step of the request path panicked"))
         });
+        // A request of a known key counts whatever it is answered with, so that every answer can tell
+        // what is left. Nothing is refused for it here: the error that was met first stands.
+        if let (Some(key), None) = (&progress.key, progress.spent) {
+            progress.spent = Some(key.rate_limit.spend().unwrap_or_else(|spent| spent));
+        }
         let fields = std::mem::take(&mut head.headers);
         let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);
         record.close(response.status(), outcome.err().as_ref());
