@@ -227,10 +227,11 @@ fn lacking(required: permissions::ApiAccessPermission, key: &Key) -> Error {
 
 /// Reads content that the endpoint takes none of, within the bounds of any content.
 async fn discard(mut body: Body, record: &mut Record, settings: &Settings) -> Result<(), Error> {
-    let max = settings.limits.body_bytes_max;
+    let (max, timeouts) = (settings.limits.body_bytes_max, &settings.timeouts);
+    let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
     let read = async {
         let mut bytes = 0;
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = within(timeouts.body, body.frame()).await.ok_or_else(late)? {
             let frame = frame.map_err(|error| {
                 record.client_is_gone = !error.is_malformed();
                 Error::new(ErrorCode::MalformedRequest, "The content is malformed or broke off.")
@@ -243,9 +244,7 @@ async fn discard(mut body: Body, record: &mut Record, settings: &Settings) -> Re
         }
         Ok(())
     };
-    within(settings.timeouts.body, read)
-        .await
-        .unwrap_or_else(|| Err(Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.")))
+    within(timeouts.request, read).await.unwrap_or_else(|| Err(late()))
 }
 
 impl Services for Pipeline {

@@ -16,7 +16,7 @@ use super::listen::Serving;
 use super::reload::Reloader;
 use crate::operations::Readiness;
 use crate::pipeline::Pipeline;
-use crate::transport::{Close, Connections};
+use crate::transport::{Close, Connections, Peer};
 
 /// For connections that were cut to be gone before the process is.
 const CUT_FAREWELL: Duration = Duration::from_millis(200);
@@ -74,12 +74,18 @@ pub(super) async fn until_ended(
     pipeline.drain();
     // Those who receive an error are gone already.
     let _ = serving.stop.send(true);
-    connections.close(Close::Drain, crate::transport::Peer::is_multiplexed);
 
     let mut workers = serving.workers;
     let drained = async {
-        let announced = Instant::now() + settings.announce;
+        // First whoever is asking right now learns from an answer where to go; then those who can be told
+        // at any time are told; then, after the rest of `announce`, everybody else is.
+        let begun = Instant::now();
+        let told = begun + settings.announce / 4;
+        let announced = begun + settings.announce;
         while Instant::now() < announced && connections.count() > 0 {
+            if Instant::now() >= told {
+                connections.close(Close::Drain, Peer::is_multiplexed);
+            }
             sleep(LOOK_INTERVAL).await;
         }
         // Again and again: a connection may have come, or have got as far as HTTP, a moment ago.

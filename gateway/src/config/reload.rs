@@ -24,6 +24,7 @@ pub(super) const RELOADABLE: &[&str] = &[
     "log.access",
     "log.level",
     "timeouts.body",
+    "timeouts.request",
     "timeouts.goodbye",
     "timeouts.header",
     "timeouts.idle",

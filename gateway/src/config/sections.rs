@@ -235,6 +235,9 @@ pub struct Timeouts {
     /// Between two pieces of a request's body.
     #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
     pub body: Duration,
+    /// From the end of a request's head to the end of its body.
+    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    pub request: Duration,
     /// A client that does not take what is sent to it.
     #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
     pub write: Duration,

@@ -69,7 +69,7 @@ fn the_defaults_are_what_the_contract_says() {
     assert_eq!(config.listeners["https"].addresses[1].to_string(), "[::1]:8443");
     assert_eq!(config.listeners["https"].protocols, [Protocol::Http1, Protocol::Http2, Protocol::Http3]);
     assert_eq!(config.tls.minimum_version, TlsVersion::V1_2);
-    assert_eq!(config.limits.key_rate.to_string(), "100/s+200");
+    assert_eq!(config.limits.key_rate.to_string(), "500/s+1000");
     assert_eq!(config.limits.header_bytes_max, 16 << 10);
     assert_eq!(config.limits.failure_addresses_max, 65_536);
     assert_eq!(config.timeouts.idle, Duration::from_secs(60));

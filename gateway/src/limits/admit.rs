@@ -176,13 +176,22 @@ const NAME_BYTES: [bool; 256] = {
 };
 
 fn check_length(fields: &HeaderMap, limits: &Limits) -> Result<(), Error> {
-    let Some(length) = fields.get(header::CONTENT_LENGTH) else { return Ok(()) };
-    if fields.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Error::new(
-            ErrorCode::MalformedRequest,
-            "The request has both `Content-Length` and `Transfer-Encoding`.",
-        ));
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(Error::new(
+                ErrorCode::MalformedRequest,
+                "`Transfer-Encoding` is taken as `chunked`, once, and in no other form.",
+            ));
+        }
+        if fields.contains_key(header::CONTENT_LENGTH) {
+            return Err(Error::new(
+                ErrorCode::MalformedRequest,
+                "The request has both `Content-Length` and `Transfer-Encoding`.",
+            ));
+        }
     }
+    let Some(length) = fields.get(header::CONTENT_LENGTH) else { return Ok(()) };
     let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| {
         Error::new(ErrorCode::MalformedRequest, "`Content-Length` is not a number of bytes.")
     })?;
@@ -264,6 +273,13 @@ mod tests {
         assert_eq!(check(length("-1"), &[]), Err(ErrorCode::MalformedRequest));
         let both = length("1").header("transfer-encoding", "chunked");
         assert_eq!(check(both, &[]), Err(ErrorCode::MalformedRequest));
+        let coded = |value: &str| http1("a").header("transfer-encoding", value);
+        assert_eq!(check(coded("Chunked"), &[]), Ok(()));
+        for value in ["gzip, chunked", "chunked, chunked", "identity", "xchunked"] {
+            assert_eq!(check(coded(value), &[]), Err(ErrorCode::MalformedRequest), "{value}");
+        }
+        let twice = coded("chunked").header("transfer-encoding", "chunked");
+        assert_eq!(check(twice, &[]), Err(ErrorCode::MalformedRequest));
     }
 
     #[test]

@@ -48,7 +48,8 @@ impl Pipeline {
             fields.insert(RATE_LIMIT, spent.field());
             fields.insert(RATE_LIMIT_POLICY, key.rate_limit.policy().field.clone());
         }
-        self.announce(&mut fields, peer, record.protocol);
+        let malformed = matches!(outcome, Err(error) if error.code == ErrorCode::MalformedRequest);
+        self.announce(&mut fields, peer, record.protocol, malformed);
         let (status, body) = match outcome {
             Ok(Reply::Json(body)) => {
                 fields.insert(header::CONTENT_TYPE, JSON);
@@ -84,7 +85,7 @@ impl Pipeline {
     }
 
     /// Where else to come, or to go away.
-    fn announce(&self, fields: &mut HeaderMap, peer: &Peer, protocol: Protocol) {
+    fn announce(&self, fields: &mut HeaderMap, peer: &Peer, protocol: Protocol, malformed: bool) {
         if protocol == Protocol::Http3 {
             return;
         }
@@ -92,8 +93,8 @@ impl Pipeline {
         if let Some(alt_svc) = &peer.listener.alt_svc {
             fields.insert(header::ALT_SVC, if draining { CLEAR } else { alt_svc.clone() });
         }
-        // Behind a head that can be read in two ways, nobody knows where the next one begins.
-        if (draining || peer.is_ambiguous()) && protocol != Protocol::Http2 {
+        // Behind a malformed request nobody knows where the next one begins.
+        if (draining || malformed) && protocol != Protocol::Http2 {
             fields.insert(header::CONNECTION, CLOSE);
         }
     }

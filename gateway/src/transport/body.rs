@@ -1,5 +1,6 @@
 //! The one form of a body, whatever protocol carries it.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -50,16 +51,17 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// Whether the client is to blame and may still be told: what it sent breaks the protocol. Otherwise it
-    /// has gone away.
+    /// Whether what was sent breaks the protocol, and its sender may still be told. Otherwise the client has
+    /// gone away.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
-        match self {
-            Self::Incoming(error) => {
-                !error.is_incomplete_message() && !error.is_closed() && !error.is_canceled()
-            }
-            Self::Http3(_) => false,
-        }
+        // hyper reports a malformed chunk as invalid input, and everything else that ends a body early
+        // as an end of file or a reset.
+        let Self::Incoming(error) = self else { return false };
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        cause.is_some_and(|cause| {
+            matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        })
     }
 }
 
