@@ -38,7 +38,8 @@ impl Texts {
     pub(super) fn add(&mut self, name: String, content: String) -> usize {
         // One byte between two texts belongs to the first: it is the place of an error at its end.
         let start = self.0.last().map_or(0, |last| last.start + last.content.len() + 1);
-        self.0.push(Text { name, content, start });
+        // A file, a variable and a flag may be named anything, and the name is shown beside each problem.
+        self.0.push(Text { name: plain(&name), content, start });
         start
     }
 
@@ -104,7 +105,7 @@ impl Problem {
     }
 
     pub(super) fn in_file(mut self, file: impl Into<String>) -> Self {
-        self.file = file.into();
+        self.file = plain(&file.into());
         self
     }
 

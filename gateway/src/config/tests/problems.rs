@@ -339,6 +339,22 @@ fn a_conflict_between_two_layers_shows_both() {
 }
 
 #[test]
+fn the_name_of_a_source_is_shown_without_control_characters() {
+    let flags = vec![("limits.\u{1b}[2Jkey\n".to_owned(), "1".to_owned())];
+    let environment = vec![("GATEWAY__LIMITS__\u{1b}]0;x\u{7}".to_owned(), "1".to_owned())];
+    let file = Some(PathBuf::from("/nowhere/\u{1b}[31mgateway.toml"));
+    for sources in [
+        Sources { flags, ..Sources::default() },
+        Sources { environment, ..Sources::default() },
+        Sources { file, ..Sources::default() },
+    ] {
+        let error = Config::load(&sources).unwrap_err();
+        let shown = error.render(false) + &error.problems()[0].file;
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+    }
+}
+
+#[test]
 fn a_message_holds_neither_control_characters_nor_a_whole_file() {
     let long = format!("[api]\nbrand = \"\\u001b[31m{}\"\n", "x".repeat(100_000));
     let error = read_text(&long).unwrap_err();
