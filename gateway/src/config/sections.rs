@@ -199,8 +199,8 @@ pub struct Limits {
     /// Bytes of one request's fields.
     #[serde(deserialize_with = "values::size::<1024, 65_536, _>", serialize_with = "values::write_size")]
     pub header_bytes_max: usize,
-    /// Fields of one request.
-    #[serde(deserialize_with = "values::count::<1, 256, _, _>")]
+    /// Fields of one request; over HTTP/1 hyper itself takes no more than 100.
+    #[serde(deserialize_with = "values::count::<1, 100, _, _>")]
     pub header_fields_max: usize,
     /// Bytes of one request's target.
     #[serde(deserialize_with = "values::size::<64, 65_536, _>", serialize_with = "values::write_size")]
