@@ -116,7 +116,7 @@ fn a_wrong_value_is_shown_with_what_is_allowed() {
             "limits",
             "header_fields_max",
             "0",
-            "invalid value: integer `0`, expected a whole number from 1 to 256",
+            "invalid value: integer `0`, expected a whole number from 1 to 100",
             "100",
         ),
         (
