@@ -10,6 +10,8 @@ mod client;
 mod negotiate;
 mod record;
 mod respond;
+#[cfg(test)]
+mod tests;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;

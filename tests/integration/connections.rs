@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::{KeySpec, Protocol, Raw, TestGateway, eventually};
+use tests::{Client, KeySpec, Protocol, Raw, TestGateway, eventually};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -68,4 +68,12 @@ async fn thousands_of_idle_connections_leave_health_and_partners_unharmed() {
         (gateway.metric("gateway_connections").await.is_some_and(|count| count < 10.0)).then_some(())
     });
     assert!(gone.await.is_some(), "nothing is kept of them");
+}
+
+#[tokio::test]
+async fn a_client_of_http_3_proves_its_address_where_that_is_asked() {
+    let gateway = TestGateway::start("[limits]\nquic_retry_threshold = 0").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let client = Client::over(&gateway, Protocol::H3).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 200);
 }
