@@ -10,6 +10,8 @@ mod client;
 mod negotiate;
 mod record;
 mod respond;
+#[cfg(test)]
+mod tests;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -146,7 +148,7 @@ impl Pipeline {
         head: &Parts,
         body: Body,
         peer: &Arc<Peer>,
-        record: &mut Record,
+        record: &mut Record<'_>,
         progress: &mut Progress,
         settings: &Settings,
     ) -> Result<Reply, Error> {
@@ -226,7 +228,7 @@ fn lacking(required: permissions::ApiAccessPermission, key: &Key) -> Error {
 }
 
 /// Reads content that the endpoint takes none of, within the bounds of any content.
-async fn discard(mut body: Body, record: &mut Record, settings: &Settings) -> Result<(), Error> {
+async fn discard(mut body: Body, record: &mut Record<'_>, settings: &Settings) -> Result<(), Error> {
     let (max, timeouts) = (settings.limits.body_bytes_max, &settings.timeouts);
     let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
     let read = async {

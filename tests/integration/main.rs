@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cli;
+mod connections;
 mod contract;
 mod coverage;
 mod drain;
@@ -16,3 +17,4 @@ mod protocols;
 mod reload;
 mod revocation;
 mod store;
+mod tls;

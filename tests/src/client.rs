@@ -323,7 +323,10 @@ pub fn with_method(method: &Method, path: &str) -> Request<Bytes> {
 }
 
 /// A client's TLS, trusting the certificates of one PEM file and offering one protocol.
-pub(crate) fn tls(ca: &Path, protocol: &[u8]) -> anyhow::Result<rustls::ClientConfig> {
+///
+/// # Errors
+/// When the file holds no certificate.
+pub fn tls(ca: &Path, protocol: &[u8]) -> anyhow::Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).with_context(|| ca.display().to_string())? {
         roots.add(certificate?)?;

@@ -9,6 +9,39 @@ use serde::Serialize;
 use crate::{Context, Error};
 
 /// One declaration of an endpoint; every reader (dispatch, permission check, metrics, tests) uses it.
+///
+/// An endpoint without a permission does not compile:
+///
+/// ```compile_fail,E0046
+/// struct Open;
+/// impl versions::Endpoint for Open {
+///     const NAME: &'static str = "open";
+///     const METHOD: http::Method = http::Method::GET;
+///     const PATH: &'static str = "/open.json";
+///     const SUMMARY: &'static str = "Anybody may.";
+///     type Response = ();
+///     fn example() {}
+/// }
+/// ```
+///
+/// Nor does one whose permission is none, or several at once:
+///
+/// ```compile_fail,E0080
+/// # struct Open;
+/// # impl versions::Endpoint for Open {
+/// #     const NAME: &'static str = "open";
+/// #     const METHOD: http::Method = http::Method::GET;
+/// #     const PATH: &'static str = "/open.json";
+/// #     const SUMMARY: &'static str = "Anybody may.";
+/// const PERMISSION: permissions::ApiAccessPermission = permissions::ApiAccessPermission::empty();
+/// #     type Response = ();
+/// #     fn example() {}
+/// # }
+/// # impl versions::Handler for Open {
+/// #     async fn handle(_: &versions::Context<'_>) -> Result<(), versions::Error> { Ok(()) }
+/// # }
+/// let route = versions::Route::native::<Open>();
+/// ```
 pub trait Endpoint: 'static {
     /// Names the endpoint in metrics and logs: `verb_noun` or a noun.
     const NAME: &'static str;

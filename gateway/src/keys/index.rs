@@ -79,7 +79,9 @@ impl Key {
     /// for the first time, or keys take turns on it.
     pub fn used(&self, now: Timestamp, peer: &Arc<Peer>) {
         self.usage.last_used.store(now.as_second(), Ordering::Relaxed);
-        if peer.mark.swap(self.usage.number, Ordering::Relaxed) != self.usage.number {
+        // Requests of one connection run on one worker; only a revocation writes the mark from elsewhere.
+        if peer.mark.load(Ordering::Relaxed) != self.usage.number {
+            peer.mark.store(self.usage.number, Ordering::Relaxed);
             self.usage.connect(peer);
         }
     }

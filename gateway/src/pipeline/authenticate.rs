@@ -75,7 +75,7 @@ impl Pipeline {
         &self,
         (refused, key): (Refused, Option<Arc<Key>>),
         client: IpAddr,
-        record: &mut Record,
+        record: &mut Record<'_>,
         settings: &Settings,
     ) -> Error {
         record.refused = Some(refused);

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use http::request::Parts;
@@ -29,10 +29,10 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 const ID_BYTES_MAX: usize = 128;
 
 /// One request, as it will be reported.
-pub(super) struct Record {
+pub(super) struct Record<'r> {
     pipeline: &'static Pipeline,
     id: Id,
-    peer: Arc<Peer>,
+    peer: &'r Peer,
     method: MethodLabel,
     pub(super) protocol: Protocol,
     /// When the head was complete.
@@ -55,18 +55,13 @@ enum Id {
     Given(HeaderValue),
 }
 
-impl Record {
-    pub(super) fn open(
-        pipeline: &'static Pipeline,
-        head: &Parts,
-        peer: &Arc<Peer>,
-        access_log: bool,
-    ) -> Self {
+impl<'r> Record<'r> {
+    pub(super) fn open(pipeline: &'static Pipeline, head: &Parts, peer: &'r Peer, access_log: bool) -> Self {
         let time = pipeline.clock.now();
         Self {
             pipeline,
             id: given_id(head, peer).map_or_else(|| Id::Own(own_id(time)), Id::Given),
-            peer: Arc::clone(peer),
+            peer,
             method: MethodLabel::new(&head.method),
             protocol: protocol(head.version),
             received: pipeline.clock.monotonic(),
@@ -143,7 +138,7 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for Record<'_> {
     fn drop(&mut self) {
         if !self.closed {
             self.report(CLIENT_CLOSED_REQUEST, None);

@@ -32,7 +32,7 @@ impl Pipeline {
         head: &Parts,
         mut fields: HeaderMap,
         peer: &Peer,
-        record: &Record,
+        record: &Record<'_>,
         progress: &Progress,
         settings: &Settings,
     ) -> Response<Body> {
@@ -99,7 +99,7 @@ impl Pipeline {
         }
     }
 
-    fn error_fields(&self, fields: &mut HeaderMap, error: &Error, record: &Record) {
+    fn error_fields(&self, fields: &mut HeaderMap, error: &Error, record: &Record<'_>) {
         let realm = &self.realm;
         let challenge = match error.code {
             ErrorCode::InvalidToken if record.has_credential() => {

@@ -157,16 +157,16 @@ impl Peer {
         self.multiplexed.load(Relaxed)
     }
 
-    /// What was asked for, if anything; the task is woken when that changes.
-    pub(super) fn poll_close(&self, context: &Context<'_>) -> Option<Close> {
-        self.waker.register(context.waker());
-        self.close_wish()
+    /// Watches for the end, from one task.
+    pub(super) const fn watch_close(&self) -> CloseWatch<'_> {
+        CloseWatch { peer: self, registered: false }
     }
 
     /// Awaits `future` until the end is asked for.
     pub(super) async fn until_closed<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
-        std::future::poll_fn(|context| match self.poll_close(context) {
+        let mut watch = self.watch_close();
+        std::future::poll_fn(|context| match watch.poll(context) {
             Some(_) => Poll::Ready(None),
             None => future.as_mut().poll(context).map(Some),
         })
@@ -203,7 +203,8 @@ impl Peer {
 
     /// Counts a request in flight until the guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Relaxed);
+        // Only the connection's own worker writes it, so it takes no read-modify-write.
+        self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
         self.enter(Phase::Busy);
         InFlight(Arc::clone(self))
     }
@@ -237,6 +238,27 @@ impl Peer {
     }
 }
 
+/// Watches for a connection's end from the one task that drives it.
+pub(super) struct CloseWatch<'p> {
+    peer: &'p Peer,
+    registered: bool,
+}
+
+impl CloseWatch<'_> {
+    /// What was asked for, if anything; the task is woken when that changes.
+    pub(super) fn poll(&mut self, context: &Context<'_>) -> Option<Close> {
+        // The waker stays until a wish takes it, and a task has one waker: registering at every poll
+        // would only cost.
+        let wish = self.peer.close_wish();
+        if !self.registered || wish.is_some() {
+            self.registered = true;
+            self.peer.waker.register(context.waker());
+            return self.peer.close_wish();
+        }
+        wish
+    }
+}
+
 /// The limits of a sweep, in sweeps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SweepLimits {
@@ -258,7 +280,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Relaxed) == 1 {
+        let left = self.0.in_flight.load(Relaxed).saturating_sub(1);
+        self.0.in_flight.store(left, Relaxed);
+        if left == 0 {
             self.0.enter(Phase::Idle);
         }
     }

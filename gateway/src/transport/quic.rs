@@ -188,10 +188,11 @@ async fn speak_http3<S: Service>(
     service: &'static S,
 ) -> Code {
     let mut announced = false;
+    let mut watch = peer.watch_close();
     loop {
         let next = {
             let mut accept = std::pin::pin!(http3.accept());
-            std::future::poll_fn(|context| match peer.poll_close(context) {
+            std::future::poll_fn(|context| match watch.poll(context) {
                 Some(Close::Now) => Poll::Ready(Next::End(Code::H3_NO_ERROR)),
                 Some(Close::Excess) => Poll::Ready(Next::End(Code::H3_EXCESSIVE_LOAD)),
                 Some(Close::Drain | Close::Revoked) if !announced => Poll::Ready(Next::Announce),

@@ -193,8 +193,9 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(io, requests(peer, service));
     let mut announced = false;
+    let mut watch = peer.watch_close();
     let ended = std::future::poll_fn(|context| {
-        match peer.poll_close(context) {
+        match watch.poll(context) {
             Some(Close::Now | Close::Excess) => return Poll::Ready(false),
             Some(Close::Drain | Close::Revoked) if !announced => {
                 announced = true;
@@ -239,8 +240,9 @@ async fn speak_http2<S: Service, T>(
         .serve_connection(io, requests(peer, service));
     let mut connection = std::pin::pin!(connection);
     let mut announced = false;
+    let mut watch = peer.watch_close();
     std::future::poll_fn(|context| {
-        match peer.poll_close(context) {
+        match watch.poll(context) {
             Some(Close::Now | Close::Excess) => return Poll::Ready(()),
             Some(Close::Drain | Close::Revoked) if !announced => {
                 announced = true;

@@ -1,0 +1,180 @@
+//! The path alone, with endpoints that no partner should ever meet.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use http::{Method, Request, Response, StatusCode, header};
+use jiff::Timestamp;
+use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
+use serde_json::Value;
+use versions::{Catalog, Context, Endpoint, Error, ErrorCode, Handler, Release, Route, Version};
+
+use super::Pipeline;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, Sources};
+use crate::store::StoredKey;
+use crate::transport::{Body, Peer, Service as _};
+
+/// An endpoint at a path, with what it does.
+macro_rules! endpoint {
+    ($name:ident, $path:literal, $context:ident => $answer:expr) => {
+        struct $name;
+
+        impl Endpoint for $name {
+            const NAME: &'static str = "test";
+            const METHOD: Method = Method::GET;
+            const PATH: &'static str = $path;
+            const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
+            const SUMMARY: &'static str = "A test.";
+            type Response = String;
+
+            fn example() -> String {
+                String::new()
+            }
+        }
+
+        impl Handler for $name {
+            async fn handle($context: &Context<'_>) -> Result<String, Error> {
+                $answer
+            }
+        }
+    };
+}
+
+endpoint!(Panics, "/panics.json", _context => panic!("a secret of the inside"));
+endpoint!(Fails, "/fails.json", _context => Err(Error::internal("a secret of the inside")));
+endpoint!(Client, "/client.json", context => Ok(context.client.to_string()));
+endpoint!(Refuses, "/refuses.json", _context => {
+    Err(Error::new(ErrorCode::MalformedRequest, "`colour` is no colour."))
+});
+
+const RELEASE: Release = Release {
+    version: Version::new(2026, 1, 1),
+    added: &[
+        Route::native::<Panics>(),
+        Route::native::<Fails>(),
+        Route::native::<Client>(),
+        Route::native::<Refuses>(),
+    ],
+};
+
+/// A path with one key, and its `Authorization`.
+fn pipeline(flags: &[(&str, &str)]) -> (&'static Pipeline, String) {
+    let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let config = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
+    let secret = ServerSecret::new([3; 32]);
+    let catalog = Catalog::new(&[RELEASE]).unwrap();
+    let now = SystemClock.now();
+    let text = KeySecret::generate(&config.api.brand, Environment::Staging, || rand::random());
+    let record = KeyRecord {
+        id: KeyId(uuid::Builder::from_random_bytes(rand::random()).into_uuid()),
+        partner: "partner".to_owned(),
+        name: String::new(),
+        environment: Environment::Staging,
+        permissions: ApiAccessPermission::all(),
+        hint: text.hint(),
+        created: now,
+        not_before: None,
+        expires: None,
+        revoked: None,
+        allow: Vec::new(),
+        rate: None,
+        replaces: None,
+        last_used: None,
+    };
+    let hash = secret.hash(text.expose().as_bytes());
+    let pipeline = Pipeline::new(&config, catalog, secret, Box::new(SystemClock));
+    pipeline.keys().apply(&StoredKey { record, hash }, Timestamp::UNIX_EPOCH);
+    (Box::leak(Box::new(pipeline)), format!("Bearer {}", text.expose()))
+}
+
+fn ask(
+    pipeline: &'static Pipeline,
+    peer: &Arc<Peer>,
+    request: http::request::Builder,
+) -> (Response<()>, String) {
+    let request = request.header(header::HOST, "localhost").body(Body::Empty).unwrap();
+    let response = pipeline.serve(request, peer).now_or_never().expect("nothing waits");
+    let (head, body) = response.into_parts();
+    (Response::from_parts(head, ()), String::from_utf8(body.into_bytes().to_vec()).unwrap())
+}
+
+fn get(path: &str, authorization: &str) -> http::request::Builder {
+    Request::get(format!("/2026-01-01/{path}")).header(header::AUTHORIZATION, authorization)
+}
+
+#[test]
+fn our_fault_is_a_500_that_says_nothing_of_the_inside_and_hurts_nobody_else() {
+    let (pipeline, key) = pipeline(&[]);
+    let peer = Peer::numbered(1);
+    for path in ["panics.json", "fails.json"] {
+        let (head, body) = ask(pipeline, &peer, get(path, &key));
+        assert_eq!(head.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+        assert_eq!(head.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert!(!body.contains("secret"), "{path}: {body}");
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(problem["requestId"], head.headers()["x-request-id"].to_str().unwrap(), "{path}");
+        assert_eq!(problem["type"], "/docs/errors/internal", "{path}");
+        assert_eq!(pipeline.in_flight(), 0, "{path}: its place is given back");
+        let (head, body) = ask(pipeline, &peer, get("client.json", &key));
+        assert_eq!(
+            (head.status(), body.as_str()),
+            (StatusCode::OK, r#""127.0.0.1""#),
+            "{path}: the next one is served"
+        );
+    }
+}
+
+#[test]
+fn an_endpoints_own_error_reaches_the_caller() {
+    let (pipeline, key) = pipeline(&[]);
+    let (head, body) = ask(pipeline, &Peer::numbered(1), get("refuses.json", &key));
+    assert_eq!(head.status(), StatusCode::BAD_REQUEST);
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(problem["error"], "`colour` is no colour.");
+    assert_eq!(problem["detail"], problem["error"]);
+}
+
+#[test]
+fn every_answer_to_a_known_key_tells_its_rate() {
+    let (pipeline, key) = pipeline(&[("limits.key_rate", "1/s+4")]);
+    let peer = Peer::numbered(1);
+    for (path, remaining) in [("client.json", 3), ("nowhere.json", 2), ("panics.json", 1), ("client.json", 0)]
+    {
+        let (head, _) = ask(pipeline, &peer, get(path, &key));
+        assert_eq!(
+            head.headers()["ratelimit"],
+            format!(r#""default";r={remaining};t={}"#, 4 - remaining),
+            "{path}"
+        );
+        assert_eq!(head.headers()["ratelimit-policy"], r#""default";q=4;w=4"#, "{path}");
+    }
+    let (head, _) = ask(pipeline, &peer, get("client.json", &key));
+    assert_eq!(head.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(head.headers()[header::RETRY_AFTER], "1");
+    // What is wrong with a request is still said before its rate.
+    let (head, _) = ask(pipeline, &peer, get("nowhere.json", &key));
+    assert_eq!(head.status(), StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn failures_of_an_address_never_lock_out_a_good_key_behind_it() {
+    let (pipeline, key) = pipeline(&[("limits.failures_per_address", "1/s+3")]);
+    let peer = Peer::numbered(1);
+    let statuses: Vec<u16> =
+        (0..5).map(|_| ask(pipeline, &peer, get("client.json", "Bearer x")).0.status().as_u16()).collect();
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+    assert_eq!(ask(pipeline, &peer, get("client.json", &key)).0.status(), StatusCode::OK);
+}
+
+#[test]
+fn a_drain_tells_clients_to_go_elsewhere() {
+    let (pipeline, key) = pipeline(&[]);
+    let peer = Peer::numbered(1);
+    let connection = |head: &Response<()>| head.headers().get(header::CONNECTION).cloned();
+    assert_eq!(connection(&ask(pipeline, &peer, get("client.json", &key)).0), None);
+    pipeline.drain();
+    let (head, _) = ask(pipeline, &peer, get("client.json", &key));
+    assert_eq!(head.status(), StatusCode::OK, "what comes is still answered");
+    assert_eq!(connection(&head).unwrap(), "close");
+}

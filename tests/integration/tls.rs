@@ -1,0 +1,140 @@
+//! TLS as clients of other ages meet it: versions, key exchange, resumption, no early data.
+
+use std::sync::Arc;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use rustls::client::WebPkiServerVerifier;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, SupportedProtocolVersion, version};
+use tests::{Protocol, TestGateway};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// What a handshake came to.
+#[derive(Debug)]
+struct Agreed {
+    version: Option<ProtocolVersion>,
+    group: Option<NamedGroup>,
+    kind: Option<HandshakeKind>,
+    alpn: Option<Vec<u8>>,
+}
+
+/// A client that speaks these versions and offers these protocols.
+fn client(
+    gateway: &TestGateway,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> Arc<ClientConfig> {
+    let whole = tests::tls(&gateway.ready().ca, b"http/1.1").expect("the CA's file is readable");
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(whole.crypto_provider()))
+        .with_protocol_versions(versions)
+        .expect("the provider knows them")
+        .with_webpki_verifier(verifier(gateway))
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    config.enable_early_data = true;
+    Arc::new(config)
+}
+
+/// The verifier of the gateway's own authority.
+fn verifier(gateway: &TestGateway) -> Arc<WebPkiServerVerifier> {
+    let mut roots = rustls::RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(&gateway.ready().ca).expect("the CA's file is readable");
+    roots.add(certificate).expect("it is a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().expect("there is a root")
+}
+
+/// Shakes hands, and reads one answer so that tickets have come.
+async fn shake_hands(gateway: &TestGateway, config: &Arc<ClientConfig>) -> std::io::Result<Agreed> {
+    let stream = TcpStream::connect(gateway.address(Protocol::H1Tls)).await?;
+    let name = ServerName::try_from("localhost").expect("it is a name");
+    let mut stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
+    let agreed = {
+        let (_, session) = stream.get_ref();
+        assert!(!session.is_early_data_accepted(), "early data is never taken");
+        Agreed {
+            version: session.protocol_version(),
+            group: session.negotiated_key_exchange_group().map(|group| group.name()),
+            kind: session.handshake_kind(),
+            alpn: session.alpn_protocol().map(<[u8]>::to_vec),
+        }
+    };
+    if agreed.alpn.as_deref() != Some(b"h2") {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        assert!(answer.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer));
+    }
+    Ok(agreed)
+}
+
+#[tokio::test]
+async fn the_newest_version_and_the_hybrid_key_exchange_are_preferred() {
+    let gateway = TestGateway::start("").await;
+    let config = client(&gateway, &[&version::TLS13, &version::TLS12], &[b"http/1.1"]);
+    let agreed = shake_hands(&gateway, &config).await.unwrap();
+    assert_eq!(agreed.version, Some(ProtocolVersion::TLSv1_3));
+    assert_eq!(agreed.group, Some(NamedGroup::X25519MLKEM768));
+    assert_eq!(agreed.kind, Some(HandshakeKind::Full));
+}
+
+#[tokio::test]
+async fn http_2_is_chosen_where_a_client_offers_both() {
+    let gateway = TestGateway::start("").await;
+    for (offered, chosen) in
+        [(&[&b"http/1.1"[..], b"h2"][..], Some(&b"h2"[..])), (&[b"http/1.1"], Some(b"http/1.1")), (&[], None)]
+    {
+        let config = client(&gateway, &[&version::TLS13], offered);
+        let agreed = shake_hands(&gateway, &config).await.unwrap();
+        assert_eq!(agreed.alpn.as_deref(), chosen);
+    }
+}
+
+#[tokio::test]
+async fn tls_1_2_is_served_unless_the_configuration_says_otherwise() {
+    let gateway = TestGateway::start("").await;
+    let config = client(&gateway, &[&version::TLS12], &[b"http/1.1"]);
+    assert_eq!(shake_hands(&gateway, &config).await.unwrap().version, Some(ProtocolVersion::TLSv1_2));
+
+    let strict = TestGateway::start("[tls]\nminimum_version = \"1.3\"").await;
+    let config = client(&strict, &[&version::TLS12], &[b"http/1.1"]);
+    let refused = shake_hands(&strict, &config).await.unwrap_err();
+    assert!(refused.to_string().contains("ProtocolVersion"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_resumes_on_any_worker() {
+    let gateway = TestGateway::start("[runtime]\nworkers = 2").await;
+    for versions in [&[&version::TLS13], &[&version::TLS12]] {
+        let config = client(&gateway, versions, &[b"http/1.1"]);
+        assert_eq!(shake_hands(&gateway, &config).await.unwrap().kind, Some(HandshakeKind::Full));
+        for round in 0..8 {
+            let agreed = shake_hands(&gateway, &config).await.unwrap();
+            assert_eq!(agreed.kind, Some(HandshakeKind::Resumed), "round {round}: {agreed:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn quic_offers_no_early_data_to_a_client_that_comes_back() {
+    let gateway = TestGateway::start("").await;
+    let mut config = tests::tls(&gateway.ready().ca, b"h3").expect("the CA's file is readable");
+    config.enable_early_data = true;
+    let config =
+        quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).expect("TLS 1.3 is there")));
+    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    endpoint.set_default_client_config(config);
+    let address = gateway.address(Protocol::H3);
+    let first = endpoint.connect(address, "localhost").unwrap().await.unwrap();
+    // The ticket comes behind the handshake, with the server's first stream.
+    drop(first.accept_uni().await.unwrap());
+    first.close(0_u32.into(), b"");
+    let again = endpoint.connect(address, "localhost").unwrap();
+    let Err(again) = again.into_0rtt() else { panic!("no early data is offered by the ticket") };
+    let again = again.await.unwrap();
+    let data = again.handshake_data().unwrap().downcast::<quinn::crypto::rustls::HandshakeData>().unwrap();
+    assert_eq!(data.protocol.as_deref(), Some(&b"h3"[..]));
+}
