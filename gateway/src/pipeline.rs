@@ -169,7 +169,11 @@ impl Pipeline {
         progress.version = version.as_ref().ok().map(|(table, _)| &table.field);
         let key = match self.authenticate(&head.headers, now, client, listener.environments) {
             Ok(key) => key,
-            Err(refused) => return Err(self.refuse_credential(refused, client, record, settings)),
+            Err((refused, key)) => {
+                record.refused = Some(refused);
+                record.key = key.map(|key| key.id);
+                return Err(self.refuse_credential(client, settings));
+            }
         };
         record.key = Some(key.id);
         key.used(now, peer);

@@ -96,8 +96,8 @@ pub(super) struct Create {
     /// Where it is good: staging or production
     #[arg(long)]
     environment: Environment,
-    /// What it may do; repeat it, or separate by commas
-    #[arg(long = "permission", value_name = "NAME", required = true, value_delimiter = ',')]
+    /// What it may do; several names stand one behind the other, or separated by commas
+    #[arg(long = "permission", value_name = "NAME", required = true, num_args = 1.., value_delimiter = ',')]
     permissions: Vec<ApiAccessPermission>,
     /// Good until this moment
     #[arg(long, value_name = "RFC3339", value_parser = arguments::moment)]
@@ -105,8 +105,8 @@ pub(super) struct Create {
     /// Good from this moment on
     #[arg(long, value_name = "RFC3339", value_parser = arguments::moment)]
     not_before: Option<Timestamp>,
-    /// Good only from this network; repeat it, or separate by commas
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = arguments::network)]
+    /// Good only from these networks, one behind the other, or separated by commas
+    #[arg(long, value_name = "CIDR", num_args = 1.., value_delimiter = ',', value_parser = arguments::network)]
     allow: Vec<IpNet>,
     /// Its own rate: 50/s, or 50/s+100 with a burst of 100
     #[arg(long, value_name = "N/s", value_parser = arguments::rate)]

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use permissions::{Denial, Environments, KeySecret, Malformed};
 use versions::{Error, ErrorCode, Help};
 
-use super::record::Record;
 use super::{Pipeline, Settings};
 use crate::keys::index::Key;
 use crate::transport::network;
@@ -71,15 +70,7 @@ impl Pipeline {
     }
 
     /// The answer to who was not recognised: 401, or 429 to an address that fails too often.
-    pub(super) fn refuse_credential(
-        &self,
-        (refused, key): (Refused, Option<Arc<Key>>),
-        client: IpAddr,
-        record: &mut Record<'_>,
-        settings: &Settings,
-    ) -> Error {
-        record.refused = Some(refused);
-        record.key = key.map(|key| key.id);
+    pub(super) fn refuse_credential(&self, client: IpAddr, settings: &Settings) -> Error {
         match self.failures.count(network(client), settings.limits.failures_per_address) {
             Ok(()) => Error::new(ErrorCode::InvalidToken, ""),
             Err(seconds) => Error::new(

@@ -65,7 +65,7 @@ fn pipeline(flags: &[(&str, &str)]) -> (&'static Pipeline, String) {
     let secret = ServerSecret::new([3; 32]);
     let catalog = Catalog::new(&[RELEASE]).unwrap();
     let now = SystemClock.now();
-    let text = KeySecret::generate(&config.api.brand, Environment::Staging, || rand::random());
+    let text = KeySecret::generate(&config.api.brand, Environment::Staging, rand::random);
     let record = KeyRecord {
         id: KeyId(uuid::Builder::from_random_bytes(rand::random()).into_uuid()),
         partner: "partner".to_owned(),
