@@ -49,13 +49,24 @@ pub fn serve(
     folder: &DataFolder,
     ready_file: Option<&Path>,
 ) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // From here on a signal is waited for, not died of.
+    let signals = runtime.block_on(async { drain::Signals::catch() })?;
     let logs = Arc::new(Logs::start(&config.log));
     harden();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    if let Some(file) = ready_file {
+        // Whoever waits for this file must not find an earlier process's. There usually is none.
+        let _ = std::fs::remove_file(file);
+    }
 
     folder.prepare()?;
     let (mut store, secret) = Store::open_with_secret(folder, config.store.busy_timeout)?;
     authority::ensure(folder, clock.now())?;
+    let certificates = listen::certificates(&config, folder)?;
+    let bound = listen::bind(&config, &certificates, folder)?;
+    let description = bound.describe();
+    // Only now that everything can be had: keys that are made and never shown are lost.
     let first_launch = Provisioning {
         store: &mut store,
         secret: &secret,
@@ -64,6 +75,7 @@ pub fn serve(
         rng: &mut OsRng.unwrap_err(),
     }
     .first_launch()?;
+    welcome::print(&config, &description, first_launch.as_ref(), folder)?;
 
     let catalog = Catalog::new(RELEASES).context("the list of releases contradicts itself")?;
     let metrics = start_metrics()?;
@@ -80,9 +92,6 @@ pub fn serve(
         logs: Arc::clone(&logs),
     }));
 
-    let certificates = listen::certificates(&config, folder)?;
-    let bound = listen::bind(&config, &certificates, folder)?;
-    let description = bound.describe();
     let follower = Follower::start(
         store,
         pipeline.keys(),
@@ -98,26 +107,15 @@ pub fn serve(
         drop(follower_ended);
     })?;
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
-        let signals = drain::Signals::catch()?;
         let serving = bound.serve(pipeline, operations, &connections)?;
         readiness.started.store(true, Ordering::Relaxed);
         if let Some(file) = ready_file {
             listen::write_ready_file(file, &description)
                 .with_context(|| format!("cannot write the ready file {}", file.display()))?;
         }
-        welcome::print(&description, first_launch.as_ref(), folder);
         info!(workers = config.runtime.worker_count(), "Serving");
 
-        let sweeping = Arc::clone(&connections);
-        tokio::spawn(async move {
-            let mut interval = tokio::time::interval(Connections::SWEEP_INTERVAL);
-            loop {
-                interval.tick().await;
-                sweeping.sweep();
-            }
-        });
         tokio::spawn(async move {
             let mut interval = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
             loop {
@@ -125,19 +123,21 @@ pub fn serve(
                 metrics.run_upkeep();
             }
         });
-        let mut reloader = reload::Reloader {
+        let reloader = reload::Reloader {
             sources: sources.clone(),
-            running: config.clone(),
+            started: config.clone(),
             folder: folder.clone(),
             certificates,
             pipeline,
             connections: Arc::clone(&connections),
             logs: Arc::clone(&logs),
         };
-        anyhow::Ok(
-            drain::until_ended(signals, serving, pipeline, &connections, &readiness, &mut reloader).await,
-        )
+        anyhow::Ok(drain::until_ended(signals, serving, pipeline, &connections, &readiness, &reloader).await)
     })?;
+    if let Some(file) = ready_file {
+        // It names a process that is about to be gone.
+        let _ = std::fs::remove_file(file);
+    }
     drop(stop_follower);
     // An error is what is waited for: the follower has dropped its end, or is too slow.
     let _ = farewell.recv_timeout(FOLLOWER_FAREWELL);

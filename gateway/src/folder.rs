@@ -109,7 +109,9 @@ impl DataFolder {
         let state = state.filter(|path| path.is_absolute()).map(|path| path.join(FOLDER_NAME));
         let home =
             home.filter(|path| path.is_absolute()).map(|path| path.join(".local/state").join(FOLDER_NAME));
-        named.or(state).or(home).map(|path| Self { path })
+        let path = named.or(state).or(home)?;
+        // Absolute, because it is shown to people and written into files that are read elsewhere.
+        Some(Self { path: std::path::absolute(&path).unwrap_or(path) })
     }
 
     /// The folder itself.
@@ -320,7 +322,9 @@ mod tests {
             DataFolder::choose(named.map(Into::into), state.map(Into::into), home.map(Into::into))
                 .map(|folder| folder.path.to_str().unwrap().to_owned())
         };
-        assert_eq!(choose(Some("d"), Some("/x"), Some("/h")).unwrap(), "d");
+        assert_eq!(choose(Some("/d"), Some("/x"), Some("/h")).unwrap(), "/d");
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(choose(Some("d"), None, None).unwrap(), here.join("d").to_str().unwrap());
         assert_eq!(choose(None, Some("/x"), Some("/h")).unwrap(), "/x/partner-gateway");
         assert_eq!(choose(None, Some("relative"), Some("/h")).unwrap(), "/h/.local/state/partner-gateway");
         assert_eq!(choose(None, None, Some("/h")).unwrap(), "/h/.local/state/partner-gateway");

@@ -152,6 +152,9 @@ impl Provisioning<'_> {
             if let Some(at) = old.expires.filter(|expires| *expires <= now) {
                 return Err(KeyError::Expired { id, at });
             }
+            if let Some(successor) = write.successor(id)? {
+                return Err(KeyError::Rotated { id, successor });
+            }
             if overlap.is_zero() {
                 write.revoke_key(id)?;
             } else if old.expires.is_none_or(|expires| end < expires) {

@@ -4,6 +4,7 @@
 //! Everything that waits for the disk happens on the thread of this module. A store that cannot be
 //! reached stops changes, not traffic: what is in memory is served on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -104,7 +105,14 @@ impl Follower {
         let mut closed = 0;
         let last = if changes.gap {
             warn!("The change feed no longer reaches back far enough; every key is loaded anew");
-            self.store.each_key(|key| closed += self.keys.apply(&key, now))?
+            let mut seen = HashSet::new();
+            let last = self.store.each_key(|key| {
+                seen.insert(key.record.id);
+                closed += self.keys.apply(&key, now);
+            })?;
+            // What the store no longer has, or has in a form that cannot be read, opens nothing.
+            closed += self.keys.retain(&seen);
+            last
         } else {
             closed += changes.keys.iter().map(|key| self.keys.apply(key, now)).sum::<usize>();
             changes.last
@@ -116,7 +124,6 @@ impl Follower {
         let applied_at = self.clock.now();
         metrics::counter!("gateway_changes_applied_total")
             .increment(u64::try_from(last - self.applied).unwrap_or(1));
-        self.applied = last;
         for key in &changes.keys {
             info!(key_id = %key.record.id, "Applied a change of key {}", key.record.id);
         }
@@ -125,7 +132,10 @@ impl Follower {
             change: last,
             applied_at,
             connections_closed: u32::try_from(closed).unwrap_or(u32::MAX),
-        })
+        })?;
+        // Last: where the receipt could not be written, all of this is done again, which changes nothing.
+        self.applied = last;
+        Ok(())
     }
 
     fn show_life(&mut self) -> Result<(), StoreError> {

@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use permissions::{Brand, ServerSecret};
@@ -153,20 +153,21 @@ impl Pipeline {
         settings: &Settings,
     ) -> Result<Reply, Error> {
         let listener = &peer.listener;
+        // Only looked at here, for the answer's fields; whether there is such a date is told further down.
+        let version = self.catalog.version(head.uri.path());
+        progress.version = version.as_ref().ok().map(|(table, _)| &table.field);
         let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
-        check_head(head, &settings.limits, &listener.hosts)?;
         if peer.is_ambiguous() {
             return Err(Error::new(
                 ErrorCode::MalformedRequest,
                 "The head can be read in two ways: both `Content-Length` and `Transfer-Encoding`, or a fragment.",
             ));
         }
+        check_head(head, &settings.limits, &listener.hosts)?;
 
         let now = record.time;
         let client = client::address(&head.headers, peer);
         record.client = client;
-        let version = self.catalog.version(head.uri.path());
-        progress.version = version.as_ref().ok().map(|(table, _)| &table.field);
         let key = match self.authenticate(&head.headers, now, client, listener.environments) {
             Ok(key) => key,
             Err((refused, key)) => {
@@ -200,8 +201,7 @@ impl Pipeline {
         negotiate::accept(&head.headers)?;
         negotiate::early_data(&head.headers, entry.route.early_data_safe)?;
         if !body.is_end_stream() {
-            negotiate::content(&head.headers)?;
-            discard(body, record, settings).await?;
+            discard(body, &head.headers, record, settings).await?;
         }
         let context = Context {
             version: table.version,
@@ -232,7 +232,12 @@ fn lacking(required: permissions::ApiAccessPermission, key: &Key) -> Error {
 }
 
 /// Reads content that the endpoint takes none of, within the bounds of any content.
-async fn discard(mut body: Body, record: &mut Record<'_>, settings: &Settings) -> Result<(), Error> {
+async fn discard(
+    mut body: Body,
+    fields: &HeaderMap,
+    record: &mut Record<'_>,
+    settings: &Settings,
+) -> Result<(), Error> {
     let (max, timeouts) = (settings.limits.body_bytes_max, &settings.timeouts);
     let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
     let read = async {
@@ -242,7 +247,12 @@ async fn discard(mut body: Body, record: &mut Record<'_>, settings: &Settings) -
                 record.client_is_gone = !error.is_malformed();
                 Error::new(ErrorCode::MalformedRequest, "The content is malformed or broke off.")
             })?;
+            let before = bytes;
             bytes += frame.data_ref().map_or(0, Bytes::len);
+            if before == 0 && bytes > 0 {
+                // Over HTTP/3 only now is it known that there is content at all.
+                negotiate::content(fields)?;
+            }
             if bytes > max {
                 let detail = format!("The content has more than {max} bytes.");
                 return Err(Error::new(ErrorCode::ContentTooLarge, detail));
@@ -304,7 +314,7 @@ impl Service for Pipeline {
         let settings = self.settings.load();
         let record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);
-        let fields = http::HeaderMap::new();
+        let fields = HeaderMap::new();
         let response =
             self.respond(&mut outcome, &head, fields, peer, &record, &Progress::default(), &settings);
         record.close(response.status(), outcome.err().as_ref());

@@ -132,5 +132,21 @@ fn describe() {
     describe_gauge!("gateway_keys", "Keys in memory, in whatever state.");
     describe_gauge!("gateway_log_lines_dropped", "Log lines that were dropped because the queue was full.");
     describe_gauge!("gateway_build_info", "Always 1; the labels say what runs.");
+    // There from the start, at zero: what is not there cannot be watched.
+    for name in [
+        "gateway_accept_errors_total",
+        "gateway_frames_refused_total",
+        "gateway_panics_total",
+        "gateway_changes_applied_total",
+        "gateway_store_errors_total",
+    ] {
+        metrics::counter!(name).absolute(0);
+    }
+    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max"] {
+        metrics::counter!("gateway_connections_refused_total", "reason" => reason).absolute(0);
+    }
+    for outcome in ["done", "refused"] {
+        metrics::counter!("gateway_reloads_total", "outcome" => outcome).absolute(0);
+    }
     gauge!("gateway_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
 }

@@ -54,7 +54,7 @@ pub(super) async fn until_ended(
     pipeline: &Pipeline,
     connections: &Arc<Connections>,
     readiness: &Readiness,
-    reloader: &mut Reloader,
+    reloader: &Reloader,
 ) -> Ended {
     loop {
         tokio::select! {
@@ -67,9 +67,9 @@ pub(super) async fn until_ended(
             _ = signals.hangup.recv() => reloader.reload(),
         }
     }
-    let settings = &reloader.running.drain;
+    let settings = &reloader.started.drain;
     let deadline = Instant::now() + settings.deadline;
-    info!(deadline_ms = settings.deadline.as_millis(), "Draining");
+    info!(deadline_s = settings.deadline.as_secs_f64(), "Draining");
     readiness.draining.store(true, Ordering::Relaxed);
     pipeline.drain();
     // Those who receive an error are gone already.

@@ -24,7 +24,7 @@ use crate::transport::{
 };
 
 /// The name of the certificate that the first launch makes.
-const LOCAL: &str = "local";
+pub(super) const LOCAL: &str = "local";
 /// Where TCP's free port is taken on UDP, or the other way about, another one is tried this often.
 const FREE_PORT_TRIES: usize = 16;
 
@@ -124,6 +124,8 @@ fn announce_http3(bound: &mut [Bound]) -> anyhow::Result<()> {
         let own = http3.iter().find(|(address, _)| *address == bound.address);
         let other = http3.iter().find(|(address, _)| address.is_ipv4() == bound.address.is_ipv4());
         if let Some((_, port)) = own.or(other) {
+            let said = bound.alt_svc_port;
+            let port = if said == 0 { *port } else { said };
             bound.listener.alt_svc = Some(HeaderValue::try_from(format!(r#"h3=":{port}"; ma=86400"#))?);
         }
     }
@@ -264,6 +266,15 @@ impl Bindings {
         }
         // Probes are answered until the very end.
         tokio::spawn(own.serve(end.subscribe()));
+        for swept in [Arc::clone(connections), own_connections] {
+            tokio::spawn(async move {
+                let mut interval = tokio::time::interval(Connections::SWEEP_INTERVAL);
+                loop {
+                    interval.tick().await;
+                    swept.sweep();
+                }
+            });
+        }
 
         let mut threads = Vec::new();
         for (number, share) in shares.into_iter().enumerate() {

@@ -16,7 +16,8 @@ use crate::transport::Connections;
 /// Everything that a reload reaches.
 pub(super) struct Reloader {
     pub(super) sources: Sources,
-    pub(super) running: Config,
+    /// What the process was started with: what takes a restart is as it says there.
+    pub(super) started: Config,
     pub(super) folder: DataFolder,
     pub(super) certificates: CertificatesByName,
     pub(super) pipeline: &'static Pipeline,
@@ -25,10 +26,10 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    pub(super) fn reload(&mut self) {
+    pub(super) fn reload(&self) {
         let outcome = match self.read() {
             Ok((config, certificates)) => {
-                self.take_over(config, certificates);
+                self.take_over(&config, certificates);
                 "done"
             }
             Err(error) => {
@@ -46,15 +47,15 @@ impl Reloader {
             .keys()
             .map(|name| {
                 // A name that is gone stays in use until the restart that its listener needs anyway.
-                let config = if config.certificates.contains_key(name) { &config } else { &self.running };
+                let config = if config.certificates.contains_key(name) { &config } else { &self.started };
                 Ok((name.clone(), listen::load(config, &self.folder, name)?))
             })
             .collect::<anyhow::Result<_>>()?;
         Ok((config, certificates))
     }
 
-    fn take_over(&mut self, config: Config, certificates: Vec<(String, rustls::sign::CertifiedKey)>) {
-        for option in differences_needing_restart(&self.running, &config) {
+    fn take_over(&self, config: &Config, certificates: Vec<(String, rustls::sign::CertifiedKey)>) {
+        for option in differences_needing_restart(&self.started, config) {
             warn!(option, "`{option}` has changed; it takes a restart");
         }
         for (name, certificate) in certificates {
@@ -62,10 +63,9 @@ impl Reloader {
                 used.replace(certificate);
             }
         }
-        self.pipeline.reload(&config);
-        self.connections.reload(settings(&config));
+        self.pipeline.reload(config);
+        self.connections.reload(settings(config));
         self.logs.set_level(config.log.level);
-        self.running = config;
         info!("Reloaded");
     }
 }

@@ -171,6 +171,8 @@ mod tests {
         let applied = wait(&fixture.store, &session(&fixture), &clock, CHANGE, Duration::ZERO).unwrap();
         assert!(applied.warning().unwrap().ends_with("process id 42"));
         assert_eq!(applied.lines(), "");
+        // Where locks say nothing, its heartbeat does.
+        std::fs::remove_file(fixture.folder.path().join(format!("node-{}.lock", node().id))).unwrap();
         clock.advance(Duration::from_secs(60));
         let applied = wait(&fixture.store, &session(&fixture), &clock, CHANGE, Duration::MAX).unwrap();
         assert!(applied.nodes.is_empty(), "its heart has stopped");

@@ -10,6 +10,7 @@ use crate::config::ConfigError;
 use crate::folder::FolderError;
 use crate::keys::KeyError;
 use crate::store::{Failure, StoreError};
+use crate::transport::TlsError;
 
 const FAILED: u8 = 1;
 const UNAVAILABLE: u8 = 69;
@@ -29,8 +30,14 @@ pub(super) struct WrongConfiguration;
 /// Tells the failure on standard error and says the exit code.
 pub(super) fn report(error: &anyhow::Error, json: bool, color: bool) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
-        // Standard error may be closed; there is nobody left to tell.
-        let _ = error.print();
+        if json && error.use_stderr() {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            eprintln_quietly(&serde_json::json!({ "error": text }).to_string());
+        } else {
+            // Standard error may be closed; there is nobody left to tell.
+            let _ = error.print();
+        }
         return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
     }
     if is_closed_pipe(error) {
@@ -71,6 +78,10 @@ pub(super) fn eprintln_quietly(text: &str) {
 fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<ConfigError>() || cause.is::<WrongConfiguration>() {
+            return WRONG_CONFIGURATION;
+        }
+        // A certificate that cannot be used is no better at the next start.
+        if cause.is::<TlsError>() {
             return WRONG_CONFIGURATION;
         }
         if cause.is::<Unavailable>() {

@@ -7,7 +7,8 @@ use clap::Subcommand;
 use super::Form;
 use super::exit::WrongConfiguration;
 use super::output::{print, print_json};
-use crate::config::{Config, Sources};
+use crate::config::{Config, Problem, Sources};
+use crate::transport::load_certified_key;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -26,16 +27,38 @@ pub(super) fn run(command: &Command, config: &Config) -> anyhow::Result<()> {
 
 /// Tells all that is wrong. It is what was asked for, so it goes to standard output.
 pub(super) fn check(sources: &Sources, form: Form, color: bool) -> anyhow::Result<()> {
-    match Config::load(sources) {
-        Ok(_) if form.json => print_json(&serde_json::json!({ "valid": true, "problems": [] })),
-        Ok(_) => print("the configuration is valid\n"),
+    let (problems, text) = match Config::load(sources) {
+        Ok(config) => certificates(&config),
         Err(error) => {
-            if form.json {
-                print_json(&serde_json::json!({ "valid": false, "problems": error.problems() }))?;
-            } else {
-                print(&format!("{}\n", error.render(color && io::stdout().is_terminal())))?;
-            }
-            Err(WrongConfiguration.into())
+            let text = error.render(color && io::stdout().is_terminal());
+            (error.problems().to_vec(), text)
         }
+    };
+    if form.json {
+        print_json(&serde_json::json!({ "valid": problems.is_empty(), "problems": problems }))?;
+    } else if problems.is_empty() {
+        print("the configuration is valid\n")?;
+    } else {
+        print(&format!("{text}\n"))?;
     }
+    if problems.is_empty() { Ok(()) } else { Err(WrongConfiguration.into()) }
+}
+
+/// The certificates that a server would not start with.
+fn certificates(config: &Config) -> (Vec<Problem>, String) {
+    let used = |name: &str| {
+        config.listeners.values().any(|listener| listener.enabled && listener.certificate == name)
+    };
+    let problems: Vec<Problem> = config
+        .certificates
+        .iter()
+        .filter(|(name, _)| used(name))
+        .filter_map(|(name, files)| {
+            let error = load_certified_key(&files.chain_file, &files.key_file).err()?;
+            Some(Problem::new(format!("`certificates.{name}` cannot be used: {error}")))
+        })
+        .collect();
+    let text =
+        problems.iter().map(|problem| format!("error: {}", problem.message)).collect::<Vec<_>>().join("\n");
+    (problems, text)
 }

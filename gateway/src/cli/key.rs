@@ -302,8 +302,24 @@ impl<'a> Told<'a> {
         Self { record, secret, change, replaced: None, already_revoked: None }
     }
 
-    /// Waits for the running servers and tells what was done.
+    /// Waits for the running servers and tells what was done. A key whose text nobody could read is a
+    /// failure, whatever became of the output: it is there, and it is good.
     fn tell(self, store: &Store, session: &Session, after: After) -> anyhow::Result<()> {
+        let made = self.secret.map(|_| self.record.id);
+        let told = self.tell_all(store, session, after);
+        match (told, made) {
+            (Err(error), Some(id)) => {
+                // In words, so that it is not taken for a reader who has seen enough.
+                let why = error.to_string();
+                Err(anyhow::anyhow!(
+                    "key {id} was made, but its text could not be shown ({why}); revoke it and make another"
+                ))
+            }
+            (told, _) => told,
+        }
+    }
+
+    fn tell_all(self, store: &Store, session: &Session, after: After) -> anyhow::Result<()> {
         let applied = applied::wait(store, session, &SystemClock, self.change, after.wait)?;
         if let Some(warning) = applied.warning() {
             eprintln_quietly(&warning);

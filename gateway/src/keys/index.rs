@@ -5,7 +5,7 @@
 //! loses rights, the connections that used it are closed here, and a connection that comes a moment
 //! late closes itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -164,6 +164,9 @@ pub struct KeyIndex {
     default_rate: RwLock<Arc<Policy>>,
     numbers: AtomicU64,
     count: AtomicUsize,
+    /// Held by whatever changes entries, never by a request: a reload must not write back what a
+    /// revocation has just replaced.
+    changing: Mutex<()>,
 }
 
 impl KeyIndex {
@@ -175,6 +178,7 @@ impl KeyIndex {
             default_rate: RwLock::new(Policy::new(default_rate)),
             numbers: AtomicU64::new(1),
             count: AtomicUsize::new(0),
+            changing: Mutex::new(()),
         }
     }
 
@@ -191,6 +195,7 @@ impl KeyIndex {
 
     /// Takes over a key as the store has it at `now`; returns how many connections that closed.
     pub fn apply(&self, stored: &StoredKey, now: Timestamp) -> usize {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys.pin();
         let before = keys.get(&stored.hash);
         let key = Arc::new(self.build(&stored.record, before));
@@ -208,13 +213,26 @@ impl KeyIndex {
     ///
     /// Looks at every key: this is what a damaged store costs, not a request.
     pub fn remove(&self, id: KeyId) -> usize {
+        self.remove_where(|key| key.id == id)
+    }
+
+    /// Forgets every key but those named; returns how many connections that closed.
+    pub fn retain(&self, known: &HashSet<KeyId>) -> usize {
+        self.remove_where(|key| !known.contains(&key.id))
+    }
+
+    fn remove_where(&self, gone: impl Fn(&Key) -> bool) -> usize {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys.pin();
-        let Some((hash, key)) = keys.iter().find(|(_, key)| key.id == id) else { return 0 };
-        let usage = Arc::clone(&key.usage);
-        if keys.remove(hash).is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
+        let mut closed = 0;
+        for (hash, key) in keys.iter().filter(|(_, key)| gone(key)) {
+            let usage = Arc::clone(&key.usage);
+            if keys.remove(hash).is_some() {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
+            closed += usage.close_connections(true);
         }
-        usage.close_connections(true)
+        closed
     }
 
     /// Gives all keys without a rate of their own a new one.
@@ -223,6 +241,7 @@ impl KeyIndex {
             return;
         }
         let policy = Policy::new(rate);
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         *self.default_rate.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policy);
         let keys = self.keys.pin();
         for (hash, key) in keys.iter().filter(|(_, key)| key.rate_is_default) {
@@ -439,5 +458,17 @@ mod tests {
         assert!(index.find(&key.hash).is_none());
         assert_eq!(index.count(), 0);
         assert_eq!(index.remove(key.record.id), 0);
+    }
+
+    #[test]
+    fn a_store_that_was_put_back_takes_away_what_it_does_not_have() {
+        let (index, kept, lost, peer) = (index(), stored("a"), stored("bb"), peer());
+        index.apply(&kept, NOW);
+        index.apply(&lost, NOW);
+        index.find(&lost.hash).unwrap().used(NOW, &peer);
+        assert_eq!(index.retain(&HashSet::from([kept.record.id])), 1);
+        assert!(peer.is_closing());
+        assert!(index.find(&lost.hash).is_none());
+        assert_eq!(check(&index, &kept), Ok(()));
     }
 }

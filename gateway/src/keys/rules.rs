@@ -30,6 +30,14 @@ pub enum KeyError {
         /// Since when.
         at: Timestamp,
     },
+    /// It was rotated already; a second successor would be one too many, and end when the first overlap does.
+    #[error("key {id} was rotated already, to {successor}; rotate that one")]
+    Rotated {
+        /// The key.
+        id: KeyId,
+        /// The key that took its place.
+        successor: KeyId,
+    },
     /// It has expired, and its successor would have, too.
     #[error("key {id} expired at {at}; give it a later end first, or create another")]
     Expired {

@@ -12,7 +12,7 @@ use rusqlite::types::Type;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::presence::{self, Presence};
+use super::presence::{self, Life, Presence};
 use super::row::moment;
 use super::{Store, StoreError};
 
@@ -71,7 +71,7 @@ impl Store {
                 .prepare("SELECT id FROM node")?
                 .query_map((), |row| parsed(row, 0, |text| text.parse::<Uuid>()))?
                 .collect::<rusqlite::Result<_>>()?;
-            gone.retain(|id| presence::is_dead(&path, *id));
+            gone.retain(|id| presence::look(&path, *id) == Life::Dead);
             for id in &gone {
                 connection.execute("DELETE FROM node WHERE id = ?1", [id.to_string()])?;
             }
@@ -121,8 +121,8 @@ impl Store {
         Ok(())
     }
 
-    /// The nodes that showed a sign of life within `stale_after` and whose process is not known to be
-    /// gone, the oldest first.
+    /// The nodes whose process holds its lock, the oldest first; where locks say nothing, those that showed
+    /// a sign of life within `stale_after`.
     ///
     /// # Errors
     /// What SQLite says.
@@ -130,10 +130,9 @@ impl Store {
         let read = || {
             self.connection
                 .prepare_cached(
-                    "SELECT id, pid, started, heartbeat, listeners FROM node WHERE heartbeat >= ?1
-                     ORDER BY started, id",
+                    "SELECT id, pid, started, heartbeat, listeners FROM node ORDER BY started, id",
                 )?
-                .query_map([before(now, stale_after)], |row| {
+                .query_map((), |row| {
                     Ok(Node {
                         id: parsed(row, 0, |text| text.parse::<Uuid>())?,
                         pid: row.get(1)?,
@@ -145,7 +144,12 @@ impl Store {
                 .collect::<rusqlite::Result<Vec<Node>>>()
         };
         let mut nodes = read().map_err(|source| self.failed(source))?;
-        nodes.retain(|node| !presence::is_dead(&self.path, node.id));
+        let stale = before(now, stale_after);
+        nodes.retain(|node| match presence::look(&self.path, node.id) {
+            Life::Alive => true,
+            Life::Dead => false,
+            Life::Unknown => node.heartbeat.as_microsecond() >= stale,
+        });
         Ok(nodes)
     }
 
@@ -266,11 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_lives_as_long_as_its_heart_beats() {
+    fn a_node_lives_by_its_lock_and_without_one_by_its_heartbeat() {
         let mut fixture = Fixture::new();
+        let lock = fixture.folder.path().join(format!("node-{}.lock", node(1, 0).id));
         let store = &mut fixture.store;
         store.announce_node(&node(1, 0)).unwrap();
         store.announce_node(&node(2, 10)).unwrap();
+        assert_eq!(store.live_nodes(second(16), STALE_AFTER).unwrap(), [node(1, 0), node(2, 10)]);
+        std::fs::remove_file(lock).unwrap();
         assert_eq!(store.live_nodes(second(15), STALE_AFTER).unwrap(), [node(1, 0), node(2, 10)]);
         assert_eq!(store.live_nodes(second(16), STALE_AFTER).unwrap(), [node(2, 10)]);
         assert!(store.heartbeat(node(1, 0).id, second(16)).unwrap());

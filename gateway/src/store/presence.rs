@@ -26,12 +26,23 @@ impl Presence {
     }
 }
 
-/// Whether the process of this node is certainly gone. In doubt (the file is missing, or the file
-/// system has no locks) it is not: then only the heartbeat tells.
-pub(super) fn is_dead(store: &Path, node: Uuid) -> bool {
+/// What the lock says of a node's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It holds its lock.
+    Alive,
+    /// It has let go of it.
+    Dead,
+    /// The file is missing, or the file system has no locks: only the heartbeat tells.
+    Unknown,
+}
+
+/// Looks at the lock of a node.
+pub(super) fn look(store: &Path, node: Uuid) -> Life {
     match File::open(lock_file(store, node)).map(|file| file.try_lock_shared()) {
-        Ok(Ok(())) => true,
-        Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) | Err(_) => false,
+        Ok(Ok(())) => Life::Dead,
+        Ok(Err(TryLockError::WouldBlock)) => Life::Alive,
+        Ok(Err(TryLockError::Error(_))) | Err(_) => Life::Unknown,
     }
 }
 
@@ -54,11 +65,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("store.sqlite");
         let node = Uuid::from_u128(1);
-        assert!(!is_dead(&store, node), "nothing is known of it");
+        assert_eq!(look(&store, node), Life::Unknown);
         let presence = Presence::hold(&store, node).unwrap();
-        assert!(!is_dead(&store, node));
+        assert_eq!(look(&store, node), Life::Alive);
         drop(presence);
-        assert!(is_dead(&store, node));
+        assert_eq!(look(&store, node), Life::Dead);
         clean_up(&store, node);
         assert!(!lock_file(&store, node).exists());
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use permissions::{ApiAccessPermission, KeyHash, KeyId, KeyRecord, Rate};
-use rusqlite::{ToSql, Transaction, TransactionBehavior};
+use rusqlite::{OptionalExtension as _, ToSql, Transaction, TransactionBehavior};
 
 use super::{Store, StoreError, row};
 
@@ -203,6 +203,20 @@ impl Write<'_> {
     /// What SQLite says.
     pub fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
         row::key(&self.transaction, id).map_err(|source| StoreError::sqlite(self.path, source))
+    }
+
+    /// The key that took the place of this one in a rotation, if any, and was not revoked since.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn successor(&self, id: KeyId) -> Result<Option<KeyId>, StoreError> {
+        let failed = |source| StoreError::sqlite(self.path, source);
+        let mut statement = self
+            .transaction
+            .prepare_cached("SELECT id FROM key WHERE replaces = ?1 AND revoked IS NULL ORDER BY id LIMIT 1")
+            .map_err(failed)?;
+        let found = statement.query_row([id.to_string()], |row| row.get::<_, String>(0)).optional();
+        Ok(found.map_err(failed)?.and_then(|text| text.parse().ok()))
     }
 
     /// Whether no partner and no key was ever made.

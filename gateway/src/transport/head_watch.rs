@@ -1,7 +1,7 @@
 //! Sees what hyper mends in a head of HTTP/1 without a word, and another parser would read differently.
 //!
-//! hyper drops `Content-Length` beside `Transfer-Encoding` and a fragment in the target before anybody
-//! can look. Either may hide a second request from whatever stands before or behind us (RFC 9112 §6.3,
+//! hyper drops `Content-Length` beside `Transfer-Encoding`, a second `Content-Length` and a fragment in the
+//! target before anybody can look. Either may hide a second request from whatever stands before or behind us (RFC 9112 §6.3,
 //! §11.2), so such a request is refused: this watch reads the lines of the head as they pass.
 
 /// Watches the head of one request, whose bytes may come in pieces.
@@ -45,8 +45,15 @@ impl HeadWatch {
         if !has_end(&self.part[searched..]) {
             return false;
         }
-        self.whole = true;
-        judge(&std::mem::take(&mut self.part)).unwrap_or(false)
+        match judge(&self.part) {
+            Some(ambiguous) => {
+                self.whole = true;
+                self.part = Vec::new();
+                ambiguous
+            }
+            // Nothing but empty lines so far.
+            None => false,
+        }
     }
 }
 
@@ -68,17 +75,19 @@ fn is_end(line: &[u8]) -> bool {
 
 /// Reads a head line by line; `None` where its end has not come. Most lines cost a look at one byte.
 fn judge(bytes: &[u8]) -> Option<bool> {
-    let (mut length, mut coding, mut target_has_fragment) = (false, false, None);
+    // Empty lines before a request are passed over (RFC 9112 §2.2), as hyper does.
+    let bytes = bytes.trim_ascii_start();
+    let (mut lengths, mut coding, mut target_has_fragment) = (0, false, None);
     for feed in memchr::memchr_iter(b'\n', bytes) {
         if target_has_fragment.is_none() {
             target_has_fragment = Some(memchr::memchr(b'#', &bytes[..feed]).is_some());
         }
         let line = &bytes[feed + 1..];
         match line.first()? {
-            b'c' | b'C' => length |= names(line, b"content-length:"),
+            b'c' | b'C' => lengths += u32::from(names(line, b"content-length:")),
             b't' | b'T' => coding |= names(line, b"transfer-encoding:"),
             b'\r' | b'\n' if is_end(line) => {
-                return Some(target_has_fragment == Some(true) || (length && coding));
+                return Some(target_has_fragment == Some(true) || lengths > 1 || (lengths == 1 && coding));
             }
             _ => {}
         }
@@ -96,7 +105,9 @@ mod tests {
 
     use super::*;
 
-    const AMBIGUOUS: [&str; 4] = [
+    const AMBIGUOUS: [&str; 6] = [
+        "GET /x HTTP/1.1\r\nContent-Length: 4\r\ncontent-length: 4\r\n\r\n",
+        "\r\n\r\nGET /x HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
         "GET /x HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 0\r\n\r\nbody",
         "GET /x HTTP/1.1\ncontent-length: 4\nTRANSFER-ENCODING: x\n\n",

@@ -118,9 +118,7 @@ impl<S: AsyncWrite + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncW
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        if flushed.is_pending() {
-            self.peer.write_waits(true);
-        }
+        self.peer.write_waits(flushed.is_pending());
         flushed
     }
 
