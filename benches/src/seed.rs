@@ -44,21 +44,17 @@ impl MadeUp {
         let id = uuid::Builder::from_unix_timestamp_millis(1_790_000_000_000, &bytes).into_uuid();
         let number = self.made;
         self.made += 1;
+        let partner = format!("partner-{}", number % PARTNERS);
         let record = KeyRecord {
-            id: KeyId(id),
-            partner: format!("partner-{}", number % PARTNERS),
             name: format!("key {number}"),
-            environment,
-            permissions: ApiAccessPermission::all(),
-            hint: text.hint(),
-            created: Timestamp::UNIX_EPOCH,
-            not_before: None,
-            expires: None,
-            revoked: None,
-            allow: Vec::new(),
-            rate: None,
-            replaces: None,
-            last_used: None,
+            ..KeyRecord::new(
+                KeyId(id),
+                partner,
+                environment,
+                ApiAccessPermission::all(),
+                text.hint(),
+                Timestamp::UNIX_EPOCH,
+            )
         };
         (StoredKey { record, hash: secret.hash(text.expose().as_bytes()) }, text)
     }

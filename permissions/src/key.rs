@@ -268,6 +268,36 @@ pub struct KeyRecord {
     pub last_used: Option<Timestamp>,
 }
 
+impl KeyRecord {
+    /// A nameless key without bounds of time, network or rate; those are set afterwards.
+    #[must_use]
+    pub fn new(
+        id: KeyId,
+        partner: String,
+        environment: Environment,
+        permissions: ApiAccessPermission,
+        hint: String,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            partner,
+            name: String::new(),
+            environment,
+            permissions,
+            hint,
+            created,
+            not_before: None,
+            expires: None,
+            revoked: None,
+            allow: Vec::new(),
+            rate: None,
+            replaces: None,
+            last_used: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -66,7 +66,7 @@ fn text(
             production.secret.expose(),
         );
         if let Some(line) = curl(config, &listeners, staging, production, folder) {
-            let _ = writeln!(text, "\nTry it:\n\n  {line}\n");
+            let _ = writeln!(text, "Try it:\n\n  {line}\n");
         }
     } else {
         text.push('\n');

@@ -320,22 +320,9 @@ mod tests {
     const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
     fn stored(name: &str) -> StoredKey {
-        let record = KeyRecord {
-            id: KeyId(uuid::Builder::from_random_bytes([u8::try_from(name.len()).unwrap(); 16]).into_uuid()),
-            partner: "partner".to_owned(),
-            name: name.to_owned(),
-            environment: Environment::Staging,
-            permissions: ApiAccessPermission::all(),
-            hint: "abcd".to_owned(),
-            created: NOW,
-            not_before: None,
-            expires: None,
-            revoked: None,
-            allow: Vec::new(),
-            rate: None,
-            replaces: None,
-            last_used: None,
-        };
+        let id = KeyId(uuid::Builder::from_random_bytes([u8::try_from(name.len()).unwrap(); 16]).into_uuid());
+        let (partner, hint) = ("partner".to_owned(), "abcd".to_owned());
+        let record = KeyRecord::new(id, partner, Environment::Staging, ApiAccessPermission::all(), hint, NOW);
         StoredKey { record, hash: ServerSecret::new([1; 32]).hash(name.as_bytes()) }
     }
 

@@ -66,22 +66,15 @@ fn pipeline(flags: &[(&str, &str)]) -> (&'static Pipeline, String) {
     let catalog = Catalog::new(&[RELEASE]).unwrap();
     let now = SystemClock.now();
     let text = KeySecret::generate(&config.api.brand, Environment::Staging, rand::random);
-    let record = KeyRecord {
-        id: KeyId(uuid::Builder::from_random_bytes(rand::random()).into_uuid()),
-        partner: "partner".to_owned(),
-        name: String::new(),
-        environment: Environment::Staging,
-        permissions: ApiAccessPermission::all(),
-        hint: text.hint(),
-        created: now,
-        not_before: None,
-        expires: None,
-        revoked: None,
-        allow: Vec::new(),
-        rate: None,
-        replaces: None,
-        last_used: None,
-    };
+    let id = KeyId(uuid::Builder::from_random_bytes(rand::random()).into_uuid());
+    let record = KeyRecord::new(
+        id,
+        "partner".to_owned(),
+        Environment::Staging,
+        ApiAccessPermission::all(),
+        text.hint(),
+        now,
+    );
     let hash = secret.hash(text.expose().as_bytes());
     let pipeline = Pipeline::new(&config, catalog, secret, Box::new(SystemClock));
     pipeline.keys().apply(&StoredKey { record, hash }, Timestamp::UNIX_EPOCH);
