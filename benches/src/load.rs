@@ -135,13 +135,14 @@ pub fn measure(options: &Options) -> anyhow::Result<Outcome> {
     let warm_up = Arc::new(Phase::of_requests(options.warm_up, limit)?);
     phase::run(&mut workers, &job, &warm_up)?;
 
+    let cpu = Reading::take(ready.pid)?;
+    // Before the phase, whose time begins as it is made: what is measured is never shorter than what was asked.
+    let start = Instant::now();
     let phase = match options.seconds {
         Some(seconds) => Phase::of_time(Duration::from_secs(seconds), LAST_REQUEST_TIMEOUT)?,
         None => Phase::of_requests(options.requests.map_or(REQUESTS_USUAL, NonZeroU64::get), limit)?,
     };
     let phase = Arc::new(phase);
-    let cpu = Reading::take(ready.pid)?;
-    let start = Instant::now();
     phase::run(&mut workers, &job, &phase)?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu = Reading::take(ready.pid)?.since(&cpu).as_secs_f64();
