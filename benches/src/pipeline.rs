@@ -92,7 +92,7 @@ impl Caller {
         let config = Config::load(&Sources { flags, ..Sources::default() })?;
         let secret = ServerSecret::new([7; 32]);
         let catalog = Catalog::new(RELEASES)?;
-        let newest = catalog.versions().last().context("there is no version")?;
+        let newest = catalog.tables().last().context("there is no version")?.version;
         gateway::telemetry::start_metrics()?;
         let pipeline: &'static Pipeline =
             Box::leak(Box::new(Pipeline::new(&config, catalog, secret.clone(), Box::new(SystemClock))));

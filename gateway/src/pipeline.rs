@@ -17,17 +17,20 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
-use versions::{Action, Catalog, Context, Error, ErrorCode, Help, Protocol, Services};
+use versions::{
+    Action, Calendar, Catalog, Context, Error, ErrorCode, Help, Lifecycle, Protocol, Services, has_content,
+};
 
 use crate::clock::Clock;
 use crate::config::{Api, Config, Limits, Timeouts};
@@ -62,12 +65,13 @@ pub struct Settings {
     /// The body of every 401.
     invalid_token: Bytes,
     access_log: bool,
+    calendar: Arc<Calendar>,
 }
 
 impl Settings {
     /// Takes its part of the configuration.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, catalog: &Catalog) -> Self {
         let Api { docs_url, invalid_token_message, .. } = &config.api;
         let invalid_token = serde_json::json!({ "error": invalid_token_message }).to_string().into();
         Self {
@@ -76,6 +80,10 @@ impl Settings {
             docs_url: docs_url.clone(),
             invalid_token,
             access_log: config.log.access,
+            calendar: Arc::new(
+                Calendar::new(catalog.releases(), |_| Lifecycle::default())
+                    .expect("checked with the releases"),
+            ),
         }
     }
 }
@@ -105,6 +113,7 @@ impl Pipeline {
     pub fn new(config: &Config, catalog: Catalog, secret: ServerSecret, clock: Box<dyn Clock>) -> Self {
         Self {
             metrics: RequestMetrics::new(catalog.entries().len()),
+            settings: ArcSwap::from_pointee(Settings::new(config, &catalog)),
             catalog,
             keys: KeyIndex::new(config.limits.key_rate),
             secret,
@@ -113,7 +122,6 @@ impl Pipeline {
             clock,
             failures: Failures::new(config.limits.failure_addresses_max),
             slots: Slots::default(),
-            settings: ArcSwap::from_pointee(Settings::new(config)),
             draining: AtomicBool::new(false),
         }
     }
@@ -131,7 +139,7 @@ impl Pipeline {
     /// Takes over what a reload may change.
     pub fn reload(&self, config: &Config) {
         self.keys.set_default_rate(config.limits.key_rate);
-        self.settings.store(Arc::new(Settings::new(config)));
+        self.settings.store(Arc::new(Settings::new(config, &self.catalog)));
     }
 
     /// From now on, answers tell clients to go elsewhere.
@@ -155,7 +163,7 @@ impl Pipeline {
         let listener = &peer.listener;
         // Only looked at here, for the answer's fields; whether there is such a date is told further down.
         let version = self.catalog.version(head.uri.path());
-        progress.version = version.as_ref().ok().map(|(table, _)| &table.field);
+        progress.version = version.as_ref().map(|(table, _)| &table.field);
         let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
         if peer.is_ambiguous() {
             return Err(Error::new(
@@ -180,8 +188,8 @@ impl Pipeline {
         key.used(now, peer);
         let key: &Key = progress.key.insert(key);
 
-        let (table, below) = version?;
-        let resource = table.resource(below)?;
+        let (table, below) = version.ok_or_else(|| self.unknown_version())?;
+        let (resource, mut input) = table.resource(below)?;
         let options = head.method == Method::OPTIONS;
         let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
         record.entry = entry;
@@ -201,8 +209,10 @@ impl Pipeline {
         negotiate::accept(&head.headers)?;
         negotiate::early_data(&head.headers, entry.route.early_data_safe)?;
         if !body.is_end_stream() {
-            discard(body, &head.headers, record, settings).await?;
+            let content = read(body, &head.headers, record, settings, has_content(&head.method)).await?;
+            input.content = content;
         }
+        input.query = head.uri.query().unwrap_or_default();
         let context = Context {
             version: table.version,
             environment: key.environment,
@@ -210,11 +220,21 @@ impl Pipeline {
             protocol: record.protocol,
             headers: &head.headers,
             received: record.received,
+            connection: &**peer,
             services: self,
         };
         match entry.route.action {
-            Action::Native(handle) => handle(&context).await.map(Reply::Json),
+            Action::Native(handle) => handle(&context, input).await.map(Reply::Json),
         }
+    }
+
+    fn unknown_version(&self) -> Error {
+        let known = self.catalog.tables().iter().map(|table| table.version);
+        Error::new(
+            ErrorCode::UnknownVersion,
+            "The path does not begin with a version that exists; see `supportedVersions`.",
+        )
+        .with_help(Help { supported_versions: Some(known.collect()), ..Help::default() })
     }
 }
 
@@ -231,17 +251,19 @@ fn lacking(required: permissions::ApiAccessPermission, key: &Key) -> Error {
     })
 }
 
-/// Reads content that the endpoint takes none of, within the bounds of any content.
-async fn discard(
+/// Reads content within the bounds of any content, and keeps it where the endpoint takes some.
+async fn read(
     mut body: Body,
     fields: &HeaderMap,
     record: &mut Record<'_>,
     settings: &Settings,
-) -> Result<(), Error> {
+    keep: bool,
+) -> Result<Bytes, Error> {
     let (max, timeouts) = (settings.limits.body_bytes_max, &settings.timeouts);
     let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
     let read = async {
         let mut bytes = 0;
+        let mut kept = BytesMut::new();
         while let Some(frame) = within(timeouts.body, body.frame()).await.ok_or_else(late)? {
             let frame = frame.map_err(|error| {
                 record.client_is_gone = !error.is_malformed();
@@ -257,13 +279,24 @@ async fn discard(
                 let detail = format!("The content has more than {max} bytes.");
                 return Err(Error::new(ErrorCode::ContentTooLarge, detail));
             }
+            if let Some(data) = frame.data_ref().filter(|_| keep) {
+                kept.extend_from_slice(data);
+            }
         }
-        Ok(())
+        Ok(kept.freeze())
     };
     within(timeouts.request, read).await.unwrap_or_else(|| Err(late()))
 }
 
 impl Services for Pipeline {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn calendar(&self) -> Arc<Calendar> {
+        Arc::clone(&self.settings.load().calendar)
+    }
+
     fn monotonic(&self) -> Instant {
         self.clock.monotonic()
     }
@@ -319,6 +352,24 @@ impl Service for Pipeline {
             self.respond(&mut outcome, &head, fields, peer, &record, &Progress::default(), &settings);
         record.close(response.status(), outcome.err().as_ref());
         response.map(Body::into_bytes)
+    }
+}
+
+impl versions::Connection for Peer {
+    fn tls(&self) -> Option<versions::Tls> {
+        None
+    }
+
+    fn round_trip_time(&self) -> Option<Duration> {
+        None
+    }
+
+    fn offers_http3(&self) -> bool {
+        self.listener.alt_svc.is_some()
+    }
+
+    fn is_proxy(&self) -> bool {
+        client::is_proxy(self)
     }
 }
 

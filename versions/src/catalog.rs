@@ -1,12 +1,16 @@
 //! All releases folded into one table: date → path → method → row.
 //!
 //! Built once at start, read by every request. A date that lists nothing about an endpoint inherits it
-//! from the date before, as the same row: an old date costs no more than the newest.
+//! from the date before, as the same row; the way to a date is one look-up by the bytes of its name,
+//! however many there are. So an old date costs no more than the newest.
 
+use std::collections::HashMap;
+
+use bytes::Bytes;
 use http::{HeaderValue, Method};
 use matchit::Router;
 
-use crate::{Error, ErrorCode, Help, Release, Route, Version};
+use crate::{Error, ErrorCode, Help, Input, Release, Route, Version};
 
 /// One endpoint at one date: what a request is dispatched to and recorded under.
 pub struct Entry {
@@ -29,6 +33,8 @@ pub struct Resource {
 
 /// One date.
 pub struct VersionTable {
+    /// Its place among all dates, from 0: the index of [`crate::Calendar`].
+    pub index: usize,
     /// The date.
     pub version: Version,
     /// The value of `api-version`.
@@ -38,8 +44,11 @@ pub struct VersionTable {
 
 /// Every date with all that it answers.
 pub struct Catalog {
-    /// Sorted by date.
+    releases: Vec<Release>,
+    /// In the order of the releases.
     versions: Vec<VersionTable>,
+    /// The place of a date by the bytes of its name, see [`name_key`].
+    names: HashMap<u128, usize, foldhash::fast::FixedState>,
     entries: Vec<Entry>,
 }
 
@@ -49,15 +58,49 @@ pub enum Contradiction {
     /// A date is listed behind a later one, or twice.
     #[error("{0}: stands behind a date that is not earlier; releases are listed oldest first")]
     OutOfOrder(Version),
-    /// An added endpoint exists already at that date.
-    #[error("{version}: adds `{method} {path}`, which is there already")]
-    AddedTwice {
-        /// The date that adds it.
+    /// An endpoint would stand where another one answers, or under another one's name.
+    #[error(
+        "{version}: `{name}` ({method} {path}) is there already; list it under `changed`, or remove the other one first"
+    )]
+    Taken {
+        /// The date that brings it.
         version: Version,
+        /// Its name.
+        name: &'static str,
         /// Its method.
         method: Method,
         /// Its path below the date.
         path: &'static str,
+    },
+    /// A changed endpoint takes the place of one that this date does not inherit.
+    #[error(
+        "{version}: changes `{name}` from the form that `{before}` has, which the date before does not answer with"
+    )]
+    ChangesWhatIsNotThere {
+        /// The date that changes it.
+        version: Version,
+        /// The name of the changed endpoint.
+        name: &'static str,
+        /// The name of the endpoint that it would replace.
+        before: &'static str,
+    },
+    /// A row without a conversion stands under `changed`, or one with a conversion under `added`.
+    #[error(
+        "{version}: `{name}` is listed under the wrong word: `changed` takes `Route::changed`, `added` takes `Route::native`"
+    )]
+    Misplaced {
+        /// The date that lists it.
+        version: Version,
+        /// Its name.
+        name: &'static str,
+    },
+    /// A removed endpoint is not there, or not any more.
+    #[error("{version}: removes `{name}`, which the date before does not have in this form")]
+    RemovesWhatIsNotThere {
+        /// The date that removes it.
+        version: Version,
+        /// Its name.
+        name: &'static str,
     },
     /// A path cannot be told apart from another one, or its template is malformed.
     #[error("{version}: the path `{path}` cannot be routed: {reason}")]
@@ -77,26 +120,29 @@ impl Catalog {
     /// # Errors
     /// [`Contradiction`] names the date, the endpoint and the reason.
     pub fn new(releases: &[Release]) -> Result<Self, Contradiction> {
-        let mut catalog = Self { versions: Vec::with_capacity(releases.len()), entries: Vec::new() };
+        let mut catalog = Self {
+            releases: releases.to_vec(),
+            versions: Vec::with_capacity(releases.len()),
+            names: HashMap::default(),
+            entries: Vec::new(),
+        };
         let mut current: Vec<Route> = Vec::new();
         for release in releases {
             let version = release.version;
             if catalog.versions.last().is_some_and(|last| last.version >= version) {
                 return Err(Contradiction::OutOfOrder(version));
             }
-            for route in release.added {
-                if current.iter().any(|known| known.method == route.method && known.path == route.path) {
-                    let (method, path) = (route.method.clone(), route.path);
-                    return Err(Contradiction::AddedTwice { version, method, path });
-                }
-                current.push(route.clone());
-            }
+            fold(release, &mut current)?;
             catalog.add_version(version, &current)?;
+            if version.date().is_none() {
+                current.clear();
+            }
         }
         Ok(catalog)
     }
 
     fn add_version(&mut self, version: Version, routes: &[Route]) -> Result<(), Contradiction> {
+        let index = self.versions.len();
         let mut resources = Router::new();
         let mut paths: Vec<&'static str> = routes.iter().map(|route| route.path).collect();
         paths.sort_unstable();
@@ -116,9 +162,36 @@ impl Catalog {
                 reason: reason.to_string(),
             })?;
         }
-        let field = HeaderValue::from_str(&version.to_string()).expect("a date is digits and dashes");
-        self.versions.push(VersionTable { version, field, resources });
+        let name = version.to_string();
+        let key = name_key(name.as_bytes()).expect("a name has at most 15 bytes");
+        self.names.insert(key, index);
+        let field = HeaderValue::from_str(&name).expect("a name is letters, digits and dashes");
+        self.versions.push(VersionTable { index, version, field, resources });
         Ok(())
+    }
+
+    /// What each date brings, oldest first.
+    #[must_use]
+    pub fn releases(&self) -> &[Release] {
+        &self.releases
+    }
+
+    /// Every date, oldest first.
+    #[must_use]
+    pub fn tables(&self) -> &[VersionTable] {
+        &self.versions
+    }
+
+    /// The table of the version with this name, as it stands in paths.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&VersionTable> {
+        let index = self.names.get(&name_key(name.as_bytes())?)?;
+        Some(&self.versions[*index])
+    }
+
+    /// The endpoints of one date, by path.
+    pub fn entries_of(&self, version: Version) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.version == version)
     }
 
     /// Every endpoint of every date, in the order of their indexes.
@@ -127,29 +200,16 @@ impl Catalog {
         &self.entries
     }
 
-    /// The dates that can be asked for, oldest first.
-    pub fn versions(&self) -> impl Iterator<Item = Version> {
-        self.versions.iter().map(|table| table.version)
-    }
-
     /// Splits `/2026-02-01/ping.json` into its date's table and the path below, `/ping.json`.
     ///
-    /// # Errors
-    /// [`ErrorCode::UnknownVersion`], with the dates that there are.
-    pub fn version<'p>(&self, path: &'p str) -> Result<(&VersionTable, &'p str), Error> {
-        let found = path.strip_prefix('/').and_then(|rest| {
-            let (date, below) = rest.split_at_checked(10)?;
-            let version = date.parse::<Version>().ok()?;
-            let place = self.versions.binary_search_by_key(&version, |table| table.version).ok()?;
-            below.starts_with('/').then(|| (&self.versions[place], below))
-        });
-        found.ok_or_else(|| {
-            Error::new(
-                ErrorCode::UnknownVersion,
-                "The path does not begin with a version that exists; see `supportedVersions`.",
-            )
-            .with_help(Help { supported_versions: Some(self.versions().collect()), ..Help::default() })
-        })
+    /// `None` where the path does not begin with a version that exists.
+    #[must_use]
+    pub fn version<'p>(&self, path: &'p str) -> Option<(&VersionTable, &'p str)> {
+        let rest = path.strip_prefix('/')?;
+        // The end of the first segment, looked for no further than a name is long.
+        let end = rest.bytes().take(Version::NAME_BYTES_MAX + 1).position(|byte| byte == b'/')?;
+        let (name, below) = rest.split_at(end);
+        Some((self.named(name)?, below))
     }
 
     /// The endpoint that answers `method` at a resource; `GET` answers `HEAD` too.
@@ -175,18 +235,69 @@ impl Catalog {
 }
 
 impl VersionTable {
-    /// What stands at a path below the date, matched exactly.
+    /// What stands at a path below the date, matched exactly, and what the path says of the request.
     ///
     /// # Errors
     /// [`ErrorCode::UnknownResource`].
-    pub fn resource(&self, below: &str) -> Result<&Resource, Error> {
-        self.resources.at(below).map(|found| found.value).map_err(|_| {
+    pub fn resource<'a>(&'a self, below: &'a str) -> Result<(&'a Resource, Input<'a>), Error> {
+        let found = self.resources.at(below).map_err(|_| {
             Error::new(
                 ErrorCode::UnknownResource,
                 format!("{} has no such resource; paths are matched to the letter.", self.version),
             )
-        })
+        })?;
+        let input = Input { parameters: found.params, query: "", content: Bytes::new() };
+        Ok((found.value, input))
     }
+}
+
+/// Applies what a release lists to the endpoints of the date before.
+fn fold(release: &Release, current: &mut Vec<Route>) -> Result<(), Contradiction> {
+    let version = release.version;
+    for removal in release.removed {
+        let name = removal.name;
+        let place = current.iter().position(|route| route.endpoint == removal.endpoint);
+        let place = place.ok_or(Contradiction::RemovesWhatIsNotThere { version, name })?;
+        current.remove(place);
+    }
+    for route in release.changed {
+        let name = route.name;
+        let replaced = route.replaced.ok_or(Contradiction::Misplaced { version, name })?;
+        let place = current.iter().position(|known| known.endpoint == replaced.endpoint);
+        let before = replaced.name;
+        let place = place.ok_or(Contradiction::ChangesWhatIsNotThere { version, name, before })?;
+        current.remove(place);
+        place_free(version, route, current)?;
+        current.insert(place, route.clone());
+    }
+    for route in release.added {
+        if route.replaced.is_some() {
+            return Err(Contradiction::Misplaced { version, name: route.name });
+        }
+        place_free(version, route, current)?;
+        current.push(route.clone());
+    }
+    Ok(())
+}
+
+fn place_free(version: Version, route: &Route, current: &[Route]) -> Result<(), Contradiction> {
+    let taken = |known: &Route| {
+        known.name == route.name || (known.method == route.method && known.path == route.path)
+    };
+    if current.iter().any(taken) {
+        let (name, method, path) = (route.name, route.method.clone(), route.path);
+        return Err(Contradiction::Taken { version, name, method, path });
+    }
+    Ok(())
+}
+
+/// The bytes of a version's name as one number, its length in the last byte; `None` for what is longer
+/// than any name.
+fn name_key(name: &[u8]) -> Option<u128> {
+    let mut key = [0; Version::NAME_BYTES_MAX + 1];
+    key.get_mut(..name.len()).filter(|_| name.len() <= Version::NAME_BYTES_MAX)?.copy_from_slice(name);
+    key[Version::NAME_BYTES_MAX] = u8::try_from(name.len()).ok()?;
+    Some(u128::from_le_bytes(key))
 }
 
 /// `GET, HEAD, OPTIONS` for a resource that answers GET.
@@ -201,105 +312,4 @@ fn allow(methods: &[(Method, usize)]) -> HeaderValue {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{RELEASES, v2026_02_01};
-
-    fn catalog() -> Catalog {
-        Catalog::new(RELEASES).unwrap()
-    }
-
-    fn find<'c>(catalog: &'c Catalog, method: &Method, path: &str) -> Result<&'c Entry, Error> {
-        let (table, below) = catalog.version(path)?;
-        catalog.entry(table.resource(below)?, method)
-    }
-
-    #[test]
-    fn every_entry_is_found_at_its_template() {
-        let catalog = catalog();
-        assert!(!catalog.entries().is_empty());
-        for entry in catalog.entries() {
-            let found = find(&catalog, &entry.route.method, &entry.template).unwrap();
-            assert_eq!(found.index, entry.index);
-        }
-    }
-
-    #[test]
-    fn other_spellings_of_a_path_find_nothing() {
-        let catalog = catalog();
-        for (path, code) in [
-            ("/2026-02-01/ping.json/", ErrorCode::UnknownResource),
-            ("/2026-02-01//ping.json", ErrorCode::UnknownResource),
-            ("/2026-02-01/PING.json", ErrorCode::UnknownResource),
-            ("/2026-02-01/%70ing.json", ErrorCode::UnknownResource),
-            ("/2026-02-01/./ping.json", ErrorCode::UnknownResource),
-            ("/2026-02-01/x/../ping.json", ErrorCode::UnknownResource),
-            ("/2026-02-01/", ErrorCode::UnknownResource),
-            ("//2026-02-01/ping.json", ErrorCode::UnknownVersion),
-            ("/2026-02-01", ErrorCode::UnknownVersion),
-            ("/2026-02-1/ping.json", ErrorCode::UnknownVersion),
-            ("/2026-02-30/ping.json", ErrorCode::UnknownVersion),
-            ("/2026-02-02/ping.json", ErrorCode::UnknownVersion),
-            ("/2026-02-01x/ping.json", ErrorCode::UnknownVersion),
-            ("/ping.json", ErrorCode::UnknownVersion),
-            ("/", ErrorCode::UnknownVersion),
-            ("", ErrorCode::UnknownVersion),
-            ("*", ErrorCode::UnknownVersion),
-            ("/ééééééé", ErrorCode::UnknownVersion),
-        ] {
-            assert_eq!(
-                find(&catalog, &Method::GET, path).err().map(|error| error.code),
-                Some(code),
-                "{path}"
-            );
-        }
-    }
-
-    #[test]
-    fn head_is_answered_by_get_and_the_rest_is_told_what_is_allowed() {
-        let catalog = catalog();
-        let path = "/2026-02-01/ping.json";
-        assert_eq!(find(&catalog, &Method::HEAD, path).unwrap().template, path);
-        let error = find(&catalog, &Method::POST, path).err().unwrap();
-        assert_eq!(error.code, ErrorCode::MethodNotAllowed);
-        assert_eq!(error.help.unwrap().allow.unwrap(), "GET, HEAD, OPTIONS");
-    }
-
-    #[test]
-    fn contradictions_are_refused_with_date_and_endpoint() {
-        let twice = [v2026_02_01::RELEASE, v2026_02_01::RELEASE];
-        let first = v2026_02_01::RELEASE.version;
-        assert_eq!(Catalog::new(&twice).err(), Some(Contradiction::OutOfOrder(first)));
-        let later = Release { version: Version::new(2026, 3, 1), ..v2026_02_01::RELEASE };
-        let error = Catalog::new(&[v2026_02_01::RELEASE, later]).err().unwrap();
-        assert_eq!(error.to_string(), "2026-03-01: adds `GET /connection.json`, which is there already");
-    }
-
-    #[test]
-    fn an_unlisted_endpoint_is_inherited_as_the_same_row() {
-        let later = Release { version: Version::new(2026, 3, 1), added: &[] };
-        let catalog = Catalog::new(&[v2026_02_01::RELEASE, later]).unwrap();
-        let old = find(&catalog, &Method::GET, "/2026-02-01/ping.json").unwrap();
-        let new = find(&catalog, &Method::GET, "/2026-03-01/ping.json").unwrap();
-        assert_eq!((old.route.name, old.route.path), (new.route.name, new.route.path));
-        assert_ne!(old.index, new.index);
-    }
-
-    proptest! {
-        #[test]
-        fn no_path_makes_it_panic(path in ".{0,60}") {
-            let _ = find(&catalog(), &Method::GET, &path);
-        }
-
-        #[test]
-        fn no_path_below_a_date_makes_it_panic(below in ".{0,40}") {
-            let path = format!("/2026-02-01{below}");
-            let catalog = catalog();
-            let found = find(&catalog, &Method::GET, &path);
-            let exact = ["/ping.json", "/connection.json"].contains(&below.as_str());
-            prop_assert_eq!(found.is_ok(), exact);
-        }
-    }
-}
+mod tests;

@@ -1,17 +1,51 @@
 //! What a handler is given: the request's circumstances, and a port to the process.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use jiff::Timestamp;
 use permissions::Environment;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::Version;
+use crate::{Calendar, Version};
 
 /// All that a handler may ask of the process around it.
 pub trait Services: Send + Sync {
+    /// The time of day.
+    fn now(&self) -> Timestamp;
     /// The monotonic clock.
     fn monotonic(&self) -> Instant;
+    /// The days of every version, as they are in force.
+    fn calendar(&self) -> Arc<Calendar>;
+}
+
+/// All that a handler may ask of the connection that its request came by.
+pub trait Connection: Send + Sync {
+    /// How it is encrypted; `None` in cleartext.
+    fn tls(&self) -> Option<Tls>;
+    /// The transport's estimate of the time to the other end and back.
+    fn round_trip_time(&self) -> Option<Duration>;
+    /// Whether answers on it announce HTTP/3, or it is HTTP/3.
+    fn offers_http3(&self) -> bool;
+    /// Whether a trusted proxy is at the other end, not the client.
+    fn is_proxy(&self) -> bool;
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite.
+    pub cipher_suite: &'static str,
+    /// The group of the key exchange; null where a session was resumed without one.
+    pub key_exchange_group: Option<&'static str>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
 }
 
 /// One request's circumstances.
@@ -28,6 +62,8 @@ pub struct Context<'a> {
     pub headers: &'a HeaderMap,
     /// When the request's head was complete.
     pub received: Instant,
+    /// The connection that it came by.
+    pub connection: &'a dyn Connection,
     /// The process.
     pub services: &'a dyn Services,
 }
@@ -84,16 +120,61 @@ impl Protocol {
 pub(crate) mod tests {
     use super::*;
 
-    /// A process whose monotonic clock stands still.
-    pub(crate) struct Still(pub(crate) Instant);
+    /// A process whose clocks stand still.
+    pub(crate) struct Still {
+        pub(crate) instant: Instant,
+        pub(crate) now: Timestamp,
+        pub(crate) calendar: Arc<Calendar>,
+    }
 
-    impl Services for Still {
-        fn monotonic(&self) -> Instant {
-            self.0
+    impl Still {
+        pub(crate) fn new(instant: Instant) -> Self {
+            let calendar = Calendar::new(crate::RELEASES, |_| crate::Lifecycle::default()).unwrap();
+            Self { instant, now: Timestamp::constant(1_790_000_000, 0), calendar: calendar.into() }
         }
     }
 
-    /// A staging request over HTTP/2 from 192.0.2.1, received `age` ago.
+    impl Services for Still {
+        fn now(&self) -> Timestamp {
+            self.now
+        }
+
+        fn monotonic(&self) -> Instant {
+            self.instant
+        }
+
+        fn calendar(&self) -> Arc<Calendar> {
+            Arc::clone(&self.calendar)
+        }
+    }
+
+    /// A connection of which this is known.
+    #[derive(Default)]
+    pub(crate) struct Plain {
+        pub(crate) tls: Option<Tls>,
+        pub(crate) offers_http3: bool,
+        pub(crate) is_proxy: bool,
+    }
+
+    impl Connection for Plain {
+        fn tls(&self) -> Option<Tls> {
+            self.tls
+        }
+
+        fn round_trip_time(&self) -> Option<Duration> {
+            None
+        }
+
+        fn offers_http3(&self) -> bool {
+            self.offers_http3
+        }
+
+        fn is_proxy(&self) -> bool {
+            self.is_proxy
+        }
+    }
+
+    /// A staging request to the first date over HTTP/2 from 192.0.2.1, received `age` ago.
     pub(crate) fn context<'a>(services: &'a Still, headers: &'a HeaderMap, age: Duration) -> Context<'a> {
         Context {
             version: crate::v2026_02_01::RELEASE.version,
@@ -101,7 +182,8 @@ pub(crate) mod tests {
             client: [192, 0, 2, 1].into(),
             protocol: Protocol::Http2,
             headers,
-            received: services.0.checked_sub(age).expect("the clock has run for longer"),
+            received: services.instant.checked_sub(age).expect("the clock has run for longer"),
+            connection: &Plain { tls: None, offers_http3: false, is_proxy: false },
             services,
         }
     }

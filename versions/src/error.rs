@@ -24,6 +24,8 @@ pub enum ErrorCode {
     PermissionMissing,
     /// There is no such date.
     UnknownVersion,
+    /// The date is past its sunset.
+    RetiredVersion,
     /// There is no such resource at this date.
     UnknownResource,
     /// The resource does not answer this method.
@@ -56,11 +58,12 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedRequest,
         Self::InvalidToken,
         Self::PermissionMissing,
         Self::UnknownVersion,
+        Self::RetiredVersion,
         Self::UnknownResource,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -88,6 +91,7 @@ impl ErrorCode {
                 (StatusCode::FORBIDDEN, "permission-missing", "The key lacks a permission")
             }
             Self::UnknownVersion => (StatusCode::NOT_FOUND, "unknown-version", "There is no such version"),
+            Self::RetiredVersion => (StatusCode::GONE, "retired-version", "The version is retired"),
             Self::UnknownResource => (StatusCode::NOT_FOUND, "unknown-resource", "There is no such resource"),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -163,6 +167,9 @@ pub struct Help {
     /// The dates that can be asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supported_versions: Option<Vec<Version>>,
+    /// The date to move to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub successor_version: Option<Version>,
     /// When to try again; also sent as `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u32>,

@@ -2,7 +2,8 @@
 //!
 //! An endpoint is one declaration ([`Endpoint`]) with its behaviour ([`Handler`]); erased to a row
 //! ([`Route`]) it is what dispatch, the permission check, metrics and tests read. A date is a folder
-//! with a [`Release`]; the [`Catalog`] folds all of them into one table. Nothing here knows sockets,
+//! with a [`Release`], which lists what it adds, what it changes (each a [`Change`], by which callers of
+//! the date before keep working) and what it removes; the [`Catalog`] folds all of them into one table. Nothing here knows sockets,
 //! HTTP libraries, clocks or stores: what a handler may ask of the process is [`Services`].
 
 #![warn(missing_docs)]
@@ -11,17 +12,22 @@ mod catalog;
 mod context;
 mod endpoint;
 mod error;
+mod lifecycle;
 mod release;
+mod request;
 mod route;
 
 pub mod v2026_02_01;
+pub mod v2026_11_01;
 
 pub use catalog::{Catalog, Contradiction, Entry, Resource, VersionTable};
-pub use context::{Context, Protocol, Services};
-pub use endpoint::{Endpoint, Handler};
+pub use context::{Connection, Context, Protocol, Services, Tls};
+pub use endpoint::{Change, Endpoint, Handler, successor};
 pub use error::{Error, ErrorCode, Help};
-pub use release::{Release, Version, VersionError};
-pub use route::{Action, Answer, Route};
+pub use lifecycle::{Calendar, Life, Lifecycle, LifecycleError, State, midnight};
+pub use release::{Release, Removal, Version, VersionError};
+pub use request::{Empty, Input, has_content};
+pub use route::{Action, Answer, Replaced, Route};
 
-/// Every date, oldest first.
-pub const RELEASES: &[Release] = &[v2026_02_01::RELEASE];
+/// Every date, oldest first; a label stands before all of them.
+pub const RELEASES: &[Release] = &[v2026_02_01::RELEASE, v2026_11_01::RELEASE];

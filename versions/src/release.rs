@@ -1,16 +1,28 @@
 //! Dates: what a version's name is, and what one date brings.
 
+use std::any::TypeId;
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::Date;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use crate::Route;
+use crate::{Endpoint, Lifecycle, Route};
 
-/// A version of the API: a real date, `2026-02-01`.
+/// A version of the API: a real date, `2026-02-01`, or a label without a date, `v1`.
+///
+/// Labels are for APIs that are older than their dates: they sort before every date, and their
+/// endpoints are their own, inherited from nothing and by nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Version(Date);
+pub struct Version(Name);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Name {
+    Label(&'static str),
+    Date(Date),
+}
 
 impl Version {
     /// The version of a date, for constants.
@@ -19,13 +31,49 @@ impl Version {
     /// Where there is no such day; in a constant that is an error of compilation.
     #[must_use]
     pub const fn new(year: i16, month: i8, day: i8) -> Self {
-        Self(Date::constant(year, month, day))
+        Self(Name::Date(Date::constant(year, month, day)))
     }
+
+    /// The version of a label, for constants: a letter, then up to 14 of `a` to `z`, `0` to `9` and `-`.
+    ///
+    /// # Panics
+    /// Where the text is no label; in a constant that is an error of compilation.
+    #[must_use]
+    pub const fn label(label: &'static str) -> Self {
+        let bytes = label.as_bytes();
+        assert!(bytes.len() >= 1 && bytes.len() <= Self::NAME_BYTES_MAX, "a label has 1 to 15 characters");
+        assert!(bytes[0].is_ascii_lowercase(), "a label begins with a letter");
+        let mut place = 1;
+        while place < bytes.len() {
+            let byte = bytes[place];
+            assert!(
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-',
+                "a label is a-z, 0-9, -"
+            );
+            place += 1;
+        }
+        Self(Name::Label(label))
+    }
+
+    /// The day, unless it is a label.
+    #[must_use]
+    pub const fn date(self) -> Option<Date> {
+        match self.0 {
+            Name::Date(date) => Some(date),
+            Name::Label(_) => None,
+        }
+    }
+
+    /// The longest name in bytes.
+    pub const NAME_BYTES_MAX: usize = 15;
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self.0 {
+            Name::Date(date) => date.fmt(f),
+            Name::Label(label) => f.pad(label),
+        }
     }
 }
 
@@ -34,7 +82,8 @@ impl fmt::Display for Version {
 #[error("a version is a real date: four digits, two, two, as in 2026-02-01")]
 pub struct VersionError;
 
-/// Reads exactly ten ASCII characters; no other spelling of a date is a version.
+/// Reads exactly ten ASCII characters; no other spelling of a date is a version. Labels are known to
+/// the catalog only: [`crate::Catalog::named`].
 impl FromStr for Version {
     type Err = VersionError;
 
@@ -50,7 +99,8 @@ impl FromStr for Version {
         }
         // Two digits are at most 99, so the narrowing cannot fail.
         let part = |range| number(range).and_then(|value| i8::try_from(value).map_err(|_| VersionError));
-        Date::new(number(0..4)?, part(5..7)?, part(8..10)?).map(Self).map_err(|_| VersionError)
+        let date = Date::new(number(0..4)?, part(5..7)?, part(8..10)?);
+        date.map(|date| Self(Name::Date(date))).map_err(|_| VersionError)
     }
 }
 
@@ -60,12 +110,61 @@ impl Serialize for Version {
     }
 }
 
-/// What one date brings over the date before.
+impl JsonSchema for Version {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Version".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// What one date brings over the date before. What it does not list is inherited.
+#[derive(Clone)]
 pub struct Release {
     /// The date.
     pub version: Version,
+    /// One sentence for partners: what this date is about.
+    pub summary: &'static str,
+    /// The days of its life, as this build has them; the configuration may set others.
+    pub lifecycle: Lifecycle,
     /// Endpoints that are new with it.
     pub added: &'static [Route],
+    /// Endpoints that answer otherwise than before, each with its way back: [`Route::changed`].
+    pub changed: &'static [Route],
+    /// Endpoints that end with the date before.
+    pub removed: &'static [Removal],
+}
+
+impl Release {
+    /// A published date that brings nothing yet, to be completed: `Release { added: …, ..Release::new(…) }`.
+    #[must_use]
+    pub const fn new(version: Version, summary: &'static str, lifecycle: Lifecycle) -> Self {
+        Self { version, summary, lifecycle, added: &[], changed: &[], removed: &[] }
+    }
+}
+
+/// An endpoint that a date does without.
+#[derive(Clone, Copy)]
+pub struct Removal {
+    pub(crate) endpoint: TypeId,
+    /// The endpoint's name.
+    pub name: &'static str,
+    /// What partners do instead.
+    pub note: &'static str,
+}
+
+impl Removal {
+    /// Ends the endpoint `E`.
+    #[must_use]
+    pub const fn of<E: Endpoint>(note: &'static str) -> Self {
+        Self { endpoint: TypeId::of::<E>(), name: E::NAME, note }
+    }
 }
 
 #[cfg(test)]
@@ -103,5 +202,13 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Version>(), Err(VersionError), "{text}");
         }
+    }
+
+    #[test]
+    fn a_label_is_older_than_every_date() {
+        let label = Version::label("v1");
+        assert_eq!((label.to_string().as_str(), label.date()), ("v1", None));
+        assert!(label < Version::new(1, 1, 1));
+        assert!(label < Version::label("v2"));
     }
 }

@@ -201,8 +201,8 @@ impl MethodLabel {
 }
 
 /// Every status that a request can be reported with.
-const STATUSES: [u16; 19] =
-    [200, 204, 400, 401, 403, 404, 405, 406, 408, 413, 414, 415, 421, 425, 429, 431, 499, 500, 503];
+const STATUSES: [u16; 20] =
+    [200, 204, 400, 401, 403, 404, 405, 406, 408, 410, 413, 414, 415, 421, 425, 429, 431, 499, 500, 503];
 
 type Histograms = Box<[OnceLock<Histogram>]>;
 

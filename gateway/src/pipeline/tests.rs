@@ -7,7 +7,9 @@ use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
 use serde_json::Value;
-use versions::{Catalog, Context, Endpoint, Error, ErrorCode, Handler, Release, Route, Version};
+use versions::{
+    Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Lifecycle, Release, Route, Version,
+};
 
 use super::Pipeline;
 use crate::clock::{Clock as _, SystemClock};
@@ -21,11 +23,12 @@ macro_rules! endpoint {
         struct $name;
 
         impl Endpoint for $name {
-            const NAME: &'static str = "test";
+            const NAME: &'static str = $path;
             const METHOD: Method = Method::GET;
             const PATH: &'static str = $path;
             const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
             const SUMMARY: &'static str = "A test.";
+            type Request = Empty;
             type Response = String;
 
             fn example() -> String {
@@ -34,7 +37,7 @@ macro_rules! endpoint {
         }
 
         impl Handler for $name {
-            async fn handle($context: &Context<'_>) -> Result<String, Error> {
+            async fn handle($context: &Context<'_>, _: Empty) -> Result<String, Error> {
                 $answer
             }
         }
@@ -49,13 +52,13 @@ endpoint!(Refuses, "/refuses.json", _context => {
 });
 
 const RELEASE: Release = Release {
-    version: Version::new(2026, 1, 1),
     added: &[
         Route::native::<Panics>(),
         Route::native::<Fails>(),
         Route::native::<Client>(),
         Route::native::<Refuses>(),
     ],
+    ..Release::new(Version::new(2026, 1, 1), "Tests.", Lifecycle::published(2026, 1, 1))
 };
 
 /// A path with one key, and its `Authorization`.

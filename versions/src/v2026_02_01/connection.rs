@@ -1,18 +1,19 @@
 //! `GET /2026-02-01/connection.json`: how the caller's connection arrived.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use http::{Method, header};
+use http::Method;
 use permissions::{ApiAccessPermission, Environment};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Context, Endpoint, Error, Handler, Protocol, Version};
+use crate::{Context, Empty, Endpoint, Error, Handler, Protocol, Version, successor, v2026_11_01};
 
 /// Shows what the gateway knows of the caller's connection.
 pub struct Connection;
 
 /// The caller and the endpoint that it reached.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Metadata {
     /// The caller.
     pub client: Client,
@@ -21,7 +22,7 @@ pub struct Metadata {
 }
 
 /// The caller, as the gateway sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Client {
     /// The `User-Agent` that was sent, or null.
@@ -31,17 +32,17 @@ pub struct Client {
 }
 
 /// One address, under the name of the family that the client came by.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Addresses {
     /// The client came by IPv4.
-    Ipv4(Ipv4Addr),
+    Ipv4(#[schemars(with = "String", extend("format" = "ipv4"))] Ipv4Addr),
     /// The client came by IPv6.
-    Ipv6(Ipv6Addr),
+    Ipv6(#[schemars(with = "String", extend("format" = "ipv6"))] Ipv6Addr),
 }
 
 /// What the caller reached.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reached {
     /// The date of the answer's form.
@@ -49,6 +50,7 @@ pub struct Reached {
     /// The key's environment.
     pub env: Environment,
     /// `HTTP1.0`, `HTTP1.1`, `HTTP2` or `HTTP3`.
+    #[schemars(extend("enum" = ["HTTP1.0", "HTTP1.1", "HTTP2", "HTTP3"]))]
     pub protocol: &'static str,
 }
 
@@ -59,7 +61,9 @@ impl Endpoint for Connection {
     const PERMISSION: ApiAccessPermission = ApiAccessPermission::CONNECTION_READ;
     const SUMMARY: &'static str =
         "Read your address, your client and the protocol that your request came by.";
+    const SAFE: bool = true;
 
+    type Request = Empty;
     type Response = Metadata;
 
     fn example() -> Metadata {
@@ -78,29 +82,8 @@ impl Endpoint for Connection {
 }
 
 impl Handler for Connection {
-    async fn handle(context: &Context<'_>) -> Result<Metadata, Error> {
-        Ok(Metadata {
-            client: Client {
-                user_agent: context.headers.get(header::USER_AGENT).map(|value| text(value.as_bytes())),
-                ips: match context.client.to_canonical() {
-                    IpAddr::V4(address) => Addresses::Ipv4(address),
-                    IpAddr::V6(address) => Addresses::Ipv6(address),
-                },
-            },
-            endpoint: Reached {
-                api_version: context.version,
-                env: context.environment,
-                protocol: context.protocol.name(),
-            },
-        })
-    }
-}
-
-/// A field's value as text: UTF-8 where it is that, else Latin-1, as fields once were (RFC 9110 §5.5).
-fn text(value: &[u8]) -> String {
-    match std::str::from_utf8(value) {
-        Ok(text) => text.to_owned(),
-        Err(_) => value.iter().copied().map(char::from).collect(),
+    async fn handle(context: &Context<'_>, request: Empty) -> Result<Metadata, Error> {
+        successor::<v2026_11_01::connection::Connection>(context, request).await
     }
 }
 
@@ -108,20 +91,21 @@ fn text(value: &[u8]) -> String {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use http::{HeaderMap, HeaderValue};
+    use http::{HeaderMap, HeaderValue, header};
 
     use super::*;
     use crate::context::tests::{Still, context};
 
     fn answer(client: &str, user_agent: Option<&[u8]>) -> String {
-        let services = Still(Instant::now());
+        let services = Still::new(Instant::now());
         let mut headers = HeaderMap::new();
         if let Some(value) = user_agent {
             headers.insert(header::USER_AGENT, HeaderValue::from_bytes(value).unwrap());
         }
         let mut context = context(&services, &headers, Duration::ZERO);
         context.client = client.parse().unwrap();
-        let answer = futures_util::FutureExt::now_or_never(Connection::handle(&context)).unwrap().unwrap();
+        let answer =
+            futures_util::FutureExt::now_or_never(Connection::handle(&context, Empty {})).unwrap().unwrap();
         serde_json::to_string(&answer).unwrap()
     }
 

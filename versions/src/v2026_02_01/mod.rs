@@ -3,10 +3,14 @@
 pub mod connection;
 pub mod ping;
 
-use crate::{Release, Route, Version};
+use crate::{Lifecycle, Release, Route, Version};
 
 /// The first date.
 pub const RELEASE: Release = Release {
-    version: Version::new(2026, 2, 1),
     added: &[Route::native::<connection::Connection>(), Route::native::<ping::Ping>()],
+    ..Release::new(
+        Version::new(2026, 2, 1),
+        "The first date: ask whether the API answers, and see how your connection arrived.",
+        Lifecycle::published(2026, 2, 1),
+    )
 };

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use http::Method;
 use permissions::{ApiAccessPermission, Environment};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::{Context, Endpoint, Error, Handler};
+use crate::{Context, Empty, Endpoint, Error, Handler, successor, v2026_11_01};
 
 /// Verifies that the API answers with this key.
 pub struct Ping;
 
 /// The API is up and answered this request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Pong {
     /// Always `success`.
+    #[schemars(extend("const" = "success"))]
     pub status: &'static str,
     /// The key's environment.
     pub env: Environment,
@@ -24,7 +26,8 @@ pub struct Pong {
 }
 
 /// A time as partners read it: `0.08 ms`. Written straight into the body, without a text of its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[schemars(with = "String", inline, extend("pattern" = r"^\d+\.\d\d ms$"))]
 pub struct Milliseconds(pub Duration);
 
 impl Serialize for Milliseconds {
@@ -42,7 +45,9 @@ impl Endpoint for Ping {
     const PATH: &'static str = "/ping.json";
     const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
     const SUMMARY: &'static str = "Verify that the API answers and that your key works.";
+    const SAFE: bool = true;
 
+    type Request = Empty;
     type Response = Pong;
 
     fn example() -> Pong {
@@ -51,8 +56,8 @@ impl Endpoint for Ping {
 }
 
 impl Handler for Ping {
-    async fn handle(context: &Context<'_>) -> Result<Pong, Error> {
-        Ok(Pong { status: "success", env: context.environment, rrt: Milliseconds(context.elapsed()) })
+    async fn handle(context: &Context<'_>, request: Empty) -> Result<Pong, Error> {
+        successor::<v2026_11_01::ping::Ping>(context, request).await
     }
 }
 
@@ -73,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_answer_tells_environment_and_milliseconds() {
-        let services = Still(Instant::now());
+        let services = Still::new(Instant::now());
         let headers = HeaderMap::new();
         for (age, rrt) in [
             (Duration::ZERO, "0.00 ms"),
@@ -84,7 +89,8 @@ mod tests {
             (Duration::from_micros(1_234_567), "1234.57 ms"),
         ] {
             let context = context(&services, &headers, age);
-            let answer = futures_util::FutureExt::now_or_never(Ping::handle(&context)).unwrap().unwrap();
+            let answer =
+                futures_util::FutureExt::now_or_never(Ping::handle(&context, Empty {})).unwrap().unwrap();
             assert_eq!(
                 serde_json::to_string(&answer).unwrap(),
                 format!(r#"{{"status":"success","env":"staging","RRT":"{rrt}"}}"#)
