@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use permissions::Environments;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use versions::RELEASES;
 
 use super::diagnostics::{Problem, Span, near};
 use super::sections::{Config, Listener, Protocol, Service};
@@ -26,6 +27,7 @@ pub(super) fn check(config: &Config, tree: &DeTable<'_>, problems: &mut Vec<Prob
     check_names(config, &places, problems);
     check_certificates(config, &places, problems);
     check_order(config, &places, problems);
+    check_versions(config, &places, problems);
     let serves_api = |listener: &Listener| listener.enabled && listener.serves.contains(&Service::Api);
     if !config.listeners.values().any(serves_api) {
         let switches = config.listeners.keys().map(|name| places.of(&["listeners", name, "enabled"]));
@@ -155,6 +157,27 @@ fn check_certificates(config: &Config, places: &Places<'_>, problems: &mut Vec<P
                         .help("a certificate needs `chain_file` and `key_file`, both PEM"),
                 );
             }
+        }
+    }
+}
+
+/// Days are for versions that there are, and in the order of a version's life.
+fn check_versions(config: &Config, places: &Places<'_>, problems: &mut Vec<Problem>) {
+    for name in config.versions.keys() {
+        let place = places.of(&["versions", name]);
+        let known: Vec<String> = RELEASES.iter().map(|release| release.version.to_string()).collect();
+        let Some(release) = RELEASES.iter().find(|release| release.version.to_string() == *name) else {
+            let help = match near(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", known.join(", ")),
+            };
+            problems.push(
+                Problem::new(format!("`versions`: there is no version `{name}`")).at(place, "").help(help),
+            );
+            continue;
+        };
+        if let Err(error) = release.lifecycle.with(config.days(release.version)) {
+            problems.push(Problem::new(format!("`versions.{name}`: {error}")).at(place, ""));
         }
     }
 }

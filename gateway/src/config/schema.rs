@@ -8,23 +8,31 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{PROBLEMS_MAX, Problem, near};
 
-/// A listener's options stand in the defaults; a certificate's cannot, because none is there by default.
-const CERTIFICATE: &str = "chain_file = \"\"\nkey_file = \"\"";
+/// The options of sections that are named by the operator, where none stands in the defaults.
+const NAMED: &str = "
+[certificates]
+chain_file = \"\"
+key_file = \"\"
+[versions]
+published = \"\"
+deprecated = \"\"
+sunset = \"\"
+";
 
 /// The options that there are.
 pub(super) struct Schema<'t> {
     defaults: DeValue<'t>,
-    certificate: DeValue<'static>,
+    named: DeValue<'static>,
 }
 
 impl<'t> Schema<'t> {
     /// Takes the tree of the defaults as the list of all options.
     pub(super) fn new(defaults: DeTable<'t>) -> Self {
-        let certificate = DeTable::parse(CERTIFICATE).map(Spanned::into_inner).unwrap_or_default();
-        Self { defaults: DeValue::Table(defaults), certificate: DeValue::Table(certificate) }
+        let named = DeTable::parse(NAMED).map(Spanned::into_inner).unwrap_or_default();
+        Self { defaults: DeValue::Table(defaults), named: DeValue::Table(named) }
     }
 
-    /// The default of an option or a section, also of a listener or certificate with a name of its own;
+    /// The default of an option or a section, also of a listener, certificate or version with a name of its own;
     /// `None` if there is no such option.
     pub(super) fn expected(&self, path: &[impl AsRef<str>]) -> Option<&DeValue<'t>> {
         let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
@@ -32,7 +40,9 @@ impl<'t> Schema<'t> {
             ["listeners", _, rest @ ..] => {
                 (self.defaults.get("listeners")?.get_ref().get("http")?.get_ref(), rest)
             }
-            ["certificates", _, rest @ ..] => (&self.certificate, rest),
+            [section @ ("certificates" | "versions"), _, rest @ ..] => {
+                (self.named.get(*section)?.get_ref(), rest)
+            }
             rest => (&self.defaults, rest),
         };
         rest.iter().try_fold(root, |value, name| value.get(*name).map(Spanned::get_ref))
@@ -101,7 +111,7 @@ impl<'t> Schema<'t> {
             return problem.help(format!("did you mean `{near}`?"));
         }
         // The right name in the wrong section is as common as a wrong letter.
-        let named = |section: &&str| matches!(*section, "listeners" | "certificates");
+        let named = |section: &&str| matches!(*section, "listeners" | "certificates" | "versions");
         let mut sections = self.defaults.as_table().into_iter().flat_map(names).filter(|name| !named(name));
         let known = || siblings().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         problem.help(match sections.find(|section| self.expected(&[*section, last]).is_some()) {

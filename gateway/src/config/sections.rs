@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::civil::Date;
 use permissions::{Brand, Environments, Rate};
 use serde::{Deserialize, Serialize};
+use versions::{Lifecycle, Version};
 
 use super::values::{self, DAY};
 
@@ -28,6 +30,8 @@ pub struct Config {
     pub listeners: BTreeMap<String, Listener>,
     /// Certificates that listeners refer to, by name.
     pub certificates: BTreeMap<String, Certificate>,
+    /// The days of versions, by the version's name, where they are not those of its release.
+    pub versions: BTreeMap<String, Days>,
     /// What all TLS listeners share.
     pub tls: Tls,
     /// How much of everything.
@@ -157,6 +161,30 @@ pub struct Certificate {
     pub key_file: PathBuf,
 }
 
+/// The days of a version that are set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Days {
+    /// From this day on every key may use it.
+    #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
+    pub published: Option<Date>,
+    /// From this day on answers tell that it will end.
+    #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
+    pub deprecated: Option<Date>,
+    /// From this day on it is answered with 410.
+    #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
+    pub sunset: Option<Date>,
+}
+
+impl Config {
+    /// The days that are set for a version.
+    #[must_use]
+    pub fn days(&self, version: Version) -> Lifecycle {
+        let days = self.versions.get(&version.to_string()).cloned().unwrap_or_default();
+        Lifecycle { published: days.published, deprecated: days.deprecated, sunset: days.sunset }
+    }
+}
+
 /// What all TLS listeners share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +236,9 @@ pub struct Limits {
     /// Bytes of one request's body; 0 takes no bodies.
     #[serde(deserialize_with = "values::size::<0, 1_073_741_824, _>", serialize_with = "values::write_size")]
     pub body_bytes_max: usize,
+    /// Bytes of the JSON Patch that a preview is answered with; 0 leaves all out.
+    #[serde(deserialize_with = "values::size::<0, 65_536, _>", serialize_with = "values::write_size")]
+    pub preview_patch_bytes_max: usize,
     /// Requests that one HTTP/2 or HTTP/3 connection may have open at the same time.
     #[serde(deserialize_with = "values::count::<1, 65_535, _, _>")]
     pub streams_per_connection_max: u32,

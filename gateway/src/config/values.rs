@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use ipnet::IpNet;
+use jiff::civil::Date;
 use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
+use versions::Version;
 
 /// Reads a whole number from `MIN` to `MAX`.
 pub(super) fn count<'de, const MIN: u64, const MAX: u64, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -161,6 +163,28 @@ impl Kind for Address {
 
     fn read(text: &str) -> Option<SocketAddr> {
         text.parse().ok()
+    }
+}
+
+/// A day, or none.
+pub(super) enum Day {}
+
+impl Kind for Day {
+    type Value = Option<Date>;
+    const EXPECTED: &str = "a day in quotes, such as \"2027-01-01\", or \"\" for none";
+
+    fn read(text: &str) -> Option<Option<Date>> {
+        // The spelling of a version is the one spelling of a day.
+        if text.is_empty() { Some(None) } else { text.parse::<Version>().ok().map(Version::date) }
+    }
+}
+
+/// Writes a day the way it is read.
+#[expect(clippy::ref_option, reason = "serde hands out references")]
+pub(super) fn write_day<S: Serializer>(day: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
+    match day {
+        Some(day) => serializer.collect_str(day),
+        None => serializer.serialize_str(""),
     }
 }
 
