@@ -60,7 +60,8 @@ struct Answer {
 }
 
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
-    let store = match Store::open_existing(&session.folder, session.busy_timeout()) {
+    // The store may take no longer than the servers.
+    let store = match Store::open_existing(&session.folder, session.busy_timeout().min(arguments.timeout)) {
         // Without a store no server was ever here, and that is what was asked.
         Err(error @ StoreError::Missing { .. }) => return Err(Unavailable(error.to_string()).into()),
         opened => opened?,

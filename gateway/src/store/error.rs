@@ -76,7 +76,7 @@ pub enum StoreError {
     },
     /// Keys of another brand than the configured one are in the store.
     #[error(
-        "the configuration says `api.brand = \"{configured}\"`, but the keys in {path} begin with \"{stored}\": write `api.brand = \"{stored}\"`, or name the server's own configuration with --config; a data folder keeps its brand, because keys of another are refused: for keys that begin with \"{configured}\", name a new folder with --data-dir and make new keys there"
+        "the configuration says `api.brand = \"{configured}\"`, but the keys in {path} begin with \"{stored}\"; write `api.brand = \"{stored}\"`, or name the server's own configuration with --config; a data folder keeps its brand, for with another all its keys would be refused: keys that begin with \"{configured}\" take a new folder (--data-dir), and every partner a new key"
     )]
     OtherBrand {
         /// The store's file.
