@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 use ipnet::IpNet;
@@ -25,10 +25,45 @@ pub(super) fn environment() -> impl TypedValueParser<Value = Environment> {
 }
 
 /// The name of a permission; a shell can complete it.
-pub(super) fn permission() -> impl TypedValueParser<Value = ApiAccessPermission> {
-    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| ApiAccessPermission::all().names().collect());
-    PossibleValuesParser::new(NAMES.iter().map(String::as_str))
-        .try_map(|name| name.parse::<ApiAccessPermission>())
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Permission;
+
+impl Permission {
+    fn names() -> PossibleValuesParser {
+        static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| ApiAccessPermission::all().names().collect());
+        PossibleValuesParser::new(NAMES.iter().map(String::as_str))
+    }
+}
+
+impl TypedValueParser for Permission {
+    type Value = ApiAccessPermission;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<ApiAccessPermission, clap::Error> {
+        if value.to_str().is_some_and(is_id) {
+            return Err(
+                clap::Error::raw(ErrorKind::ValueValidation, format!("{ID_FIRST}\n")).with_cmd(command)
+            );
+        }
+        let parser = Self::names().try_map(|name| name.parse::<ApiAccessPermission>());
+        parser.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let values: Vec<PossibleValue> = Self::names().possible_values()?.collect();
+        Some(Box::new(values.into_iter()))
+    }
+}
+
+/// An option that takes several values takes an id behind it for one more of them.
+const ID_FIRST: &str = "the id of a key stands before options that take several values: `partner-gateway key update ID --permission NAME NAME`";
+
+fn is_id(text: &str) -> bool {
+    text.parse::<KeyId>().is_ok()
 }
 
 /// The id of a key. Whoever pastes the key itself is told so, and it is not said again.
@@ -98,6 +133,9 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
 
 /// A network, or one address.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    if is_id(text) {
+        return Err(ID_FIRST.to_owned());
+    }
     let network: IpNet = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
         "it is no network; write a network or an address: 192.0.2.0/24, 2001:db8::/32, 192.0.2.7".to_owned()
     })?;

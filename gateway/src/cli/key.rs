@@ -78,10 +78,13 @@ Examples:
         after: After,
     },
     /// Change what a key may do; what is not named stays
-    #[command(after_help = "\
+    #[command(
+        override_usage = "partner-gateway key update <ID> [OPTIONS]",
+        after_help = "\
 Examples:
   partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --permission ping:read
-  partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --allow any --expires never --rate default")]
+  partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --allow any --expires never --rate default"
+    )]
     Update {
         /// The key's id
         #[arg(value_parser = arguments::Id)]
@@ -102,7 +105,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "NAME", value_parser = arguments::environment())]
     environment: Environment,
     /// What it may do; several names stand one behind the other, or separated by commas
-    #[arg(long = "permission", value_name = "NAME", required = true, num_args = 1.., value_delimiter = ',', value_parser = arguments::permission())]
+    #[arg(long = "permission", value_name = "NAME", required = true, num_args = 1.., value_delimiter = ',', value_parser = arguments::Permission)]
     permissions: Vec<ApiAccessPermission>,
     /// Good until this moment
     #[arg(long, value_name = "RFC3339", value_parser = arguments::moment)]
@@ -139,7 +142,7 @@ pub(super) struct List {
 #[group(required = true, multiple = true)]
 pub(super) struct Settings {
     /// All it may do from now on; several names stand one behind the other, or separated by commas
-    #[arg(long = "permission", value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = arguments::permission())]
+    #[arg(long = "permission", value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = arguments::Permission)]
     permissions: Option<Vec<ApiAccessPermission>>,
     /// All networks it is good from, one behind the other, or separated by commas; or `any`
     #[arg(long, value_name = "CIDR", num_args = 1.., value_delimiter = ',', value_parser = arguments::network_or_any)]
@@ -219,7 +222,8 @@ fn create(arguments: Create, session: &Session) -> anyhow::Result<()> {
     };
     let (store, created) = make(session, |keys| keys.create(new))?;
     if created.partner_created {
-        let partners = store.list_partners()?;
+        // The key is made: nothing may keep its text from being shown.
+        let partners = store.list_partners().unwrap_or_default();
         eprintln_quietly(&partner::made_with_a_key(&created.record.partner, &partners));
     }
     let told = Told {
