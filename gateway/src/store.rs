@@ -9,11 +9,13 @@
 mod backup;
 mod error;
 mod feed;
+mod look;
 mod migrations;
 mod node;
 mod open;
 mod presence;
 mod row;
+mod setting;
 mod write;
 
 use std::collections::BTreeMap;

@@ -55,6 +55,22 @@ impl<'t> Schema<'t> {
         rest.iter().try_fold(root, |value, name| value.get_ref().get(name.as_str()))
     }
 
+    /// The option whose name is made of these words, which single underscores separate.
+    pub(super) fn of_words(&self, words: &str) -> Option<Vec<String>> {
+        // Listeners and certificates have names of their own between the section's and the option's.
+        for section in ["listeners", "certificates"] {
+            let inside = words.strip_prefix(section).and_then(|rest| rest.strip_prefix('_'));
+            let options = self.expected(&[section, "any"]).and_then(DeValue::as_table);
+            for option in options.into_iter().flat_map(names) {
+                let name = inside.and_then(|inside| inside.strip_suffix(option)?.strip_suffix('_'));
+                if let Some(name) = name.filter(|name| !name.is_empty()) {
+                    return Some([section, name, option].map(str::to_owned).to_vec());
+                }
+            }
+        }
+        of_words(self.defaults.as_table()?, words)
+    }
+
     /// Removes from a layer whatever is no option, and reports it.
     pub(super) fn check(&self, layer: DeTable<'t>, problems: &mut Vec<Problem>) -> DeTable<'t> {
         self.check_table(layer, &mut Vec::new(), problems)
@@ -83,6 +99,7 @@ impl<'t> Schema<'t> {
                     let found = other.type_str();
                     let problem = Problem::new(format!("`{name}` is a section, not a single value"))
                         .at(span, format!("this is of type {found}"))
+                        .about(path)
                         .help(format!("write `[{name}]` and its options below it"));
                     problems.push(problem);
                 }
@@ -90,7 +107,8 @@ impl<'t> Schema<'t> {
                     let name = path.join(".");
                     problems.push(
                         Problem::new(format!("`{name}` is a single value, not a section"))
-                            .at(span, "this is a table"),
+                            .at(span, "this is a table")
+                            .about(path),
                     );
                 }
                 (Some(_), other) => {
@@ -108,7 +126,8 @@ impl<'t> Schema<'t> {
         let problem = Problem::new(format!("unknown option `{name}`"));
         let siblings = || self.expected(parent).and_then(DeValue::as_table).into_iter().flat_map(names);
         if let Some(near) = near(last, siblings()) {
-            return problem.help(format!("did you mean `{near}`?"));
+            let meant: Vec<&str> = parent.iter().map(String::as_str).chain([near]).collect();
+            return problem.help(format!("did you mean `{near}`?")).about(&meant);
         }
         // The right name in the wrong section is as common as a wrong letter.
         let named = |section: &&str| matches!(*section, "listeners" | "certificates" | "versions");
@@ -123,4 +142,19 @@ impl<'t> Schema<'t> {
 
 fn names<'a>(table: &'a DeTable<'_>) -> impl Iterator<Item = &'a str> {
     table.keys().map(|key| key.get_ref().as_ref())
+}
+
+fn of_words(table: &DeTable<'_>, words: &str) -> Option<Vec<String>> {
+    table.iter().find_map(|(key, value)| {
+        let name = key.get_ref().as_ref();
+        let rest = words.strip_prefix(name)?;
+        match value.get_ref() {
+            DeValue::Table(inner) => {
+                let mut path = of_words(inner, rest.strip_prefix('_')?)?;
+                path.insert(0, name.to_owned());
+                Some(path)
+            }
+            _ => rest.is_empty().then(|| vec![name.to_owned()]),
+        }
+    })
 }

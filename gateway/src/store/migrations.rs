@@ -50,6 +50,16 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, now: Timestamp) 
     run(connection, path, now, MIGRATIONS)
 }
 
+/// Makes sure that nothing is missing, where nothing can be applied.
+pub(super) fn require_all(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let applied = applied(connection).map_err(|source| StoreError::sqlite(path, source))?;
+    if missing(MIGRATIONS, &applied, path)?.is_empty() {
+        Ok(())
+    } else {
+        Err(StoreError::Older { path: path.to_owned() })
+    }
+}
+
 fn run(
     connection: &mut Connection,
     path: &Path,
@@ -177,6 +187,14 @@ mod tests {
         assert_eq!(numbers(&connection), [1]);
         run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], SECOND]).unwrap();
         assert_eq!(numbers(&connection), [1, 2]);
+    }
+
+    #[test]
+    fn a_store_of_an_older_build_is_not_read_unmigrated() {
+        let old = Connection::open_in_memory().unwrap();
+        let error = require_all(&old, Path::new(PATH)).unwrap_err();
+        assert!(matches!(error, StoreError::Older { .. }), "{error}");
+        require_all(&migrated(MIGRATIONS), Path::new(PATH)).unwrap();
     }
 
     #[test]
