@@ -99,6 +99,10 @@ async fn what_cannot_be_done_now_ends_with_1_and_what_is_not_there_with_69() {
     }
     let output = start.run(&["health"]).await;
     assert_told(&output, 69, &["there is no store"], "health without a folder");
+    let output = start.run(&["health", "--json"]).await;
+    assert_eq!(output.status.code(), Some(69));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    assert_eq!(told, serde_json::json!({"ready": false, "nodes": []}));
     assert!(!start.data().exists(), "looking makes nothing");
     assert!(start.run(&["partner", "create", "acme"]).await.status.success());
     assert_told(&start.run(&["partner", "create", "acme"]).await, 1, &["acme", "already"], "twice");

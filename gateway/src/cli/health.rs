@@ -60,13 +60,7 @@ struct Answer {
 }
 
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
-    // The store may take no longer than the servers.
-    let store = match Store::open_existing(&session.folder, session.busy_timeout().min(arguments.timeout)) {
-        // Without a store no server was ever here, and that is what was asked.
-        Err(error @ StoreError::Missing { .. }) => return Err(Unavailable(error.to_string()).into()),
-        opened => opened?,
-    };
-    let nodes = store.live_nodes(SystemClock.now(), session.stale_after())?;
+    let (nodes, none) = nodes(session, arguments.timeout)?;
     let answers = ask_all(&nodes, session, arguments.timeout);
     let ready = is_ready(&answers);
     if arguments.form.json {
@@ -74,7 +68,18 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     } else if ready {
         print("ready\n")?;
     }
-    if ready { Ok(()) } else { Err(Unavailable(reason(&answers)).into()) }
+    if ready { Ok(()) } else { Err(Unavailable(none.unwrap_or_else(|| reason(&answers))).into()) }
+}
+
+/// The servers that run on the folder, or why there can be none.
+fn nodes(session: &Session, timeout: Duration) -> Result<(Vec<Node>, Option<String>), StoreError> {
+    // The store may take no longer than the servers.
+    match Store::open_existing(&session.folder, session.busy_timeout().min(timeout)) {
+        Ok(store) => Ok((store.live_nodes(SystemClock.now(), session.stale_after())?, None)),
+        // Without a store no server was ever here, and that is what was asked.
+        Err(error @ StoreError::Missing { .. }) => Ok((Vec::new(), Some(error.to_string()))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Ready is what every server says, and there is at least one.

@@ -193,7 +193,7 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Folder(FolderError::Io { source, .. }) | Self::Io { source, .. } => {
-                source.kind() == io::ErrorKind::StorageFull
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
             Self::Sqlite { failure, .. } => *failure == Failure::Full,
             _ => false,

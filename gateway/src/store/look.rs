@@ -22,10 +22,12 @@ impl Store {
     pub fn open_existing(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
         Self::require(folder)?;
         match Self::open(folder, busy_timeout) {
-            Err(error) if error.is_permission() || error.is_full() => {
+            Err(error) if is_for_want_of_writing(&error) => {
                 Self::open_as_it_is(&folder.store(), busy_timeout).map_err(|read| match read {
                     // What keeps it from being read at all is what kept it from being written.
-                    StoreError::Sqlite { .. } | StoreError::Io { .. } => error,
+                    StoreError::Sqlite { .. } | StoreError::Io { .. } if is_for_want_of_writing(&read) => {
+                        error
+                    }
                     told => told,
                 })
             }
@@ -34,25 +36,25 @@ impl Store {
     }
 
     fn open_as_it_is(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
-        let beside = Self::read_only(&path.to_string_lossy(), OpenFlags::empty(), path, busy_timeout);
-        let Err(error) = beside else { return beside };
+        let error = match Self::read_only(path, OpenFlags::empty(), path, busy_timeout) {
+            Err(error) if is_for_want_of_writing(&error) => error,
+            done => return done,
+        };
         // Without rights to the files beside it, SQLite reads a store only where it is promised that
         // nobody writes: true where the log is empty, for whoever has the store open has a log.
         let log = log_file(path);
-        let is_empty = !exists(&log)? || std::fs::metadata(&log).is_ok_and(|log| log.len() == 0);
-        match error {
-            StoreError::Sqlite { .. } if is_empty => {
-                Self::read_only(&immutable(path), OpenFlags::SQLITE_OPEN_URI, path, busy_timeout)
-            }
-            StoreError::Sqlite { .. } if std::fs::File::open(&log).is_ok() => {
-                Err(StoreError::LogNeedsWriting { path: path.to_owned(), log })
-            }
-            told => Err(told),
+        if !exists(&log)? || std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+            let uri = immutable(path);
+            return Self::read_only(Path::new(&uri), OpenFlags::SQLITE_OPEN_URI, path, busy_timeout);
         }
+        if std::fs::File::open(&log).is_ok() {
+            return Err(StoreError::LogNeedsWriting { path: path.to_owned(), log });
+        }
+        Err(error)
     }
 
     fn read_only(
-        name: &str,
+        name: &Path,
         flags: OpenFlags,
         path: &Path,
         busy_timeout: Duration,
@@ -68,6 +70,10 @@ impl Store {
         migrations::require_all(&connection, path)?;
         Ok(Self::on(connection, path))
     }
+}
+
+fn is_for_want_of_writing(error: &StoreError) -> bool {
+    error.is_permission() || error.is_full()
 }
 
 fn log_file(path: &Path) -> PathBuf {
@@ -94,7 +100,7 @@ fn immutable(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Fixture, insert, key};
-    use super::super::{KeyFilter, KeyUpdate};
+    use super::super::{Failure, KeyFilter, KeyUpdate};
     use super::*;
 
     const BUSY: Duration = Duration::from_secs(1);
@@ -114,13 +120,29 @@ mod tests {
     }
 
     #[test]
+    fn damage_is_told_as_damage() {
+        let fixture = Fixture::new();
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("store.sqlite");
+        fixture.store.backup_to(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let error = Store::open_as_it_is(&path, BUSY).err().unwrap();
+        assert_eq!(error.failure(), Some(Failure::Corrupt), "{error}");
+        std::fs::write(&path, "Dear diary, ".repeat(1_000)).unwrap();
+        let error = Store::open_as_it_is(&path, BUSY).err().unwrap();
+        assert_eq!(error.failure(), Some(Failure::NotADatabase), "{error}");
+    }
+
+    #[test]
     fn a_store_that_nobody_writes_is_read_without_its_companions() {
         let mut fixture = Fixture::new();
         insert(&mut fixture.store, &key(1));
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a store%20?#ä.sqlite");
         fixture.store.backup_to(&path).unwrap();
-        let look = Store::read_only(&immutable(&path), OpenFlags::SQLITE_OPEN_URI, &path, BUSY).unwrap();
+        let look =
+            Store::read_only(Path::new(&immutable(&path)), OpenFlags::SQLITE_OPEN_URI, &path, BUSY).unwrap();
         assert_eq!(look.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1, "nothing was made beside it");
     }
