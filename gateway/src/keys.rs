@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, Rate, ServerSecret};
+use permissions::{
+    ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, OnRetired, Rate, ServerSecret,
+};
 use rand::CryptoRng;
 
 use crate::clock::Clock;
@@ -59,6 +61,8 @@ pub struct NewKey {
     pub allow: Vec<IpNet>,
     /// Its own rate.
     pub rate: Option<Rate>,
+    /// What answers its calls to a retired version.
+    pub on_retired: OnRetired,
 }
 
 /// A write that is on disk.
@@ -225,6 +229,7 @@ impl Provisioning<'_> {
             revoked: None,
             allow: tidy_networks(new.allow)?,
             rate: new.rate,
+            on_retired: new.on_retired,
             replaces: None,
             last_used: None,
         };
@@ -327,6 +332,7 @@ fn first_key(environment: Environment) -> NewKey {
         expires: None,
         allow: Vec::new(),
         rate: None,
+        on_retired: OnRetired::Refuse,
     }
 }
 

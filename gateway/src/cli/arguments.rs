@@ -13,7 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command};
 use ipnet::IpNet;
 use jiff::{SpanRelativeTo, Timestamp};
-use permissions::{ApiAccessPermission, Environment, KeyId, Rate};
+use permissions::{ApiAccessPermission, Environment, KeyId, OnRetired, Rate};
 
 /// No command waits longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -22,6 +22,14 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn environment() -> impl TypedValueParser<Value = Environment> {
     PossibleValuesParser::new(Environment::ALL.map(Environment::name))
         .try_map(|name| name.parse::<Environment>())
+}
+
+/// What answers calls to a retired version; a shell can complete it.
+pub(super) fn on_retired() -> impl TypedValueParser<Value = OnRetired> {
+    PossibleValuesParser::new(OnRetired::ALL.map(OnRetired::name)).map(|name| {
+        let choice = OnRetired::ALL.into_iter().find(|choice| choice.name() == name);
+        choice.unwrap_or_default()
+    })
 }
 
 /// The name of a permission; a shell can complete it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, Rate};
+use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, OnRetired, Rate};
 use serde::Serialize;
 
 use super::arguments::{self, Setting};
@@ -119,6 +119,9 @@ pub(super) struct Create {
     /// Its own rate: 50/s, or 50/s+100 with a burst of 100
     #[arg(long, value_name = "N/s", value_parser = arguments::rate)]
     rate: Option<Rate>,
+    /// What answers its calls to a retired version: 410, or the successor, which says so
+    #[arg(long, value_name = "ANSWER", value_parser = arguments::on_retired(), default_value = OnRetired::Refuse.name())]
+    on_retired: OnRetired,
     /// What its holder calls it
     #[arg(long, value_name = "TEXT", default_value = "")]
     name: String,
@@ -156,6 +159,9 @@ pub(super) struct Settings {
     /// Its own rate, or `default`
     #[arg(long, value_name = "N/s", value_parser = arguments::rate_or_default)]
     rate: Option<Setting<Rate>>,
+    /// What answers its calls to a retired version: 410, or the successor, which says so
+    #[arg(long, value_name = "ANSWER", value_parser = arguments::on_retired())]
+    on_retired: Option<OnRetired>,
     /// What its holder calls it
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -219,6 +225,7 @@ fn create(arguments: Create, session: &Session) -> anyhow::Result<()> {
         expires: arguments.expires,
         allow: arguments.allow,
         rate: arguments.rate,
+        on_retired: arguments.on_retired,
     };
     let (store, created) = make(session, |keys| keys.create(new))?;
     if created.partner_created {
@@ -313,6 +320,7 @@ impl TryFrom<Settings> for KeyUpdate {
             not_before: settings.not_before.map(Into::into),
             expires: settings.expires.map(Into::into),
             rate: settings.rate.map(Into::into),
+            on_retired: settings.on_retired,
             name: settings.name,
         })
     }

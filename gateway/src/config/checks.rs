@@ -172,12 +172,14 @@ fn check_versions(config: &Config, places: &Places<'_>, problems: &mut Vec<Probl
                 None => format!("there are {}", known.join(", ")),
             };
             problems.push(
-                Problem::new(format!("`versions`: there is no version `{name}`")).at(place, "").help(help),
+                Problem::new(format!("`versions`: there is no version `{name}`"))
+                    .at_option(place, "")
+                    .help(help),
             );
             continue;
         };
         if let Err(error) = release.lifecycle.with(config.days(release.version)) {
-            problems.push(Problem::new(format!("`versions.{name}`: {error}")).at(place, ""));
+            problems.push(Problem::new(format!("`versions.{name}`: {error}")).at_option(place, ""));
         }
     }
 }

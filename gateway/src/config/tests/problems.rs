@@ -3,7 +3,7 @@
 use super::*;
 
 /// The problems of a text as `line:column message`, each with its help after ` | `.
-fn problems_of(text: &str) -> Vec<String> {
+pub(super) fn problems_of(text: &str) -> Vec<String> {
     let Err(error) = read_text(text) else { return Vec::new() };
     let shown = error.to_string();
     let line = |problem: &Problem| {
