@@ -121,6 +121,10 @@ fn describe() {
     );
     describe_counter!("gateway_accept_errors_total", "Times that accepting a connection failed.");
     describe_counter!("gateway_handshake_errors_total", "TLS and QUIC handshakes that failed.");
+    describe_counter!(
+        "gateway_datagrams_handed_over_total",
+        "QUIC datagrams that came to another worker's socket than their connection's, by outcome."
+    );
     describe_counter!("gateway_frames_refused_total", "HTTP/3 frames of absurd size.");
     describe_counter!("gateway_heads_refused_total", "HTTP/3 requests whose head was malformed or late.");
     describe_counter!("gateway_panics_total", "Requests whose handling panicked.");
@@ -144,6 +148,9 @@ fn describe() {
     }
     for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max"] {
         metrics::counter!("gateway_connections_refused_total", "reason" => reason).absolute(0);
+    }
+    for outcome in ["taken", "dropped"] {
+        metrics::counter!("gateway_datagrams_handed_over_total", "outcome" => outcome).absolute(0);
     }
     for outcome in ["done", "refused"] {
         metrics::counter!("gateway_reloads_total", "outcome" => outcome).absolute(0);

@@ -13,6 +13,7 @@ mod io;
 mod peer;
 mod quic;
 mod sockets;
+mod steering;
 mod streams;
 mod tcp;
 mod tls;
@@ -33,6 +34,7 @@ pub use head_watch::HeadWatch;
 pub use peer::{Close, Listener, Peer};
 pub use quic::{QuicListener, serve_quic};
 pub use sockets::{BindError, bind_tcp, bind_udp};
+pub use steering::{QuicSocket, steer};
 pub use tcp::{Protocols, TcpService, serve_tcp};
 pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_config};
 

@@ -3,7 +3,6 @@
 //! quinn carries the connection, h3 speaks HTTP over [`super::streams`]. What h3 leaves out is added
 //! here: time limits, `date` and `content-length`, and the codes with which a connection ends.
 
-use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -22,7 +21,7 @@ use tracing::debug;
 use super::connections::Open;
 use super::peer::{InFlight, Phase};
 use super::streams::{Connection, SendStream};
-use super::{Body, Close, Connections, FrameTooLarge, Listener, Peer, Service, Settings, within};
+use super::{Body, Close, Connections, FrameTooLarge, Listener, Peer, QuicSocket, Service, Settings, within};
 
 /// What one UDP socket serves.
 pub struct QuicListener<S: 'static> {
@@ -53,7 +52,7 @@ const GOAWAY_GRACE_REQUESTS: usize = 256;
 /// # Errors
 /// Where the socket or the TLS configuration cannot be used.
 pub async fn serve_quic<S: Service>(
-    socket: UdpSocket,
+    socket: QuicSocket,
     quic: QuicListener<S>,
     connections: Arc<Connections>,
     mut stop: watch::Receiver<bool>,
@@ -67,7 +66,10 @@ pub async fn serve_quic<S: Service>(
         .incoming_buffer_size(INCOMING_BYTES_MAX)
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
     let runtime = Arc::new(quinn::TokioRuntime);
-    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
+    let mut shared = EndpointConfig::default();
+    shared.cid_generator(socket.id_generator());
+    let socket = socket.into_steered()?;
+    let endpoint = Endpoint::new_with_abstract_socket(shared, Some(config), socket, runtime)?;
     let handshakes = Arc::new(AtomicUsize::new(0));
     loop {
         let incoming = tokio::select! {
