@@ -32,7 +32,7 @@ use versions::{Action, Catalog, Context, Error, ErrorCode, Help, Protocol, Servi
 use crate::clock::Clock;
 use crate::config::{Api, Config, Limits, Timeouts};
 use crate::keys::index::{Key, KeyIndex};
-use crate::limits::{Failures, Slots, check_head};
+use crate::limits::{Failures, Slots, check_head, declared_length};
 use crate::transport::{Body, Peer, Service, within};
 
 use record::Record;
@@ -168,7 +168,7 @@ impl Pipeline {
         let now = record.time;
         let client = client::address(&head.headers, peer);
         record.client = client;
-        let key = match self.authenticate(&head.headers, now, client, listener.environments) {
+        let key = match self.authenticate(&head.headers, now, client, peer) {
             Ok(key) => key,
             Err((refused, key)) => {
                 record.refused = Some(refused);
@@ -239,6 +239,7 @@ async fn discard(
     settings: &Settings,
 ) -> Result<(), Error> {
     let (max, timeouts) = (settings.limits.body_bytes_max, &settings.timeouts);
+    let declared = declared_length(fields)?;
     let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
     let read = async {
         let mut bytes = 0;
@@ -257,6 +258,11 @@ async fn discard(
                 let detail = format!("The content has more than {max} bytes.");
                 return Err(Error::new(ErrorCode::ContentTooLarge, detail));
             }
+        }
+        // hyper has seen to it over HTTP/1 and HTTP/2; h3 leaves it to us (RFC 9114 §4.1.2).
+        if declared.is_some_and(|declared| declared != bytes as u64) {
+            let detail = format!("The content has {bytes} bytes, and `Content-Length` says something else.");
+            return Err(Error::new(ErrorCode::MalformedRequest, detail));
         }
         Ok(())
     };
@@ -296,7 +302,7 @@ impl Service for Pipeline {
         response
     }
 
-    fn refuse(&'static self, status: StatusCode, peer: &Arc<Peer>) -> Response<Bytes> {
+    fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes> {
         let code = match status {
             StatusCode::REQUEST_TIMEOUT => ErrorCode::RequestTimeout,
             StatusCode::URI_TOO_LONG => ErrorCode::UriTooLong,
@@ -307,10 +313,11 @@ impl Service for Pipeline {
             ErrorCode::RequestTimeout => "The head of the request did not arrive in time.",
             ErrorCode::UriTooLong => "The target is longer than is taken.",
             ErrorCode::HeadersTooLarge => "The request's fields are larger or more than are taken.",
-            _ => "The head of the request is not well-formed HTTP/1.1.",
+            _ => "The head of the request is not well-formed HTTP.",
         };
         let error = Error::new(code, detail);
-        let (head, ()) = Request::new(()).into_parts();
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.version = version;
         let settings = self.settings.load();
         let record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);

@@ -126,7 +126,10 @@ fn describe() {
         "QUIC datagrams that came to another worker's socket than their connection's, by outcome."
     );
     describe_counter!("gateway_frames_refused_total", "HTTP/3 frames of absurd size.");
-    describe_counter!("gateway_heads_refused_total", "HTTP/3 requests whose head was malformed or late.");
+    describe_counter!(
+        "gateway_heads_refused_total",
+        "HTTP/3 requests whose head was malformed, too large or late."
+    );
     describe_counter!("gateway_panics_total", "Requests whose handling panicked.");
     describe_counter!("gateway_reloads_total", "Reloads of the configuration, by outcome.");
     describe_counter!("gateway_changes_applied_total", "Changes of keys that this node has applied.");
@@ -146,7 +149,7 @@ fn describe() {
     ] {
         metrics::counter!(name).absolute(0);
     }
-    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max"] {
+    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max", "draining"] {
         metrics::counter!("gateway_connections_refused_total", "reason" => reason).absolute(0);
     }
     for outcome in ["taken", "dropped"] {

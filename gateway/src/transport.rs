@@ -7,8 +7,10 @@
 
 mod body;
 mod connections;
+mod field_lines;
 mod frame_guard;
 mod head_watch;
+mod http3_head;
 mod io;
 mod peer;
 mod quic;
@@ -25,7 +27,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 
 pub use body::{Body, BodyError};
 pub use connections::{Connections, Settings, network};
@@ -49,7 +51,7 @@ pub trait Service: Sync + 'static {
 
     /// The answer to something that never became a request: a head that could not be read, or one
     /// that did not come in time.
-    fn refuse(&'static self, status: StatusCode, peer: &Arc<Peer>) -> Response<Bytes>;
+    fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes>;
 }
 
 /// Awaits `future` for at most `limit`; the timer is made only if it is not ready at once.

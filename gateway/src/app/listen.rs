@@ -345,9 +345,7 @@ impl<S: Service> Share<S> {
             report("UDP", serving)
         });
         tokio::join!(join_all(tcp), join_all(udp));
-        while connections.count() > 0 {
-            tokio::time::sleep(Connections::SWEEP_INTERVAL / 10).await;
-        }
+        connections.all_closed().await;
     }
 }
 

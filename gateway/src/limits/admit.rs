@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use versions::{Error, ErrorCode, Help};
 
 use crate::config::Limits;
@@ -76,6 +76,9 @@ pub fn check_head(head: &Parts, limits: &Limits, hosts: &[String]) -> Result<(),
             ErrorCode::MisdirectedRequest,
             "This listener does not answer for the host of this request.",
         ));
+    }
+    if matches!(head.version, Version::HTTP_2 | Version::HTTP_3) {
+        check_connection_fields(&head.headers)?;
     }
     check_length(&head.headers, limits)
 }
@@ -175,6 +178,42 @@ const NAME_BYTES: [bool; 256] = {
     table
 };
 
+/// What only HTTP/1 says of a connection makes any other version's request malformed (RFC 9113 §8.2.2,
+/// RFC 9114 §4.2).
+fn check_connection_fields(fields: &HeaderMap) -> Result<(), Error> {
+    const NAMES: [HeaderName; 5] = [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    let is_trailers = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"trailers");
+    if NAMES.iter().any(|name| fields.contains_key(name))
+        || !fields.get_all(header::TE).iter().all(is_trailers)
+    {
+        return Err(Error::new(
+            ErrorCode::MalformedRequest,
+            "The request has a field that is about the connection and belongs to HTTP/1.1 only.",
+        ));
+    }
+    Ok(())
+}
+
+/// The bytes of content that a request declares.
+///
+/// # Errors
+/// [`ErrorCode::MalformedRequest`], where that is not one number.
+pub fn declared_length(fields: &HeaderMap) -> Result<Option<u64>, Error> {
+    let mut values = fields.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let text = first.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length = text.and_then(|text| text.parse().ok()).filter(|_| values.next().is_none());
+    let malformed =
+        || Error::new(ErrorCode::MalformedRequest, "`Content-Length` is not one number of bytes.");
+    length.map(Some).ok_or_else(malformed)
+}
+
 fn check_length(fields: &HeaderMap, limits: &Limits) -> Result<(), Error> {
     let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
@@ -191,10 +230,7 @@ fn check_length(fields: &HeaderMap, limits: &Limits) -> Result<(), Error> {
             ));
         }
     }
-    let Some(length) = fields.get(header::CONTENT_LENGTH) else { return Ok(()) };
-    let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| {
-        Error::new(ErrorCode::MalformedRequest, "`Content-Length` is not a number of bytes.")
-    })?;
+    let Some(length) = declared_length(fields)? else { return Ok(()) };
     if length > limits.body_bytes_max as u64 {
         let detail = format!("The content has {length} bytes; at most {} are taken.", limits.body_bytes_max);
         return Err(Error::new(ErrorCode::ContentTooLarge, detail));
@@ -252,6 +288,33 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_the_connection_are_for_http1_only() {
+        for version in [Version::HTTP_2, Version::HTTP_3] {
+            let with = |name, value| Request::get("https://a/x").version(version).header(name, value);
+            for (name, value) in [
+                ("connection", "close"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "websocket"),
+                ("te", "gzip"),
+                ("te", "trailers, gzip"),
+            ] {
+                assert_eq!(
+                    check(with(name, value), &[]),
+                    Err(ErrorCode::MalformedRequest),
+                    "{name}: {value}"
+                );
+                let http1 = http1("a").header(name, value);
+                assert_eq!(check(http1, &[]), Ok(()), "{name}: {value}");
+            }
+            assert_eq!(check(with("te", "Trailers"), &[]), Ok(()));
+            let twice = with("te", "trailers").header("te", "deflate");
+            assert_eq!(check(twice, &[]), Err(ErrorCode::MalformedRequest));
+        }
+    }
+
+    #[test]
     fn another_host_is_misdirected() {
         assert_eq!(check(http1("api.example:8443"), &["api.example"]), Ok(()));
         assert_eq!(check(http1("API.example"), &["api.example"]), Ok(()));
@@ -270,7 +333,13 @@ mod tests {
         assert_eq!(check(length("1048576"), &[]), Ok(()));
         assert_eq!(check(length("1048577"), &[]), Err(ErrorCode::ContentTooLarge));
         assert_eq!(check(length("99999999999999999999999"), &[]), Err(ErrorCode::MalformedRequest));
-        assert_eq!(check(length("-1"), &[]), Err(ErrorCode::MalformedRequest));
+        for value in ["-1", "+1", "", "1, 1", "1 ", "0x1"] {
+            assert_eq!(check(length(value), &[]), Err(ErrorCode::MalformedRequest), "{value:?}");
+        }
+        for second in ["1", "2"] {
+            let twice = length("1").header("content-length", second);
+            assert_eq!(check(twice, &[]), Err(ErrorCode::MalformedRequest), "{second}");
+        }
         let both = length("1").header("transfer-encoding", "chunked");
         assert_eq!(check(both, &[]), Err(ErrorCode::MalformedRequest));
         let coded = |value: &str| http1("a").header("transfer-encoding", value);

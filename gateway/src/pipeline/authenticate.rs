@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use jiff::Timestamp;
-use permissions::{Denial, Environments, KeySecret, Malformed};
+use permissions::{Denial, KeySecret, Malformed};
 use versions::{Error, ErrorCode, Help};
 
+use super::client::is_proxy;
 use super::{Pipeline, Settings};
 use crate::keys::index::Key;
-use crate::transport::network;
+use crate::transport::{Peer, network};
 
 /// Why nobody was recognised. The caller never learns which; the log and metrics do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Pipeline {
         fields: &HeaderMap,
         now: Timestamp,
         client: IpAddr,
-        environments: Environments,
+        peer: &Peer,
     ) -> Result<Arc<Key>, (Refused, Option<Arc<Key>>)> {
         let unknown = |refused| (refused, None);
         let credential = credential(fields).map_err(unknown)?;
@@ -63,7 +64,14 @@ impl Pipeline {
         })?;
         let hash = self.secret.hash(credential);
         let key = self.keys.find(&hash).ok_or_else(|| unknown(Refused::Unknown))?;
-        match key.check(now, client, environments) {
+        let check = |address| key.check(now, address, peer.listener.environments);
+        let checked = match check(client) {
+            // Whoever has a stolen key could forge an address that the key allows, and say that the
+            // connection has moved there: the one that the handshake has proven has to be allowed too.
+            Ok(()) if client != peer.origin && !is_proxy(peer) => check(peer.origin),
+            checked => checked,
+        };
+        match checked {
             Ok(()) => Ok(key),
             Err(denial) => Err((Refused::Denied(denial), Some(key))),
         }

@@ -12,8 +12,9 @@ const HOPS_MAX: usize = 32;
 
 /// The client's address; an IPv4-mapped one is IPv4.
 pub(super) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
-    if !trusts(peer, peer.address) {
-        return peer.address;
+    let nearest = peer.address();
+    if !is_proxy(peer) {
+        return nearest;
     }
     let forwarded = if fields.contains_key(header::FORWARDED) {
         last_untrusted(fields, &header::FORWARDED, peer, |element| {
@@ -25,12 +26,13 @@ pub(super) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
     } else {
         last_untrusted(fields, &HeaderName::from_static("x-forwarded-for"), peer, |element| Some(element))
     };
-    forwarded.unwrap_or(peer.address)
+    forwarded.unwrap_or(nearest)
 }
 
-/// Whether the peer is a proxy whose fields are believed.
+/// Whether the peer is a proxy whose fields are believed: by the address that it has, which may not be
+/// proven yet, and by the one that is.
 pub(super) fn is_proxy(peer: &Peer) -> bool {
-    trusts(peer, peer.address)
+    trusts(peer, peer.address()) && trusts(peer, peer.origin)
 }
 
 fn trusts(peer: &Peer, address: IpAddr) -> bool {

@@ -358,7 +358,8 @@ mod tests {
     #[tokio::test]
     async fn another_workers_datagram_is_handed_over_with_its_address() {
         let mut sockets = steer(vec![any_port(), any_port()]);
-        let (theirs, ours) = (short(id(&sockets[1], [1; 4]), b"theirs"), short(id(&sockets[0], [2; 4]), b"ours"));
+        let (theirs, ours) =
+            (short(id(&sockets[1], [1; 4]), b"theirs"), short(id(&sockets[0], [2; 4]), b"ours"));
         let unknown = short([9; ID_BYTES], b"unknown");
         let address = sockets[0].socket.local_addr().unwrap();
         let sender = any_port();
