@@ -5,6 +5,7 @@ Every case ends by itself: each wait has a bound.
 
 import asyncio
 import json
+import socket
 import sys
 import time
 
@@ -13,7 +14,7 @@ from aioquic.buffer import encode_uint_var
 from h3 import encode, frame
 
 PING = "/2026-02-01/ping.json"
-HEADERS, DATA, SETTINGS, PUSH_PROMISE, MAX_PUSH_ID = 0x1, 0x0, 0x4, 0x5, 0xD
+HEADERS, DATA, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0x1, 0x0, 0x4, 0x5, 0x7, 0xD
 CONTROL, PUSH = 0x0, 0x1
 
 
@@ -50,6 +51,69 @@ async def oversized_headers(client, _key):
 
 async def oversized_unknown(client, _key):
     return await pour(client, 0x21)
+
+
+async def oversized_once(client, key):
+    """One stream with a frame that nobody should keep, another that is as it should be."""
+    stream = client.open()
+    client.send(stream, frame(HEADERS, b"", 16 * 1024**3) + bytes(1024))
+    status, fields, body = await client.answer(stream)
+    after, _, _ = await client.ask("GET", PING, key)
+    return {"status": status, "fields": dict(fields), "body": body.decode(), "statusAfter": after}
+
+
+async def late_head(client, key):
+    """Half a head, and time; then a whole one."""
+    stream = client.open()
+    head = frame(HEADERS, encode(client, stream, client.headers("GET", PING, key)))
+    client.send(stream, head[:-3])
+    status, fields, body = await client.answer(stream)
+    after, _, _ = await client.ask("GET", PING, key)
+    return {"status": status, "fields": dict(fields), "body": body.decode(), "statusAfter": after}
+
+
+async def lost_heads(client, key):
+    """Half heads, each given up at once."""
+    sent = 0
+    while sent < 1000 and not client.closed.is_set():
+        stream = client.open()
+        head = frame(HEADERS, encode(client, stream, client.headers("GET", PING, key)))
+        client.send(stream, head[:-3])
+        await asyncio.sleep(0.001)
+        if not client.closed.is_set():
+            client._quic.reset_stream(stream, 0x10C)
+            client.transmit()
+        sent += 1
+    return {"sent": sent, "closeCode": await closed(client, 5)}
+
+
+async def goaway_behind_request(client, key):
+    """Requests, and in the same breath the word that there will be no more."""
+    slow = client.request("GET", PING, key, [(b"content-type", b"application/json")], end=False)
+    quick = [client.request("GET", PING, key) for _ in range(8)]
+    client.send(client.http._local_control_stream_id, frame(GOAWAY, b"\x00"))
+    answers = [(await client.answer(stream))[0] for stream in quick]
+    await asyncio.sleep(0.5)
+    client.send(slow, frame(DATA, b"{}"), end=True)
+    answers.append((await client.answer(slow))[0])
+    return {"answers": answers, "closeCode": await closed(client, 5)}
+
+
+async def migrating(client, key):
+    """A request from each of many ports, by one connection; then a new id for it at each."""
+    statuses = []
+    for change in range(16):
+        local = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        local.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        local.bind(("::", 0))
+        before = client._transport
+        # It takes the place of the transport before it.
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: client, sock=local)
+        before.close()
+        if change % 2:
+            client.change_connection_id()
+        statuses.append((await client.ask("GET", PING, key))[0])
+    return {"statuses": statuses}
 
 
 async def endless_data(client, key):
@@ -167,15 +231,21 @@ def on_new_unidirectional(data):
     return run
 
 
-def with_fields(fields):
+def with_fields(fields, content=b""):
     """A request whose fields are written by hand; `{key}` stands for the key."""
 
     async def run(client, key):
         stream = client.open()
         ready = [(name, value.replace(b"{key}", key.encode())) for name, value in fields]
-        client.send(stream, frame(HEADERS, encode(client, stream, ready)), end=True)
-        status, _, body = await client.answer(stream, 5)
-        return {"status": status, "closeCode": await closed(client, 1), "body": body.decode()}
+        body = frame(DATA, content) if content else b""
+        client.send(stream, frame(HEADERS, encode(client, stream, ready)) + body, end=True)
+        status, answered, body = await client.answer(stream, 5)
+        return {
+            "status": status,
+            "fields": dict(answered),
+            "closeCode": await closed(client, 1),
+            "body": body.decode(),
+        }
 
     return run
 
@@ -183,10 +253,16 @@ def with_fields(fields):
 METHOD, SCHEME, AUTHORITY = (b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"localhost")
 PATH, BEARER = (b":path", PING.encode()), (b"authorization", b"Bearer {key}")
 GOOD = [METHOD, SCHEME, AUTHORITY, PATH, BEARER]
+JSON = (b"content-type", b"application/json")
 
 CASES = {
     "oversized_headers": oversized_headers,
     "oversized_unknown": oversized_unknown,
+    "oversized_once": oversized_once,
+    "late_head": late_head,
+    "lost_heads": lost_heads,
+    "goaway_behind_request": goaway_behind_request,
+    "migrating": migrating,
     "endless_data": endless_data,
     "many_fields": many_fields,
     "large_fields": large_fields,
@@ -236,6 +312,24 @@ CASES = {
     "line_break_in_path": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", PING.encode() + b"\r\n"), BEARER]),
     "blank_in_method": with_fields([(b":method", b"GET /x"), SCHEME, AUTHORITY, PATH, BEARER]),
     "length_without_content": with_fields([*GOOD, (b"content-length", b"10")]),
+    "length_too_long": with_fields([*GOOD, JSON, (b"content-length", b"3")], b"{}"),
+    "length_too_short": with_fields([*GOOD, JSON, (b"content-length", b"1")], b"{}"),
+    "length_zero": with_fields([*GOOD, JSON, (b"content-length", b"0")], b"{}"),
+    "length_no_number": with_fields([*GOOD, JSON, (b"content-length", b"+2")], b"{}"),
+    "two_lengths": with_fields([*GOOD, JSON, (b"content-length", b"2"), (b"content-length", b"3")], b"{}"),
+    "same_length_twice": with_fields([*GOOD, JSON, (b"content-length", b"2"), (b"content-length", b"2")], b"{}"),
+    "length_right": with_fields([*GOOD, JSON, (b"content-length", b"2")], b"{}"),
+    "keep_alive": with_fields([*GOOD, (b"keep-alive", b"timeout=5")]),
+    "proxy_connection": with_fields([*GOOD, (b"proxy-connection", b"keep-alive")]),
+    "upgrade": with_fields([*GOOD, (b"upgrade", b"websocket")]),
+    "te_gzip": with_fields([*GOOD, (b"te", b"gzip")]),
+    "te_trailers": with_fields([*GOOD, (b"te", b"trailers")]),
+    "fragment": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", PING.encode() + b"#x"), BEARER]),
+    "empty_fragment": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", PING.encode() + b"#"), BEARER]),
+    "two_methods": with_fields([(b":method", b"POST"), *GOOD]),
+    "two_schemes": with_fields([(b":scheme", b"http"), *GOOD]),
+    "two_authorities": with_fields([(b":authority", b"other.example"), *GOOD]),
+    "protocol": with_fields([METHOD, (b":protocol", b"webtransport"), SCHEME, AUTHORITY, PATH, BEARER]),
     "no_authority": with_fields([METHOD, SCHEME, PATH, BEARER]),
     "host_alone": with_fields([METHOD, SCHEME, PATH, (b"host", b"localhost"), BEARER]),
     "host_repeats": with_fields([*GOOD, (b"host", b"localhost")]),
