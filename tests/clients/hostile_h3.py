@@ -99,6 +99,16 @@ async def goaway_behind_request(client, key):
     return {"answers": answers, "closeCode": await closed(client, 5)}
 
 
+async def goaway_with_request(client, key):
+    """One request and the word that there will be no more, in one datagram."""
+    stream = client.open()
+    head = frame(HEADERS, encode(client, stream, client.headers("GET", PING, key)))
+    client._quic.send_stream_data(stream, head, True)
+    client.send(client.http._local_control_stream_id, frame(GOAWAY, b"\x00"))
+    status, _, _ = await client.answer(stream)
+    return {"answers": [status], "closeCode": await closed(client, 5)}
+
+
 async def migrating(client, key):
     """A request from each of many ports, by one connection; then a new id for it at each."""
     statuses = []
@@ -262,6 +272,7 @@ CASES = {
     "late_head": late_head,
     "lost_heads": lost_heads,
     "goaway_behind_request": goaway_behind_request,
+    "goaway_with_request": goaway_with_request,
     "migrating": migrating,
     "endless_data": endless_data,
     "many_fields": many_fields,

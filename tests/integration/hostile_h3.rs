@@ -307,14 +307,10 @@ async fn a_flood_of_half_heads_ends_the_connection() {
 #[tokio::test]
 async fn a_client_that_says_goodbye_still_gets_its_answers() {
     let (gateway, key) = strict().await;
-    for _ in 0..10 {
-        let seen = run(&gateway, &key, &["goaway_behind_request"]).await;
-        let seen = &seen["goaway_behind_request"];
-        assert_eq!(
-            seen["answers"],
-            serde_json::json!([200, 200, 200, 200, 200, 200, 200, 200, 200]),
-            "{seen}"
-        );
+    for (name, answers) in [("goaway_with_request", 1), ("goaway_behind_request", 9)] {
+        let seen = run(&gateway, &key, &[name]).await;
+        let seen = &seen[name];
+        assert_eq!(seen["answers"], serde_json::json!(vec![200; answers]), "{seen}");
         assert_eq!(seen["closeCode"], 0x100, "H3_NO_ERROR: {seen}");
     }
 }
