@@ -14,6 +14,7 @@ mod http3_head;
 mod io;
 mod peer;
 mod quic;
+mod side_streams;
 mod sockets;
 mod steering;
 mod streams;

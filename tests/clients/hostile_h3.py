@@ -15,7 +15,7 @@ from h3 import encode, frame
 
 PING = "/2026-02-01/ping.json"
 HEADERS, DATA, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0x1, 0x0, 0x4, 0x5, 0x7, 0xD
-CONTROL, PUSH = 0x0, 0x1
+CONTROL, PUSH, ENCODER, DECODER = 0x0, 0x1, 0x2, 0x3
 
 
 async def closed(client, within):
@@ -232,11 +232,23 @@ def on_control_stream(data, end=False):
     return run
 
 
-def on_new_unidirectional(data):
+def on_new_unidirectional(data, end=False):
     async def run(client, _key):
         stream = client._quic.get_next_available_stream_id(is_unidirectional=True)
-        client.send(stream, data)
+        client.send(stream, data, end)
         return {"closeCode": await closed(client, 5)}
+
+    return run
+
+
+def on_own_unidirectional(name, data, end=False):
+    """On one of the streams that the client has opened at the start."""
+
+    async def run(client, key):
+        client.send(getattr(client.http, name), data, end)
+        code = await closed(client, 1)
+        status = None if client.closed.is_set() else (await client.ask("GET", PING, key))[0]
+        return {"closeCode": code, "status": status}
 
     return run
 
@@ -300,6 +312,17 @@ CASES = {
     "headers_on_control": on_control_stream(frame(HEADERS, b"\x00\x00")),
     "control_closed": on_control_stream(b"", end=True),
     "second_control": on_new_unidirectional(bytes([CONTROL]) + frame(SETTINGS, b"")),
+    "second_encoder": on_new_unidirectional(bytes([ENCODER])),
+    "second_decoder": on_new_unidirectional(bytes([DECODER])),
+    "encoder_closed": on_own_unidirectional("_local_encoder_stream_id", b"", end=True),
+    "decoder_closed": on_own_unidirectional("_local_decoder_stream_id", b"", end=True),
+    "encoder_capacity": on_own_unidirectional("_local_encoder_stream_id", b"\x3f\x01"),
+    "encoder_insert": on_own_unidirectional("_local_encoder_stream_id", b"\x41x\x01y"),
+    "decoder_acknowledges": on_own_unidirectional("_local_decoder_stream_id", b"\x80"),
+    "decoder_counts": on_own_unidirectional("_local_decoder_stream_id", b"\x01"),
+    "encoder_says_zero": on_own_unidirectional("_local_encoder_stream_id", b"\x20"),
+    "decoder_cancels": on_own_unidirectional("_local_decoder_stream_id", b"\x40\x7f\x80\x01\x44"),
+    "stream_without_type": on_new_unidirectional(b"", end=True),
     "push_stream": on_new_unidirectional(bytes([PUSH]) + b"\x00"),
     # What has to be ignored (§9).
     "unknown_stream": on_new_unidirectional(encode_uint_var(0x21) + b"anything"),

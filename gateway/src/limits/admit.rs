@@ -262,7 +262,7 @@ mod tests {
             assert_eq!(check(http1(host), &[]), Ok(()), "{host}");
         }
         for host in ["", "a/b", "a b", "u@a", "a:b", "a:99999", "[::1", "a?b", "a#b", "a\\b", "é"] {
-            let bytes = http::HeaderValue::from_bytes(host.as_bytes()).unwrap();
+            let bytes = HeaderValue::from_bytes(host.as_bytes()).unwrap();
             let request = Request::get("/x").header("host", bytes);
             assert_eq!(check(request, &[]), Err(ErrorCode::MalformedRequest), "{host}");
         }
