@@ -6,6 +6,7 @@
 //! set here.
 
 mod body;
+mod connection_ids;
 mod connections;
 mod field_lines;
 mod frame_guard;

@@ -105,6 +105,19 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_has_moved_to_a_proxys_address_is_no_proxy() {
+        let fields = [("x-forwarded-for", "192.0.2.1")];
+        let moved = peer("203.0.113.9", &["10.0.0.0/8"]);
+        moved.seen_at("10.0.0.1".parse().unwrap());
+        assert_eq!(client(&moved, &fields), "10.0.0.1");
+        let within = behind_proxy();
+        within.seen_at("10.0.0.2".parse().unwrap());
+        assert_eq!(client(&within, &fields), "192.0.2.1");
+        within.seen_at("203.0.113.9".parse().unwrap());
+        assert_eq!(client(&within, &fields), "203.0.113.9");
+    }
+
+    #[test]
     fn the_last_address_that_is_no_proxy_is_the_clients() {
         for (field, expected) in [
             ("192.0.2.1", "192.0.2.1"),

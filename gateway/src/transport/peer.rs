@@ -16,8 +16,8 @@ use http::HeaderValue;
 use ipnet::IpNet;
 use permissions::Environments;
 
-/// Faults of one connection at which it is ended. An honest client that gives up requests before their
-/// heads have come, on a bad network, makes a few in its life.
+/// Faults of one connection at which it is ended; each good request makes up for one. An honest client
+/// on a bad network gives up a few requests before their heads have come, and sends many others.
 const FAULTS_MAX: u32 = 256;
 
 /// What requests need to know of the listener that they came by.
@@ -164,6 +164,14 @@ impl Peer {
         self.faults.store(sum, Relaxed);
         if sum >= FAULTS_MAX {
             self.close(Close::Excess);
+        }
+    }
+
+    /// A good request makes up for a fault.
+    pub(super) fn forgive_fault(&self) {
+        let faults = self.faults.load(Relaxed);
+        if faults > 0 {
+            self.faults.store(faults - 1, Relaxed);
         }
     }
 
@@ -414,6 +422,11 @@ mod tests {
     #[test]
     fn faults_end_a_connection_at_their_bound() {
         let peer = peer();
+        for _ in 0..10 * FAULTS_MAX {
+            peer.count_faults(1);
+            peer.forgive_fault();
+            peer.forgive_fault();
+        }
         peer.count_faults(FAULTS_MAX - 1);
         assert_eq!(peer.close_wish(), None);
         peer.count_faults(1);

@@ -265,6 +265,7 @@ async fn serve_request<S: Service>(
     peer.seen_at(connection.remote_address().ip());
     let (mut send, response) = match head {
         Head::Read(request, stream) => {
+            peer.forgive_fault();
             let (send, receive) = stream.split();
             let request = request.map(|()| Body::Http3(Box::new(receive)));
             (send, service.serve(request, peer).await)

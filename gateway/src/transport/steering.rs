@@ -5,24 +5,21 @@
 //! connection id names its worker, and a worker that reads another's datagram hands it over in memory.
 
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, Runtime as _, UdpPoller};
-use quinn_proto::InvalidCid;
+use quinn::{AsyncUdpSocket, ConnectionIdGenerator, Runtime as _, UdpPoller};
 use tokio::sync::mpsc;
+
+use super::connection_ids::{Ids, steered_id};
 
 /// Datagrams that wait for a worker at which they did not arrive; beyond it they are lost, as in a
 /// kernel's full buffer, and sent again.
 const HANDED_OVER_MAX: usize = 1024;
-/// The length of our connection ids.
-const ID_BYTES: usize = 8;
 
 /// One worker's UDP socket, and its ways to the other workers of the same address.
 pub struct QuicSocket {
@@ -44,9 +41,8 @@ pub fn steer(sockets: Vec<UdpSocket>) -> Vec<QuicSocket> {
 impl QuicSocket {
     /// What makes the ids of this worker's connections.
     pub(super) fn id_generator(&self) -> impl Fn() -> Box<dyn ConnectionIdGenerator> + Send + Sync + 'static {
-        let Worker { number, ids, .. } = &self.worker;
-        let generator = Generator { worker: *number, ids: ids.clone() };
-        move || Box::new(generator.clone())
+        let (worker, ids) = (self.worker.number, self.worker.ids.clone());
+        move || Box::new(ids.generator(worker))
     }
 
     /// The socket as quinn wants it.
@@ -57,80 +53,6 @@ impl QuicSocket {
         }
         Ok(Arc::new(Steered { socket, inbox: Mutex::new(self.inbox), worker: self.worker }))
     }
-}
-
-/// Writes and reads connection ids: random bytes, and a keyed hash of them with the worker's number laid
-/// over it. Nobody but this process can tell the number, or forge an id that is taken for one of ours.
-#[derive(Clone)]
-struct Ids {
-    workers: u32,
-    key: RandomState,
-}
-
-impl Ids {
-    fn new(workers: usize) -> Self {
-        Self { workers: u32::try_from(workers).unwrap_or(u32::MAX), key: RandomState::new() }
-    }
-
-    fn write(&self, worker: u32, random: [u8; 4]) -> [u8; ID_BYTES] {
-        let [a, b, c, d] = random;
-        let [e, f, g, h] = (self.mask(random) ^ worker).to_be_bytes();
-        [a, b, c, d, e, f, g, h]
-    }
-
-    /// The worker that an id names; `None` if it is none of ours.
-    fn read(&self, id: [u8; ID_BYTES]) -> Option<u32> {
-        let [a, b, c, d, e, f, g, h] = id;
-        let worker = u32::from_be_bytes([e, f, g, h]) ^ self.mask([a, b, c, d]);
-        (worker < self.workers).then_some(worker)
-    }
-
-    fn mask(&self, random: [u8; 4]) -> u32 {
-        let [a, b, c, d, ..] = self.key.hash_one(random).to_be_bytes();
-        u32::from_be_bytes([a, b, c, d])
-    }
-}
-
-/// Makes the ids of one worker's connections.
-#[derive(Clone)]
-struct Generator {
-    worker: u32,
-    ids: Ids,
-}
-
-impl ConnectionIdGenerator for Generator {
-    fn generate_cid(&mut self) -> ConnectionId {
-        ConnectionId::new(&self.ids.write(self.worker, rand::random()))
-    }
-
-    fn validate(&self, id: &ConnectionId) -> Result<(), InvalidCid> {
-        let id = <[u8; ID_BYTES]>::try_from(&id[..]).map_err(|_| InvalidCid)?;
-        self.ids.read(id).filter(|worker| *worker == self.worker).map(|_| ()).ok_or(InvalidCid)
-    }
-
-    fn cid_len(&self) -> usize {
-        ID_BYTES
-    }
-
-    fn cid_lifetime(&self) -> Option<Duration> {
-        None
-    }
-}
-
-/// The connection id of a datagram, where it can be one of ours. The id in a client's first packets is the
-/// client's own choice; those belong to whoever reads them.
-fn steered_id(datagram: &[u8]) -> Option<[u8; ID_BYTES]> {
-    let first = datagram.first()?;
-    let id = if first & 0x80 == 0 {
-        // A short header (RFC 9000 §17.3): the id follows.
-        datagram.get(1..)?
-    } else if first & 0x30 == 0x20 && usize::from(*datagram.get(5)?) == ID_BYTES {
-        // A Handshake packet (§17.2.4): version and the id's length stand before it.
-        datagram.get(6..)?
-    } else {
-        return None;
-    };
-    id.first_chunk().copied()
 }
 
 /// A datagram on its way from the worker that read it to the worker that it is for.
@@ -273,6 +195,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::transport::connection_ids::ID_BYTES;
 
     fn any_port() -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -300,16 +223,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_names_its_worker_and_nobody_elses_id_does(worker in 0_u32..64, random: [u8; 4], other: [u8; 8]) {
-            let ids = Ids::new(64);
-            let id = ids.write(worker, random);
-            prop_assert_eq!(ids.read(id), Some(worker));
-            // Another process's key, and any bytes: 64 of 2^32 are taken for ours.
-            prop_assert_eq!(Ids::new(64).read(id), None);
-            prop_assert_eq!(ids.read(other), None);
-        }
-
-        #[test]
         fn any_bytes_are_kept_or_handed_over(bytes: Vec<u8>, stride in 0_usize..50) {
             let sockets = steer(vec![any_port(), any_port()]);
             let mut meta = RecvMeta { len: bytes.len(), stride, ..RecvMeta::default() };
@@ -317,42 +230,6 @@ mod tests {
             sockets[0].worker.sort(&mut buffer, &mut meta);
             prop_assert_eq!(&buffer[..meta.len], &bytes[..]);
         }
-    }
-
-    #[test]
-    fn ids_of_one_worker_have_nothing_in_common() {
-        let ids = Ids::new(2);
-        let tails: std::collections::HashSet<_> =
-            (0..100_u8).map(|random| ids.write(1, [random, 0, 0, 0])[4..].to_vec()).collect();
-        assert_eq!(tails.len(), 100);
-    }
-
-    #[test]
-    fn a_generator_knows_its_own_ids_only() {
-        let sockets = steer(vec![any_port(), any_port()]);
-        let [first, second] = [&sockets[0], &sockets[1]].map(|socket| socket.id_generator());
-        for _ in 0..1000 {
-            let id = first().generate_cid();
-            assert_eq!(id.len(), first().cid_len());
-            assert!(first().validate(&id).is_ok());
-            assert!(second().validate(&id).is_err());
-        }
-    }
-
-    #[test]
-    fn only_ids_that_the_server_chose_are_looked_at() {
-        let id = [7; ID_BYTES];
-        assert_eq!(steered_id(&short(id, b"x")), Some(id));
-        assert_eq!(steered_id(&short(id, b"")[..8]), None);
-        let long = |first: u8, length: u8| [&[first, 0, 0, 0, 1, length], &id[..], b"x"].concat();
-        assert_eq!(steered_id(&long(0xe0, 8)), Some(id));
-        assert_eq!(steered_id(&long(0xe0, 7)), None);
-        // Initial, 0-RTT and Retry.
-        for first in [0xc0, 0xd0, 0xf0] {
-            assert_eq!(steered_id(&long(first, 8)), None);
-        }
-        assert_eq!(steered_id(&[]), None);
-        assert_eq!(steered_id(&[0xe0, 0, 0, 0, 1]), None);
     }
 
     #[tokio::test]
