@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
@@ -107,7 +107,7 @@ impl Service for Operations {
         response
     }
 
-    fn refuse(&'static self, status: StatusCode, _: &Arc<Peer>) -> Response<Bytes> {
+    fn refuse(&'static self, status: StatusCode, _: Version, _: &Arc<Peer>) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from_static(br#"{"error":"The request is malformed."}"#));
         *response.status_mut() = status;
         let json = HeaderValue::from_static("application/json");

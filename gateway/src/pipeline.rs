@@ -38,7 +38,7 @@ use versions::{
 use crate::clock::Clock;
 use crate::config::{Api, Config, Limits, Timeouts};
 use crate::keys::index::{Key, KeyIndex};
-use crate::limits::{Failures, Slots, check_head};
+use crate::limits::{Failures, Slots, check_head, declared_length};
 use crate::transport::{Body, Peer, Service, within};
 
 use authenticate::Caller;
@@ -189,8 +189,7 @@ impl Pipeline {
             let fields = check_head(head, &settings.limits, &listener.hosts, &mut known.host)?;
             let (now, client) = (record.time, client::address(&head.headers, peer));
             record.client = client;
-            let environments = listener.environments;
-            match self.authenticate(fields.authorization, &mut known.caller, now, client, environments) {
+            match self.authenticate(fields.authorization, &mut known.caller, now, client, peer) {
                 Ok(key) => Ok((fields, key)),
                 Err((refused, key)) => {
                     record.refused = Some(refused);
@@ -232,7 +231,9 @@ impl Pipeline {
         negotiate::accept(fields.accept, &head.headers)?;
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
         if !body.is_end_stream() {
-            let content = read(body, &head.headers, record, settings, has_content(&head.method)).await?;
+            let declared = declared_length(&fields)?;
+            let content =
+                read(body, &head.headers, declared, record, settings, has_content(&head.method)).await?;
             input.content = content;
         }
         input.query = head.uri.query().unwrap_or_default();
@@ -286,6 +287,7 @@ fn lacking(required: permissions::ApiAccessPermission, key: &Key) -> Error {
 async fn read(
     mut body: Body,
     fields: &HeaderMap,
+    declared: Option<u64>,
     record: &mut Record<'_>,
     settings: &Settings,
     keep: bool,
@@ -313,6 +315,11 @@ async fn read(
             if let Some(data) = frame.data_ref().filter(|_| keep) {
                 kept.extend_from_slice(data);
             }
+        }
+        // hyper has seen to it over HTTP/1 and HTTP/2; h3 leaves it to us (RFC 9114 §4.1.2).
+        if declared.is_some_and(|declared| declared != bytes as u64) {
+            let detail = format!("The content has {bytes} bytes, and `Content-Length` says something else.");
+            return Err(Error::new(ErrorCode::MalformedRequest, detail));
         }
         Ok(kept.freeze())
     };
@@ -360,7 +367,7 @@ impl Service for Pipeline {
         response
     }
 
-    fn refuse(&'static self, status: StatusCode, peer: &Arc<Peer>) -> Response<Bytes> {
+    fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes> {
         let code = match status {
             StatusCode::REQUEST_TIMEOUT => ErrorCode::RequestTimeout,
             StatusCode::URI_TOO_LONG => ErrorCode::UriTooLong,
@@ -371,10 +378,11 @@ impl Service for Pipeline {
             ErrorCode::RequestTimeout => "The head of the request did not arrive in time.",
             ErrorCode::UriTooLong => "The target is longer than is taken.",
             ErrorCode::HeadersTooLarge => "The request's fields are larger or more than are taken.",
-            _ => "The head of the request is not well-formed HTTP/1.1.",
+            _ => "The head of the request is not well-formed HTTP.",
         };
         let error = Error::new(code, detail);
-        let (head, ()) = Request::new(()).into_parts();
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.version = version;
         let settings = self.settings.load();
         let record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);

@@ -122,8 +122,15 @@ fn describe() {
     );
     describe_counter!("gateway_accept_errors_total", "Times that accepting a connection failed.");
     describe_counter!("gateway_handshake_errors_total", "TLS and QUIC handshakes that failed.");
+    describe_counter!(
+        "gateway_datagrams_handed_over_total",
+        "QUIC datagrams that came to another worker's socket than their connection's, by outcome."
+    );
     describe_counter!("gateway_frames_refused_total", "HTTP/3 frames of absurd size.");
-    describe_counter!("gateway_heads_refused_total", "HTTP/3 requests whose head was malformed or late.");
+    describe_counter!(
+        "gateway_heads_refused_total",
+        "HTTP/3 requests whose head was malformed, too large or late."
+    );
     describe_counter!("gateway_panics_total", "Requests whose handling panicked.");
     describe_counter!("gateway_reloads_total", "Reloads of the configuration, by outcome.");
     describe_counter!("gateway_changes_applied_total", "Changes of keys that this node has applied.");
@@ -143,8 +150,11 @@ fn describe() {
     ] {
         metrics::counter!(name).absolute(0);
     }
-    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max"] {
+    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max", "draining"] {
         metrics::counter!("gateway_connections_refused_total", "reason" => reason).absolute(0);
+    }
+    for outcome in ["taken", "dropped"] {
+        metrics::counter!("gateway_datagrams_handed_over_total", "outcome" => outcome).absolute(0);
     }
     for outcome in ["done", "refused"] {
         metrics::counter!("gateway_reloads_total", "outcome" => outcome).absolute(0);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Request;
 use rustix::process::Signal;
-use tests::{Client, Content, Key, KeySpec, PATIENCE, Protocol, TestGateway, eventually};
+use tests::{Client, Content, Family, Key, KeySpec, PATIENCE, Protocol, TestGateway, Way, eventually};
 
 use crate::contract::PING;
 
@@ -196,6 +196,11 @@ async fn a_drained_gateway_takes_no_new_connections() {
         tokio::net::TcpStream::connect(address).await.is_err().then_some(())
     });
     assert!(refused.await.is_some(), "behind the announcement nothing new is accepted");
+    let asked = Instant::now();
+    let way = Way { protocol: Protocol::H3, family: Family::V4 };
+    let error = Client::connect(&gateway, way).await.expect_err("nor over QUIC");
+    assert!(format!("{error:#}").contains("refused"), "{error:#}");
+    assert!(asked.elapsed() < Duration::from_secs(1), "it was told at once: {:?}", asked.elapsed());
     assert!(gateway.status().is_none(), "and what is in flight still runs");
     drop(pieces);
     let answer = held.await.expect("the request's task does not panic").expect("it is answered");

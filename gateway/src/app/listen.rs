@@ -19,8 +19,8 @@ use crate::folder::DataFolder;
 use crate::operations::Operations;
 use crate::pipeline::Pipeline;
 use crate::transport::{
-    BindError, Certificates, Connections, Listener, Protocols, QuicListener, Service, TcpService, bind_tcp,
-    bind_udp, load_certified_key, quic_config, serve_quic, serve_tcp, tcp_config,
+    BindError, Certificates, Connections, Listener, Protocols, QuicListener, QuicSocket, Service, TcpService,
+    bind_tcp, bind_udp, load_certified_key, quic_config, serve_quic, serve_tcp, steer, tcp_config,
 };
 
 /// The name of the certificate that the first launch makes.
@@ -304,7 +304,7 @@ impl Bindings {
 /// One worker's sockets.
 struct Share<S: 'static> {
     tcp: Vec<(TcpListener, TcpService<S>)>,
-    udp: Vec<(UdpSocket, QuicListener<S>)>,
+    udp: Vec<(QuicSocket, QuicListener<S>)>,
     connections: Arc<Connections>,
 }
 
@@ -320,7 +320,7 @@ impl Bound {
             let (listener, tls) = (Arc::clone(&listener), self.tls.clone());
             share.tcp.push((socket, TcpService { listener, protocols, tls, service }));
         }
-        for (share, socket) in shares.iter_mut().zip(self.udp) {
+        for (share, socket) in shares.iter_mut().zip(steer(self.udp)) {
             let tls = self.quic.clone().context("HTTP/3 needs a certificate")?;
             share.udp.push((socket, QuicListener { listener: Arc::clone(&listener), tls, service }));
         }
@@ -345,9 +345,7 @@ impl<S: Service> Share<S> {
             report("UDP", serving)
         });
         tokio::join!(join_all(tcp), join_all(udp));
-        while connections.count() > 0 {
-            tokio::time::sleep(Connections::SWEEP_INTERVAL / 10).await;
-        }
+        connections.all_closed().await;
     }
 }
 

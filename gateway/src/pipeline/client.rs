@@ -12,8 +12,9 @@ const HOPS_MAX: usize = 32;
 
 /// The client's address; an IPv4-mapped one is IPv4.
 pub(super) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
-    if !trusts(peer, peer.address) {
-        return peer.address;
+    let nearest = peer.address();
+    if !is_proxy(peer) {
+        return nearest;
     }
     let forwarded = if fields.contains_key(header::FORWARDED) {
         last_untrusted(fields, &header::FORWARDED, peer, |element| {
@@ -25,12 +26,13 @@ pub(super) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
     } else {
         last_untrusted(fields, &HeaderName::from_static("x-forwarded-for"), peer, |element| Some(element))
     };
-    forwarded.unwrap_or(peer.address)
+    forwarded.unwrap_or(nearest)
 }
 
-/// Whether the peer is a proxy whose fields are believed.
+/// Whether the peer is a proxy whose fields are believed: by the address that it has, which may not be
+/// proven yet, and by the one that is.
 pub(super) fn is_proxy(peer: &Peer) -> bool {
-    trusts(peer, peer.address)
+    trusts(peer, peer.address()) && trusts(peer, peer.origin)
 }
 
 fn trusts(peer: &Peer, address: IpAddr) -> bool {
@@ -100,6 +102,19 @@ mod tests {
         assert_eq!(client(&peer("203.0.113.9", &["10.0.0.0/8"]), &fields), "203.0.113.9");
         assert_eq!(client(&behind_proxy(), &fields), "192.0.2.1");
         assert_eq!(client(&behind_proxy(), &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_connection_that_has_moved_to_a_proxys_address_is_no_proxy() {
+        let fields = [("x-forwarded-for", "192.0.2.1")];
+        let moved = peer("203.0.113.9", &["10.0.0.0/8"]);
+        moved.seen_at("10.0.0.1".parse().unwrap());
+        assert_eq!(client(&moved, &fields), "10.0.0.1");
+        let within = behind_proxy();
+        within.seen_at("10.0.0.2".parse().unwrap());
+        assert_eq!(client(&within, &fields), "192.0.2.1");
+        within.seen_at("203.0.113.9".parse().unwrap());
+        assert_eq!(client(&within, &fields), "203.0.113.9");
     }
 
     #[test]

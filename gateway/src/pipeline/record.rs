@@ -66,7 +66,7 @@ impl<'r> Record<'r> {
             protocol: protocol(head.version),
             received: pipeline.clock.monotonic(),
             time,
-            client: peer.address,
+            client: peer.address(),
             entry: None,
             key: None,
             refused: None,

@@ -112,6 +112,13 @@ impl Connections {
         Ok(Open { peer, network, connections: Arc::clone(self) })
     }
 
+    /// Waits until no connection is open.
+    pub async fn all_closed(&self) {
+        while self.count() > 0 {
+            tokio::time::sleep(Self::SWEEP_INTERVAL / 10).await;
+        }
+    }
+
     /// Lets every connection grow older, and asks for the end of those that have waited too long.
     pub fn sweep(&self) {
         let settings = self.settings.load();

@@ -11,10 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
 use http::HeaderValue;
 use ipnet::IpNet;
 use permissions::Environments;
+
+/// Faults of one connection at which it is ended; each good request makes up for one. An honest client
+/// on a bad network gives up a few requests before their heads have come, and sends many others.
+const FAULTS_MAX: u32 = 256;
 
 /// What requests need to know of the listener that they came by.
 #[derive(Debug)]
@@ -82,8 +87,11 @@ pub(super) enum Phase {
 pub struct Peer {
     /// Unique in the process.
     pub number: u64,
-    /// The address at the other end; an IPv4-mapped one is IPv4.
-    pub address: IpAddr,
+    /// The address that it was opened from, which the handshake has proven; an IPv4-mapped one is IPv4.
+    /// Bounds per address go by it for as long as the connection lives.
+    pub origin: IpAddr,
+    /// Where a QUIC connection has moved to since (RFC 9000 §9).
+    moved: ArcSwapOption<IpAddr>,
     /// The listener that it came by.
     pub listener: Arc<Listener>,
     /// For whoever wants to know this connection again: the number that was stored last, at first 0.
@@ -96,6 +104,7 @@ pub struct Peer {
     /// Sweeps since the phase began.
     age: AtomicU32,
     in_flight: AtomicU32,
+    faults: AtomicU32,
     /// Whether a write waits for the client, and sweeps since then.
     write_waits: AtomicBool,
     write_age: AtomicU32,
@@ -107,7 +116,8 @@ impl Peer {
     pub(super) fn new(number: u64, address: IpAddr, listener: Arc<Listener>) -> Self {
         Self {
             number,
-            address: address.to_canonical(),
+            origin: address.to_canonical(),
+            moved: ArcSwapOption::empty(),
             listener,
             mark: AtomicU64::new(0),
             notes: Mutex::new(None),
@@ -116,6 +126,7 @@ impl Peer {
             phase: AtomicU8::new(Phase::Handshake as u8),
             age: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
+            faults: AtomicU32::new(0),
             write_waits: AtomicBool::new(false),
             write_age: AtomicU32::new(0),
             close: AtomicU8::new(0),
@@ -144,6 +155,38 @@ impl Peer {
             Some(noted) => body(noted),
             // Notes of another type are none of ours: they stay, and nothing is noted.
             None => body(&mut N::default()),
+        }
+    }
+
+    /// The address at the other end now. One that the connection has moved to may be forged until the
+    /// client answers from there, and quinn does not tell when it has.
+    pub fn address(&self) -> IpAddr {
+        self.moved.load().as_deref().copied().unwrap_or(self.origin)
+    }
+
+    /// The client was seen at this address.
+    pub fn seen_at(&self, address: IpAddr) {
+        let address = address.to_canonical();
+        if address != self.address() {
+            self.moved.store((address != self.origin).then(|| Arc::new(address)));
+        }
+    }
+
+    /// Counts what no honest client does often; too much of it ends the connection.
+    pub(super) fn count_faults(&self, faults: u32) {
+        // Only the connection's own worker writes it.
+        let sum = self.faults.load(Relaxed).saturating_add(faults);
+        self.faults.store(sum, Relaxed);
+        if sum >= FAULTS_MAX {
+            self.close(Close::Excess);
+        }
+    }
+
+    /// A good request makes up for a fault.
+    pub(super) fn forgive_fault(&self) {
+        let faults = self.faults.load(Relaxed);
+        if faults > 0 {
+            self.faults.store(faults - 1, Relaxed);
         }
     }
 
@@ -378,6 +421,31 @@ mod tests {
         revoked.close(Close::Revoked);
         revoked.enter(Phase::Goodbye);
         assert_eq!(sweeps_until_close(&revoked), (2, Some(Close::Now)));
+    }
+
+    #[test]
+    fn a_connection_is_where_it_was_seen_last() {
+        let peer = peer();
+        let (opened, moved): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [192, 0, 2, 1].into());
+        assert_eq!((peer.origin, peer.address()), (opened, opened));
+        for (seen, address) in [("::ffff:192.0.2.1", moved), ("127.0.0.1", opened), ("192.0.2.1", moved)] {
+            peer.seen_at(seen.parse().unwrap());
+            assert_eq!((peer.origin, peer.address()), (opened, address), "{seen}");
+        }
+    }
+
+    #[test]
+    fn faults_end_a_connection_at_their_bound() {
+        let peer = peer();
+        for _ in 0..10 * FAULTS_MAX {
+            peer.count_faults(1);
+            peer.forgive_fault();
+            peer.forgive_fault();
+        }
+        peer.count_faults(FAULTS_MAX - 1);
+        assert_eq!(peer.close_wish(), None);
+        peer.count_faults(1);
+        assert_eq!(peer.close_wish(), Some(Close::Excess));
     }
 
     #[test]
