@@ -156,13 +156,15 @@ impl Pipeline {
         // Only looked at here, for the answer's fields; whether there is such a date is told further down.
         let version = self.catalog.version(head.uri.path());
         progress.version = version.as_ref().ok().map(|(table, _)| &table.field);
-        let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
+        // First of all, because this answer closes the connection.
         if peer.is_ambiguous() {
             return Err(Error::new(
                 ErrorCode::MalformedRequest,
-                "The head can be read in two ways: both `Content-Length` and `Transfer-Encoding`, or a fragment.",
+                "The head can be read in two ways: it says more than once, or in no clear form, how long its \
+                 content is, or its target has a fragment.",
             ));
         }
+        let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
         check_head(head, &settings.limits, &listener.hosts)?;
 
         let now = record.time;

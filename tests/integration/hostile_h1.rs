@@ -131,8 +131,7 @@ async fn other_forms_of_the_target_open_nothing() {
         ("GET * HTTP/1.1", &[400, 404]),
         ("GET \\2026-02-01\\ping.json HTTP/1.1", &[400, 404]),
         ("GET /2026-02-01\\ping.json HTTP/1.1", &[400, 404]),
-        // The parser drops a fragment, which no client sends; what is left is what is authorised.
-        ("GET /2026-02-01/ping.json#x HTTP/1.1", &[200, 400, 404]),
+        ("GET /2026-02-01/ping.json#x HTTP/1.1", &[400]),
         ("GET /2026-02-01/\u{ff50}ing.json HTTP/1.1", &[400, 404]),
     ] {
         let answers = gateway.exchange(head(&key, line, "connection: close\r\n").as_bytes()).await;
@@ -195,6 +194,74 @@ async fn contradicting_lengths_never_get_two_answers() {
     }
     assert!(served.is_empty(), "{served:?}");
     still_serves(&gateway, &key, "all of them").await;
+}
+
+/// Sends `parts`, each on its own after the one before has been read, and reads until the end.
+async fn in_parts(gateway: &TestGateway, parts: &[&[u8]]) -> Vec<u16> {
+    let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
+    for part in parts {
+        if !raw.write(part).await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    answers(&raw.read_to_end(PATIENCE).await).iter().map(|answer| answer.status).collect()
+}
+
+#[tokio::test]
+async fn a_contradiction_is_refused_wherever_on_the_connection_it_comes() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let get = format!("GET {PING} HTTP/1.1");
+    let json = "content-type: application/json\r\n";
+    let chunked = format!("{json}transfer-encoding: chunked\r\n");
+    let before = [
+        ("a request", head(&key, &get, "")),
+        ("a request with content", head(&key, &get, &format!("{json}content-length: 2\r\n")) + "{}"),
+        ("chunked content", head(&key, &get, &chunked) + "2\r\n{}\r\n0\r\n\r\n"),
+        (
+            "chunked content with extensions and trailers",
+            head(&key, &get, &chunked) + "02;a=\"b\"\r\n{}\r\n0;c\r\nx-a: b\r\nx-c: d\r\n\r\n",
+        ),
+        ("an empty chunked content", head(&key, &get, &chunked) + "0\r\n\r\n"),
+    ];
+    let contradictions = [
+        ("CL.TE", head(&key, &get, &format!("{chunked}content-length: 4\r\n")) + "0\r\n\r\n"),
+        ("TE.CL", head(&key, &get, &format!("content-length: 4\r\n{chunked}")) + "0\r\n\r\n"),
+        ("the same length twice", head(&key, &get, "content-length: 0\r\nContent-Length: 0\r\n")),
+        ("a fragment", head(&key, &format!("GET {PING}#x HTTP/1.1"), "")),
+    ];
+    let behind = head(&key, &get, "");
+    for (place, before) in &before {
+        for (what, contradiction) in &contradictions {
+            let all = format!("{before}{before}{contradiction}{behind}");
+            assert_eq!(in_parts(&gateway, &[all.as_bytes()]).await, [200, 200, 400], "{what} behind {place}");
+            let first = before.len() * 2;
+            let cuts = [first - 1, first, first + 7, first + contradiction.len() - 9];
+            for cut in cuts {
+                let (one, other) = all.as_bytes().split_at(cut);
+                let statuses = in_parts(&gateway, &[one, other]).await;
+                assert_eq!(statuses, [200, 200, 400], "{what} behind {place}, cut at {cut} of {all:?}");
+            }
+        }
+    }
+    // Byte by byte, once: each is a read of its own.
+    let all = format!("{}{}{behind}", before[3].1, contradictions[0].1);
+    let bytes: Vec<&[u8]> = all.as_bytes().chunks(1).collect();
+    assert_eq!(in_parts(&gateway, &bytes).await, [200, 400]);
+    still_serves(&gateway, &key, "all of them").await;
+}
+
+#[tokio::test]
+async fn part_of_a_head_behind_a_request_has_the_time_of_any_head() {
+    let gateway = TestGateway::start("[timeouts]\nheader = \"1s\"\nidle = \"60s\"").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let started = Instant::now();
+    let request = head(&key, &format!("GET {PING} HTTP/1.1"), "") + "GET /2026";
+    let statuses: Vec<_> =
+        gateway.exchange(request.as_bytes()).await.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 408]);
+    assert!(started.elapsed() < Duration::from_secs(6), "open for {:?}", started.elapsed());
 }
 
 #[tokio::test]
