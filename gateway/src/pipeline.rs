@@ -184,9 +184,11 @@ impl Pipeline {
 
         let (table, below) = version?;
         let resource = table.resource(below)?;
+        // For OPTIONS, and a method that is not answered here: the record tells the path at least.
+        record.entry = self.catalog.any_entry(resource);
         let options = head.method == Method::OPTIONS;
         let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
-        record.entry = entry;
+        record.entry = entry.or(record.entry);
 
         if let Some(entry) = entry {
             let required = entry.route.permission;

@@ -14,6 +14,7 @@ mod hostile_h3;
 mod log;
 mod operations;
 mod protocols;
+mod proxies;
 mod reload;
 mod revocation;
 mod store;

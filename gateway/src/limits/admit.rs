@@ -68,9 +68,8 @@ pub fn check_head(head: &Parts, limits: &Limits, hosts: &[String]) -> Result<(),
     }
     check_fields(&head.headers, limits)?;
     let host = host(head)?;
-    if let Some(host) = host
-        && !hosts.is_empty()
-        && !hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host))
+    // A request of HTTP/1.0 may name no host, and is then for none of ours.
+    if !hosts.is_empty() && !host.is_some_and(|host| hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)))
     {
         return Err(Error::new(
             ErrorCode::MisdirectedRequest,
@@ -256,6 +255,9 @@ mod tests {
         assert_eq!(check(http1("api.example:8443"), &["api.example"]), Ok(()));
         assert_eq!(check(http1("API.example"), &["api.example"]), Ok(()));
         assert_eq!(check(http1("b.example"), &["api.example"]), Err(ErrorCode::MisdirectedRequest));
+        let none = || Request::get("/x").version(Version::HTTP_10);
+        assert_eq!(check(none(), &["api.example"]), Err(ErrorCode::MisdirectedRequest));
+        assert_eq!(check(none().header("host", "api.example"), &["api.example"]), Ok(()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use uuid::Builder;
 use versions::{Entry, Error, Protocol};
 
 use super::authenticate::Refused;
-use super::{Pipeline, client, protocol};
+use super::{Pipeline, protocol};
 use crate::transport::Peer;
 
 /// The status of a caller who went away, in log and metrics only.
@@ -40,6 +40,7 @@ pub(super) struct Record<'r> {
     /// The same moment, as the time of day.
     pub(super) time: Timestamp,
     pub(super) client: IpAddr,
+    /// The endpoint, or another one of its path where the method has none.
     pub(super) entry: Option<&'static Entry>,
     pub(super) key: Option<KeyId>,
     pub(super) refused: Option<Refused>,
@@ -160,7 +161,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// The id that a trusted proxy gave the request: short, visible ASCII.
 fn given_id(head: &Parts, peer: &Peer) -> Option<HeaderValue> {
-    if !client::is_proxy(peer) {
+    if !peer.listener.trusts(peer.address) {
         return None;
     }
     let value = head.headers.get("x-request-id")?;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use permissions::Environments;
 
@@ -28,8 +28,17 @@ pub struct Listener {
     pub hosts: Vec<String>,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The one field that is believed of them for the client's address.
+    pub forwarded_field: HeaderName,
     /// The value of `alt-svc` on HTTP/1.1 and HTTP/2, where the listener serves HTTP/3.
     pub alt_svc: Option<HeaderValue>,
+}
+
+impl Listener {
+    /// Whether this is the address of a proxy whose fields are believed.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
 }
 
 #[cfg(test)]
@@ -42,6 +51,7 @@ impl Listener {
             environments: Environments::all(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            forwarded_field: HeaderName::from_static("x-forwarded-for"),
             alt_svc: None,
         }
     }
