@@ -2,7 +2,7 @@
 
 use http::Method;
 use permissions::Environment;
-use tests::{Client, Family, KeySpec, TestGateway, WAYS, Way, get, with_method};
+use tests::{Client, Family, KeySpec, Protocol, TestGateway, WAYS, Way, get, with_method};
 
 use crate::contract::{
     CONNECTION, PING, assert_fields, assert_fields_of_anyone, assert_ping_body, assert_problem,
@@ -351,7 +351,7 @@ async fn http_3_is_announced_only_where_it_takes_the_same_keys_and_hosts() {
         let port = gateway.address(Protocol::H3).port();
         let expected = format!("h3=\":{port}\"; ma=86400");
         for (protocol, announced) in [(Protocol::H1, announced), (Protocol::H1Tls, true)] {
-            let answer = Client::over(&gateway, protocol).await.ask(tests::get(PING)).await;
+            let answer = Client::over(&gateway, protocol).await.ask(get(PING)).await;
             let said = answer.field("alt-svc");
             assert_eq!(said, announced.then_some(expected.as_str()), "{protocol:?}: {overlay}");
         }
