@@ -17,5 +17,6 @@ mod protocols;
 mod proxies;
 mod reload;
 mod revocation;
+mod smuggling;
 mod store;
 mod tls;
