@@ -178,13 +178,15 @@ impl Pipeline {
         // Only looked at here, for the answer's fields; whether there is such a date is told further down.
         let version = self.catalog.version(head.uri.path());
         progress.version = version.map(|(table, _)| table);
-        let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
+        // First of all, because this answer closes the connection.
         if peer.is_ambiguous() {
             return Err(Error::new(
                 ErrorCode::MalformedRequest,
-                "The head can be read in two ways: both `Content-Length` and `Transfer-Encoding`, or a fragment.",
+                "The head can be read in two ways: it says more than once, or in no clear form, how long its \
+                 content is, or its target has a fragment.",
             ));
         }
+        let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
         let (fields, key) = peer.with_notes(|known: &mut Known| {
             let fields = check_head(head, &settings.limits, &listener.hosts, &mut known.host)?;
             let (now, client) = (record.time, client::address(&head.headers, peer));
@@ -212,9 +214,11 @@ impl Pipeline {
             progress.forwarded_from = Some(asked);
         }
         let (resource, mut input) = table.resource(below)?;
+        // For OPTIONS, and a method that is not answered here: the record tells the path at least.
+        record.entry = self.catalog.any_entry(resource);
         let options = head.method == Method::OPTIONS;
         let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
-        record.entry = entry;
+        record.entry = entry.or(record.entry);
 
         if let Some(entry) = entry {
             let required = entry.route.permission;

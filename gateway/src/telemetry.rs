@@ -48,7 +48,9 @@ impl Logs {
             lines.with_ansi(terminal && color).boxed()
         };
         // An error says that a log is there already, as in a process of tests.
-        let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+        if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+            std::panic::set_hook(Box::new(log_panic));
+        }
         Self { level, dropped, _writer: guard }
     }
 
@@ -63,6 +65,21 @@ impl Logs {
     pub fn dropped_lines(&self) -> usize {
         self.dropped.dropped_lines()
     }
+}
+
+/// A panic as a record like any other, where the default would write lines of its own between the records.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or_default().escape_debug();
+    let thread = std::thread::current();
+    // `RUST_BACKTRACE` says whether there is one.
+    let backtrace = std::backtrace::Backtrace::capture();
+    let backtrace = (backtrace.status() == std::backtrace::BacktraceStatus::Captured).then_some(backtrace);
+    tracing::error!(
+        thread = thread.name(),
+        place = panic.location().map(tracing::field::display),
+        backtrace = backtrace.as_ref().map(tracing::field::debug),
+        "Panicked: {message}"
+    );
 }
 
 /// The level is ours; libraries are heard from `warn` on, and only in detail when everything is. The

@@ -158,11 +158,15 @@ pub fn check_head<'h>(
     }
     let fields = Fields::find(&head.headers);
     check_fields(head.headers.len(), fields.bytes, limits)?;
-    if let Some(host) = host(head, &fields)?
-        && good_host.as_deref() != Some(host)
-    {
-        check_host(host, hosts)?;
-        *good_host = Some(host.into());
+    match host(head, &fields)? {
+        Some(host) if good_host.as_deref() == Some(host) => {}
+        Some(host) => {
+            check_host(host, hosts)?;
+            *good_host = Some(host.into());
+        }
+        // A request of HTTP/1.0 may name no host, and is then for none of ours.
+        None if hosts.is_empty() => {}
+        None => return Err(misdirected()),
     }
     if fields.of_connection && matches!(head.version, Version::HTTP_2 | Version::HTTP_3) {
         return Err(malformed(
@@ -230,10 +234,11 @@ fn check_host(host: &[u8], hosts: &[String]) -> Result<(), Error> {
     if hosts.is_empty() || hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorCode::MisdirectedRequest,
-        "This listener does not answer for the host of this request.",
-    ))
+    Err(misdirected())
+}
+
+fn misdirected() -> Error {
+    Error::new(ErrorCode::MisdirectedRequest, "This listener does not answer for the host of this request.")
 }
 
 /// The host of `host[:port]`, if that is what the text is: no user, no path, no blanks (RFC 3986 §3.2.2).
@@ -396,6 +401,9 @@ mod tests {
         assert_eq!(check(http1("api.example:8443"), &["api.example"]), Ok(()));
         assert_eq!(check(http1("API.example"), &["api.example"]), Ok(()));
         assert_eq!(check(http1("b.example"), &["api.example"]), Err(ErrorCode::MisdirectedRequest));
+        let none = || Request::get("/x").version(Version::HTTP_10);
+        assert_eq!(check(none(), &["api.example"]), Err(ErrorCode::MisdirectedRequest));
+        assert_eq!(check(none().header("host", "api.example"), &["api.example"]), Ok(()));
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) struct Record<'r> {
     /// The same moment, as the time of day.
     pub(super) time: Timestamp,
     pub(super) client: IpAddr,
+    /// The endpoint, or another one of its path where the method has none.
     pub(super) entry: Option<&'static Entry>,
     pub(super) key: Option<KeyId>,
     pub(super) refused: Option<Refused>,

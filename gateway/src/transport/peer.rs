@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use permissions::Environments;
 
@@ -34,8 +34,17 @@ pub struct Listener {
     pub hosts: Vec<String>,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The one field that is believed of them for the client's address.
+    pub forwarded_field: HeaderName,
     /// The value of `alt-svc` on HTTP/1.1 and HTTP/2, where the listener serves HTTP/3.
     pub alt_svc: Option<HeaderValue>,
+}
+
+impl Listener {
+    /// Whether this is the address of a proxy whose fields are believed.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +57,7 @@ impl Listener {
             environments: Environments::all(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            forwarded_field: HeaderName::from_static("x-forwarded-for"),
             alt_svc: None,
         }
     }
@@ -99,7 +109,9 @@ pub struct Peer {
     notes: Mutex<Option<Box<dyn Any + Send>>>,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
     pub(super) multiplexed: AtomicBool,
-    ambiguous: AtomicBool,
+    /// Requests that have begun, and how many of them may be served.
+    requests: AtomicU64,
+    requests_max: AtomicU64,
     phase: AtomicU8,
     /// Sweeps since the phase began.
     age: AtomicU32,
@@ -122,7 +134,8 @@ impl Peer {
             mark: AtomicU64::new(0),
             notes: Mutex::new(None),
             multiplexed: AtomicBool::new(false),
-            ambiguous: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            requests_max: AtomicU64::new(u64::MAX),
             phase: AtomicU8::new(Phase::Handshake as u8),
             age: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
@@ -201,13 +214,15 @@ impl Peer {
         self.waker.wake();
     }
 
-    pub(super) fn head_is_ambiguous(&self) {
-        self.ambiguous.store(true, Relaxed);
+    /// The requests behind so many are not served: see [`super::HeadWatch`].
+    pub(super) fn serve_no_more_than(&self, requests: u64) {
+        self.requests_max.store(requests, Relaxed);
     }
 
-    /// Whether a head on it could be read in two ways, and the library chose one: see [`super::HeadWatch`].
+    /// Whether the request that has begun last, on HTTP/1 the one in flight, can be read in two ways, or
+    /// stands behind something that can.
     pub fn is_ambiguous(&self) -> bool {
-        self.ambiguous.load(Relaxed)
+        self.requests.load(Relaxed) > self.requests_max.load(Relaxed)
     }
 
     /// Whether it can be told to go away at any time (HTTP/2, HTTP/3), not only with an answer (HTTP/1).
@@ -261,8 +276,9 @@ impl Peer {
 
     /// Counts a request in flight until the guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> InFlight {
-        // Only the connection's own worker writes it, so it takes no read-modify-write.
+        // Only the connection's own worker writes them, so they take no read-modify-write.
         self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
+        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
         self.enter(Phase::Busy);
         InFlight(Arc::clone(self))
     }
@@ -342,6 +358,10 @@ impl Drop for InFlight {
         self.0.in_flight.store(left, Relaxed);
         if left == 0 {
             self.0.enter(Phase::Idle);
+            if self.0.close_wish() == Some(Close::Drain) {
+                // The end was announced, and no phase begins: `goodbye` counts from the last answer.
+                self.0.age.store(0, Relaxed);
+            }
         }
     }
 }
@@ -414,7 +434,7 @@ mod tests {
         drained.enter(Phase::Goodbye);
         assert_eq!(sweeps_until_close(&drained), (10, Some(Close::Drain)));
         drop(request);
-        assert_eq!(sweeps_until_close(&drained), (1, Some(Close::Now)));
+        assert_eq!(sweeps_until_close(&drained), (2, Some(Close::Now)), "the last answer has its time");
 
         let revoked = peer();
         let _request = revoked.begin_request();

@@ -67,7 +67,7 @@ const RESET_STREAMS_MAX: usize = 256;
 const SEND_BYTES_MAX: usize = 64 * 1024;
 /// How long, and how much, is read of a connection that is over, so that its last answer arrives.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// The bytes that open an HTTP/2 connection (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -279,7 +279,7 @@ fn requests<S: Service>(
 
 /// Ends a connection so that its last answer arrives: what the client still sends is read for a moment,
 /// because closing over unread bytes makes the kernel reset the connection and the answer with it.
-async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let rest = async {
         stream.shutdown().await?;
         let mut unread = [0; 4096];
