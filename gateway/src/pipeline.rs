@@ -7,7 +7,9 @@
 
 mod authenticate;
 mod client;
+mod dates;
 mod negotiate;
+mod preview;
 mod record;
 mod respond;
 #[cfg(test)]
@@ -29,7 +31,8 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
 use versions::{
-    Action, Calendar, Catalog, Context, Error, ErrorCode, Help, Lifecycle, Protocol, Services, has_content,
+    Action, Calendar, Catalog, Context, Entry, Error, ErrorCode, Help, Input, Protocol, Services,
+    VersionTable, has_content,
 };
 
 use crate::clock::Clock;
@@ -38,6 +41,9 @@ use crate::keys::index::{Key, KeyIndex};
 use crate::limits::{Failures, Slots, check_head};
 use crate::transport::{Body, Peer, Service, within};
 
+use authenticate::Caller;
+use dates::Dates;
+use preview::{Call, Preview};
 use record::Record;
 pub use record::RequestMetrics;
 
@@ -65,7 +71,7 @@ pub struct Settings {
     /// The body of every 401.
     invalid_token: Bytes,
     access_log: bool,
-    calendar: Arc<Calendar>,
+    dates: Dates,
 }
 
 impl Settings {
@@ -80,19 +86,27 @@ impl Settings {
             docs_url: docs_url.clone(),
             invalid_token,
             access_log: config.log.access,
-            calendar: Arc::new(
-                Calendar::new(catalog.releases(), |_| Lifecycle::default())
-                    .expect("checked with the releases"),
-            ),
+            dates: Dates::new(config, catalog),
         }
     }
+}
+
+/// What a connection has shown that was good: shown again, it is recognised by a comparison.
+#[derive(Default)]
+struct Known {
+    host: Option<Box<[u8]>>,
+    caller: Option<Caller>,
 }
 
 /// What a request has come to, for the answer's fields and the record.
 #[derive(Default)]
 struct Progress {
-    /// The value of `api-version`, once the path names a date that exists.
-    version: Option<&'static HeaderValue>,
+    /// The version that answers, once the path names one that exists.
+    version: Option<&'static VersionTable>,
+    /// The version that was asked for, where another one answers.
+    forwarded_from: Option<&'static VersionTable>,
+    /// What a newer date would answer.
+    preview: Option<Preview>,
     /// The key that was good.
     key: Option<Arc<Key>>,
     /// What the request left of the key's rate.
@@ -163,7 +177,7 @@ impl Pipeline {
         let listener = &peer.listener;
         // Only looked at here, for the answer's fields; whether there is such a date is told further down.
         let version = self.catalog.version(head.uri.path());
-        progress.version = version.as_ref().map(|(table, _)| &table.field);
+        progress.version = version.map(|(table, _)| table);
         let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
         if peer.is_ambiguous() {
             return Err(Error::new(
@@ -171,24 +185,33 @@ impl Pipeline {
                 "The head can be read in two ways: both `Content-Length` and `Transfer-Encoding`, or a fragment.",
             ));
         }
-        check_head(head, &settings.limits, &listener.hosts)?;
-
-        let now = record.time;
-        let client = client::address(&head.headers, peer);
-        record.client = client;
-        let key = match self.authenticate(&head.headers, now, client, listener.environments) {
-            Ok(key) => key,
-            Err((refused, key)) => {
-                record.refused = Some(refused);
-                record.key = key.map(|key| key.id);
-                return Err(self.refuse_credential(client, settings));
+        let (fields, key) = peer.with_notes(|known: &mut Known| {
+            let fields = check_head(head, &settings.limits, &listener.hosts, &mut known.host)?;
+            let (now, client) = (record.time, client::address(&head.headers, peer));
+            record.client = client;
+            let environments = listener.environments;
+            match self.authenticate(fields.authorization, &mut known.caller, now, client, environments) {
+                Ok(key) => Ok((fields, key)),
+                Err((refused, key)) => {
+                    record.refused = Some(refused);
+                    record.key = key.map(|key| key.id);
+                    Err(self.refuse_credential(client, record.received, settings))
+                }
             }
-        };
+        })?;
         record.key = Some(key.id);
-        key.used(now, peer);
+        key.used(record.time, peer);
         let key: &Key = progress.key.insert(key);
 
-        let (table, below) = version.ok_or_else(|| self.unknown_version())?;
+        let (asked, below) = version.ok_or_else(|| {
+            let detail = "The path does not begin with a version that exists; see `supportedVersions`.";
+            settings.dates.unknown(detail, key.environment, record.time)
+        })?;
+        let table = settings.dates.answering(asked, &self.catalog, key, record.time)?;
+        if table.index != asked.index {
+            progress.version = Some(table);
+            progress.forwarded_from = Some(asked);
+        }
         let (resource, mut input) = table.resource(below)?;
         let options = head.method == Method::OPTIONS;
         let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
@@ -199,42 +222,50 @@ impl Pipeline {
             key.permissions.authorize(required).map_err(|_| lacking(required, key))?;
         }
 
-        progress.spent = Some(key.rate_limit.spend().map_err(|spent| {
+        progress.spent = Some(key.rate_limit.spend(record.received).map_err(|spent| {
             progress.spent = Some(spent);
             Error::new(ErrorCode::RateLimited, "This key has reached its rate. Wait as `Retry-After` says.")
                 .with_help(Help { retry_after_seconds: Some(spent.reset_seconds), ..Help::default() })
         })?);
 
         let Some(entry) = entry else { return Ok(Reply::Options(resource.allow.clone())) };
-        negotiate::accept(&head.headers)?;
-        negotiate::early_data(&head.headers, entry.route.early_data_safe)?;
+        negotiate::accept(fields.accept, &head.headers)?;
+        negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
         if !body.is_end_stream() {
             let content = read(body, &head.headers, record, settings, has_content(&head.method)).await?;
             input.content = content;
         }
         input.query = head.uri.query().unwrap_or_default();
+        let call = Call { table, below, key, entry };
+        let wanted = self.preview_wanted(fields.preview, &call, settings, record.time)?;
         let context = Context {
             version: table.version,
             environment: key.environment,
-            client,
+            client: record.client,
             protocol: record.protocol,
             headers: &head.headers,
             received: record.received,
             connection: &**peer,
             services: self,
         };
-        match entry.route.action {
-            Action::Native(handle) => handle(&context, input).await.map(Reply::Json),
+        let body = self.answer(entry, &context, input.clone()).await?;
+        if let Some(wanted) = wanted {
+            let context = Context { version: wanted.version, ..context };
+            progress.preview = Some(self.preview(wanted, &call, &context, input, &body, settings).await);
         }
+        Ok(Reply::Json(body))
     }
 
-    fn unknown_version(&self) -> Error {
-        let known = self.catalog.tables().iter().map(|table| table.version);
-        Error::new(
-            ErrorCode::UnknownVersion,
-            "The path does not begin with a version that exists; see `supportedVersions`.",
-        )
-        .with_help(Help { supported_versions: Some(known.collect()), ..Help::default() })
+    /// The endpoint's own part.
+    async fn answer(
+        &'static self,
+        entry: &Entry,
+        context: &Context<'_>,
+        input: Input<'_>,
+    ) -> Result<Bytes, Error> {
+        match entry.route.action {
+            Action::Native(handle) => handle(context, input).await,
+        }
     }
 }
 
@@ -294,7 +325,7 @@ impl Services for Pipeline {
     }
 
     fn calendar(&self) -> Arc<Calendar> {
-        Arc::clone(&self.settings.load().calendar)
+        Arc::clone(&self.settings.load().dates.calendar)
     }
 
     fn monotonic(&self) -> Instant {
@@ -321,7 +352,7 @@ impl Service for Pipeline {
         // A request of a known key counts whatever it is answered with, so that every answer can tell
         // what is left. Nothing is refused for it here: the error that was met first stands.
         if let (Some(key), None) = (&progress.key, progress.spent) {
-            progress.spent = Some(key.rate_limit.spend().unwrap_or_else(|spent| spent));
+            progress.spent = Some(key.rate_limit.spend(record.received).unwrap_or_else(|spent| spent));
         }
         let fields = std::mem::take(&mut head.headers);
         let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);

@@ -208,15 +208,22 @@ impl KeyHash {
 
 impl PartialEq for KeyHash {
     fn eq(&self, other: &Self) -> bool {
-        // Eight bytes at a time: `subtle` looks at every byte of a slice by itself.
-        let words = |hash: &[u8; 32]| {
-            let (words, _) = hash.as_chunks::<8>();
-            [words[0], words[1], words[2], words[3]].map(u64::from_le_bytes)
-        };
-        let (ours, theirs) = (words(&self.0), words(&other.0));
-        let differing = ours.iter().zip(theirs).fold(0, |bits, (ours, theirs)| bits | (ours ^ theirs));
-        differing.ct_eq(&0).into()
+        secrets_are_equal(&self.0, &other.0)
     }
+}
+
+/// Whether two texts are the same, in a time that depends on their lengths only.
+#[must_use]
+pub fn secrets_are_equal(ours: &[u8], theirs: &[u8]) -> bool {
+    // Eight bytes at a time: `subtle` looks at every byte of a slice by itself.
+    let (our_words, our_rest) = ours.as_chunks::<8>();
+    let (their_words, their_rest) = theirs.as_chunks::<8>();
+    let words = our_words.iter().zip(their_words).fold(0, |differing, (ours, theirs)| {
+        differing | (u64::from_le_bytes(*ours) ^ u64::from_le_bytes(*theirs))
+    });
+    let rest =
+        our_rest.iter().zip(their_rest).fold(0, |differing, (ours, theirs)| differing | (ours ^ theirs));
+    ours.len() == theirs.len() && (words | u64::from(rest)).ct_eq(&0).into()
 }
 
 impl Eq for KeyHash {}
@@ -262,10 +269,43 @@ pub struct KeyRecord {
     pub allow: Vec<IpNet>,
     /// Its own rate, or the listener's default where none is set.
     pub rate: Option<Rate>,
+    /// What answers its calls to a retired version.
+    pub on_retired: OnRetired,
     /// The key that this one replaced in a rotation.
     pub replaces: Option<KeyId>,
     /// When it last passed authentication, to the minute.
     pub last_used: Option<Timestamp>,
+}
+
+/// What answers a key's calls to a retired version of the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRetired {
+    /// 410, which names the version to move to.
+    #[default]
+    Refuse,
+    /// The successor, which says so.
+    Forward,
+}
+
+impl OnRetired {
+    /// Both choices.
+    pub const ALL: [Self; 2] = [Self::Refuse, Self::Forward];
+
+    /// The name that is stored and shown: `refuse` or `forward`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Forward => "forward",
+        }
+    }
+}
+
+impl fmt::Display for OnRetired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 impl KeyRecord {
@@ -292,6 +332,7 @@ impl KeyRecord {
             revoked: None,
             allow: Vec::new(),
             rate: None,
+            on_retired: OnRetired::Refuse,
             replaces: None,
             last_used: None,
         }
@@ -354,6 +395,20 @@ mod tests {
         }
         let crossed = good.replacen("stg", "live", 1);
         assert_eq!(KeySecret::check(&brand(), crossed.as_bytes()), Err(Malformed::Checksum));
+    }
+
+    #[test]
+    fn secrets_are_equal_in_every_byte_or_not_at_all() {
+        for length in [0, 1, 7, 8, 9, 58, 66] {
+            let ours: Vec<u8> = (0..length).collect();
+            assert!(secrets_are_equal(&ours, &ours.clone()), "{length}");
+            assert!(!secrets_are_equal(&ours, &[&ours[..], b"x"].concat()), "{length}");
+            for place in 0..ours.len() {
+                let mut theirs = ours.clone();
+                theirs[place] ^= 0x80;
+                assert!(!secrets_are_equal(&ours, &theirs), "{length}: {place}");
+            }
+        }
     }
 
     #[test]
