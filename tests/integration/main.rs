@@ -13,6 +13,7 @@ mod hostile_h2;
 mod hostile_h3;
 mod log;
 mod mistakes;
+mod openapi;
 mod operations;
 mod protocols;
 mod reload;

@@ -35,8 +35,9 @@ Examples:
     Diff(Between),
     /// Print the OpenAPI document of a date, or keep a folder of them up to date
     #[command(after_help = "\
-With --write, documents that are missing and those of previews are written. One of a published date is
-never written over: where this build would answer otherwise, nothing is written and the differences are told.
+With --write, documents that are missing and those of previews are written. One of a published date
+is never written over: where this build would answer otherwise, nothing is written and the
+differences are told.
 
 Examples:
   partner-gateway versions openapi 2026-11-01 > openapi.json
