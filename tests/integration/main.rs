@@ -20,3 +20,4 @@ mod reload;
 mod revocation;
 mod store;
 mod tls;
+mod versions;
