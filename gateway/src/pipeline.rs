@@ -7,6 +7,7 @@
 
 mod authenticate;
 mod client;
+mod durations;
 mod negotiate;
 mod record;
 mod respond;
@@ -23,7 +24,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use permissions::{Brand, ServerSecret};
@@ -36,8 +37,8 @@ use crate::limits::{Failures, Slots, check_head};
 use crate::transport::{Body, Peer, Service, within};
 
 use authenticate::Caller;
+pub use durations::Durations;
 use record::Record;
-pub use record::RequestMetrics;
 
 /// Everything that a request meets. One for the process, for as long as it lives.
 pub struct Pipeline {
@@ -50,7 +51,7 @@ pub struct Pipeline {
     failures: Failures,
     slots: Slots,
     settings: ArcSwap<Settings>,
-    metrics: RequestMetrics,
+    durations: Durations,
     draining: AtomicBool,
 }
 
@@ -112,7 +113,7 @@ impl Pipeline {
     #[must_use]
     pub fn new(config: &Config, catalog: Catalog, secret: ServerSecret, clock: Box<dyn Clock>) -> Self {
         Self {
-            metrics: RequestMetrics::new(catalog.entries().len()),
+            durations: Durations::new(catalog.entries(), config.runtime.worker_count()),
             catalog,
             keys: KeyIndex::new(config.limits.key_rate),
             secret,
@@ -134,6 +135,11 @@ impl Pipeline {
     /// How many requests are being answered.
     pub fn in_flight(&self) -> usize {
         self.slots.taken()
+    }
+
+    /// How long requests took.
+    pub fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     /// Takes over what a reload may change.
@@ -324,8 +330,9 @@ impl Service for Pipeline {
         let record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);
         let fields = HeaderMap::new();
-        let response =
+        let mut response =
             self.respond(&mut outcome, &head, fields, peer, &record, &Progress::default(), &settings);
+        response.headers_mut().insert(header::DATE, respond::date(record.time));
         record.close(response.status(), outcome.err().as_ref());
         response.map(Body::into_bytes)
     }
