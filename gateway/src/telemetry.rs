@@ -5,8 +5,8 @@
 
 use std::io::IsTerminal as _;
 
-use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics::{describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
@@ -48,7 +48,9 @@ impl Logs {
             lines.with_ansi(terminal && color).boxed()
         };
         // An error says that a log is there already, as in a process of tests.
-        let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+        if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+            std::panic::set_hook(Box::new(log_panic));
+        }
         Self { level, dropped, _writer: guard }
     }
 
@@ -63,6 +65,21 @@ impl Logs {
     pub fn dropped_lines(&self) -> usize {
         self.dropped.dropped_lines()
     }
+}
+
+/// A panic as a record like any other, where the default would write lines of its own between the records.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or_default().escape_debug();
+    let thread = std::thread::current();
+    // `RUST_BACKTRACE` says whether there is one.
+    let backtrace = std::backtrace::Backtrace::capture();
+    let backtrace = (backtrace.status() == std::backtrace::BacktraceStatus::Captured).then_some(backtrace);
+    tracing::error!(
+        thread = thread.name(),
+        place = panic.location().map(tracing::field::display),
+        backtrace = backtrace.as_ref().map(tracing::field::debug),
+        "Panicked: {message}"
+    );
 }
 
 /// The level is ours; libraries are heard from `warn` on, and only in detail when everything is. The
@@ -84,23 +101,12 @@ fn targets(level: Level) -> Targets {
         .with_target("access", LevelFilter::INFO)
 }
 
-/// The bounds of request durations, in seconds: OpenTelemetry's, and four below them.
-const DURATION_BUCKETS: [f64; 18] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-    30.0,
-];
-
 /// Begins to collect metrics.
 ///
 /// # Errors
 /// Where metrics are collected already.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            Matcher::Full("http_server_request_duration_seconds".to_owned()),
-            &DURATION_BUCKETS,
-        )?
-        .build_recorder();
+    let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
     describe();
@@ -108,10 +114,6 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
-    describe_histogram!(
-        "http_server_request_duration_seconds",
-        "Time from a request's complete head to its answer."
-    );
     describe_counter!(
         "gateway_authentication_failures_total",
         "Requests without a good credential, by reason."
@@ -122,8 +124,15 @@ fn describe() {
     );
     describe_counter!("gateway_accept_errors_total", "Times that accepting a connection failed.");
     describe_counter!("gateway_handshake_errors_total", "TLS and QUIC handshakes that failed.");
+    describe_counter!(
+        "gateway_datagrams_handed_over_total",
+        "QUIC datagrams that came to another worker's socket than their connection's, by outcome."
+    );
     describe_counter!("gateway_frames_refused_total", "HTTP/3 frames of absurd size.");
-    describe_counter!("gateway_heads_refused_total", "HTTP/3 requests whose head was malformed or late.");
+    describe_counter!(
+        "gateway_heads_refused_total",
+        "HTTP/3 requests whose head was malformed, too large or late."
+    );
     describe_counter!("gateway_panics_total", "Requests whose handling panicked.");
     describe_counter!("gateway_reloads_total", "Reloads of the configuration, by outcome.");
     describe_counter!("gateway_changes_applied_total", "Changes of keys that this node has applied.");
@@ -143,8 +152,11 @@ fn describe() {
     ] {
         metrics::counter!(name).absolute(0);
     }
-    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max"] {
+    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max", "draining"] {
         metrics::counter!("gateway_connections_refused_total", "reason" => reason).absolute(0);
+    }
+    for outcome in ["taken", "dropped"] {
+        metrics::counter!("gateway_datagrams_handed_over_total", "outcome" => outcome).absolute(0);
     }
     for outcome in ["done", "refused"] {
         metrics::counter!("gateway_reloads_total", "outcome" => outcome).absolute(0);
