@@ -10,6 +10,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 
 def main(document, url, key):
@@ -18,7 +19,9 @@ def main(document, url, key):
     # The same calls every time; the key goes nowhere but to the gateway.
     command += ["--generation-deterministic", "--max-examples", "30", "--phases", "examples,coverage,fuzzing"]
     command += ["--workers", "1", "--no-color"]
-    run = subprocess.run(command, capture_output=True, text=True)
+    # It keeps notes where it runs.
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     print(json.dumps({"passed": run.returncode == 0, "told": run.stdout + run.stderr}))
 
 
