@@ -144,7 +144,7 @@ pub fn paths(catalog: &Catalog) -> Vec<String> {
 pub fn find<'c>(catalog: &'c Catalog, path: &'c str) -> Option<&'c Entry> {
     let (table, below) = catalog.version(path)?;
     let (resource, _) = table.resource(below).ok()?;
-    catalog.entry(resource, &Method::GET).ok()
+    catalog.entry(table, resource, &Method::GET).ok()
 }
 
 struct Still(Instant, Arc<Calendar>);

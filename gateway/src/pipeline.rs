@@ -221,9 +221,9 @@ impl Pipeline {
         }
         let (resource, mut input) = table.resource(below)?;
         // For OPTIONS, and a method that is not answered here: the record tells the path at least.
-        record.entry = self.catalog.any_entry(resource);
+        record.entry = self.catalog.any_entry(table, resource);
         let options = head.method == Method::OPTIONS;
-        let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
+        let entry = if options { None } else { Some(self.catalog.entry(table, resource, &head.method)?) };
         record.entry = entry.or(record.entry);
 
         if let Some(entry) = entry {
