@@ -147,6 +147,12 @@ impl Drop for Handshake {
     }
 }
 
+/// What the requests of a connection share.
+struct Link {
+    connection: quinn::Connection,
+    settings: Arc<Settings>,
+}
+
 type Http3 = h3::server::Connection<Connection, Bytes>;
 
 async fn serve_connection<S: Service>(
@@ -179,9 +185,10 @@ async fn serve_connection<S: Service>(
     let Some(Ok(mut http3)) = peer.until_closed(builder.build(transport)).await else {
         return end(&connection, Code::H3_NO_ERROR);
     };
-    let code = speak_http3(&mut http3, &connection, peer, &settings, service).await;
+    let link = Arc::new(Link { connection, settings });
+    let code = speak_http3(&mut http3, &link, peer, service).await;
     // Before `http3` goes: dropping it closes the connection as well, and always with H3_NO_ERROR.
-    end(&connection, code);
+    end(&link.connection, code);
 }
 
 fn end(connection: &quinn::Connection, code: Code) {
@@ -198,9 +205,8 @@ enum Next {
 /// Answers requests until the connection is over; returns the code to close it with.
 async fn speak_http3<S: Service>(
     http3: &mut Http3,
-    connection: &quinn::Connection,
+    link: &Arc<Link>,
     peer: &Arc<Peer>,
-    settings: &Arc<Settings>,
     service: &'static S,
 ) -> Code {
     let (mut announced, mut rests) = (false, false);
@@ -227,13 +233,8 @@ async fn speak_http3<S: Service>(
                 }
             }
             Next::Accepted(Ok(Some(resolver))) => {
-                let mut request = Box::pin(serve_request(
-                    resolver,
-                    connection.clone(),
-                    peer.begin_request(),
-                    Arc::clone(settings),
-                    service,
-                ));
+                let mut request =
+                    Box::pin(serve_request(resolver, Arc::clone(link), peer.begin_request(), service));
                 // Most requests are whole when they are accepted and answered at once: no task for those.
                 let done = std::future::poll_fn(|context| Poll::Ready(request.as_mut().poll(context))).await;
                 if done.is_pending() {
@@ -255,14 +256,13 @@ async fn speak_http3<S: Service>(
 
 async fn serve_request<S: Service>(
     resolver: Resolver,
-    connection: quinn::Connection,
+    link: Arc<Link>,
     in_flight: InFlight,
-    settings: Arc<Settings>,
     service: &'static S,
 ) {
     let peer = in_flight.peer();
-    let head = http3_head::read(resolver, settings.header).await;
-    peer.seen_at(connection.remote_address().ip());
+    let head = http3_head::read(resolver, link.settings.header).await;
+    peer.seen_at(link.connection.remote_address().ip());
     let (mut send, response) = match head {
         Head::Read(request, stream) => {
             peer.forgive_fault();
@@ -280,7 +280,7 @@ async fn serve_request<S: Service>(
         }
         Head::GivenUp => return peer.count_faults(1),
     };
-    match within(settings.write, answer(&mut send, response)).await {
+    match within(link.settings.write, answer(&mut send, response)).await {
         Some(Ok(())) => {}
         // The client gave up the stream, or the connection is over.
         Some(Err(_)) => {}
