@@ -31,6 +31,8 @@ pub struct Options {
     pub calls: u32,
 }
 
+/// Numbers of dates that are compared.
+const DATES: [usize; 3] = [1, 10, 100];
 /// Endpoints of each made-up date.
 const ENDPOINTS: usize = 50;
 
@@ -131,10 +133,12 @@ pub fn catalog(dates: usize) -> anyhow::Result<Catalog> {
     Ok(Catalog::new(&releases?)?)
 }
 
-/// The paths of all endpoints of a catalog, in an order without order.
+/// The paths of all endpoints of a catalog in an order without order, each as often as makes `count` in
+/// all: however many dates there are, the texts that are looked up take the same memory.
 #[must_use]
-pub fn paths(catalog: &Catalog) -> Vec<String> {
-    let mut paths: Vec<String> = catalog.entries().iter().map(|entry| entry.template.clone()).collect();
+pub fn paths(catalog: &Catalog, count: usize) -> Vec<String> {
+    let paths = catalog.entries().iter().map(|entry| entry.template.clone()).cycle();
+    let mut paths: Vec<String> = paths.take(count).collect();
     paths.shuffle(&mut rand::rng());
     paths
 }
@@ -192,9 +196,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 fn routing(options: &Options) -> anyhow::Result<()> {
     let mut cases = Vec::new();
-    for dates in [1, 10, 100] {
+    for dates in DATES {
         let catalog = catalog(dates)?;
-        let paths = paths(&catalog);
+        let paths = paths(&catalog, ENDPOINTS * DATES[DATES.len() - 1]);
         cases.push((dates, catalog, paths, Vec::new()));
     }
     for _ in 0..options.rounds {
@@ -230,7 +234,7 @@ fn conversions(options: &Options) -> anyhow::Result<()> {
         services: &still,
     };
     let catalog = catalog(1)?;
-    let path = paths(&catalog).remove(0);
+    let path = paths(&catalog, 1).remove(0);
     let (table, below) = catalog.version(&path).context("there is no date")?;
     let (_, input) = table.resource(below)?;
     let mut cases = [

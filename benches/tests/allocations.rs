@@ -18,3 +18,12 @@ fn a_request_is_answered_with_at_most_two_allocations() {
     assert!(allocations > 0.5, "they are counted: {allocations}");
     assert!(allocations <= ALLOCATIONS_MAX + BLOCKS, "{allocations} allocations per request");
 }
+
+#[test]
+fn finding_an_endpoint_allocates_nothing() {
+    let catalog = benches::dates::catalog(100).unwrap();
+    let paths = benches::dates::paths(&catalog, 5_000);
+    let region = Region::new(ALLOCATOR);
+    let found = paths.iter().filter(|path| benches::dates::find(&catalog, path).is_some()).count();
+    assert_eq!((found, region.change().allocations), (5_000, 0));
+}

@@ -18,6 +18,7 @@ mod openapi;
 mod operations;
 mod protocols;
 mod proxies;
+mod readme;
 mod reload;
 mod revocation;
 mod smuggling;
