@@ -199,6 +199,11 @@ impl KeyIndex {
         }
     }
 
+    /// Makes room for so many keys at once: a table that grows leaves the smaller ones behind for a while.
+    pub fn reserve(&self, keys: usize) {
+        self.keys.pin().reserve(keys);
+    }
+
     /// The key that hashes to this, whatever its state.
     #[must_use]
     pub fn find(&self, hash: &KeyHash) -> Option<Arc<Key>> {
