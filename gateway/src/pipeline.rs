@@ -16,6 +16,7 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -242,9 +243,9 @@ impl Pipeline {
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
         if !body.is_end_stream() {
             let declared = declared_length(&fields)?;
-            let content =
-                read(body, &head.headers, declared, record, settings, has_content(&head.method)).await?;
-            input.content = content;
+            let keep = has_content(&head.method);
+            // Boxed, as everything that few requests need is: the rest is moved about with every request.
+            input.content = Box::pin(read(body, &head.headers, declared, record, settings, keep)).await?;
         }
         input.query = head.uri.query().unwrap_or_default();
         let call = Call { table, below, key, entry };
@@ -262,7 +263,8 @@ impl Pipeline {
         let body = self.answer(entry, &context, input.clone()).await?;
         if let Some(wanted) = wanted {
             let context = Context { version: wanted.version, ..context };
-            progress.preview = Some(self.preview(wanted, &call, &context, input, &body, settings).await);
+            let preview = self.preview(wanted, &call, &context, input, &body, settings);
+            progress.preview = Some(Box::pin(preview).await);
         }
         Ok(Reply::Json(body))
     }
@@ -351,30 +353,37 @@ impl Services for Pipeline {
 }
 
 impl Service for Pipeline {
-    async fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Response<Body> {
+    fn serve(
+        &'static self,
+        request: Request<Body>,
+        peer: &Arc<Peer>,
+    ) -> impl Future<Output = Response<Body>> + Send {
+        // Taken apart first: a future keeps room for the whole of its arguments until its end.
         let (mut head, body) = request.into_parts();
-        let settings = self.settings.load();
-        let mut record = Record::open(self, &head, peer, settings.access_log);
-        let mut progress = Progress::default();
-        // Pinned here, because catching a panic would otherwise move the whole of it.
-        let caught = {
-            let run = pin!(self.run(&head, body, peer, &mut record, &mut progress, &settings));
-            AssertUnwindSafe(run).catch_unwind().await
-        };
-        // What a step leaves behind when it panics is only read here, never used again.
-        let mut outcome = caught.unwrap_or_else(|_| {
-            metrics::counter!("gateway_panics_total").increment(1);
-            Err(Error::internal("a step of the request path panicked"))
-        });
-        // A request of a known key counts whatever it is answered with, so that every answer can tell
-        // what is left. Nothing is refused for it here: the error that was met first stands.
-        if let (Some(key), None) = (&progress.key, progress.spent) {
-            progress.spent = Some(key.rate_limit.spend(record.received).unwrap_or_else(|spent| spent));
+        async move {
+            let settings = self.settings.load();
+            let mut record = Record::open(self, &head, peer, settings.access_log);
+            let mut progress = Progress::default();
+            // Pinned here, because catching a panic would otherwise move the whole of it.
+            let caught = {
+                let run = pin!(self.run(&head, body, peer, &mut record, &mut progress, &settings));
+                AssertUnwindSafe(run).catch_unwind().await
+            };
+            // What a step leaves behind when it panics is only read here, never used again.
+            let mut outcome = caught.unwrap_or_else(|_| {
+                metrics::counter!("gateway_panics_total").increment(1);
+                Err(Error::internal("a step of the request path panicked"))
+            });
+            // A request of a known key counts whatever it is answered with, so that every answer can tell
+            // what is left. Nothing is refused for it here: the error that was met first stands.
+            if let (Some(key), None) = (&progress.key, progress.spent) {
+                progress.spent = Some(key.rate_limit.spend(record.received).unwrap_or_else(|spent| spent));
+            }
+            let fields = std::mem::take(&mut head.headers);
+            let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);
+            record.close(response.status(), outcome.err().as_ref());
+            response
         }
-        let fields = std::mem::take(&mut head.headers);
-        let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);
-        record.close(response.status(), outcome.err().as_ref());
-        response
     }
 
     fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes> {

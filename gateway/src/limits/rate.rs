@@ -162,7 +162,8 @@ mod tests {
     fn clones_spend_the_same() {
         let (limit, now) = (limit("1/s+2"), Instant::now());
         limit.spend(now).unwrap();
-        assert_eq!(limit.clone().spend(now), Ok(Spent { remaining: 0, reset_seconds: 2 }));
+        let clone = limit.clone();
+        assert_eq!(clone.spend(now), Ok(Spent { remaining: 0, reset_seconds: 2 }));
         assert!(limit.spend(now).is_err());
     }
 
