@@ -1,0 +1,10 @@
+//! From the declarations to what is said of them: documents for programs and words for people.
+//!
+//! Everything here is a pure function of the catalog. Nothing depends on the day or on a
+//! configuration, so that what is said of a published date can be frozen.
+
+pub mod parameters;
+pub mod words;
+
+pub use parameters::{Mismatch, Parameter, Place, parameters};
+pub use words::type_in_words;
