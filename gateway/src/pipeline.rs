@@ -38,6 +38,7 @@ use crate::keys::index::{Key, KeyIndex};
 use crate::limits::{Failures, Slots, check_head};
 use crate::transport::{Body, Peer, Service, within};
 
+use authenticate::Caller;
 use record::Record;
 pub use record::RequestMetrics;
 
@@ -86,6 +87,13 @@ impl Settings {
             ),
         }
     }
+}
+
+/// What a connection has shown that was good: shown again, it is recognised by a comparison.
+#[derive(Default)]
+struct Known {
+    host: Option<Box<[u8]>>,
+    caller: Option<Caller>,
 }
 
 /// What a request has come to, for the answer's fields and the record.
@@ -171,21 +179,22 @@ impl Pipeline {
                 "The head can be read in two ways: both `Content-Length` and `Transfer-Encoding`, or a fragment.",
             ));
         }
-        check_head(head, &settings.limits, &listener.hosts)?;
-
-        let now = record.time;
-        let client = client::address(&head.headers, peer);
-        record.client = client;
-        let key = match self.authenticate(&head.headers, now, client, listener.environments) {
-            Ok(key) => key,
-            Err((refused, key)) => {
-                record.refused = Some(refused);
-                record.key = key.map(|key| key.id);
-                return Err(self.refuse_credential(client, settings));
+        let (fields, key) = peer.with_notes(|known: &mut Known| {
+            let fields = check_head(head, &settings.limits, &listener.hosts, &mut known.host)?;
+            let (now, client) = (record.time, client::address(&head.headers, peer));
+            record.client = client;
+            let environments = listener.environments;
+            match self.authenticate(fields.authorization, &mut known.caller, now, client, environments) {
+                Ok(key) => Ok((fields, key)),
+                Err((refused, key)) => {
+                    record.refused = Some(refused);
+                    record.key = key.map(|key| key.id);
+                    Err(self.refuse_credential(client, record.received, settings))
+                }
             }
-        };
+        })?;
         record.key = Some(key.id);
-        key.used(now, peer);
+        key.used(record.time, peer);
         let key: &Key = progress.key.insert(key);
 
         let (table, below) = version.ok_or_else(|| self.unknown_version())?;
@@ -199,15 +208,15 @@ impl Pipeline {
             key.permissions.authorize(required).map_err(|_| lacking(required, key))?;
         }
 
-        progress.spent = Some(key.rate_limit.spend().map_err(|spent| {
+        progress.spent = Some(key.rate_limit.spend(record.received).map_err(|spent| {
             progress.spent = Some(spent);
             Error::new(ErrorCode::RateLimited, "This key has reached its rate. Wait as `Retry-After` says.")
                 .with_help(Help { retry_after_seconds: Some(spent.reset_seconds), ..Help::default() })
         })?);
 
         let Some(entry) = entry else { return Ok(Reply::Options(resource.allow.clone())) };
-        negotiate::accept(&head.headers)?;
-        negotiate::early_data(&head.headers, entry.route.early_data_safe)?;
+        negotiate::accept(fields.accept, &head.headers)?;
+        negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
         if !body.is_end_stream() {
             let content = read(body, &head.headers, record, settings, has_content(&head.method)).await?;
             input.content = content;
@@ -216,7 +225,7 @@ impl Pipeline {
         let context = Context {
             version: table.version,
             environment: key.environment,
-            client,
+            client: record.client,
             protocol: record.protocol,
             headers: &head.headers,
             received: record.received,
@@ -321,7 +330,7 @@ impl Service for Pipeline {
         // A request of a known key counts whatever it is answered with, so that every answer can tell
         // what is left. Nothing is refused for it here: the error that was met first stands.
         if let (Some(key), None) = (&progress.key, progress.spent) {
-            progress.spent = Some(key.rate_limit.spend().unwrap_or_else(|spent| spent));
+            progress.spent = Some(key.rate_limit.spend(record.received).unwrap_or_else(|spent| spent));
         }
         let fields = std::mem::take(&mut head.headers);
         let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);

@@ -208,15 +208,22 @@ impl KeyHash {
 
 impl PartialEq for KeyHash {
     fn eq(&self, other: &Self) -> bool {
-        // Eight bytes at a time: `subtle` looks at every byte of a slice by itself.
-        let words = |hash: &[u8; 32]| {
-            let (words, _) = hash.as_chunks::<8>();
-            [words[0], words[1], words[2], words[3]].map(u64::from_le_bytes)
-        };
-        let (ours, theirs) = (words(&self.0), words(&other.0));
-        let differing = ours.iter().zip(theirs).fold(0, |bits, (ours, theirs)| bits | (ours ^ theirs));
-        differing.ct_eq(&0).into()
+        secrets_are_equal(&self.0, &other.0)
     }
+}
+
+/// Whether two texts are the same, in a time that depends on their lengths only.
+#[must_use]
+pub fn secrets_are_equal(ours: &[u8], theirs: &[u8]) -> bool {
+    // Eight bytes at a time: `subtle` looks at every byte of a slice by itself.
+    let (our_words, our_rest) = ours.as_chunks::<8>();
+    let (their_words, their_rest) = theirs.as_chunks::<8>();
+    let words = our_words.iter().zip(their_words).fold(0, |differing, (ours, theirs)| {
+        differing | (u64::from_le_bytes(*ours) ^ u64::from_le_bytes(*theirs))
+    });
+    let rest =
+        our_rest.iter().zip(their_rest).fold(0, |differing, (ours, theirs)| differing | (ours ^ theirs));
+    ours.len() == theirs.len() && (words | u64::from(rest)).ct_eq(&0).into()
 }
 
 impl Eq for KeyHash {}
@@ -354,6 +361,20 @@ mod tests {
         }
         let crossed = good.replacen("stg", "live", 1);
         assert_eq!(KeySecret::check(&brand(), crossed.as_bytes()), Err(Malformed::Checksum));
+    }
+
+    #[test]
+    fn secrets_are_equal_in_every_byte_or_not_at_all() {
+        for length in [0, 1, 7, 8, 9, 58, 66] {
+            let ours: Vec<u8> = (0..length).collect();
+            assert!(secrets_are_equal(&ours, &ours.clone()), "{length}");
+            assert!(!secrets_are_equal(&ours, &[&ours[..], b"x"].concat()), "{length}");
+            for place in 0..ours.len() {
+                let mut theirs = ours.clone();
+                theirs[place] ^= 0x80;
+                assert!(!secrets_are_equal(&ours, &theirs), "{length}: {place}");
+            }
+        }
     }
 
     #[test]

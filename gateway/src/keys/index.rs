@@ -4,6 +4,9 @@
 //! the key does (its rate, its last use, the connections that it was used on) moves along. When a key
 //! loses rights, the connections that used it are closed here, and a connection that comes a moment
 //! late closes itself.
+//!
+//! Whoever remembers a key asks for the index's [`KeyIndex::generation`] with each request: any change
+//! of any key ends it, and what was remembered is looked up again.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -22,6 +25,7 @@ use crate::store::StoredKey;
 use crate::transport::{Close, Peer};
 
 /// A key as requests use it: what decides about a call, and nothing that is only shown.
+#[derive(Clone)]
 pub struct Key {
     /// Names it in logs.
     pub id: KeyId,
@@ -30,14 +34,24 @@ pub struct Key {
     /// What it may do.
     pub permissions: ApiAccessPermission,
     /// Its requests per second.
-    pub rate_limit: Arc<RateLimit>,
+    pub rate_limit: RateLimit,
     rate_is_default: bool,
     revoked: bool,
-    not_before: Option<Timestamp>,
-    expires: Option<Timestamp>,
-    allow: Box<[IpNet]>,
+    /// Most keys have none, and there may be many keys.
+    bounds: Option<Box<Bounds>>,
     usage: Arc<Usage>,
 }
+
+/// When and from where a key is good.
+#[derive(Clone, PartialEq, Eq)]
+struct Bounds {
+    not_before: Option<Timestamp>,
+    expires: Option<Timestamp>,
+    allow: Vec<IpNet>,
+}
+
+/// At any time, from anywhere.
+static NO_BOUNDS: Bounds = Bounds { not_before: None, expires: None, allow: Vec::new() };
 
 /// What stays with a key through its changes.
 struct Usage {
@@ -45,12 +59,12 @@ struct Usage {
     number: u64,
     /// Unix seconds; 0 is never.
     last_used: AtomicI64,
-    connections: Mutex<UsedOn>,
+    /// Most keys are idle: they have no map.
+    connections: Mutex<Option<Box<UsedOn>>>,
 }
 
-/// The connections that a key was used on. Most keys are idle: they have no map.
+/// The connections that a key was used on.
 enum UsedOn {
-    None,
     Open(HashMap<u64, Weak<Peer>>),
     /// The key was revoked: a connection that uses it closes itself.
     Revoked,
@@ -65,14 +79,16 @@ impl Key {
     /// # Errors
     /// The first reason that refuses it.
     pub fn check(&self, now: Timestamp, address: IpAddr, environments: Environments) -> Result<(), Denial> {
-        Validity {
-            revoked: self.revoked,
-            not_before: self.not_before,
-            expires: self.expires,
-            allow: &self.allow,
-            environment: self.environment,
-        }
-        .check(now, address, environments)
+        let Bounds { not_before, expires, ref allow } = *self.bounds();
+        Validity { revoked: self.revoked, not_before, expires, allow, environment: self.environment }.check(
+            now,
+            address,
+            environments,
+        )
+    }
+
+    fn bounds(&self) -> &Bounds {
+        self.bounds.as_deref().unwrap_or(&NO_BOUNDS)
     }
 
     /// Notes that it was used, and on which connection. Costs a lock only where a connection uses the key
@@ -89,24 +105,27 @@ impl Key {
     /// Whether `next` allows anything less than this at `now`. An end that lies ahead takes nothing yet:
     /// each request meets it when it comes.
     fn is_narrowed_by(&self, next: &Self, now: Timestamp) -> bool {
-        let over = next.expires.is_some_and(|expires| expires <= now);
-        let ahead = next.not_before.is_some_and(|not_before| not_before > now);
+        let Bounds { not_before, expires, allow } = next.bounds();
+        let over = expires.is_some_and(|expires| expires <= now);
+        let ahead = not_before.is_some_and(|not_before| not_before > now);
         next.revoked
             || over
             || ahead
             || !next.permissions.contains(self.permissions)
-            || (next.allow != self.allow && !next.allow.is_empty())
+            || (*allow != self.bounds().allow && !allow.is_empty())
     }
 }
 
 impl Usage {
-    fn connections(&self) -> MutexGuard<'_, UsedOn> {
+    fn connections(&self) -> MutexGuard<'_, Option<Box<UsedOn>>> {
         // Nothing that can panic runs under the lock.
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(&self, peer: &Arc<Peer>) {
-        match &mut *self.connections() {
+        let mut connections = self.connections();
+        let used_on = connections.get_or_insert_with(|| Box::new(UsedOn::Open(HashMap::with_capacity(1))));
+        match &mut **used_on {
             UsedOn::Revoked => peer.close(Close::Revoked),
             UsedOn::Open(peers) => {
                 if peers.len() >= USED_ON_SWEEP && peers.len() == peers.capacity() {
@@ -114,18 +133,14 @@ impl Usage {
                 }
                 peers.insert(peer.number, Arc::downgrade(peer));
             }
-            none @ UsedOn::None => {
-                let mut peers = HashMap::with_capacity(1);
-                peers.insert(peer.number, Arc::downgrade(peer));
-                *none = UsedOn::Open(peers);
-            }
         }
     }
 
     /// Closes the connections that the key was used on; returns how many were still open.
     fn close_connections(&self, revoked: bool) -> usize {
-        let after = if revoked { UsedOn::Revoked } else { UsedOn::None };
-        let UsedOn::Open(peers) = std::mem::replace(&mut *self.connections(), after) else { return 0 };
+        let after = revoked.then(|| Box::new(UsedOn::Revoked));
+        let before = std::mem::replace(&mut *self.connections(), after);
+        let Some(UsedOn::Open(peers)) = before.map(|used_on| *used_on) else { return 0 };
         let open = peers.values().filter_map(Weak::upgrade);
         open.map(|peer| {
             // The connection may come back with the key that is left: it is to be entered again.
@@ -164,6 +179,7 @@ pub struct KeyIndex {
     default_rate: RwLock<Arc<Policy>>,
     numbers: AtomicU64,
     count: AtomicUsize,
+    generation: AtomicU64,
     /// Held by whatever changes entries, never by a request: a reload must not write back what a
     /// revocation has just replaced.
     changing: Mutex<()>,
@@ -178,6 +194,7 @@ impl KeyIndex {
             default_rate: RwLock::new(Policy::new(default_rate)),
             numbers: AtomicU64::new(1),
             count: AtomicUsize::new(0),
+            generation: AtomicU64::new(0),
             changing: Mutex::new(()),
         }
     }
@@ -186,6 +203,17 @@ impl KeyIndex {
     #[must_use]
     pub fn find(&self, hash: &KeyHash) -> Option<Arc<Key>> {
         self.keys.pin().get(hash).cloned()
+    }
+
+    /// A number that every change ends. A key that was found after this was read is what requests are to
+    /// meet for as long as it stays the same.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Said once the entries are changed, so that whoever reads the new number finds the new entries.
+    fn begin_generation(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// How many keys there are, in whatever state.
@@ -205,6 +233,7 @@ impl KeyIndex {
         if keys.insert(stored.hash, key).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
+        self.begin_generation();
         // Only now: a connection that is closed must not find the old key when it comes back.
         if narrowed || revoked { usage.close_connections(revoked) } else { 0 }
     }
@@ -230,6 +259,7 @@ impl KeyIndex {
             if keys.remove(hash).is_some() {
                 self.count.fetch_sub(1, Ordering::Relaxed);
             }
+            self.begin_generation();
             closed += usage.close_connections(true);
         }
         closed
@@ -245,20 +275,10 @@ impl KeyIndex {
         *self.default_rate.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policy);
         let keys = self.keys.pin();
         for (hash, key) in keys.iter().filter(|(_, key)| key.rate_is_default) {
-            let key = Key {
-                id: key.id,
-                environment: key.environment,
-                permissions: key.permissions,
-                rate_limit: Arc::new(RateLimit::new(Arc::clone(&policy))),
-                rate_is_default: true,
-                revoked: key.revoked,
-                not_before: key.not_before,
-                expires: key.expires,
-                allow: key.allow.clone(),
-                usage: Arc::clone(&key.usage),
-            };
+            let key = Key { rate_limit: RateLimit::new(Arc::clone(&policy)), ..Key::clone(key) };
             keys.insert(*hash, Arc::new(key));
         }
+        self.begin_generation();
     }
 
     /// The keys that were used since `since`, with the second of their last use.
@@ -284,25 +304,25 @@ impl KeyIndex {
         let rate = record.rate.unwrap_or(default.rate);
         let policy = || if rate == default.rate { Arc::clone(&default) } else { Policy::new(rate) };
         let same_rate = before.filter(|before| before.rate_limit.policy().rate == rate);
+        let bounds =
+            Bounds { not_before: record.not_before, expires: record.expires, allow: record.allow.clone() };
         Key {
             id: record.id,
             environment: record.environment,
             permissions: record.permissions,
             rate_limit: match same_rate {
-                Some(before) => Arc::clone(&before.rate_limit),
-                None => Arc::new(RateLimit::new(policy())),
+                Some(before) => before.rate_limit.clone(),
+                None => RateLimit::new(policy()),
             },
             rate_is_default: record.rate.is_none(),
             revoked: record.revoked.is_some(),
-            not_before: record.not_before,
-            expires: record.expires,
-            allow: record.allow.clone().into(),
+            bounds: (bounds != NO_BOUNDS).then(|| Box::new(bounds)),
             usage: before.map_or_else(
                 || {
                     Arc::new(Usage {
                         number: self.numbers.fetch_add(1, Ordering::Relaxed),
                         last_used: AtomicI64::new(0),
-                        connections: Mutex::new(UsedOn::None),
+                        connections: Mutex::new(None),
                     })
                 },
                 |before| Arc::clone(&before.usage),
@@ -313,6 +333,8 @@ impl KeyIndex {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use permissions::ServerSecret;
 
     use super::*;
@@ -409,7 +431,8 @@ mod tests {
         for number in 0..1000 {
             found.usage.connect(&Peer::numbered(number));
         }
-        let UsedOn::Open(peers) = &*found.usage.connections() else { panic!("it was used") };
+        let connections = found.usage.connections();
+        let Some(UsedOn::Open(peers)) = connections.as_deref() else { panic!("it was used") };
         assert!(peers.capacity() < 4 * USED_ON_SWEEP, "{}", peers.capacity());
     }
 
@@ -420,9 +443,10 @@ mod tests {
         let own = changed(&stored("own"), |record| record.rate = Some("5/s".parse().unwrap()));
         index.apply(&own, NOW);
         let rate = |key: &StoredKey| index.find(&key.hash).unwrap().rate_limit.policy().rate.to_string();
-        index.find(&key.hash).unwrap().rate_limit.spend().unwrap();
+        let now = Instant::now();
+        index.find(&key.hash).unwrap().rate_limit.spend(now).unwrap();
         index.apply(&changed(&key, |record| record.name = "another".to_owned()), NOW);
-        assert_eq!(index.find(&key.hash).unwrap().rate_limit.spend().unwrap().remaining, 8);
+        assert_eq!(index.find(&key.hash).unwrap().rate_limit.spend(now).unwrap().remaining, 8);
         index.set_default_rate("20/s".parse().unwrap());
         assert_eq!((rate(&key), rate(&own)), ("20/s".to_owned(), "5/s".to_owned()));
     }
@@ -435,6 +459,27 @@ mod tests {
         index.find(&key.hash).unwrap().used(NOW, &peer());
         assert_eq!(index.used_since(NOW), [(key.record.id, NOW)]);
         assert_eq!(index.used_since(NOW + jiff::SignedDuration::from_secs(1)), []);
+    }
+
+    fn generation_after<T>(index: &KeyIndex, _change: T) -> u64 {
+        index.generation()
+    }
+
+    #[test]
+    fn every_change_ends_the_generation_in_which_keys_were_found() {
+        let (index, key) = (index(), stored("key"));
+        let generations = [
+            index.generation(),
+            generation_after(&index, index.apply(&key, NOW)),
+            generation_after(&index, index.apply(&changed(&key, |record| record.revoked = Some(NOW)), NOW)),
+            generation_after(&index, index.set_default_rate("20/s".parse().unwrap())),
+            generation_after(&index, index.retain(&HashSet::new())),
+        ];
+        assert!(generations.is_sorted_by(|before, after| before < after), "{generations:?}");
+        let last = index.generation();
+        index.remove(key.record.id);
+        index.set_default_rate("20/s".parse().unwrap());
+        assert_eq!(index.generation(), last, "nothing was changed");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use lru::LruCache;
 use permissions::Rate;
@@ -28,18 +29,18 @@ impl Failures {
         Self { addresses: Mutex::new(addresses) }
     }
 
-    /// Counts one failure of an address, which for IPv6 is its /64.
+    /// Counts one failure of an address at `now`, which for IPv6 is its /64.
     ///
     /// # Errors
     /// Seconds to wait, where the address has failed more often than `rate`.
-    pub fn count(&self, address: IpAddr, rate: Rate) -> Result<(), u32> {
+    pub fn count(&self, address: IpAddr, rate: Rate, now: Instant) -> Result<(), u32> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if addresses.peek(&address).is_some_and(|limit| limit.policy().rate != rate) {
             // The configuration was reloaded since.
             addresses.pop(&address);
         }
         let limit = addresses.get_or_insert(address, || RateLimit::new(Policy::new(rate)));
-        limit.spend().map(drop).map_err(|spent| spent.reset_seconds)
+        limit.spend(now).map(drop).map_err(|spent| spent.reset_seconds)
     }
 }
 
@@ -53,24 +54,24 @@ mod tests {
 
     #[test]
     fn one_address_has_its_own_count() {
-        let failures = Failures::new(10);
+        let (failures, now) = (Failures::new(10), Instant::now());
         let rate = "1/s+2".parse().unwrap();
-        assert_eq!(failures.count(address(1), rate), Ok(()));
-        assert_eq!(failures.count(address(1), rate), Ok(()));
-        assert_eq!(failures.count(address(1), rate), Err(1));
-        assert_eq!(failures.count(address(2), rate), Ok(()));
+        assert_eq!(failures.count(address(1), rate, now), Ok(()));
+        assert_eq!(failures.count(address(1), rate, now), Ok(()));
+        assert_eq!(failures.count(address(1), rate, now), Err(1));
+        assert_eq!(failures.count(address(2), rate, now), Ok(()));
         let reloaded = "1/s+3".parse().unwrap();
-        assert_eq!(failures.count(address(1), reloaded), Ok(()));
+        assert_eq!(failures.count(address(1), reloaded, now), Ok(()));
     }
 
     #[test]
     fn the_number_of_addresses_is_bounded() {
-        let failures = Failures::new(3);
+        let (failures, now) = (Failures::new(3), Instant::now());
         let rate = "1/s+1".parse().unwrap();
         for last in 0..=255 {
-            assert_eq!(failures.count(address(last), rate), Ok(()));
+            assert_eq!(failures.count(address(last), rate, now), Ok(()));
         }
         assert_eq!(failures.addresses.lock().unwrap().len(), 3);
-        assert_eq!(failures.count(address(255), rate), Err(1));
+        assert_eq!(failures.count(address(255), rate, now), Err(1));
     }
 }

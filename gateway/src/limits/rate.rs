@@ -1,12 +1,16 @@
-//! A key's requests per second: governor's cell-rate algorithm, one cell in the key's own record.
+//! A key's requests per second: governor's cell-rate algorithm, one cell in the key's own record, made
+//! when the key is first used: most keys are idle.
 //!
 //! The one encoder of `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)
 //! stands here, because the draft may yet rename its parameters.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use governor::clock::{Clock as _, MonotonicClock};
+use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use http::HeaderValue;
@@ -31,10 +35,13 @@ impl Policy {
     }
 }
 
-/// One rate, spent by one key.
+type Limiter = RateLimiter<NotKeyed, InMemoryState, RequestClock, StateInformationMiddleware>;
+
+/// One rate, spent by one key. Clones spend the same, once anything of it is spent.
+#[derive(Clone)]
 pub struct RateLimit {
-    cell: RateLimiter<NotKeyed, InMemoryState, MonotonicClock, StateInformationMiddleware>,
     policy: Arc<Policy>,
+    limiter: OnceLock<Arc<Limiter>>,
 }
 
 /// What one request left of its key's rate.
@@ -49,38 +56,69 @@ pub struct Spent {
 impl RateLimit {
     /// Nothing is spent of it yet.
     #[must_use]
-    pub fn new(policy: Arc<Policy>) -> Self {
-        let quota = Quota::per_second(policy.rate.per_second).allow_burst(policy.rate.burst);
-        let cell = RateLimiter::direct_with_clock(quota, MonotonicClock).with_middleware();
-        Self { cell, policy }
+    pub const fn new(policy: Arc<Policy>) -> Self {
+        Self { policy, limiter: OnceLock::new() }
     }
 
     /// The rate and its field.
     #[must_use]
-    pub fn policy(&self) -> &Arc<Policy> {
+    pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Spends one request.
+    /// Spends one request at `now`.
     ///
     /// # Errors
     /// The same figures where none is left; `reset_seconds` is then at least 1.
-    pub fn spend(&self) -> Result<Spent, Spent> {
+    pub fn spend(&self, now: Instant) -> Result<Spent, Spent> {
         let Rate { per_second, burst } = self.policy.rate;
-        match self.cell.check() {
+        let now = RequestClock::set(now);
+        let limiter = self.limiter.get_or_init(|| {
+            let quota = Quota::per_second(per_second).allow_burst(burst);
+            Arc::new(RateLimiter::direct_with_clock(quota, RequestClock).with_middleware())
+        });
+        match limiter.check() {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
                 let reset_seconds = burst.get().saturating_sub(remaining).div_ceil(per_second.get());
                 Ok(Spent { remaining, reset_seconds })
             }
             Err(until) => {
-                let wait = until.wait_time_from(MonotonicClock.now());
+                let wait = until.wait_time_from(now);
                 // Rounded up: a client that comes back after this many seconds is served.
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 let reset_seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
                 Err(Spent { remaining: 0, reset_seconds })
             }
         }
+    }
+}
+
+/// Governor's clock. It tells the moment of the request that this thread is judging, because governor
+/// asks a clock where it could take the time: so none is read twice for one request.
+#[derive(Clone, Copy, Debug)]
+struct RequestClock;
+
+thread_local! {
+    static NOW: Cell<u64> = const { Cell::new(0) };
+}
+
+impl RequestClock {
+    /// From now on, on this thread, it is this moment.
+    fn set(now: Instant) -> Nanos {
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        let since = now.saturating_duration_since(*BEGINNING.get_or_init(|| now));
+        let nanoseconds = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        NOW.set(nanoseconds);
+        nanoseconds.into()
+    }
+}
+
+impl Clock for RequestClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        NOW.get().into()
     }
 }
 
@@ -107,6 +145,8 @@ impl Spent {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn limit(rate: &str) -> RateLimit {
@@ -115,11 +155,23 @@ mod tests {
 
     #[test]
     fn a_burst_is_served_and_then_the_caller_is_told_to_wait() {
-        let limit = limit("1/s+3");
+        let (limit, now) = (limit("1/s+3"), Instant::now());
         for remaining in [2, 1, 0] {
-            assert_eq!(limit.spend(), Ok(Spent { remaining, reset_seconds: 3 - remaining }));
+            assert_eq!(limit.spend(now), Ok(Spent { remaining, reset_seconds: 3 - remaining }));
         }
-        assert_eq!(limit.spend(), Err(Spent { remaining: 0, reset_seconds: 1 }));
+        assert_eq!(limit.spend(now), Err(Spent { remaining: 0, reset_seconds: 1 }));
+        let later = now + Duration::from_millis(999);
+        assert_eq!(limit.spend(later), Err(Spent { remaining: 0, reset_seconds: 1 }));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(limit.spend(later), Ok(Spent { remaining: 0, reset_seconds: 3 }));
+    }
+
+    #[test]
+    fn clones_spend_the_same() {
+        let (limit, now) = (limit("1/s+2"), Instant::now());
+        limit.spend(now).unwrap();
+        assert_eq!(limit.clone().spend(now), Ok(Spent { remaining: 0, reset_seconds: 2 }));
+        assert!(limit.spend(now).is_err());
     }
 
     #[test]

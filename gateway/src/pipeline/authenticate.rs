@@ -1,15 +1,20 @@
 //! Who is calling: one credential, its form, its hash, its key, and whether that is good here and now.
+//!
+//! A connection remembers the caller that it was good for last: while no key changes, the same
+//! credential is that key's, and only the last of these questions is asked again.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use http::{HeaderMap, header};
 use jiff::Timestamp;
-use permissions::{Denial, Environments, KeySecret, Malformed};
+use permissions::{Denial, Environments, KeySecret, Malformed, secrets_are_equal};
 use versions::{Error, ErrorCode, Help};
+use zeroize::Zeroizing;
 
 use super::{Pipeline, Settings};
 use crate::keys::index::Key;
+use crate::limits::Field;
 use crate::transport::network;
 
 /// Why nobody was recognised. The caller never learns which; the log and metrics do.
@@ -47,31 +52,64 @@ impl Refused {
     }
 }
 
+/// Who was recognised last on a connection, and by what.
+pub(super) struct Caller {
+    /// The value of `Authorization`. It is in the connection's read buffer anyway; here it is wiped.
+    authorization: Zeroizing<Box<[u8]>>,
+    /// The key index's, from before the key was looked up.
+    generation: u64,
+    key: Arc<Key>,
+}
+
+/// No `Authorization` of a key of ours is longer, but for blanks: longer ones are not remembered.
+const REMEMBERED_BYTES_MAX: usize = 128;
+
 impl Pipeline {
+    /// Recognises the caller; `known` is whom the connection remembers.
     pub(super) fn authenticate(
         &self,
-        fields: &HeaderMap,
+        authorization: Field<'_>,
+        known: &mut Option<Caller>,
         now: Timestamp,
         client: IpAddr,
         environments: Environments,
     ) -> Result<Arc<Key>, (Refused, Option<Arc<Key>>)> {
-        let unknown = |refused| (refused, None);
-        let credential = credential(fields).map_err(unknown)?;
-        KeySecret::check(&self.brand, credential).map_err(|malformed| match malformed {
-            Malformed::Form => unknown(Refused::Malformed),
-            Malformed::Checksum => unknown(Refused::Checksum),
-        })?;
-        let hash = self.secret.hash(credential);
-        let key = self.keys.find(&hash).ok_or_else(|| unknown(Refused::Unknown))?;
-        match key.check(now, client, environments) {
-            Ok(()) => Ok(key),
-            Err(denial) => Err((Refused::Denied(denial), Some(key))),
+        let authorization = match authorization {
+            Field::Missing => return Err((Refused::Missing, None)),
+            Field::Repeated(_) => return Err((Refused::Unreadable, None)),
+            Field::Once(value) => value.as_bytes(),
+        };
+        // Read first: a key that changes while it is looked up is looked up again with the next request.
+        let generation = self.keys.generation();
+        let remembered = known.as_ref().filter(|known| {
+            known.generation == generation && secrets_are_equal(&known.authorization, authorization)
+        });
+        let key = match remembered {
+            Some(known) => Arc::clone(&known.key),
+            None => self.look_up(authorization).map_err(|refused| (refused, None))?,
+        };
+        if let Err(denial) = key.check(now, client, environments) {
+            return Err((Refused::Denied(denial), Some(key)));
         }
+        if remembered.is_none() && authorization.len() <= REMEMBERED_BYTES_MAX {
+            let authorization = Zeroizing::new(authorization.into());
+            *known = Some(Caller { authorization, generation, key: Arc::clone(&key) });
+        }
+        Ok(key)
+    }
+
+    fn look_up(&self, authorization: &[u8]) -> Result<Arc<Key>, Refused> {
+        let credential = credential(authorization)?;
+        KeySecret::check(&self.brand, credential).map_err(|malformed| match malformed {
+            Malformed::Form => Refused::Malformed,
+            Malformed::Checksum => Refused::Checksum,
+        })?;
+        self.keys.find(&self.secret.hash(credential)).ok_or(Refused::Unknown)
     }
 
     /// The answer to who was not recognised: 401, or 429 to an address that fails too often.
-    pub(super) fn refuse_credential(&self, client: IpAddr, settings: &Settings) -> Error {
-        match self.failures.count(network(client), settings.limits.failures_per_address) {
+    pub(super) fn refuse_credential(&self, client: IpAddr, now: Instant, settings: &Settings) -> Error {
+        match self.failures.count(network(client), settings.limits.failures_per_address, now) {
             Ok(()) => Error::new(ErrorCode::InvalidToken, ""),
             Err(seconds) => Error::new(
                 ErrorCode::TooManyFailures,
@@ -82,15 +120,10 @@ impl Pipeline {
     }
 }
 
-/// The credential of `Authorization: Bearer <credential>`: exactly one field, the scheme in any case
-/// (RFC 9110 §11.1), one or more blanks, one word.
-fn credential(fields: &HeaderMap) -> Result<&[u8], Refused> {
-    let mut values = fields.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(Refused::Missing)?.as_bytes();
-    if values.next().is_some() {
-        return Err(Refused::Unreadable);
-    }
-    let (scheme, rest) = value.split_at_checked(7).ok_or(Refused::Unreadable)?;
+/// The credential of `Bearer <credential>`: the scheme in any case (RFC 9110 §11.1), one or more blanks,
+/// one word.
+fn credential(authorization: &[u8]) -> Result<&[u8], Refused> {
+    let (scheme, rest) = authorization.split_at_checked(7).ok_or(Refused::Unreadable)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return Err(Refused::Unreadable);
     }
@@ -103,43 +136,33 @@ fn credential(fields: &HeaderMap) -> Result<&[u8], Refused> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn read(values: &[&str]) -> Result<String, Refused> {
-        let mut fields = HeaderMap::new();
-        for value in values {
-            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
-            fields.append(header::AUTHORIZATION, value);
-        }
-        credential(&fields).map(|credential| String::from_utf8_lossy(credential).into_owned())
+    fn read(authorization: &str) -> Result<&str, Refused> {
+        credential(authorization.as_bytes()).map(|credential| str::from_utf8(credential).unwrap())
     }
 
     #[test]
     fn one_bearer_credential_is_read() {
-        for value in ["Bearer abc", "bearer abc", "BEARER   abc", "Bearer abc "] {
-            assert_eq!(read(&[value]), Ok("abc".to_owned()), "{value}");
+        for authorization in ["Bearer abc", "bearer abc", "BEARER   abc", "Bearer abc "] {
+            assert_eq!(read(authorization), Ok("abc"), "{authorization}");
         }
     }
 
     #[test]
     fn anything_else_is_not() {
-        assert_eq!(read(&[]), Err(Refused::Missing));
-        for values in [
-            &["Bearer abc", "Bearer abc"][..],
-            &["Bearer abc", "Basic abc"],
-            &[""],
-            &["Bearer"],
-            &["Bearer "],
-            &["Bearer    "],
-            &["Bearerabc"],
-            &["Basic abc"],
-            &["abc"],
-            &["Bearer abc def"],
-            &["Bearer\u{a0}abc"],
+        for authorization in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer    ",
+            "Bearerabc",
+            "Basic abc",
+            "abc",
+            "Bearer abc def",
+            "Bearer\u{a0}abc",
         ] {
-            assert_eq!(read(values), Err(Refused::Unreadable), "{values:?}");
+            assert_eq!(read(authorization), Err(Refused::Unreadable), "{authorization:?}");
         }
     }
 }

@@ -1,13 +1,21 @@
 //! What a request asks of the answer, and what it says of its own content.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use versions::{Error, ErrorCode};
+
+use crate::limits::Field;
 
 /// Refuses a request whose `Accept` has no place for JSON (RFC 9110 §12.5.1).
 ///
 /// # Errors
 /// [`ErrorCode::NotAcceptable`].
-pub(super) fn accept(fields: &HeaderMap) -> Result<(), Error> {
+pub(super) fn accept(accept: Field<'_>, fields: &HeaderMap) -> Result<(), Error> {
+    match accept {
+        // What nearly every client sends.
+        Field::Missing => return Ok(()),
+        Field::Once(value) if value == "*/*" || value == "application/json" => return Ok(()),
+        Field::Once(_) | Field::Repeated(_) => {}
+    }
     // The most specific range that JSON lies in decides: `application/json`, `application/*`, `*/*`.
     let mut decides: Option<(usize, bool)> = None;
     let mut empty = true;
@@ -54,9 +62,8 @@ fn is_weight_zero(parameter: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`ErrorCode::TooEarly`].
-pub(super) fn early_data(fields: &HeaderMap, safe: bool) -> Result<(), Error> {
-    const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
-    if safe || fields.get(EARLY_DATA).is_none_or(|value| value != "1") {
+pub(super) fn early_data(early_data: Field<'_>, safe: bool) -> Result<(), Error> {
+    if safe || early_data.first().is_none_or(|value| value != "1") {
         return Ok(());
     }
     Err(Error::new(
@@ -89,7 +96,10 @@ pub(super) fn content(fields: &HeaderMap) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
+    use crate::limits::Fields;
 
     fn fields(name: HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
@@ -107,7 +117,8 @@ mod tests {
             &["text/html", "Application/JSON ; charset=utf-8"],
             &["application/json;q=0.001"],
         ] {
-            assert!(accept(&fields(header::ACCEPT, values)).is_ok(), "{values:?}");
+            let fields = fields(header::ACCEPT, values);
+            assert!(accept(Fields::find(&fields).accept, &fields).is_ok(), "{values:?}");
         }
         for values in [
             &["text/html"][..],
@@ -117,7 +128,8 @@ mod tests {
             &["*/*; Q=0.000"],
             &[","],
         ] {
-            let error = accept(&fields(header::ACCEPT, values)).unwrap_err();
+            let fields = fields(header::ACCEPT, values);
+            let error = accept(Fields::find(&fields).accept, &fields).unwrap_err();
             assert_eq!(error.code, ErrorCode::NotAcceptable, "{values:?}");
         }
     }
@@ -125,9 +137,10 @@ mod tests {
     #[test]
     fn early_data_is_for_endpoints_that_allow_it() {
         let early = fields(HeaderName::from_static("early-data"), &["1"]);
-        assert_eq!(early_data(&early, false).unwrap_err().code, ErrorCode::TooEarly);
-        assert!(early_data(&early, true).is_ok());
-        assert!(early_data(&HeaderMap::new(), false).is_ok());
+        let early = Fields::find(&early).early_data;
+        assert_eq!(early_data(early, false).unwrap_err().code, ErrorCode::TooEarly);
+        assert!(early_data(early, true).is_ok());
+        assert!(early_data(Field::Missing, false).is_ok());
     }
 
     #[test]

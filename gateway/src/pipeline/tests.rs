@@ -1,18 +1,19 @@
 //! The path alone, with endpoints that no partner should ever meet.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
+use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
 use serde_json::Value;
 use versions::{
     Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Lifecycle, Release, Route, Version,
 };
 
 use super::Pipeline;
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::{Config, Sources};
 use crate::store::StoredKey;
 use crate::transport::{Body, Peer, Service as _};
@@ -63,12 +64,24 @@ const RELEASE: Release = Release {
 
 /// A path with one key, and its `Authorization`.
 fn pipeline(flags: &[(&str, &str)]) -> (&'static Pipeline, String) {
+    let (pipeline, _, authorization) = path(flags, Box::new(SystemClock));
+    (pipeline, authorization)
+}
+
+/// A path under a clock, with one key as the store has it and its `Authorization`.
+fn path(flags: &[(&str, &str)], clock: Box<dyn Clock>) -> (&'static Pipeline, StoredKey, String) {
     let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let config = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
     let secret = ServerSecret::new([3; 32]);
     let catalog = Catalog::new(&[RELEASE]).unwrap();
-    let now = SystemClock.now();
-    let text = KeySecret::generate(&config.api.brand, Environment::Staging, rand::random);
+    let (key, authorization) = key(&secret, &config.api.brand, clock.now());
+    let pipeline = Pipeline::new(&config, catalog, secret, clock);
+    pipeline.keys().apply(&key, Timestamp::UNIX_EPOCH);
+    (Box::leak(Box::new(pipeline)), key, authorization)
+}
+
+fn key(secret: &ServerSecret, brand: &Brand, now: Timestamp) -> (StoredKey, String) {
+    let text = KeySecret::generate(brand, Environment::Staging, rand::random);
     let id = KeyId(uuid::Builder::from_random_bytes(rand::random()).into_uuid());
     let record = KeyRecord::new(
         id,
@@ -79,9 +92,7 @@ fn pipeline(flags: &[(&str, &str)]) -> (&'static Pipeline, String) {
         now,
     );
     let hash = secret.hash(text.expose().as_bytes());
-    let pipeline = Pipeline::new(&config, catalog, secret, Box::new(SystemClock));
-    pipeline.keys().apply(&StoredKey { record, hash }, Timestamp::UNIX_EPOCH);
-    (Box::leak(Box::new(pipeline)), format!("Bearer {}", text.expose()))
+    (StoredKey { record, hash }, format!("Bearer {}", text.expose()))
 }
 
 fn ask(
@@ -173,4 +184,85 @@ fn a_drain_tells_clients_to_go_elsewhere() {
     let (head, _) = ask(pipeline, &peer, get("client.json", &key));
     assert_eq!(head.status(), StatusCode::OK, "what comes is still answered");
     assert_eq!(connection(&head).unwrap(), "close");
+}
+
+fn status(pipeline: &'static Pipeline, peer: &Arc<Peer>, authorization: &str) -> u16 {
+    ask(pipeline, peer, get("client.json", authorization)).0.status().as_u16()
+}
+
+#[test]
+fn what_a_connection_remembers_of_its_caller_ends_with_the_next_change() {
+    let (pipeline, key, authorization) = path(&[], Box::new(SystemClock));
+    let peer = Peer::numbered(1);
+    assert_eq!(
+        [status(pipeline, &peer, &authorization), status(pipeline, &peer, &authorization)],
+        [200, 200]
+    );
+
+    let mut record = key.record.clone();
+    record.permissions = ApiAccessPermission::CONNECTION_READ;
+    pipeline.keys().apply(&StoredKey { record: record.clone(), hash: key.hash }, SystemClock.now());
+    assert_eq!(status(pipeline, &peer, &authorization), 403);
+
+    record.permissions = ApiAccessPermission::all();
+    pipeline.keys().apply(&StoredKey { record: record.clone(), hash: key.hash }, SystemClock.now());
+    assert_eq!(status(pipeline, &peer, &authorization), 200);
+
+    record.revoked = Some(SystemClock.now());
+    pipeline.keys().apply(&StoredKey { record, hash: key.hash }, SystemClock.now());
+    assert_eq!(status(pipeline, &peer, &authorization), 401);
+
+    pipeline.keys().remove(key.record.id);
+    assert_eq!(status(pipeline, &peer, &authorization), 401);
+}
+
+#[test]
+fn a_connection_remembers_one_credential_and_no_other_passes_for_it() {
+    let (pipeline, _, authorization) = path(&[], Box::new(SystemClock));
+    let (other, others) = key(&pipeline.secret, &pipeline.brand, SystemClock.now());
+    pipeline.keys().apply(&other, Timestamp::UNIX_EPOCH);
+    let peer = Peer::numbered(1);
+    for _ in 0..2 {
+        assert_eq!(status(pipeline, &peer, &authorization), 200);
+        assert_eq!(status(pipeline, &peer, &others), 200);
+        for place in 0..others.len() {
+            let mut wrong = others.clone().into_bytes();
+            wrong[place] = if wrong[place] == b'x' { b'y' } else { b'x' };
+            assert_eq!(status(pipeline, &peer, str::from_utf8(&wrong).unwrap()), 401, "{place}");
+        }
+        assert_eq!(status(pipeline, &peer, &format!("{others}x")), 401);
+        assert_eq!(status(pipeline, &peer, &others[..others.len() - 1]), 401);
+    }
+    let twice = get("client.json", &others).header(header::AUTHORIZATION, &others);
+    assert_eq!(ask(pipeline, &peer, twice).0.status(), StatusCode::UNAUTHORIZED);
+}
+
+/// A clock that a test holds on to.
+struct Shared(Arc<ManualClock>);
+
+impl Clock for Shared {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Instant {
+        self.0.monotonic()
+    }
+}
+
+#[test]
+fn a_remembered_key_ends_at_its_second_and_spends_its_rate_by_the_clock() {
+    let clock = Arc::new(ManualClock::new(Timestamp::constant(1_800_000_000, 0)));
+    let flags = [("limits.key_rate", "1/s+1"), ("limits.failures_per_address", "1000/s+1000")];
+    let (pipeline, mut key, authorization) = path(&flags, Box::new(Shared(Arc::clone(&clock))));
+    key.record.expires = Some(clock.now() + jiff::SignedDuration::from_secs(2));
+    pipeline.keys().apply(&key, clock.now());
+    let peer = Peer::numbered(1);
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(status(pipeline, &peer, &authorization));
+        statuses.push(status(pipeline, &peer, &authorization));
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(statuses, [200, 429, 200, 429, 401, 401, 401, 401]);
 }

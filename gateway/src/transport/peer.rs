@@ -4,10 +4,11 @@
 //! times a second, counts how long each has waited; so a request costs a few stores, no clock and no
 //! timer wheel. See [`super::Connections::sweep`].
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
@@ -87,6 +88,7 @@ pub struct Peer {
     pub listener: Arc<Listener>,
     /// For whoever wants to know this connection again: the number that was stored last, at first 0.
     pub mark: AtomicU64,
+    notes: Mutex<Option<Box<dyn Any + Send>>>,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
     pub(super) multiplexed: AtomicBool,
     ambiguous: AtomicBool,
@@ -108,6 +110,7 @@ impl Peer {
             address: address.to_canonical(),
             listener,
             mark: AtomicU64::new(0),
+            notes: Mutex::new(None),
             multiplexed: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
             phase: AtomicU8::new(Phase::Handshake as u8),
@@ -130,6 +133,18 @@ impl Peer {
     #[cfg(test)]
     pub(crate) fn numbered(number: u64) -> Arc<Self> {
         Arc::new(Self::new(number, [127, 0, 0, 1].into(), Arc::new(Listener::plain())))
+    }
+
+    /// What its service notes of it, for as long as it is open; of one type only. The requests of one
+    /// connection run on one worker, so nobody waits for the lock.
+    pub fn with_notes<N: Default + Send + 'static, T>(&self, body: impl FnOnce(&mut N) -> T) -> T {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = notes.get_or_insert_with(|| Box::new(N::default()));
+        match noted.downcast_mut() {
+            Some(noted) => body(noted),
+            // Notes of another type are none of ours: they stay, and nothing is noted.
+            None => body(&mut N::default()),
+        }
     }
 
     /// Whether its end was asked for.
