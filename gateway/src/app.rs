@@ -39,7 +39,8 @@ const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the follower may take to write its last words at the end.
 const FOLLOWER_FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves until a signal ends it and everything in flight is finished. `ready_file`, if named, is written once everything listens.
+/// Serves until a signal ends it and everything in flight is finished. `ready_file`, if named, is
+/// written once everything listens; `color` says whether a terminal may be shown colours.
 ///
 /// # Errors
 /// Whatever keeps it from serving, or made it cut what was in flight, in words for the operator.
@@ -48,11 +49,12 @@ pub fn serve(
     config: Config,
     folder: &DataFolder,
     ready_file: Option<&Path>,
+    color: bool,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on a signal is waited for, not died of.
     let signals = runtime.block_on(async { drain::Signals::catch() })?;
-    let logs = Arc::new(Logs::start(&config.log));
+    let logs = Arc::new(Logs::start(&config.log, color));
     harden();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if let Some(file) = ready_file {
@@ -67,10 +69,11 @@ pub fn serve(
     let bound = listen::bind(&config, &certificates, folder)?;
     let description = bound.describe();
     // Only now that everything can be had: keys that are made and never shown are lost.
+    let brand = store.require_brand(&config.api.brand)?;
     let first_launch = Provisioning {
         store: &mut store,
         secret: &secret,
-        brand: &config.api.brand,
+        brand: &brand,
         clock: &*clock,
         rng: &mut OsRng.unwrap_err(),
     }

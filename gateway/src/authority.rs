@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, PublicKeyData as _,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::folder::{DataFolder, write_private};
+use crate::transport::load_certified_key;
 
 /// The authority or its certificate cannot be made or kept.
 #[derive(Debug, thiserror::Error)]
@@ -29,11 +31,20 @@ pub enum AuthorityError {
         /// What the system says.
         source: io::Error,
     },
-    /// What was to be signed, or what is kept, makes no certificate.
+    /// A file of the authority holds something else.
     #[error(
-        "the local certificate authority failed; remove ca.pem, ca.key, localhost.pem and localhost.key to have it made anew"
+        "{} {reason}; put ca.pem and ca.key back from a backup of the data folder, or remove both to have them made anew at the next start: then everyone who trusts ca.pem must be given the new one",
+        file.display()
     )]
-    Certificate(#[from] rcgen::Error),
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it; never anything of a key.
+        reason: &'static str,
+    },
+    /// What was to be signed makes no certificate.
+    #[error("the local certificate cannot be made")]
+    Making(#[from] rcgen::Error),
 }
 
 /// How long the authority and its certificate are good.
@@ -49,16 +60,35 @@ const BACKDATE: SignedDuration = SignedDuration::from_hours(24);
 /// # Errors
 /// [`AuthorityError`] names the file.
 pub fn ensure(folder: &DataFolder, now: Timestamp) -> Result<(), AuthorityError> {
-    let authority = (folder.authority_certificate(), folder.authority_key());
-    let made_anew = !authority.0.exists() || !authority.1.exists();
+    let (authority, authority_key) = (folder.authority_certificate(), folder.authority_key());
+    let made_anew = !authority.exists() || !authority_key.exists();
     if made_anew {
-        make_authority(&authority.0, &authority.1, now)?;
+        make_authority(&authority, &authority_key, now)?;
     }
-    let certificate = folder.localhost_certificate();
-    if made_anew || !folder.localhost_key().exists() || ends_soon(&certificate, now) {
-        make_certificate(&authority.0, &authority.1, &certificate, &folder.localhost_key(), now)?;
+    let issuer = issuer(&authority, &authority_key)?;
+    let (certificate, key) = (folder.localhost_certificate(), folder.localhost_key());
+    if made_anew || !key.exists() || ends_soon(&certificate, now) {
+        make_certificate(&issuer, &certificate, &key, now)?;
+    } else if let Err(error) = load_certified_key(&certificate, &key) {
+        // Nobody trusts the leaf for itself, so a new one of the same authority is as good.
+        warn!(%error, "The local certificate was damaged; it is made anew");
+        make_certificate(&issuer, &certificate, &key, now)?;
     }
     Ok(())
+}
+
+/// Reads the authority. It is read at each start, or damage would show only when the leaf is renewed.
+fn issuer(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair>, AuthorityError> {
+    let damaged = |file: &Path, reason| AuthorityError::Damaged { file: file.to_owned(), reason };
+    let pair = KeyPair::from_pem(&read(key)?).map_err(|_| damaged(key, "holds no usable private key"))?;
+    let no_certificate = || damaged(certificate, "holds no certificate of an authority");
+    let text = read(certificate)?;
+    let der = CertificateDer::from_pem_slice(text.as_bytes()).map_err(|_| no_certificate())?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| no_certificate())?;
+    if parsed.public_key().raw != pair.subject_public_key_info() {
+        return Err(damaged(certificate, "does not belong to the key in ca.key"));
+    }
+    Issuer::from_ca_cert_der(&der, pair).map_err(|_| no_certificate())
 }
 
 fn make_authority(certificate: &Path, key: &Path, now: Timestamp) -> Result<(), AuthorityError> {
@@ -73,13 +103,11 @@ fn make_authority(certificate: &Path, key: &Path, now: Timestamp) -> Result<(), 
 }
 
 fn make_certificate(
-    authority: &Path,
-    authority_key: &Path,
+    issuer: &Issuer<'_, KeyPair>,
     certificate: &Path,
     key: &Path,
     now: Timestamp,
 ) -> Result<(), AuthorityError> {
-    let issuer = Issuer::from_ca_cert_pem(&read(authority)?, KeyPair::from_pem(&read(authority_key)?)?)?;
     let pair = KeyPair::generate()?;
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let dates = validity(now, CERTIFICATE_DAYS);
@@ -89,7 +117,7 @@ fn make_certificate(
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let signed = params.signed_by(&pair, &issuer)?;
+    let signed = params.signed_by(&pair, issuer)?;
     write(key, &pair.serialize_pem())?;
     write(certificate, &signed.pem())
 }
@@ -121,8 +149,9 @@ fn ends_soon(certificate: &Path, now: Timestamp) -> bool {
 }
 
 fn read(file: &Path) -> Result<Zeroizing<String>, AuthorityError> {
-    fs::read_to_string(file)
-        .map(Zeroizing::new)
+    fs::read(file)
+        // What is no text is no PEM either, and is told as that.
+        .map(|bytes| Zeroizing::new(String::from_utf8(bytes).unwrap_or_default()))
         .map_err(|source| AuthorityError::File { file: file.to_owned(), source })
 }
 
@@ -165,8 +194,7 @@ mod tests {
                 file.display()
             );
         }
-        crate::transport::load_certified_key(&folder.localhost_certificate(), &folder.localhost_key())
-            .unwrap();
+        load_certified_key(&folder.localhost_certificate(), &folder.localhost_key()).unwrap();
 
         ensure(&folder, days(now, CERTIFICATE_DAYS - RENEW_DAYS - 2)).unwrap();
         assert_eq!(read(folder.localhost_certificate()), certificate);
@@ -182,10 +210,62 @@ mod tests {
         folder.prepare().unwrap();
         let now = Timestamp::from_second(1_790_000_000).unwrap();
         ensure(&folder, now).unwrap();
+        let leaf = fs::read(folder.localhost_certificate()).unwrap();
+        let other = KeyPair::generate().unwrap().serialize_pem();
+        for (file, content, told) in [
+            (folder.authority_key(), &b"nonsense"[..], "ca.key"),
+            (folder.authority_key(), b"", "ca.key"),
+            (folder.authority_key(), b"\xff\xfe", "ca.key"),
+            (folder.authority_key(), other.as_bytes(), "ca.pem does not belong to the key in ca.key"),
+            (folder.authority_certificate(), b"nonsense", "ca.pem"),
+            (folder.authority_certificate(), b"", "ca.pem"),
+            (folder.authority_certificate(), other.as_bytes(), "ca.pem"),
+            (
+                folder.authority_certificate(),
+                b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                "ca.pem",
+            ),
+        ] {
+            let whole = fs::read(&file).unwrap();
+            fs::write(&file, content).unwrap();
+            let error = ensure(&folder, now).unwrap_err();
+            assert!(matches!(error, AuthorityError::Damaged { .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(text.contains(told) && text.contains(folder.path().to_str().unwrap()), "{text}");
+            assert!(text.contains("made anew") && text.contains("backup"), "{text}");
+            assert_eq!(fs::read(&file).unwrap(), content, "it is left as it is");
+            fs::write(&file, whole).unwrap();
+        }
+        ensure(&folder, now).unwrap();
+        assert_eq!(fs::read(folder.localhost_certificate()).unwrap(), leaf);
+
+        // What the words say helps.
         fs::write(folder.authority_key(), "nonsense").unwrap();
-        fs::remove_file(folder.localhost_key()).unwrap();
-        let error = ensure(&folder, now).unwrap_err();
-        assert!(error.to_string().contains("have it made anew"), "{error}");
-        assert_eq!(fs::read(folder.authority_key()).unwrap(), b"nonsense");
+        fs::remove_file(folder.authority_key()).unwrap();
+        fs::remove_file(folder.authority_certificate()).unwrap();
+        ensure(&folder, now).unwrap();
+        load_certified_key(&folder.localhost_certificate(), &folder.localhost_key()).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_leaf_is_made_anew_by_the_same_authority() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = DataFolder::locate(Some(parent.path().join("data"))).unwrap();
+        folder.prepare().unwrap();
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        ensure(&folder, now).unwrap();
+        let authority = fs::read(folder.authority_certificate()).unwrap();
+        let other = KeyPair::generate().unwrap().serialize_pem();
+        for (file, content) in [
+            (folder.localhost_key(), "nonsense"),
+            (folder.localhost_key(), other.as_str()),
+            (folder.localhost_certificate(), ""),
+            (folder.localhost_certificate(), "nonsense"),
+        ] {
+            fs::write(&file, content).unwrap();
+            ensure(&folder, now).unwrap();
+            load_certified_key(&folder.localhost_certificate(), &folder.localhost_key()).unwrap();
+        }
+        assert_eq!(fs::read(folder.authority_certificate()).unwrap(), authority);
     }
 }

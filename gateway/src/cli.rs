@@ -15,6 +15,7 @@ mod key;
 mod output;
 mod partner;
 mod shown;
+mod told;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -115,7 +116,8 @@ Examples:
     Backup(backup::Arguments),
     /// Ask the running server whether it is ready
     #[command(after_help = "\
-Exits with 0 when a server of this data folder is ready, and with 69 when none is.
+Exits with 0 when every server that runs on this data folder is ready, and with 69 when one is not, does
+not answer in time, or none runs.
 
 Examples:
   partner-gateway health

@@ -39,6 +39,8 @@ pub use sections::{
 pub const SYSTEM_FILE: &str = "/etc/partner-gateway/gateway.toml";
 /// What the names of environment variables that hold options begin with.
 pub const ENVIRONMENT_PREFIX: &str = "GATEWAY__";
+/// What the names begin with of those that somebody may have meant to hold options.
+const ENVIRONMENT_NEAR_PREFIX: &str = "GATEWAY_";
 
 const DEFAULTS: &str = include_str!("../../config/gateway.toml");
 
@@ -51,7 +53,8 @@ const STACK_BYTES: usize = 64 << 20;
 pub struct Sources {
     /// The file that `--config` named; it must exist.
     pub file: Option<PathBuf>,
-    /// Environment variables; those that do not begin with [`ENVIRONMENT_PREFIX`] are left alone.
+    /// Environment variables. Those that begin with [`ENVIRONMENT_PREFIX`] hold options; one that is an
+    /// option's name but for its underscores is refused; all others are left alone.
     pub environment: Vec<(String, String)>,
     /// Flags: the dotted path of an option, and its value in TOML. Later ones win.
     pub flags: Vec<(String, String)>,
@@ -60,7 +63,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The variables of this process that hold options, for [`Sources::environment`].
+    /// The variables of this process that may hold options, for [`Sources::environment`].
     ///
     /// A value that is not UTF-8 is passed on with replacement characters, so that it is refused where
     /// it matters instead of being overlooked.
@@ -68,7 +71,7 @@ impl Sources {
     pub fn process_environment() -> Vec<(String, String)> {
         std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-            .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
+            .filter(|(name, _)| name.starts_with(ENVIRONMENT_NEAR_PREFIX))
             .collect()
     }
 }
@@ -77,8 +80,9 @@ impl Config {
     /// Reads all layers and checks the result.
     ///
     /// # Errors
-    /// [`ConfigError`] holds everything that was found wrong: first all unreadable texts, then all
-    /// unknown names and wrong values, then all options that do not go together.
+    /// [`ConfigError`] holds everything that is wrong: unreadable texts, unknown names, wrong values,
+    /// and options that do not go together. Only where a whole text cannot be read, the last are left
+    /// out, because what they miss may stand there.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         thread::scope(|scope| {
             let reader = thread::Builder::new()
@@ -103,7 +107,7 @@ fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let layers = layers::gather(DEFAULTS, sources, &mut texts, &mut problems);
     match read(&layers, &texts, &mut problems) {
         Some(config) if problems.is_empty() => Ok(config),
-        _ => Err(ConfigError::new(texts, problems)),
+        read => Err(ConfigError::new(texts, problems).with_what_could_be_read(read)),
     }
 }
 
@@ -124,15 +128,17 @@ fn read(layers: &[(usize, Form)], texts: &Texts, problems: &mut Vec<Problem>) ->
             schema = Schema::new(trees.first().cloned().unwrap_or_default());
         }
     }
-    if !problems.is_empty() {
-        return None;
-    }
+    let all_texts_are_read = problems.is_empty();
     for tree in trees {
         layers::merge(&mut merged, schema.check(tree, problems));
     }
     let config = deserialize(&mut merged, &schema, texts, problems)?;
-    if problems.is_empty() {
-        checks::check(&config, &merged, problems);
+    if all_texts_are_read {
+        let mut conflicts = Vec::new();
+        checks::check(&config, &merged, &mut conflicts);
+        // Where a value was wrong its default stood in for it, which may fit nothing.
+        conflicts.retain(|conflict| !problems.iter().any(|problem| conflict.may_follow_from(problem)));
+        problems.append(&mut conflicts);
     }
     Some(config)
 }
@@ -157,7 +163,8 @@ fn deserialize<'t>(
             return None;
         };
         let problem = Problem::new(format!("`{}`: {}", path.join("."), error.message()))
-            .at(error.span().unwrap_or_default(), "");
+            .at(error.span().unwrap_or_default(), "")
+            .about(&path);
         let default = schema.default_of(&path);
         problems.push(match default.and_then(|default| texts.written(&default.span())) {
             Some(written) => problem.help(format!("the default is {written}")),

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, Rate, ServerSecret};
+use permissions::{
+    ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, OnRetired, Rate, ServerSecret,
+};
 use rand::CryptoRng;
 
 use crate::clock::Clock;
@@ -26,7 +28,7 @@ use rules::{check_key_name, check_partner_name, check_times, tidy_networks};
 /// The partner that the first launch makes.
 pub const FIRST_PARTNER: &str = "first-partner";
 
-/// Makes and changes keys.
+/// Makes keys. What makes none takes no secret: see [`revoke`], [`update`] and [`create_partner`].
 pub struct Provisioning<'a> {
     /// Where they are kept.
     pub store: &'a mut Store,
@@ -59,6 +61,8 @@ pub struct NewKey {
     pub allow: Vec<IpNet>,
     /// Its own rate.
     pub rate: Option<Rate>,
+    /// What answers its calls to a retired version.
+    pub on_retired: OnRetired,
 }
 
 /// A write that is on disk.
@@ -77,6 +81,8 @@ pub struct Created {
     pub record: KeyRecord,
     /// Its text.
     pub secret: KeySecret,
+    /// Whether its partner was made with it.
+    pub partner_created: bool,
     /// The write.
     pub change: Committed,
 }
@@ -125,11 +131,12 @@ impl Provisioning<'_> {
         let (record, secret) = self.draw(new, now)?;
         check_times(&record, now)?;
         let hash = self.secret.hash(secret.expose().as_bytes());
-        let ((), change) = self.write(now, |write| {
-            write.add_partner(&record.partner)?;
-            Ok(write.insert_key(&record, &hash)?)
+        let (partner_created, change) = self.write(now, |write| {
+            let partner_created = write.add_partner(&record.partner)?;
+            write.insert_key(&record, &hash)?;
+            Ok(partner_created)
         })?;
-        Ok(Created { record, secret, change })
+        Ok(Created { record, secret, partner_created, change })
     }
 
     /// Makes a key with the same settings in the place of another, which ends when the overlap does:
@@ -171,58 +178,7 @@ impl Provisioning<'_> {
             write.insert_key(&record, &hash)?;
             Ok(record)
         })?;
-        Ok(Created { record, secret, change })
-    }
-
-    /// Revokes a key for ever, from now on. Revoking it again changes nothing and is no error.
-    ///
-    /// # Errors
-    /// An unknown key, or what the store says.
-    pub fn revoke(&mut self, id: KeyId) -> Result<Revoked, KeyError> {
-        let now = self.now();
-        let ((record, new), change) = self.write(now, |write| {
-            let new = write.revoke_key(id)?;
-            Ok((write.key(id)?.ok_or(KeyError::Unknown(id))?, new))
-        })?;
-        Ok(Revoked { record, already: !new, change })
-    }
-
-    /// Changes what the update names and leaves the rest as it is.
-    ///
-    /// # Errors
-    /// An unknown or revoked key, the rule that it would break, or what the store says.
-    pub fn update(&mut self, id: KeyId, update: KeyUpdate) -> Result<Updated, KeyError> {
-        let now = self.now();
-        let mut update = update;
-        update.not_before = update.not_before.map(|moment| moment.map(to_stored_precision));
-        update.expires = update.expires.map(|moment| moment.map(to_stored_precision));
-        update.allow = update.allow.map(tidy_networks).transpose()?;
-        update.name.as_deref().map(check_key_name).transpose()?;
-        if update.permissions.is_some_and(|permissions| permissions.is_empty()) {
-            return Err(KeyError::NoPermission);
-        }
-        let (record, change) = self.write(now, |write| {
-            changeable(write, id)?;
-            write.update_key(id, &update)?;
-            let record = write.key(id)?.ok_or(KeyError::Unknown(id))?;
-            // Only times that are being set are checked: an expired key may still be renamed.
-            if update.expires.is_some() || update.not_before.is_some() {
-                check_times(&record, now)?;
-            }
-            Ok(record)
-        })?;
-        Ok(Updated { record, change })
-    }
-
-    /// Makes a partner.
-    ///
-    /// # Errors
-    /// A name against the rules or taken, or what the store says.
-    pub fn create_partner(&mut self, name: &str) -> Result<Timestamp, KeyError> {
-        check_partner_name(name)?;
-        let now = self.now();
-        let (new, _) = self.write(now, |write| Ok(write.add_partner(name)?))?;
-        if new { Ok(now) } else { Err(KeyError::PartnerExists(name.to_owned())) }
+        Ok(Created { record, secret, partner_created: false, change })
     }
 
     /// Makes the first partner with one key for each environment, each with every permission, in an
@@ -246,8 +202,13 @@ impl Provisioning<'_> {
             Ok(true)
         })?;
         Ok(made.then(|| FirstLaunch {
-            staging: Created { record: staging, secret: staging_secret, change },
-            production: Created { record: production, secret: production_secret, change },
+            staging: Created { record: staging, secret: staging_secret, partner_created: true, change },
+            production: Created {
+                record: production,
+                secret: production_secret,
+                partner_created: true,
+                change,
+            },
         }))
     }
 
@@ -268,6 +229,7 @@ impl Provisioning<'_> {
             revoked: None,
             allow: tidy_networks(new.allow)?,
             rate: new.rate,
+            on_retired: new.on_retired,
             replaces: None,
             last_used: None,
         };
@@ -290,13 +252,73 @@ impl Provisioning<'_> {
         now: Timestamp,
         body: impl FnOnce(&Write<'_>) -> Result<T, KeyError>,
     ) -> Result<(T, Committed), KeyError> {
-        let (value, change) = self.store.write(now, body)?;
-        Ok((value, self.committed(change)))
+        write(self.store, self.clock, now, body)
     }
+}
 
-    fn committed(&self, change: i64) -> Committed {
-        Committed { change, at: self.now() }
+/// Revokes a key for ever, from now on. Revoking it again changes nothing and is no error.
+///
+/// # Errors
+/// An unknown key, or what the store says.
+pub fn revoke(store: &mut Store, clock: &dyn Clock, id: KeyId) -> Result<Revoked, KeyError> {
+    let now = to_stored_precision(clock.now());
+    let ((record, new), change) = write(store, clock, now, |write| {
+        let new = write.revoke_key(id)?;
+        Ok((write.key(id)?.ok_or(KeyError::Unknown(id))?, new))
+    })?;
+    Ok(Revoked { record, already: !new, change })
+}
+
+/// Changes what the update names and leaves the rest as it is.
+///
+/// # Errors
+/// An unknown or revoked key, the rule that it would break, or what the store says.
+pub fn update(
+    store: &mut Store,
+    clock: &dyn Clock,
+    id: KeyId,
+    mut update: KeyUpdate,
+) -> Result<Updated, KeyError> {
+    let now = to_stored_precision(clock.now());
+    update.not_before = update.not_before.map(|moment| moment.map(to_stored_precision));
+    update.expires = update.expires.map(|moment| moment.map(to_stored_precision));
+    update.allow = update.allow.map(tidy_networks).transpose()?;
+    update.name.as_deref().map(check_key_name).transpose()?;
+    if update.permissions.is_some_and(|permissions| permissions.is_empty()) {
+        return Err(KeyError::NoPermission);
     }
+    let (record, change) = write(store, clock, now, |write| {
+        changeable(write, id)?;
+        write.update_key(id, &update)?;
+        let record = write.key(id)?.ok_or(KeyError::Unknown(id))?;
+        // Only times that are being set are checked: an expired key may still be renamed.
+        if update.expires.is_some() || update.not_before.is_some() {
+            check_times(&record, now)?;
+        }
+        Ok(record)
+    })?;
+    Ok(Updated { record, change })
+}
+
+/// Makes a partner.
+///
+/// # Errors
+/// A name against the rules or taken, or what the store says.
+pub fn create_partner(store: &mut Store, clock: &dyn Clock, name: &str) -> Result<Timestamp, KeyError> {
+    check_partner_name(name)?;
+    let now = to_stored_precision(clock.now());
+    let (new, _) = write(store, clock, now, |write| Ok(write.add_partner(name)?))?;
+    if new { Ok(now) } else { Err(KeyError::PartnerExists(name.to_owned())) }
+}
+
+fn write<T>(
+    store: &mut Store,
+    clock: &dyn Clock,
+    now: Timestamp,
+    body: impl FnOnce(&Write<'_>) -> Result<T, KeyError>,
+) -> Result<(T, Committed), KeyError> {
+    let (value, change) = store.write(now, body)?;
+    Ok((value, Committed { change, at: to_stored_precision(clock.now()) }))
 }
 
 /// The key of the first partner for this environment.
@@ -310,6 +332,7 @@ fn first_key(environment: Environment) -> NewKey {
         expires: None,
         allow: Vec::new(),
         rate: None,
+        on_retired: OnRetired::Refuse,
     }
 }
 

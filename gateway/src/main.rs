@@ -8,6 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     gateway::cli::run(std::env::args_os(), |serve| {
-        gateway::app::serve(&serve.sources, serve.config, &serve.folder, serve.ready_file.as_deref())
+        let ready_file = serve.ready_file.as_deref();
+        gateway::app::serve(&serve.sources, serve.config, &serve.folder, ready_file, serve.color)
     })
 }

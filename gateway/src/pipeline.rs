@@ -7,7 +7,9 @@
 
 mod authenticate;
 mod client;
+mod dates;
 mod negotiate;
+mod preview;
 mod record;
 mod respond;
 #[cfg(test)]
@@ -29,7 +31,8 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
 use versions::{
-    Action, Calendar, Catalog, Context, Error, ErrorCode, Help, Lifecycle, Protocol, Services, has_content,
+    Action, Calendar, Catalog, Context, Entry, Error, ErrorCode, Help, Input, Protocol, Services,
+    VersionTable, has_content,
 };
 
 use crate::clock::Clock;
@@ -39,6 +42,8 @@ use crate::limits::{Failures, Slots, check_head};
 use crate::transport::{Body, Peer, Service, within};
 
 use authenticate::Caller;
+use dates::Dates;
+use preview::{Call, Preview};
 use record::Record;
 pub use record::RequestMetrics;
 
@@ -66,7 +71,7 @@ pub struct Settings {
     /// The body of every 401.
     invalid_token: Bytes,
     access_log: bool,
-    calendar: Arc<Calendar>,
+    dates: Dates,
 }
 
 impl Settings {
@@ -81,10 +86,7 @@ impl Settings {
             docs_url: docs_url.clone(),
             invalid_token,
             access_log: config.log.access,
-            calendar: Arc::new(
-                Calendar::new(catalog.releases(), |_| Lifecycle::default())
-                    .expect("checked with the releases"),
-            ),
+            dates: Dates::new(config, catalog),
         }
     }
 }
@@ -99,8 +101,12 @@ struct Known {
 /// What a request has come to, for the answer's fields and the record.
 #[derive(Default)]
 struct Progress {
-    /// The value of `api-version`, once the path names a date that exists.
-    version: Option<&'static HeaderValue>,
+    /// The version that answers, once the path names one that exists.
+    version: Option<&'static VersionTable>,
+    /// The version that was asked for, where another one answers.
+    forwarded_from: Option<&'static VersionTable>,
+    /// What a newer date would answer.
+    preview: Option<Preview>,
     /// The key that was good.
     key: Option<Arc<Key>>,
     /// What the request left of the key's rate.
@@ -171,7 +177,7 @@ impl Pipeline {
         let listener = &peer.listener;
         // Only looked at here, for the answer's fields; whether there is such a date is told further down.
         let version = self.catalog.version(head.uri.path());
-        progress.version = version.as_ref().map(|(table, _)| &table.field);
+        progress.version = version.map(|(table, _)| table);
         let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
         if peer.is_ambiguous() {
             return Err(Error::new(
@@ -197,7 +203,15 @@ impl Pipeline {
         key.used(record.time, peer);
         let key: &Key = progress.key.insert(key);
 
-        let (table, below) = version.ok_or_else(|| self.unknown_version())?;
+        let (asked, below) = version.ok_or_else(|| {
+            let detail = "The path does not begin with a version that exists; see `supportedVersions`.";
+            settings.dates.unknown(detail, key.environment, record.time)
+        })?;
+        let table = settings.dates.answering(asked, &self.catalog, key, record.time)?;
+        if table.index != asked.index {
+            progress.version = Some(table);
+            progress.forwarded_from = Some(asked);
+        }
         let (resource, mut input) = table.resource(below)?;
         let options = head.method == Method::OPTIONS;
         let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
@@ -222,6 +236,8 @@ impl Pipeline {
             input.content = content;
         }
         input.query = head.uri.query().unwrap_or_default();
+        let call = Call { table, below, key, entry };
+        let wanted = self.preview_wanted(fields.preview, &call, settings, record.time)?;
         let context = Context {
             version: table.version,
             environment: key.environment,
@@ -232,18 +248,24 @@ impl Pipeline {
             connection: &**peer,
             services: self,
         };
-        match entry.route.action {
-            Action::Native(handle) => handle(&context, input).await.map(Reply::Json),
+        let body = self.answer(entry, &context, input.clone()).await?;
+        if let Some(wanted) = wanted {
+            let context = Context { version: wanted.version, ..context };
+            progress.preview = Some(self.preview(wanted, &call, &context, input, &body, settings).await);
         }
+        Ok(Reply::Json(body))
     }
 
-    fn unknown_version(&self) -> Error {
-        let known = self.catalog.tables().iter().map(|table| table.version);
-        Error::new(
-            ErrorCode::UnknownVersion,
-            "The path does not begin with a version that exists; see `supportedVersions`.",
-        )
-        .with_help(Help { supported_versions: Some(known.collect()), ..Help::default() })
+    /// The endpoint's own part.
+    async fn answer(
+        &'static self,
+        entry: &Entry,
+        context: &Context<'_>,
+        input: Input<'_>,
+    ) -> Result<Bytes, Error> {
+        match entry.route.action {
+            Action::Native(handle) => handle(context, input).await,
+        }
     }
 }
 
@@ -303,7 +325,7 @@ impl Services for Pipeline {
     }
 
     fn calendar(&self) -> Arc<Calendar> {
-        Arc::clone(&self.settings.load().calendar)
+        Arc::clone(&self.settings.load().dates.calendar)
     }
 
     fn monotonic(&self) -> Instant {

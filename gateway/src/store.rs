@@ -9,11 +9,13 @@
 mod backup;
 mod error;
 mod feed;
+mod look;
 mod migrations;
 mod node;
 mod open;
 mod presence;
 mod row;
+mod setting;
 mod write;
 
 use std::collections::BTreeMap;
@@ -197,6 +199,7 @@ pub(crate) mod tests {
                 revoked: None,
                 allow: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
                 rate: Some("50/s+100".parse().unwrap()),
+                on_retired: permissions::OnRetired::Forward,
                 replaces: None,
                 last_used: None,
             },

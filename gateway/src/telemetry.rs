@@ -24,9 +24,10 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Begins to log. Called once; a second log in the same process stays with the first.
+    /// Begins to log; `color` says whether a terminal may be shown colours. Called once; a second log in
+    /// the same process stays with the first.
     #[must_use]
-    pub fn start(log: &Log) -> Self {
+    pub fn start(log: &Log, color: bool) -> Self {
         let (writer, guard) = NonBlockingBuilder::default()
             .buffered_lines_limit(log.queue_lines_max)
             .lossy(true)
@@ -44,7 +45,7 @@ impl Logs {
         let lines = if json {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
         } else {
-            lines.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).boxed()
+            lines.with_ansi(terminal && color).boxed()
         };
         // An error says that a log is there already, as in a process of tests.
         let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();

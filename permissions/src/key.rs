@@ -269,10 +269,43 @@ pub struct KeyRecord {
     pub allow: Vec<IpNet>,
     /// Its own rate, or the listener's default where none is set.
     pub rate: Option<Rate>,
+    /// What answers its calls to a retired version.
+    pub on_retired: OnRetired,
     /// The key that this one replaced in a rotation.
     pub replaces: Option<KeyId>,
     /// When it last passed authentication, to the minute.
     pub last_used: Option<Timestamp>,
+}
+
+/// What answers a key's calls to a retired version of the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRetired {
+    /// 410, which names the version to move to.
+    #[default]
+    Refuse,
+    /// The successor, which says so.
+    Forward,
+}
+
+impl OnRetired {
+    /// Both choices.
+    pub const ALL: [Self; 2] = [Self::Refuse, Self::Forward];
+
+    /// The name that is stored and shown: `refuse` or `forward`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Forward => "forward",
+        }
+    }
+}
+
+impl fmt::Display for OnRetired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 impl KeyRecord {
@@ -299,6 +332,7 @@ impl KeyRecord {
             revoked: None,
             allow: Vec::new(),
             rate: None,
+            on_retired: OnRetired::Refuse,
             replaces: None,
             last_used: None,
         }

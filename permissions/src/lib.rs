@@ -14,7 +14,8 @@ mod rate;
 pub use authorize::{Denial, Validity};
 pub use environment::{Environment, EnvironmentError, Environments};
 pub use key::{
-    Brand, BrandError, KeyHash, KeyId, KeyRecord, KeySecret, Malformed, ServerSecret, secrets_are_equal,
+    Brand, BrandError, KeyHash, KeyId, KeyRecord, KeySecret, Malformed, OnRetired, ServerSecret,
+    secrets_are_equal,
 };
 pub use permission::{ApiAccessPermission, UnknownPermission};
 pub use rate::{Rate, RateError};

@@ -12,6 +12,7 @@ mod hostile_h1;
 mod hostile_h2;
 mod hostile_h3;
 mod log;
+mod mistakes;
 mod operations;
 mod protocols;
 mod reload;

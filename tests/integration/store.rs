@@ -216,6 +216,116 @@ async fn a_read_only_folder_fails_the_write_and_nothing_else() {
     assert!(log.to_lowercase().contains("read-only") || log.to_lowercase().contains("readonly"), "{log}");
 }
 
+/// Fills a file system to the last block, but for so many blocks.
+fn fill_but(folder: &Path, blocks: u64) {
+    let filler = folder.join("filler");
+    let full =
+        Command::new("dd").args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", text(&filler))).output();
+    assert!(!full.expect("dd can be started").status.success(), "the disk is full now");
+    let file = std::fs::OpenOptions::new().write(true).open(&filler).expect("the filler is there");
+    let length = file.metadata().expect("it has a length").len();
+    file.set_len(length - blocks * 4096).expect("it can be cut");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_before_anything_is_open_is_told_as_that() {
+    let _turn = tests::heavy().await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let small = folder.path().join("small");
+    std::fs::create_dir(&small).expect("the folder is the test's own");
+    let _mount = Mount::new(&["-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", text(&small)]);
+    let used = Start::with("").data_folder(&small.join("data"));
+    let gateway = used.launch().await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let used = gateway.stop().await;
+    assert!(!used.data().join("store.sqlite-wal").exists(), "nobody has it open");
+    // The place at which room is missing moves with what is left: the log's index, the log, the store.
+    let (mut refused, mut made) = (0, 0);
+    for blocks in [0, 1, 2, 4, 6, 8, 10, 12, 16, 24, 40] {
+        fill_but(&small, blocks);
+        let fresh = used.clone().data_folder(&small.join("fresh"));
+        for start in [&used, &fresh] {
+            let output = start.run(&CREATE).await;
+            let complaint = String::from_utf8_lossy(&output.stderr).to_lowercase();
+            if output.status.success() {
+                made += 1;
+            } else {
+                assert_eq!(output.status.code(), Some(1), "{blocks}: {complaint}");
+                assert!(
+                    complaint.contains("disk is full") || complaint.contains("no space"),
+                    "{blocks}: {complaint}"
+                );
+                assert!(output.stdout.is_empty(), "{blocks}: no key is printed that was not written");
+                refused += 1;
+            }
+        }
+        let list = used.run(&["key", "list", "--json"]).await;
+        assert!(list.status.success(), "{blocks}: {}", String::from_utf8_lossy(&list.stderr));
+        assert!(String::from_utf8_lossy(&list.stdout).contains(&key.id), "{blocks}: looking takes no room");
+        if blocks == 0 {
+            let Err((status, log)) = used.clone().try_launch().await else { panic!("it must not start") };
+            assert_eq!(status.code(), Some(1), "{log}");
+            assert!(log.contains("the disk is full"), "{log}");
+        }
+        let _ = std::fs::remove_dir_all(fresh.data());
+        std::fs::remove_file(small.join("filler")).expect("the filler can be removed");
+    }
+    assert!(refused > 4 && made > 1, "both ends were reached: {refused} refused, {made} made");
+    used.launch().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_read_all_the_same() {
+    let _turn = tests::heavy().await;
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let frozen = folder.path().join("frozen %20?#");
+    std::fs::create_dir(&frozen).expect("the folder is the test's own");
+    let _mount = Mount::new(&["--bind", text(gateway.settings().data()), text(&frozen)]);
+    mount(&["-o", "remount,bind,ro", text(&frozen)]);
+    let beside = gateway.settings().clone().data_folder(&frozen);
+    beside.write_config_text(&tests::merged(""));
+    let elsewhere = folder.path().join("backup");
+    let look = async |when: &str| {
+        for arguments in [
+            &["key", "list", "--json"][..],
+            &["key", "show", &key.id, "--json"],
+            &["partner", "list", "--json"],
+            &["backup", text(&elsewhere), "--json"],
+        ] {
+            let output = beside.run(arguments).await;
+            assert!(
+                output.status.success(),
+                "{when} {arguments:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let told = String::from_utf8_lossy(&output.stdout);
+            let clue = if arguments[0] == "key" { &key.id } else { "server.secret\nTests" };
+            assert!(clue.lines().any(|clue| told.contains(clue)), "{when} {arguments:?}: {told}");
+        }
+        let copy = beside.clone().data_folder(&elsewhere).run(&["key", "list", "--json"]).await;
+        assert!(String::from_utf8_lossy(&copy.stdout).contains(&key.id), "{when}: the backup knows the key");
+        std::fs::remove_dir_all(&elsewhere).expect("the backup can be removed");
+        beside.run(&["health"]).await.status.code()
+    };
+    assert_eq!(look("beside the running server").await, Some(0));
+    let output = beside.run(&CREATE).await;
+    assert_eq!(output.status.code(), Some(77), "{}", String::from_utf8_lossy(&output.stderr));
+    gateway.signal(rustix::process::Signal::KILL);
+    gateway.ended(PATIENCE).await.expect("SIGKILL ends it");
+    assert_eq!(look("after the server was killed").await, Some(69));
+    // A log that nobody folded into the store, and no room for the index that it is read by.
+    std::fs::remove_file(gateway.settings().data().join("store.sqlite-shm")).expect("it was left behind");
+    let output = beside.run(&["key", "list", "--json"]).await;
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(77), "{told}");
+    assert!(told.contains("store.sqlite-wal") && told.contains("copy the whole folder"), "{told}");
+    let start = gateway.settings().clone().launch().await.stop().await;
+    assert!(!start.data().join("store.sqlite-wal").exists(), "the last one to leave folds the log");
+    assert_eq!(look("after the server has ended").await, Some(69));
+}
+
 #[tokio::test]
 async fn a_damaged_store_is_refused_at_the_start_and_says_which_file() {
     let gateway = TestGateway::start("").await;

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::exit::WrongUsage;
 use super::output::{print, print_json};
 use super::{Form, Session};
 use crate::folder::{DataFolder, sync_folder, write_private};
@@ -26,8 +27,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
-    Store::require(&session.folder)?;
-    let (store, _) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
+    refuse_inside(&arguments.folder, session.folder.path())?;
+    let store = Store::open_existing(&session.folder, session.busy_timeout())?;
+    // A backup with a secret that is not the keys' would only be found out when it is needed.
+    store.check_secret(&session.folder)?;
     let files = copy(&session.folder, &store, &arguments.folder)?;
     if arguments.form.json {
         let folder = fs::canonicalize(&arguments.folder)?;
@@ -36,6 +39,26 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let mut text = format!("the backup is in {}\n", arguments.folder.display());
     files.iter().for_each(|file| text.push_str(&format!("  {file}\n")));
     print(&text)
+}
+
+/// A backup inside the data folder would be lost with it, and be in the way of what keeps that folder.
+fn refuse_inside(target: &Path, data: &Path) -> anyhow::Result<()> {
+    let target = std::path::absolute(target)?;
+    let data = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+    // What is to be made has no true path yet; what is there of it has one, links and all.
+    let there = target.ancestors().find_map(|path| Some((path, fs::canonicalize(path).ok()?)));
+    let Some((path, there)) = there else { return Ok(()) };
+    // Behind what is there, `..` could lead back.
+    let made = target.strip_prefix(path).unwrap_or(&target);
+    let why = if made.components().any(|part| part == Component::ParentDir) {
+        "has `..` behind a folder that is not there"
+    } else if there.starts_with(&data) {
+        "is inside the data folder, and would be lost with it"
+    } else {
+        return Ok(());
+    };
+    let told = format!("{} {why}; name a folder elsewhere for the backup", target.display());
+    Err(WrongUsage(told).into())
 }
 
 /// Copies everything or leaves nothing; returns the names of the files.
@@ -119,6 +142,25 @@ mod tests {
         let again = copy(&fixture.folder, &fixture.store, &target).unwrap_err();
         assert!(again.to_string().contains("is not empty"), "{again}");
         assert!(copy(&fixture.folder, &fixture.store, fixture.folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_backup_is_not_made_inside_the_data_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let data = parent.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        for inside in
+            [data.clone(), data.join("backup"), data.join("a/b"), link.join("new"), data.join("../data/x")]
+        {
+            let error = refuse_inside(&inside, &data).unwrap_err();
+            assert!(error.is::<WrongUsage>(), "{}: {error}", inside.display());
+        }
+        assert!(refuse_inside(&parent.path().join("none/../data/x"), &data).is_err());
+        for elsewhere in ["backup", "data-2", "a/b", "data/../backup-2", "data/../a/b"] {
+            refuse_inside(&parent.path().join(elsewhere), &data).unwrap();
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::store::{Failure, StoreError};
 use crate::transport::TlsError;
 
 const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 69;
 const NOT_PERMITTED: u8 = 77;
 const WRONG_CONFIGURATION: u8 = 78;
@@ -21,6 +22,11 @@ const WRONG_CONFIGURATION: u8 = 78;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Unavailable(pub(super) String);
+
+/// What was asked for can never be, whatever the state of the installation.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct WrongUsage(pub(super) String);
 
 /// A failure that has been told already, in the form of the command's data.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +93,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<Unavailable>() {
             return UNAVAILABLE;
         }
+        if cause.is::<WrongUsage>() || cause.downcast_ref::<KeyError>().is_some_and(KeyError::is_mistake) {
+            return WRONG_USAGE;
+        }
         if cause.downcast_ref::<FolderError>().is_some_and(FolderError::is_permission) {
             return NOT_PERMITTED;
         }
@@ -95,9 +104,10 @@ fn code(error: &anyhow::Error) -> u8 {
             _ => cause.downcast_ref::<StoreError>(),
         };
         if let Some(store) = store {
-            return match store.failure() {
+            return match store {
+                StoreError::OtherBrand { .. } => WRONG_CONFIGURATION,
                 _ if store.is_permission() => NOT_PERMITTED,
-                Some(Failure::Busy) => UNAVAILABLE,
+                _ if store.failure() == Some(Failure::Busy) => UNAVAILABLE,
                 _ => FAILED,
             };
         }
@@ -146,7 +156,20 @@ mod tests {
         assert_eq!(code(&folder().into()), 77);
         assert_eq!(code(&StoreError::Folder(folder()).into()), 77);
         assert_eq!(code(&KeyError::Store(StoreError::Folder(folder())).into()), 77);
-        assert_eq!(code(&KeyError::NoPermission.into()), 1);
+        assert_eq!(code(&KeyError::NoPermission.into()), 2);
+        assert_eq!(code(&KeyError::OverlapTooLong.into()), 2);
+        assert_eq!(code(&WrongUsage("never".to_owned()).into()), 2);
+        assert_eq!(code(&KeyError::PartnerExists("acme".to_owned()).into()), 1);
+        let (stored, configured) = ("a".to_owned(), "b".to_owned());
+        let brand = || StoreError::OtherBrand {
+            path: "s".into(),
+            stored: stored.clone(),
+            configured: configured.clone(),
+        };
+        assert_eq!(code(&brand().into()), 78);
+        assert_eq!(code(&KeyError::Store(brand()).into()), 78);
+        assert_eq!(code(&StoreError::Older { path: "s".into() }.into()), 77);
+        assert_eq!(code(&StoreError::Missing { path: "s".into() }.into()), 1);
         assert_eq!(code(&FolderError::Nowhere.into()), 1);
     }
 }

@@ -1,10 +1,12 @@
 //! `health`: asks the running server whether it is ready, over its operations listener.
 //!
 //! Where that is the server itself has written into the store, with the port that it really bound.
-//! One request over a plain socket needs no client library.
+//! One request over a plain socket needs no client library. Every server of the folder is asked, all at
+//! the same time, and one that says nothing is not ready: half an installation is not healthy.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -14,15 +16,15 @@ use super::exit::Unavailable;
 use super::output::{print, print_json};
 use super::{Form, Session, arguments};
 use crate::clock::{Clock, SystemClock};
-use crate::store::{Node, Store};
+use crate::store::{Node, Store, StoreError};
 
 /// An answer is a status line, some fields and a word; more is not read.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// How long the answer may take
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = arguments::span)]
+    /// How long the answers may take, from 1ms to 24h
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = arguments::timeout)]
     timeout: Duration,
     #[command(flatten)]
     form: Form,
@@ -58,22 +60,43 @@ struct Answer {
 }
 
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
-    let store = Store::open_existing(&session.folder, session.busy_timeout())?;
-    let nodes = store.live_nodes(SystemClock.now(), session.stale_after())?;
-    let answers: Vec<Answer> = nodes.iter().map(|node| ask(node, session, arguments.timeout)).collect();
+    let (nodes, none) = nodes(session, arguments.timeout)?;
+    let answers = ask_all(&nodes, session, arguments.timeout);
     let ready = is_ready(&answers);
     if arguments.form.json {
         print_json(&Health { ready, nodes: &answers })?;
     } else if ready {
         print("ready\n")?;
     }
-    if ready { Ok(()) } else { Err(Unavailable(reason(&answers)).into()) }
+    if ready { Ok(()) } else { Err(Unavailable(none.unwrap_or_else(|| reason(&answers))).into()) }
 }
 
-/// Ready is what every server says that answers, and at least one does.
+/// The servers that run on the folder, or why there can be none.
+fn nodes(session: &Session, timeout: Duration) -> Result<(Vec<Node>, Option<String>), StoreError> {
+    // The store may take no longer than the servers.
+    match Store::open_existing(&session.folder, session.busy_timeout().min(timeout)) {
+        Ok(store) => Ok((store.live_nodes(SystemClock.now(), session.stale_after())?, None)),
+        // Without a store no server was ever here, and that is what was asked.
+        Err(error @ StoreError::Missing { .. }) => Ok((Vec::new(), Some(error.to_string()))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ready is what every server says, and there is at least one.
 fn is_ready(answers: &[Answer]) -> bool {
-    let mut answered = answers.iter().filter(|answer| answer.status.is_some()).peekable();
-    answered.peek().is_some() && answered.all(|answer| answer.ready)
+    !answers.is_empty() && answers.iter().all(|answer| answer.ready)
+}
+
+/// All at the same time: several that hang take no longer than one.
+fn ask_all(nodes: &[Node], session: &Session, timeout: Duration) -> Vec<Answer> {
+    thread::scope(|scope| {
+        let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(|| ask(node, session, timeout))).collect();
+        let answer = |asked: thread::ScopedJoinHandle<'_, Answer>| match asked.join() {
+            Ok(answer) => answer,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        asked.into_iter().map(answer).collect()
+    })
 }
 
 fn reason(answers: &[Answer]) -> String {
@@ -163,7 +186,6 @@ fn status(address: SocketAddr, host: &str, timeout: Duration) -> io::Result<u16>
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::thread;
 
     use super::*;
     use crate::config::{Config, Sources};
@@ -190,15 +212,20 @@ mod tests {
         Node { id: uuid::Uuid::nil(), pid: 42, started: NOW, heartbeat: NOW, listeners }
     }
 
-    fn asked(address: SocketAddr, timeout: Duration) -> Answer {
+    fn session() -> Session {
         let fixture = Fixture::new();
-        let config = Config::load(&Sources::default()).unwrap();
-        let session = Session { folder: fixture.folder, config };
-        let listeners = serde_json::json!([
+        Session { folder: fixture.folder, config: Config::load(&Sources::default()).unwrap() }
+    }
+
+    fn node_at(address: SocketAddr) -> Node {
+        node(serde_json::json!([
             {"name": "https", "address": "127.0.0.1:1", "protocols": ["http1"], "tls": true, "serves": ["api"], "environments": ["staging"]},
             {"name": "operations", "address": address, "protocols": ["http1"], "tls": false, "serves": ["operations"], "environments": []},
-        ]);
-        ask(&node(listeners), &session, timeout)
+        ]))
+    }
+
+    fn asked(address: SocketAddr, timeout: Duration) -> Answer {
+        ask(&node_at(address), &session(), timeout)
     }
 
     const TIMEOUT: Duration = Duration::from_secs(5);
@@ -223,6 +250,20 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(asked(closed, TIMEOUT).error.is_some());
         assert_eq!(reason(&[]), "no server is running on this folder");
+    }
+
+    #[test]
+    fn one_that_hangs_makes_the_installation_not_ready_and_costs_one_timeout() {
+        const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+        let nodes = [b"", GOOD, b"", b"", b"", b""].map(server).map(node_at);
+        let (session, timeout) = (session(), Duration::from_secs(1));
+        let start = Instant::now();
+        let answers = ask_all(&nodes, &session, timeout);
+        assert!(start.elapsed() < timeout * 4, "five after one another take longer: {:?}", start.elapsed());
+        let ready: Vec<bool> = answers.iter().map(|answer| answer.ready).collect();
+        assert_eq!(ready, [false, true, false, false, false, false]);
+        assert!(!is_ready(&answers) && is_ready(&answers[1..2]));
+        assert!(reason(&answers).contains("does not answer"), "{}", reason(&answers));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::Form;
 use super::exit::WrongConfiguration;
 use super::output::{print, print_json};
-use crate::config::{Config, Problem, Sources};
+use crate::config::{Certificate, Config, Problem, Sources};
 use crate::transport::load_certified_key;
 
 #[derive(Debug, Subcommand)]
@@ -25,40 +25,41 @@ pub(super) fn run(command: &Command, config: &Config) -> anyhow::Result<()> {
     if form.json { print_json(config) } else { print(&toml::to_string(config)?) }
 }
 
-/// Tells all that is wrong. It is what was asked for, so it goes to standard output.
+/// Tells all that is wrong, in one go. It is what was asked for, so it goes to standard output.
 pub(super) fn check(sources: &Sources, form: Form, color: bool) -> anyhow::Result<()> {
-    let (problems, text) = match Config::load(sources) {
-        Ok(config) => certificates(&config),
+    let (mut problems, mut told, read) = match Config::load(sources) {
+        Ok(config) => (Vec::new(), Vec::new(), Some(config)),
         Err(error) => {
-            let text = error.render(color && io::stdout().is_terminal());
-            (error.problems().to_vec(), text)
+            let told = error.render(color && io::stdout().is_terminal());
+            (error.problems().to_vec(), vec![told], error.what_could_be_read().cloned())
         }
     };
+    let certificates = read.as_ref().map(certificates).unwrap_or_default();
+    told.extend(certificates.iter().map(|problem| format!("error: {}", problem.message)));
+    problems.extend(certificates);
     if form.json {
         print_json(&serde_json::json!({ "valid": problems.is_empty(), "problems": problems }))?;
     } else if problems.is_empty() {
         print("the configuration is valid\n")?;
     } else {
-        print(&format!("{text}\n"))?;
+        print(&format!("{}\n", told.join("\n\n")))?;
     }
     if problems.is_empty() { Ok(()) } else { Err(WrongConfiguration.into()) }
 }
 
 /// The certificates that a server would not start with.
-fn certificates(config: &Config) -> (Vec<Problem>, String) {
+fn certificates(config: &Config) -> Vec<Problem> {
     let used = |name: &str| {
         config.listeners.values().any(|listener| listener.enabled && listener.certificate == name)
     };
-    let problems: Vec<Problem> = config
-        .certificates
-        .iter()
-        .filter(|(name, _)| used(name))
-        .filter_map(|(name, files)| {
-            let error = load_certified_key(&files.chain_file, &files.key_file).err()?;
-            Some(Problem::new(format!("`certificates.{name}` cannot be used: {error}")))
-        })
-        .collect();
-    let text =
-        problems.iter().map(|problem| format!("error: {}", problem.message)).collect::<Vec<_>>().join("\n");
-    (problems, text)
+    let named = |files: &Certificate| {
+        // One that names no files is told of already.
+        !files.chain_file.as_os_str().is_empty() && !files.key_file.as_os_str().is_empty()
+    };
+    let problem = |(name, files): (&String, &Certificate)| {
+        let error = load_certified_key(&files.chain_file, &files.key_file).err()?;
+        Some(Problem::new(format!("`certificates.{name}` cannot be used: {error}")))
+    };
+    let certificates = config.certificates.iter();
+    certificates.filter(|(name, files)| used(name) && named(files)).filter_map(problem).collect()
 }

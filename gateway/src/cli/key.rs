@@ -8,17 +8,18 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, Rate};
+use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, OnRetired, Rate};
 use serde::Serialize;
 
-use super::applied::{self, Applied};
 use super::arguments::{self, Setting};
 use super::exit::eprintln_quietly;
 use super::output::{print, print_json, second_or_dash, table};
 use super::shown::{Shown, State, lines, permission_list};
-use super::{Form, Session};
+use super::told::{Replaced, Told};
+use super::{Form, Session, partner};
 use crate::clock::{Clock, SystemClock};
-use crate::keys::{Committed, KeyError, KeyUpdate, NewKey, Provisioning};
+use crate::config::{Config, Sources};
+use crate::keys::{self, Created, KeyError, KeyUpdate, NewKey, Provisioning};
 use crate::store::{KeyFilter, Store};
 
 #[derive(Debug, Subcommand)]
@@ -43,6 +44,7 @@ Examples:
   partner-gateway key show 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --json")]
     Show {
         /// The key's id
+        #[arg(value_parser = arguments::Id)]
         id: KeyId,
         #[command(flatten)]
         form: Form,
@@ -56,6 +58,7 @@ Examples:
   partner-gateway key rotate 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --overlap 24h")]
     Rotate {
         /// The old key's id
+        #[arg(value_parser = arguments::Id)]
         id: KeyId,
         /// How long the old key stays good
         #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = arguments::span)]
@@ -69,17 +72,22 @@ Examples:
   partner-gateway key revoke 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --json")]
     Revoke {
         /// The key's id
+        #[arg(value_parser = arguments::Id)]
         id: KeyId,
         #[command(flatten)]
         after: After,
     },
     /// Change what a key may do; what is not named stays
-    #[command(after_help = "\
+    #[command(
+        override_usage = "partner-gateway key update <ID> [OPTIONS]",
+        after_help = "\
 Examples:
   partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --permission ping:read
-  partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --allow any --expires never --rate default")]
+  partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --allow any --expires never --rate default"
+    )]
     Update {
         /// The key's id
+        #[arg(value_parser = arguments::Id)]
         id: KeyId,
         #[command(flatten)]
         settings: Settings,
@@ -93,11 +101,11 @@ pub(super) struct Create {
     /// Who holds it; made if it is new
     #[arg(long, value_name = "NAME")]
     partner: String,
-    /// Where it is good: staging or production
-    #[arg(long)]
+    /// Where it is good
+    #[arg(long, value_name = "NAME", value_parser = arguments::environment())]
     environment: Environment,
     /// What it may do; several names stand one behind the other, or separated by commas
-    #[arg(long = "permission", value_name = "NAME", required = true, num_args = 1.., value_delimiter = ',')]
+    #[arg(long = "permission", value_name = "NAME", required = true, num_args = 1.., value_delimiter = ',', value_parser = arguments::Permission)]
     permissions: Vec<ApiAccessPermission>,
     /// Good until this moment
     #[arg(long, value_name = "RFC3339", value_parser = arguments::moment)]
@@ -111,6 +119,9 @@ pub(super) struct Create {
     /// Its own rate: 50/s, or 50/s+100 with a burst of 100
     #[arg(long, value_name = "N/s", value_parser = arguments::rate)]
     rate: Option<Rate>,
+    /// What answers its calls to a retired version: 410, or the successor, which says so
+    #[arg(long, value_name = "ANSWER", value_parser = arguments::on_retired(), default_value = OnRetired::Refuse.name())]
+    on_retired: OnRetired,
     /// What its holder calls it
     #[arg(long, value_name = "TEXT", default_value = "")]
     name: String,
@@ -124,7 +135,7 @@ pub(super) struct List {
     #[arg(long, value_name = "NAME")]
     partner: Option<String>,
     /// Only this environment's
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", value_parser = arguments::environment())]
     environment: Option<Environment>,
     #[command(flatten)]
     form: Form,
@@ -133,11 +144,11 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct Settings {
-    /// All it may do from now on; repeat it, or separate by commas
-    #[arg(long = "permission", value_name = "NAME", value_delimiter = ',')]
+    /// All it may do from now on; several names stand one behind the other, or separated by commas
+    #[arg(long = "permission", value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = arguments::Permission)]
     permissions: Option<Vec<ApiAccessPermission>>,
-    /// All networks it is good from, or `any`; repeat it, or separate by commas
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = arguments::network_or_any)]
+    /// All networks it is good from, one behind the other, or separated by commas; or `any`
+    #[arg(long, value_name = "CIDR", num_args = 1.., value_delimiter = ',', value_parser = arguments::network_or_any)]
     allow: Option<Vec<Setting<IpNet>>>,
     /// Good from this moment on, or `none`
     #[arg(long, value_name = "RFC3339", value_parser = arguments::not_before)]
@@ -148,6 +159,9 @@ pub(super) struct Settings {
     /// Its own rate, or `default`
     #[arg(long, value_name = "N/s", value_parser = arguments::rate_or_default)]
     rate: Option<Setting<Rate>>,
+    /// What answers its calls to a retired version: 410, or the successor, which says so
+    #[arg(long, value_name = "ANSWER", value_parser = arguments::on_retired())]
+    on_retired: Option<OnRetired>,
     /// What its holder calls it
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -157,38 +171,16 @@ pub(super) struct Settings {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct After {
     /// How long to wait for the running server to apply the change
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = arguments::span)]
-    wait: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = arguments::wait)]
+    pub(super) wait: Duration,
     #[command(flatten)]
-    form: Form,
-}
-
-/// The answer to a change.
-#[derive(Serialize)]
-struct Answer<'a> {
-    #[serde(flatten)]
-    key: Shown<'a>,
-    /// In a rotation: how the old key ends.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replaced: Option<Replaced>,
-    /// In a revocation: whether the key was revoked before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    already_revoked: Option<bool>,
-    applied: Applied,
+    pub(super) form: Form,
 }
 
 /// The answer to `key list`.
 #[derive(Serialize)]
 struct Keys<'a> {
     keys: Vec<Shown<'a>>,
-}
-
-/// How the old key of a rotation ends.
-#[derive(Serialize)]
-struct Replaced {
-    id: KeyId,
-    expires: Option<Timestamp>,
-    revoked: Option<Timestamp>,
 }
 
 pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
@@ -198,15 +190,15 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Show { id, form } => show(id, form, session),
         Command::Rotate { id, overlap, after } => {
             Store::require(&session.folder)?;
-            let (store, created) = provision(session, |keys| keys.rotate(id, overlap))?;
+            let (store, created) = make(session, |keys| keys.rotate(id, overlap))?;
             let replaced =
                 store.key(id)?.map(|old| Replaced { id, expires: old.expires, revoked: old.revoked });
             let told = Told { replaced, ..Told::of(&created.record, Some(&created.secret), created.change) };
             told.tell(&store, session, after)
         }
         Command::Revoke { id, after } => {
-            Store::require(&session.folder)?;
-            let (store, revoked) = provision(session, |keys| keys.revoke(id))?;
+            let mut store = open(session)?;
+            let revoked = keys::revoke(&mut store, &SystemClock, id)?;
             let told = Told {
                 already_revoked: Some(revoked.already),
                 ..Told::of(&revoked.record, None, revoked.change)
@@ -214,9 +206,9 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
             told.tell(&store, session, after)
         }
         Command::Update { id, settings, after } => {
-            Store::require(&session.folder)?;
             let update = settings.try_into()?;
-            let (store, updated) = provision(session, |keys| keys.update(id, update))?;
+            let mut store = open(session)?;
+            let updated = keys::update(&mut store, &SystemClock, id, update)?;
             Told::of(&updated.record, None, updated.change).tell(&store, session, after)
         }
     }
@@ -233,9 +225,19 @@ fn create(arguments: Create, session: &Session) -> anyhow::Result<()> {
         expires: arguments.expires,
         allow: arguments.allow,
         rate: arguments.rate,
+        on_retired: arguments.on_retired,
     };
-    let (store, created) = provision(session, |keys| keys.create(new))?;
-    Told::of(&created.record, Some(&created.secret), created.change).tell(&store, session, after)
+    let (store, created) = make(session, |keys| keys.create(new))?;
+    if created.partner_created {
+        // The key is made: nothing may keep its text from being shown.
+        let partners = store.list_partners().unwrap_or_default();
+        eprintln_quietly(&partner::made_with_a_key(&created.record.partner, &partners));
+    }
+    let told = Told {
+        partner_created: Some(created.partner_created),
+        ..Told::of(&created.record, Some(&created.secret), created.change)
+    };
+    told.tell(&store, session, after)
 }
 
 fn list(arguments: List, session: &Session) -> anyhow::Result<()> {
@@ -272,84 +274,31 @@ fn show(id: KeyId, form: Form, session: &Session) -> anyhow::Result<()> {
     if form.json { print_json(&Shown::new(&key, None, now)) } else { print(&lines(&key, now)) }
 }
 
-/// Opens the store with its secret and runs one piece of provisioning.
-pub(super) fn provision<T>(
+/// Opens the store with its secret and makes a key. What its text begins with is for the store to say:
+/// a key of another brand would be refused by the server that runs on it.
+fn make(
     session: &Session,
-    work: impl FnOnce(&mut Provisioning<'_>) -> Result<T, KeyError>,
-) -> anyhow::Result<(Store, T)> {
+    work: impl FnOnce(&mut Provisioning<'_>) -> Result<Created, KeyError>,
+) -> anyhow::Result<(Store, Created)> {
     let (mut store, secret) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
-    let value = work(&mut Provisioning {
+    let configured = &session.config.api.brand;
+    // A configuration that leaves the brand at its default says nothing of it.
+    let says_nothing = *configured == Config::load(&Sources::default())?.api.brand;
+    let brand = if says_nothing { store.brand(configured)? } else { store.require_brand(configured)? };
+    let created = work(&mut Provisioning {
         store: &mut store,
         secret: &secret,
-        brand: &session.config.api.brand,
+        brand: &brand,
         clock: &SystemClock,
         rng: &mut rand::rng(),
     })?;
-    Ok((store, value))
+    Ok((store, created))
 }
 
-/// A change that is to be told.
-struct Told<'a> {
-    record: &'a KeyRecord,
-    secret: Option<&'a KeySecret>,
-    change: Committed,
-    replaced: Option<Replaced>,
-    already_revoked: Option<bool>,
-}
-
-impl<'a> Told<'a> {
-    fn of(record: &'a KeyRecord, secret: Option<&'a KeySecret>, change: Committed) -> Self {
-        Self { record, secret, change, replaced: None, already_revoked: None }
-    }
-
-    /// Waits for the running servers and tells what was done. A key whose text nobody could read is a
-    /// failure, whatever became of the output: it is there, and it is good.
-    fn tell(self, store: &Store, session: &Session, after: After) -> anyhow::Result<()> {
-        let made = self.secret.map(|_| self.record.id);
-        let told = self.tell_all(store, session, after);
-        match (told, made) {
-            (Err(error), Some(id)) => {
-                // In words, so that it is not taken for a reader who has seen enough.
-                let why = error.to_string();
-                Err(anyhow::anyhow!(
-                    "key {id} was made, but its text could not be shown ({why}); revoke it and make another"
-                ))
-            }
-            (told, _) => told,
-        }
-    }
-
-    fn tell_all(self, store: &Store, session: &Session, after: After) -> anyhow::Result<()> {
-        let applied = applied::wait(store, session, &SystemClock, self.change, after.wait)?;
-        if let Some(warning) = applied.warning() {
-            eprintln_quietly(&warning);
-        }
-        let now = SystemClock.now();
-        if after.form.json {
-            let key = Shown::new(self.record, self.secret, now);
-            let (replaced, already_revoked) = (self.replaced, self.already_revoked);
-            return print_json(&Answer { key, replaced, already_revoked, applied });
-        }
-        let mut text = String::new();
-        if let Some(secret) = self.secret {
-            let shown = format!("The key, shown this once:\n\n  {}\n\n", secret.expose());
-            text.push_str(&shown);
-        }
-        text.push_str(&lines(self.record, now));
-        if self.already_revoked == Some(true) {
-            text.push_str("\nit was revoked before; nothing was changed\n");
-        }
-        if let Some(old) = &self.replaced {
-            let end = match (old.revoked, old.expires) {
-                (Some(_), _) => "is revoked".to_owned(),
-                (None, expires) => format!("expires at {}", second_or_dash(expires)),
-            };
-            text.push_str(&format!("\nthe old key {} {end}\n", old.id));
-        }
-        text.push('\n');
-        text.push_str(&applied.lines());
-        print(&text)
-    }
+/// Opens a store that is there already, to change keys: for that no secret is needed.
+fn open(session: &Session) -> anyhow::Result<Store> {
+    Store::require(&session.folder)?;
+    Ok(Store::open(&session.folder, session.busy_timeout())?)
 }
 
 impl TryFrom<Settings> for KeyUpdate {
@@ -371,6 +320,7 @@ impl TryFrom<Settings> for KeyUpdate {
             not_before: settings.not_before.map(Into::into),
             expires: settings.expires.map(Into::into),
             rate: settings.rate.map(Into::into),
+            on_retired: settings.on_retired,
             name: settings.name,
         })
     }

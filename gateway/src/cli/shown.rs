@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, Rate};
+use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, OnRetired, Rate};
 use serde::Serialize;
 
 use super::output::{pairs, second, second_or_dash};
@@ -63,6 +63,7 @@ pub(super) struct Shown<'a> {
     revoked: Option<Timestamp>,
     allow: &'a [IpNet],
     rate: Option<Rate>,
+    on_retired: OnRetired,
     replaces: Option<KeyId>,
     last_used: Option<Timestamp>,
 }
@@ -84,6 +85,7 @@ impl<'a> Shown<'a> {
             revoked: record.revoked,
             allow: &record.allow,
             rate: record.rate,
+            on_retired: record.on_retired,
             replaces: record.replaces,
             last_used: record.last_used,
         }
@@ -112,6 +114,7 @@ pub(super) fn lines(record: &KeyRecord, now: Timestamp) -> String {
         ("revoked", record.revoked.map(second).unwrap_or_default()),
         ("allowed from", if networks.is_empty() { "anywhere".to_owned() } else { networks }),
         ("rate", record.rate.map_or_else(|| "default".to_owned(), |rate| rate.to_string())),
+        ("on retired", record.on_retired.to_string()),
         ("replaces", record.replaces.map(|id| id.to_string()).unwrap_or_default()),
         ("last used", second_or_dash(record.last_used)),
     ];
@@ -155,6 +158,7 @@ mod tests {
                 "revoked": null,
                 "allow": ["192.0.2.0/24", "2001:db8::/32"],
                 "rate": "50/s+100",
+                "on_retired": "forward",
                 "replaces": null,
                 "last_used": null,
             })

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use permissions::Environments;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use versions::RELEASES;
 
-use super::diagnostics::{Problem, Span, near};
+use super::diagnostics::{Place, Problem, Span, near};
 use super::sections::{Config, Listener, Protocol, Service};
 use super::values::duration_text;
 
@@ -26,13 +27,14 @@ pub(super) fn check(config: &Config, tree: &DeTable<'_>, problems: &mut Vec<Prob
     check_names(config, &places, problems);
     check_certificates(config, &places, problems);
     check_order(config, &places, problems);
+    check_versions(config, &places, problems);
     let serves_api = |listener: &Listener| listener.enabled && listener.serves.contains(&Service::Api);
     if !config.listeners.values().any(serves_api) {
         let switches = config.listeners.keys().map(|name| places.of(&["listeners", name, "enabled"]));
-        let highest = switches.max_by_key(|place| place.start).unwrap_or(0..0);
+        let highest = switches.max_by_key(|place| place.span.start).unwrap_or_default();
         problems.push(
             Problem::new("no listener that is switched on serves the API")
-                .at(highest, "")
+                .at_option(highest, "")
                 .help("one listener needs `enabled = true` and `serves = [\"api\"]`"),
         );
     }
@@ -53,7 +55,7 @@ fn check_names(config: &Config, places: &Places<'_>, problems: &mut Vec<Problem>
         } else {
             continue;
         };
-        problems.push(Problem::new(message).at(places.of(&[section, name]), ""));
+        problems.push(Problem::new(message).at_option(places.of(&[section, name]), ""));
     }
 }
 
@@ -69,7 +71,7 @@ fn check_listener(
     let mut empty = |is_empty: bool, name: &str, help: &str| {
         if is_empty {
             let problem = Problem::new(format!("`{}` is missing or empty", option(name)));
-            problems.push(problem.at(place(name), "").help(help));
+            problems.push(problem.at_option(place(name), "").help(help));
         }
     };
     empty(
@@ -83,15 +85,15 @@ fn check_listener(
     if api && listener.environments == Environments::empty() {
         problems.push(
             Problem::new(format!("`{}` is missing or empty", option("environments")))
-                .at(place("environments"), "")
-                .at(place("serves"), "the API is served, so keys are accepted")
+                .at_option(place("environments"), "")
+                .at_option(place("serves"), "the API is served, so keys are accepted")
                 .help("choose \"staging\", \"production\" or both"),
         );
     }
     if listener.serves.len() > 1 {
         problems.push(
             Problem::new(format!("`{}` names more than one thing", option("serves")))
-                .at(place("serves"), "")
+                .at_option(place("serves"), "")
                 .help("the API, the documentation and operations each need a listener of their own"),
         );
     }
@@ -99,8 +101,8 @@ fn check_listener(
     if certificate.is_empty() && listener.protocols.contains(&Protocol::Http3) {
         problems.push(
             Problem::new(format!("`{}` has \"http3\", which needs a certificate", option("protocols")))
-                .at(place("protocols"), "")
-                .at(place("certificate"), "none is named here")
+                .at_option(place("protocols"), "")
+                .at_option(place("certificate"), "none is named here")
                 .help("name a certificate, or leave \"http3\" out"),
         );
     }
@@ -114,7 +116,7 @@ fn check_listener(
         };
         problems.push(
             Problem::new(format!("`{}`: there is no certificate \"{certificate}\"", option("certificate")))
-                .at(place("certificate"), "")
+                .at_option(place("certificate"), "")
                 .help(help),
         );
     }
@@ -122,7 +124,7 @@ fn check_listener(
 
 /// Two listeners cannot bind the same address, unless one takes only TCP and the other only UDP.
 fn check_addresses(config: &Config, places: &Places<'_>, problems: &mut Vec<Problem>) {
-    let mut taken: HashMap<(SocketAddr, bool), Span> = HashMap::new();
+    let mut taken: HashMap<(SocketAddr, bool), Place> = HashMap::new();
     for (name, listener) in config.listeners.iter().filter(|(_, listener)| listener.enabled) {
         let udp = listener.protocols.contains(&Protocol::Http3);
         let tcp = listener.protocols.iter().any(|protocol| *protocol != Protocol::Http3);
@@ -137,8 +139,8 @@ fn check_addresses(config: &Config, places: &Places<'_>, problems: &mut Vec<Prob
             if let Some(other) = clashes.into_iter().next() {
                 problems.push(
                     Problem::new(format!("`listeners.{name}.addresses`: {address} is bound twice"))
-                        .at(place, "")
-                        .at(other, "also bound here"),
+                        .at_option(place, "")
+                        .at_option(other, "also bound here"),
                 );
             }
         }
@@ -151,10 +153,33 @@ fn check_certificates(config: &Config, places: &Places<'_>, problems: &mut Vec<P
             if file.as_os_str().is_empty() {
                 problems.push(
                     Problem::new(format!("`certificates.{name}.{option}` is missing or empty"))
-                        .at(places.of(&["certificates", name, option]), "")
+                        .at_option(places.of(&["certificates", name, option]), "")
                         .help("a certificate needs `chain_file` and `key_file`, both PEM"),
                 );
             }
+        }
+    }
+}
+
+/// Days are for versions that there are, and in the order of a version's life.
+fn check_versions(config: &Config, places: &Places<'_>, problems: &mut Vec<Problem>) {
+    for name in config.versions.keys() {
+        let place = places.of(&["versions", name]);
+        let known: Vec<String> = RELEASES.iter().map(|release| release.version.to_string()).collect();
+        let Some(release) = RELEASES.iter().find(|release| release.version.to_string() == *name) else {
+            let help = match near(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", known.join(", ")),
+            };
+            problems.push(
+                Problem::new(format!("`versions`: there is no version `{name}`"))
+                    .at_option(place, "")
+                    .help(help),
+            );
+            continue;
+        };
+        if let Err(error) = release.lifecycle.with(config.days(release.version)) {
+            problems.push(Problem::new(format!("`versions.{name}`: {error}")).at_option(place, ""));
         }
     }
 }
@@ -188,8 +213,8 @@ fn check_order(config: &Config, places: &Places<'_>, problems: &mut Vec<Problem>
                 Problem::new(format!(
                     "`{section}.{option}` must be {relation} `{other_section}.{other}`: it is {value}, the other {limit}"
                 ))
-                .at(places.of(&[section, option]), value.clone())
-                .at(places.of(&[other_section, other]), limit.clone()),
+                .at_option(places.of(&[section, option]), value.clone())
+                .at_option(places.of(&[other_section, other]), limit.clone()),
             );
         }
     }
@@ -200,9 +225,14 @@ struct Places<'a>(&'a DeTable<'a>);
 
 impl Places<'_> {
     /// The place of the option, or of the nearest section around it where it was left out.
-    fn of(&self, path: &[&str]) -> Span {
-        let Some((first, rest)) = path.split_first() else { return 0..0 };
-        let Some(mut value) = self.0.get(*first) else { return 0..0 };
+    fn of(&self, path: &[&str]) -> Place {
+        let option = path.iter().map(|name| (*name).to_owned()).collect();
+        Place { span: self.span(path).unwrap_or(0..0), option }
+    }
+
+    fn span(&self, path: &[&str]) -> Option<Span> {
+        let (first, rest) = path.split_first()?;
+        let mut value = self.0.get(*first)?;
         for name in rest {
             let inner = match value.get_ref() {
                 DeValue::Array(array) => name.parse::<usize>().ok().and_then(|index| array.get(index)),
@@ -212,6 +242,6 @@ impl Places<'_> {
             let Some(inner) = inner else { break };
             value = inner;
         }
-        Spanned::span(value)
+        Some(Spanned::span(value))
     }
 }

@@ -10,6 +10,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str};
 use serde::Serialize;
 
+use super::sections::Config;
+
 /// A range of bytes in the virtual text of all layers.
 pub(super) type Span = Range<usize>;
 
@@ -90,6 +92,9 @@ pub struct Problem {
     pub help: Option<String>,
     #[serde(skip)]
     places: Vec<(Span, String)>,
+    /// The options that it is about, as far as that is known.
+    #[serde(skip)]
+    options: Vec<Vec<String>>,
 }
 
 impl Problem {
@@ -101,6 +106,7 @@ impl Problem {
             message: plain(&message.into()),
             help: None,
             places: Vec::new(),
+            options: Vec::new(),
         }
     }
 
@@ -116,10 +122,33 @@ impl Problem {
         self
     }
 
+    /// Adds the place of an option that it is about.
+    pub(super) fn at_option(self, place: Place, label: impl Into<String>) -> Self {
+        self.at(place.span, label).about(&place.option)
+    }
+
+    /// Adds an option that it is about.
+    pub(super) fn about(mut self, option: &[impl AsRef<str>]) -> Self {
+        self.options.push(option.iter().map(|name| name.as_ref().to_owned()).collect());
+        self
+    }
+
+    /// Whether the other problem, once it is mended, may take this one along: they share an option.
+    pub(super) fn may_follow_from(&self, other: &Self) -> bool {
+        self.options.iter().any(|option| other.options.iter().any(|other| option.starts_with(other)))
+    }
+
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(plain(&help.into()));
         self
     }
+}
+
+/// An option, and where it or the nearest section around it stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    pub(super) span: Span,
+    pub(super) option: Vec<String>,
 }
 
 /// Makes text of unknown origin fit for a terminal and for one line.
@@ -147,6 +176,7 @@ fn plain(text: &str) -> String {
 pub struct ConfigError {
     texts: Texts,
     problems: Vec<Problem>,
+    read: Option<Box<Config>>,
 }
 
 impl ConfigError {
@@ -165,7 +195,18 @@ impl ConfigError {
         if more > 0 {
             problems.push(Problem::new(format!("there are {more} more problems")));
         }
-        Self { texts, problems }
+        Self { texts, problems, read: None }
+    }
+
+    pub(super) fn with_what_could_be_read(self, read: Option<Config>) -> Self {
+        Self { read: read.map(Box::new), ..self }
+    }
+
+    /// What could be read, with the defaults in the place of what is wrong: to look for more that is
+    /// wrong, and for nothing else.
+    #[must_use]
+    pub fn what_could_be_read(&self) -> Option<&Config> {
+        self.read.as_deref()
     }
 
     /// The problems one by one, for a program to read.

@@ -12,7 +12,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::diagnostics::{Problem, Span, Texts};
 use super::schema::Schema;
-use super::{ENVIRONMENT_PREFIX, Sources};
+use super::{ENVIRONMENT_NEAR_PREFIX, ENVIRONMENT_PREFIX, Sources};
 
 /// Larger files are no configuration: somebody named the wrong one.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -57,15 +57,30 @@ pub(super) fn gather(
         }
     }
     let mut variables: Vec<_> =
-        sources.environment.iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
+        sources.environment.iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_NEAR_PREFIX)).collect();
     // The order of the environment is arbitrary; by name, a whole section comes before its options.
     variables.sort();
+    let schema = Schema::new(parse(defaults, 0, problems));
     for (name, value) in variables {
         let start = texts.add(format!("environment variable {name}"), format!("{name}={value}"));
         let prefix = ENVIRONMENT_PREFIX.len();
-        let mut path = segments(&name[prefix..], "__", start + prefix);
+        let mut path = match name.strip_prefix(ENVIRONMENT_PREFIX) {
+            Some(option) => segments(option, "__", start + prefix),
+            None => Vec::new(),
+        };
         path.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
-        layers.push((texts.last(), Form::Value { path, start: start + name.len() + 1 }));
+        if let Some(meant) = misspelt(name, &path, &schema) {
+            problems.push(
+                Problem::new(format!("environment variable {name} holds no option"))
+                    .at(
+                        start..start + name.len(),
+                        "two underscores stand before each part of an option's name",
+                    )
+                    .help(format!("write {meant}")),
+            );
+        } else if !path.is_empty() {
+            layers.push((texts.last(), Form::Value { path, start: start + name.len() + 1 }));
+        }
     }
     for (name, value) in &sources.flags {
         let start = texts.add(format!("flag for {name}"), format!("{name}={value}"));
@@ -73,6 +88,18 @@ pub(super) fn gather(
         layers.push((texts.last(), Form::Value { path, start: start + name.len() + 1 }));
     }
     layers
+}
+
+/// The variable that was meant, where a name is that of an option but for the number of its underscores.
+fn misspelt(name: &str, path: &[(String, Span)], schema: &Schema<'_>) -> Option<String> {
+    let names: Vec<_> = path.iter().map(|(name, _)| name).collect();
+    if !names.is_empty() && schema.expected(&names).is_some() {
+        return None;
+    }
+    let words = name.strip_prefix(ENVIRONMENT_NEAR_PREFIX)?.to_ascii_lowercase();
+    let words: Vec<_> = words.split('_').filter(|word| !word.is_empty()).collect();
+    let option = schema.of_words(&words.join("_"))?;
+    Some(format!("{ENVIRONMENT_PREFIX}{}", option.join("__").to_ascii_uppercase()))
 }
 
 /// The files to read, lowest first.

@@ -20,6 +20,7 @@ pub(super) const RELOADABLE: &[&str] = &[
     "limits.header_bytes_max",
     "limits.header_fields_max",
     "limits.key_rate",
+    "limits.preview_patch_bytes_max",
     "limits.requests_in_flight_max",
     "limits.uri_bytes_max",
     "log.access",
@@ -30,6 +31,7 @@ pub(super) const RELOADABLE: &[&str] = &[
     "timeouts.header",
     "timeouts.idle",
     "timeouts.write",
+    "versions.",
 ];
 
 /// The dotted names of the options that differ and that only a restart takes over, in order.

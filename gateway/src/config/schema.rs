@@ -8,23 +8,31 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{PROBLEMS_MAX, Problem, near};
 
-/// A listener's options stand in the defaults; a certificate's cannot, because none is there by default.
-const CERTIFICATE: &str = "chain_file = \"\"\nkey_file = \"\"";
+/// The options of sections that are named by the operator, where none stands in the defaults.
+const NAMED: &str = "
+[certificates]
+chain_file = \"\"
+key_file = \"\"
+[versions]
+published = \"\"
+deprecated = \"\"
+sunset = \"\"
+";
 
 /// The options that there are.
 pub(super) struct Schema<'t> {
     defaults: DeValue<'t>,
-    certificate: DeValue<'static>,
+    named: DeValue<'static>,
 }
 
 impl<'t> Schema<'t> {
     /// Takes the tree of the defaults as the list of all options.
     pub(super) fn new(defaults: DeTable<'t>) -> Self {
-        let certificate = DeTable::parse(CERTIFICATE).map(Spanned::into_inner).unwrap_or_default();
-        Self { defaults: DeValue::Table(defaults), certificate: DeValue::Table(certificate) }
+        let named = DeTable::parse(NAMED).map(Spanned::into_inner).unwrap_or_default();
+        Self { defaults: DeValue::Table(defaults), named: DeValue::Table(named) }
     }
 
-    /// The default of an option or a section, also of a listener or certificate with a name of its own;
+    /// The default of an option or a section, also of a listener, certificate or version with a name of its own;
     /// `None` if there is no such option.
     pub(super) fn expected(&self, path: &[impl AsRef<str>]) -> Option<&DeValue<'t>> {
         let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
@@ -32,7 +40,9 @@ impl<'t> Schema<'t> {
             ["listeners", _, rest @ ..] => {
                 (self.defaults.get("listeners")?.get_ref().get("http")?.get_ref(), rest)
             }
-            ["certificates", _, rest @ ..] => (&self.certificate, rest),
+            [section @ ("certificates" | "versions"), _, rest @ ..] => {
+                (self.named.get(*section)?.get_ref(), rest)
+            }
             rest => (&self.defaults, rest),
         };
         rest.iter().try_fold(root, |value, name| value.get(*name).map(Spanned::get_ref))
@@ -43,6 +53,22 @@ impl<'t> Schema<'t> {
         let (first, rest) = path.split_first()?;
         let root = self.defaults.get(first.as_str())?;
         rest.iter().try_fold(root, |value, name| value.get_ref().get(name.as_str()))
+    }
+
+    /// The option whose name is made of these words, which single underscores separate.
+    pub(super) fn of_words(&self, words: &str) -> Option<Vec<String>> {
+        // Listeners and certificates have names of their own between the section's and the option's.
+        for section in ["listeners", "certificates"] {
+            let inside = words.strip_prefix(section).and_then(|rest| rest.strip_prefix('_'));
+            let options = self.expected(&[section, "any"]).and_then(DeValue::as_table);
+            for option in options.into_iter().flat_map(names) {
+                let name = inside.and_then(|inside| inside.strip_suffix(option)?.strip_suffix('_'));
+                if let Some(name) = name.filter(|name| !name.is_empty()) {
+                    return Some([section, name, option].map(str::to_owned).to_vec());
+                }
+            }
+        }
+        of_words(self.defaults.as_table()?, words)
     }
 
     /// Removes from a layer whatever is no option, and reports it.
@@ -73,6 +99,7 @@ impl<'t> Schema<'t> {
                     let found = other.type_str();
                     let problem = Problem::new(format!("`{name}` is a section, not a single value"))
                         .at(span, format!("this is of type {found}"))
+                        .about(path)
                         .help(format!("write `[{name}]` and its options below it"));
                     problems.push(problem);
                 }
@@ -80,7 +107,8 @@ impl<'t> Schema<'t> {
                     let name = path.join(".");
                     problems.push(
                         Problem::new(format!("`{name}` is a single value, not a section"))
-                            .at(span, "this is a table"),
+                            .at(span, "this is a table")
+                            .about(path),
                     );
                 }
                 (Some(_), other) => {
@@ -98,10 +126,11 @@ impl<'t> Schema<'t> {
         let problem = Problem::new(format!("unknown option `{name}`"));
         let siblings = || self.expected(parent).and_then(DeValue::as_table).into_iter().flat_map(names);
         if let Some(near) = near(last, siblings()) {
-            return problem.help(format!("did you mean `{near}`?"));
+            let meant: Vec<&str> = parent.iter().map(String::as_str).chain([near]).collect();
+            return problem.help(format!("did you mean `{near}`?")).about(&meant);
         }
         // The right name in the wrong section is as common as a wrong letter.
-        let named = |section: &&str| matches!(*section, "listeners" | "certificates");
+        let named = |section: &&str| matches!(*section, "listeners" | "certificates" | "versions");
         let mut sections = self.defaults.as_table().into_iter().flat_map(names).filter(|name| !named(name));
         let known = || siblings().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         problem.help(match sections.find(|section| self.expected(&[*section, last]).is_some()) {
@@ -113,4 +142,19 @@ impl<'t> Schema<'t> {
 
 fn names<'a>(table: &'a DeTable<'_>) -> impl Iterator<Item = &'a str> {
     table.keys().map(|key| key.get_ref().as_ref())
+}
+
+fn of_words(table: &DeTable<'_>, words: &str) -> Option<Vec<String>> {
+    table.iter().find_map(|(key, value)| {
+        let name = key.get_ref().as_ref();
+        let rest = words.strip_prefix(name)?;
+        match value.get_ref() {
+            DeValue::Table(inner) => {
+                let mut path = of_words(inner, rest.strip_prefix('_')?)?;
+                path.insert(0, name.to_owned());
+                Some(path)
+            }
+            _ => rest.is_empty().then(|| vec![name.to_owned()]),
+        }
+    })
 }

@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::civil::Date;
 use permissions::{Brand, Environments, Rate};
 use serde::{Deserialize, Serialize};
+use versions::{Lifecycle, Version};
 
-use super::values::{self, DAY};
+use super::values::{self, DAY, HOUR, MINUTE, SECOND};
 
 /// The whole configuration, read and checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub struct Config {
     pub listeners: BTreeMap<String, Listener>,
     /// Certificates that listeners refer to, by name.
     pub certificates: BTreeMap<String, Certificate>,
+    /// The days of versions, by the version's name, where they are not those of its release.
+    pub versions: BTreeMap<String, Days>,
     /// What all TLS listeners share.
     pub tls: Tls,
     /// How much of everything.
@@ -162,6 +166,30 @@ pub struct Certificate {
     pub key_file: PathBuf,
 }
 
+/// The days of a version that are set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Days {
+    /// From this day on every key may use it.
+    #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
+    pub published: Option<Date>,
+    /// From this day on answers tell that it will end.
+    #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
+    pub deprecated: Option<Date>,
+    /// From this day on it is answered with 410.
+    #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
+    pub sunset: Option<Date>,
+}
+
+impl Config {
+    /// The days that are set for a version.
+    #[must_use]
+    pub fn days(&self, version: Version) -> Lifecycle {
+        let days = self.versions.get(&version.to_string()).cloned().unwrap_or_default();
+        Lifecycle { published: days.published, deprecated: days.deprecated, sunset: days.sunset }
+    }
+}
+
 /// What all TLS listeners share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,7 +218,7 @@ pub struct Limits {
     /// Failed authentications of one client address before it gets 429.
     pub failures_per_address: Rate,
     /// Client addresses whose failures are counted at the same time.
-    #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
+    #[serde(deserialize_with = "values::count::<1, 1_048_576, _, _>")]
     pub failure_addresses_max: usize,
     /// Open connections in all.
     #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
@@ -213,6 +241,9 @@ pub struct Limits {
     /// Bytes of one request's body; 0 takes no bodies.
     #[serde(deserialize_with = "values::size::<0, 1_073_741_824, _>", serialize_with = "values::write_size")]
     pub body_bytes_max: usize,
+    /// Bytes of the JSON Patch that a preview is answered with; 0 leaves all out.
+    #[serde(deserialize_with = "values::size::<0, 65_536, _>", serialize_with = "values::write_size")]
+    pub preview_patch_bytes_max: usize,
     /// Requests that one HTTP/2 or HTTP/3 connection may have open at the same time.
     #[serde(deserialize_with = "values::count::<1, 65_535, _, _>")]
     pub streams_per_connection_max: u32,
@@ -229,25 +260,40 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct Timeouts {
     /// From accept to the end of the TLS or QUIC handshake.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(
+        deserialize_with = "values::duration::<100, { 5 * MINUTE }, _>",
+        serialize_with = "values::write_duration"
+    )]
     pub handshake: Duration,
     /// From a request's first byte to the end of its head.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(
+        deserialize_with = "values::duration::<100, { 5 * MINUTE }, _>",
+        serialize_with = "values::write_duration"
+    )]
     pub header: Duration,
     /// A connection without a request.
     #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
     pub idle: Duration,
     /// Between two pieces of a request's body.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(
+        deserialize_with = "values::duration::<100, HOUR, _>",
+        serialize_with = "values::write_duration"
+    )]
     pub body: Duration,
     /// From the end of a request's head to the end of its body.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(deserialize_with = "values::duration::<100, DAY, _>", serialize_with = "values::write_duration")]
     pub request: Duration,
     /// A client that does not take what is sent to it.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(
+        deserialize_with = "values::duration::<100, HOUR, _>",
+        serialize_with = "values::write_duration"
+    )]
     pub write: Duration,
     /// From the farewell to the end of a connection whose key was revoked.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(
+        deserialize_with = "values::duration::<1, { 5 * MINUTE }, _>",
+        serialize_with = "values::write_duration"
+    )]
     pub goodbye: Duration,
 }
 
@@ -256,10 +302,10 @@ pub struct Timeouts {
 #[serde(deny_unknown_fields)]
 pub struct Drain {
     /// How long the end is announced before connections are closed.
-    #[serde(deserialize_with = "values::duration::<0, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(deserialize_with = "values::duration::<0, HOUR, _>", serialize_with = "values::write_duration")]
     pub announce: Duration,
     /// From SIGTERM to the end, whatever is still running.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(deserialize_with = "values::duration::<1, HOUR, _>", serialize_with = "values::write_duration")]
     pub deadline: Duration,
 }
 
@@ -268,16 +314,26 @@ pub struct Drain {
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// How long a command waits for another's write.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(
+        deserialize_with = "values::duration::<1, { 5 * MINUTE }, _>",
+        serialize_with = "values::write_duration"
+    )]
     pub busy_timeout: Duration,
-    /// How often the server looks for changes that another process made.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    /// How often the server looks for changes that another process made; more than a second would let
+    /// a revoked key live on.
+    #[serde(
+        deserialize_with = "values::duration::<1, SECOND, _>",
+        serialize_with = "values::write_duration"
+    )]
     pub change_interval: Duration,
     /// How often `last_used` of the keys in use is written.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(deserialize_with = "values::duration::<100, DAY, _>", serialize_with = "values::write_duration")]
     pub last_used_interval: Duration,
     /// How often the server shows that it is alive.
-    #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
+    #[serde(
+        deserialize_with = "values::duration::<100, MINUTE, _>",
+        serialize_with = "values::write_duration"
+    )]
     pub heartbeat_interval: Duration,
 }
 
@@ -292,7 +348,7 @@ pub struct Log {
     /// Whether every request gets a line.
     pub access: bool,
     /// Lines that wait to be written before any is dropped.
-    #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
+    #[serde(deserialize_with = "values::count::<1, 1_048_576, _, _>")]
     pub queue_lines_max: usize,
 }
 

@@ -1,5 +1,6 @@
 //! What the configuration promises: the contract file, the order of the layers, the reload marks.
 
+mod days;
 mod problems;
 mod sources;
 
@@ -125,7 +126,8 @@ fn what_a_reload_takes_over_is_marked_in_the_contract() {
     let marked: BTreeSet<_> = documented_options()
         .into_iter()
         .filter(|(name, comment)| {
-            comment.contains("(reload)") && (!name.ends_with('.') || name == "certificates.")
+            let section = name == "certificates." || name == "versions.";
+            comment.contains("(reload)") && (!name.ends_with('.') || section)
         })
         .map(|(name, _)| name)
         .collect();

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use ipnet::IpNet;
+use jiff::civil::Date;
 use jiff::fmt::friendly::{SpanParser, SpanPrinter};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
+use versions::Version;
 
 /// Reads a whole number from `MIN` to `MAX`.
 pub(super) fn count<'de, const MIN: u64, const MAX: u64, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -105,8 +107,11 @@ fn size_text(bytes: u64) -> String {
         .map_or_else(|| format!("{bytes}B"), |(unit, factor)| format!("{}{unit}", bytes / factor))
 }
 
-/// The longest duration that any option takes, in milliseconds: 24 hours.
-pub(super) const DAY: u64 = 24 * 60 * 60 * 1000;
+/// Bounds of durations, in milliseconds. No option takes more than a day.
+pub(super) const SECOND: u64 = 1000;
+pub(super) const MINUTE: u64 = 60 * SECOND;
+pub(super) const HOUR: u64 = 60 * MINUTE;
+pub(super) const DAY: u64 = 24 * HOUR;
 
 /// Reads a duration from `MIN` to `MAX` milliseconds, such as `250ms` or `1m 30s`.
 pub(super) fn duration<'de, const MIN: u64, const MAX: u64, D>(deserializer: D) -> Result<Duration, D::Error>
@@ -164,15 +169,40 @@ impl Kind for Address {
     }
 }
 
+/// A day, or none.
+pub(super) enum Day {}
+
+impl Kind for Day {
+    type Value = Option<Date>;
+    const EXPECTED: &str = "a day in quotes, such as \"2027-01-01\", or \"\" for none";
+
+    fn read(text: &str) -> Option<Option<Date>> {
+        // The spelling of a version is the one spelling of a day.
+        if text.is_empty() { Some(None) } else { text.parse::<Version>().ok().map(Version::date) }
+    }
+}
+
+/// Writes a day the way it is read.
+#[expect(clippy::ref_option, reason = "serde hands out references")]
+pub(super) fn write_day<S: Serializer>(day: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
+    match day {
+        Some(day) => serializer.collect_str(day),
+        None => serializer.serialize_str(""),
+    }
+}
+
 /// A network of proxies; one address is a network of itself.
 pub(super) enum Network {}
 
 impl Kind for Network {
     type Value = IpNet;
-    const EXPECTED: &str = "a network or an IP address, such as `10.0.0.0/8` or `::1`";
+    const EXPECTED: &str =
+        "a network or an IP address, such as `10.0.0.0/8` or `::1`, without bits behind the prefix";
 
     fn read(text: &str) -> Option<IpNet> {
-        text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+        let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        // `10.1.2.3/8` may mean the address as well as the network: whom to believe is not guessed.
+        network.filter(|network| *network == network.trunc())
     }
 }
 
@@ -322,6 +352,16 @@ mod tests {
             "bücher.de",
         ] {
             assert_eq!(Host::read(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_no_bits_behind_its_prefix() {
+        for good in ["10.0.0.0/8", "10.1.2.3", "10.1.2.3/32", "::1", "2001:db8::/32", "0.0.0.0/0"] {
+            assert!(Network::read(good).is_some(), "{good}");
+        }
+        for wrong in ["10.1.2.3/8", "2001:db8::1/32", "1.0.0.0/0", "10.0.0.0/33", "example.com", ""] {
+            assert!(Network::read(wrong).is_none(), "{wrong}");
         }
     }
 

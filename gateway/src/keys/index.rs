@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use permissions::{
-    ApiAccessPermission, Denial, Environment, Environments, KeyHash, KeyId, KeyRecord, Rate, Validity,
+    ApiAccessPermission, Denial, Environment, Environments, KeyHash, KeyId, KeyRecord, OnRetired, Rate,
+    Validity,
 };
 
 use crate::limits::{Policy, RateLimit};
@@ -35,6 +36,8 @@ pub struct Key {
     pub permissions: ApiAccessPermission,
     /// Its requests per second.
     pub rate_limit: RateLimit,
+    /// Whether the successor of a retired version answers this key.
+    pub forwards_retired: bool,
     rate_is_default: bool,
     revoked: bool,
     /// Most keys have none, and there may be many keys.
@@ -314,6 +317,7 @@ impl KeyIndex {
                 Some(before) => before.rate_limit.clone(),
                 None => RateLimit::new(policy()),
             },
+            forwards_retired: record.on_retired == OnRetired::Forward,
             rate_is_default: record.rate.is_none(),
             revoked: record.revoked.is_some(),
             bounds: (bounds != NO_BOUNDS).then(|| Box::new(bounds)),

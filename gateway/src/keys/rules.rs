@@ -47,10 +47,19 @@ pub enum KeyError {
         at: Timestamp,
     },
     /// The end lies in the past.
-    #[error("the key would expire at {0}, which has passed; to end a key at once, revoke it")]
-    ExpiresPassed(Timestamp),
+    #[error(
+        "the key would expire at {expires}, which has passed: it is {now}; give a later moment, or revoke the key to end it at once"
+    )]
+    ExpiresPassed {
+        /// The end.
+        expires: Timestamp,
+        /// What time it was when this was asked for.
+        now: Timestamp,
+    },
     /// It would end before it begins.
-    #[error("the key would begin at {not_before}, when it has expired already ({expires})")]
+    #[error(
+        "the key would begin at {not_before}, when it has expired already ({expires}); give a beginning before the end"
+    )]
     NeverValid {
         /// The beginning.
         not_before: Timestamp,
@@ -84,10 +93,32 @@ pub enum KeyError {
     OverlapTooLong,
 }
 
+impl KeyError {
+    /// Whether what was asked for could never be, whatever is in the store: a mistake of who asks.
+    #[must_use]
+    pub fn is_mistake(&self) -> bool {
+        match self {
+            Self::ExpiresPassed { .. }
+            | Self::NeverValid { .. }
+            | Self::NoPermission
+            | Self::PartnerName
+            | Self::KeyName
+            | Self::TooManyNetworks(_)
+            | Self::OverlapTooLong => true,
+            Self::Store(_)
+            | Self::Unknown(_)
+            | Self::Revoked { .. }
+            | Self::Rotated { .. }
+            | Self::Expired { .. }
+            | Self::PartnerExists(_) => false,
+        }
+    }
+}
+
 pub(super) fn check_times(record: &KeyRecord, now: Timestamp) -> Result<(), KeyError> {
     let Some(expires) = record.expires else { return Ok(()) };
     if expires <= now {
-        return Err(KeyError::ExpiresPassed(expires));
+        return Err(KeyError::ExpiresPassed { expires, now });
     }
     match record.not_before {
         Some(not_before) if not_before >= expires => Err(KeyError::NeverValid { not_before, expires }),

@@ -62,6 +62,8 @@ pub struct Fields<'h> {
     pub authorization: Field<'h>,
     /// `Early-Data`.
     pub early_data: Field<'h>,
+    /// `API-Version-Preview`.
+    pub preview: Field<'h>,
     content_length: Field<'h>,
     host: Field<'h>,
     transfer_encoding: Field<'h>,
@@ -81,6 +83,7 @@ pub enum Field<'h> {
     Repeated(&'h HeaderValue),
 }
 
+const API_VERSION_PREVIEW: HeaderName = HeaderName::from_static("api-version-preview");
 const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
 impl<'h> Fields<'h> {
@@ -102,6 +105,8 @@ impl<'h> Fields<'h> {
                 &mut found.transfer_encoding
             } else if *name == EARLY_DATA {
                 &mut found.early_data
+            } else if *name == API_VERSION_PREVIEW {
+                &mut found.preview
             } else {
                 continue;
             };

@@ -19,6 +19,7 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const CLEAR: HeaderValue = HeaderValue::from_static("clear");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const API_VERSION: HeaderName = HeaderName::from_static("api-version");
+const API_VERSION_REQUESTED: HeaderName = HeaderName::from_static("api-version-requested");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -41,8 +42,16 @@ impl Pipeline {
         fields.insert(header::CACHE_CONTROL, NO_STORE);
         fields.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         fields.insert(REQUEST_ID, record.id_field());
-        if let Some(version) = progress.version {
-            fields.insert(API_VERSION, version.clone());
+        if let Some(table) = progress.version {
+            fields.insert(API_VERSION, table.field.clone());
+            let entry = record.entry.map(|entry| entry.index);
+            settings.dates.announce(&mut fields, table, entry, &self.catalog, record.time);
+        }
+        if let Some(asked) = progress.forwarded_from {
+            fields.insert(API_VERSION_REQUESTED, asked.field.clone());
+        }
+        if let Some(preview) = &progress.preview {
+            preview.announce(&mut fields);
         }
         if let (Some(key), Some(spent)) = (&progress.key, progress.spent) {
             fields.insert(RATE_LIMIT, spent.field());
@@ -135,10 +144,14 @@ fn date(now: Timestamp) -> HeaderValue {
     WRITTEN.with_borrow_mut(|(second, field)| {
         if *second != now.as_second() {
             *second = now.as_second();
-            let since = Duration::from_secs(u64::try_from(now.as_second()).unwrap_or(0));
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + since);
-            *field = HeaderValue::try_from(text).expect("a date is ASCII text");
+            *field = http_date(now);
         }
         field.clone()
     })
+}
+
+/// A moment in the form of HTTP (RFC 9110 §5.6.7).
+pub(super) fn http_date(moment: Timestamp) -> HeaderValue {
+    let since = Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or(0));
+    HeaderValue::try_from(httpdate::fmt_http_date(UNIX_EPOCH + since)).expect("a date is ASCII text")
 }

@@ -29,6 +29,7 @@ macro_rules! endpoint {
             const PATH: &'static str = $path;
             const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
             const SUMMARY: &'static str = "A test.";
+            const SAFE: bool = !matches!($path.as_bytes(), b"/writes.json");
             type Request = Empty;
             type Response = String;
 
@@ -44,6 +45,8 @@ macro_rules! endpoint {
         }
     };
 }
+
+mod dates;
 
 endpoint!(Panics, "/panics.json", _context => panic!("a secret of the inside"));
 endpoint!(Fails, "/fails.json", _context => Err(Error::internal("a secret of the inside")));
@@ -74,23 +77,23 @@ fn path(flags: &[(&str, &str)], clock: Box<dyn Clock>) -> (&'static Pipeline, St
     let config = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
     let secret = ServerSecret::new([3; 32]);
     let catalog = Catalog::new(&[RELEASE]).unwrap();
-    let (key, authorization) = key(&secret, &config.api.brand, clock.now());
+    let (key, authorization) = key(&secret, &config.api.brand, Environment::Staging, clock.now());
     let pipeline = Pipeline::new(&config, catalog, secret, clock);
     pipeline.keys().apply(&key, Timestamp::UNIX_EPOCH);
     (Box::leak(Box::new(pipeline)), key, authorization)
 }
 
-fn key(secret: &ServerSecret, brand: &Brand, now: Timestamp) -> (StoredKey, String) {
-    let text = KeySecret::generate(brand, Environment::Staging, rand::random);
+/// A key that may do everything, and its `Authorization`.
+fn key(
+    secret: &ServerSecret,
+    brand: &Brand,
+    environment: Environment,
+    now: Timestamp,
+) -> (StoredKey, String) {
+    let text = KeySecret::generate(brand, environment, rand::random);
     let id = KeyId(uuid::Builder::from_random_bytes(rand::random()).into_uuid());
-    let record = KeyRecord::new(
-        id,
-        "partner".to_owned(),
-        Environment::Staging,
-        ApiAccessPermission::all(),
-        text.hint(),
-        now,
-    );
+    let record =
+        KeyRecord::new(id, "partner".to_owned(), environment, ApiAccessPermission::all(), text.hint(), now);
     let hash = secret.hash(text.expose().as_bytes());
     (StoredKey { record, hash }, format!("Bearer {}", text.expose()))
 }
@@ -219,7 +222,7 @@ fn what_a_connection_remembers_of_its_caller_ends_with_the_next_change() {
 #[test]
 fn a_connection_remembers_one_credential_and_no_other_passes_for_it() {
     let (pipeline, _, authorization) = path(&[], Box::new(SystemClock));
-    let (other, others) = key(&pipeline.secret, &pipeline.brand, SystemClock.now());
+    let (other, others) = key(&pipeline.secret, &pipeline.brand, Environment::Staging, SystemClock.now());
     pipeline.keys().apply(&other, Timestamp::UNIX_EPOCH);
     let peer = Peer::numbered(1);
     for _ in 0..2 {

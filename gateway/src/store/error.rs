@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::folder::FolderError;
 
@@ -55,6 +55,36 @@ pub enum StoreError {
         name: String,
         /// The last one that it knows.
         known: u32,
+    },
+    /// An older build made the store, and nothing can be written here to bring it up to date.
+    #[error(
+        "{path} was made by an older build and cannot be brought up to date, because it cannot be written; run the command once where it can"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was written last is in the log beside the store, which SQLite cannot read without writing.
+    #[error(
+        "{path} cannot be read where its folder cannot be written: its newest writes are in {log}; copy the whole folder to where it can be written, and name that with --data-dir"
+    )]
+    LogNeedsWriting {
+        /// The store's file.
+        path: PathBuf,
+        /// The log's.
+        log: PathBuf,
+    },
+    /// Keys of another brand than the configured one are in the store.
+    #[error(
+        "the configuration says `api.brand = \"{configured}\"`, but the keys in {path} begin with \"{stored}\"; write `api.brand = \"{stored}\"`, or name the server's own configuration with --config; a data folder keeps its brand, for with another all its keys would be refused: keys that begin with \"{configured}\" take a new folder (--data-dir), and every partner a new key"
+    )]
+    OtherBrand {
+        /// The store's file.
+        path: PathBuf,
+        /// What its keys begin with.
+        stored: String,
+        /// What the configuration says.
+        configured: String,
     },
     /// A migration was applied that has another text in this build.
     #[error(
@@ -153,6 +183,19 @@ impl StoreError {
                 matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
             }
             Self::Sqlite { failure, .. } => matches!(failure, Failure::ReadOnly | Failure::CannotOpen),
+            Self::Older { .. } | Self::LogNeedsWriting { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is for want of room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Folder(FolderError::Io { source, .. }) | Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Sqlite { failure, .. } => *failure == Failure::Full,
             _ => false,
         }
     }
@@ -160,6 +203,10 @@ impl StoreError {
 
 impl Failure {
     fn of(error: &rusqlite::Error) -> Self {
+        // Sizing the index of a new log fails for want of room, which SQLite calls an I/O error.
+        if error.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_SHMSIZE) {
+            return Self::Full;
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ReadOnly) => Self::ReadOnly,
@@ -177,14 +224,13 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::ffi;
-
     use super::*;
 
     #[test]
     fn each_refusal_of_sqlite_has_its_sentence() {
         for (code, failure) in [
             (ffi::SQLITE_FULL, Failure::Full),
+            (ffi::SQLITE_IOERR_SHMSIZE, Failure::Full),
             (ffi::SQLITE_READONLY, Failure::ReadOnly),
             (ffi::SQLITE_READONLY_DIRECTORY, Failure::ReadOnly),
             (ffi::SQLITE_CANTOPEN, Failure::CannotOpen),
@@ -204,6 +250,7 @@ mod tests {
             assert!(error.to_string().ends_with("(/d/store.sqlite)"), "{error}");
             let rights = matches!(failure, Failure::ReadOnly | Failure::CannotOpen);
             assert_eq!(error.is_permission(), rights, "{code}");
+            assert_eq!(error.is_full(), failure == Failure::Full, "{code}");
         }
     }
 }

@@ -23,12 +23,20 @@ pub(super) struct Migration {
 }
 
 /// Every step there ever was, in order.
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "init",
-    sql: include_str!("migrations/sqlite/0001_init.sql"),
-    compatible: false,
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "init",
+        sql: include_str!("migrations/sqlite/0001_init.sql"),
+        compatible: false,
+    },
+    Migration {
+        number: 2,
+        name: "on_retired",
+        sql: include_str!("migrations/sqlite/0002_on_retired.sql"),
+        compatible: true,
+    },
+];
 
 /// What the store says of a step that was applied to it.
 struct Applied {
@@ -48,6 +56,16 @@ impl Migration {
 /// Applies what is missing.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, now: Timestamp) -> Result<(), StoreError> {
     run(connection, path, now, MIGRATIONS)
+}
+
+/// Makes sure that nothing is missing, where nothing can be applied.
+pub(super) fn require_all(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let applied = applied(connection).map_err(|source| StoreError::sqlite(path, source))?;
+    if missing(MIGRATIONS, &applied, path)?.is_empty() {
+        Ok(())
+    } else {
+        Err(StoreError::Older { path: path.to_owned() })
+    }
 }
 
 fn run(
@@ -150,8 +168,13 @@ mod tests {
     const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
     const PATH: &str = "store.sqlite";
 
-    const SECOND: Migration =
-        Migration { number: 2, name: "notes", sql: "CREATE TABLE note (text TEXT) STRICT", compatible: true };
+    /// The step behind those that there are.
+    const NEXT: Migration =
+        Migration { number: 3, name: "notes", sql: "CREATE TABLE note (text TEXT) STRICT", compatible: true };
+
+    fn and(next: Migration) -> Vec<Migration> {
+        [MIGRATIONS, &[next]].concat()
+    }
 
     fn migrated(known: &[Migration]) -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
@@ -172,40 +195,48 @@ mod tests {
     #[test]
     fn each_step_is_taken_once() {
         let mut connection = migrated(MIGRATIONS);
-        assert_eq!(numbers(&connection), [1]);
-        migrate(&mut connection, Path::new(PATH), NOW).unwrap();
-        assert_eq!(numbers(&connection), [1]);
-        run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], SECOND]).unwrap();
         assert_eq!(numbers(&connection), [1, 2]);
+        migrate(&mut connection, Path::new(PATH), NOW).unwrap();
+        assert_eq!(numbers(&connection), [1, 2]);
+        run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
+        assert_eq!(numbers(&connection), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_store_of_an_older_build_is_not_read_unmigrated() {
+        let old = Connection::open_in_memory().unwrap();
+        let error = require_all(&old, Path::new(PATH)).unwrap_err();
+        assert!(matches!(error, StoreError::Older { .. }), "{error}");
+        require_all(&migrated(MIGRATIONS), Path::new(PATH)).unwrap();
     }
 
     #[test]
     fn a_compatible_step_of_a_newer_build_is_lived_with() {
-        let mut connection = migrated(&[MIGRATIONS[0], SECOND]);
+        let mut connection = migrated(&and(NEXT));
         migrate(&mut connection, Path::new(PATH), NOW).unwrap();
     }
 
     #[test]
     fn another_step_of_a_newer_build_is_refused() {
-        let mut connection = migrated(&[MIGRATIONS[0], Migration { compatible: false, ..SECOND }]);
+        let mut connection = migrated(&and(Migration { compatible: false, ..NEXT }));
         let error = migrate(&mut connection, Path::new(PATH), NOW).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { number: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { number: 3, known: 2, .. }), "{error}");
     }
 
     #[test]
     fn a_step_with_another_text_is_refused() {
-        let mut connection = migrated(&[MIGRATIONS[0], SECOND]);
-        let changed = Migration { sql: "CREATE TABLE note (text BLOB) STRICT", ..SECOND };
-        let error = run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], changed]).unwrap_err();
-        assert!(matches!(error, StoreError::Differs { number: 2, .. }), "{error}");
+        let mut connection = migrated(&and(NEXT));
+        let changed = Migration { sql: "CREATE TABLE note (text BLOB) STRICT", ..NEXT };
+        let error = run(&mut connection, Path::new(PATH), NOW, &and(changed)).unwrap_err();
+        assert!(matches!(error, StoreError::Differs { number: 3, .. }), "{error}");
     }
 
     #[test]
     fn a_step_that_fails_leaves_nothing_behind() {
         let mut connection = migrated(MIGRATIONS);
-        let broken = Migration { sql: "CREATE TABLE note (text TEXT) STRICT; CREATE NONSENSE", ..SECOND };
-        run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], broken]).unwrap_err();
-        assert_eq!(numbers(&connection), [1]);
-        run(&mut connection, Path::new(PATH), NOW, &[MIGRATIONS[0], SECOND]).unwrap();
+        let broken = Migration { sql: "CREATE TABLE note (text TEXT) STRICT; CREATE NONSENSE", ..NEXT };
+        run(&mut connection, Path::new(PATH), NOW, &and(broken)).unwrap_err();
+        assert_eq!(numbers(&connection), [1, 2]);
+        run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
     }
 }

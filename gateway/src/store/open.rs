@@ -11,8 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use permissions::{KeyHash, ServerSecret};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ffi};
+use permissions::ServerSecret;
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::{CHANGES_KEPT, Store, StoreError, migrations};
 use crate::clock::{Clock, SystemClock};
@@ -20,8 +20,6 @@ use crate::folder::{DataFolder, make_private};
 
 /// Marks the file as ours: "PGW1" in ASCII.
 const APPLICATION_ID: i32 = 0x5047_5731;
-/// What is hashed under the server secret to recognise it. No credential has this text.
-const FINGERPRINT_TEXT: &[u8] = b"partner-gateway: fingerprint of the server secret";
 /// The write-ahead log is cut back to this size after a burst of writes.
 const LOG_BYTES_MAX: i64 = 16 * 1024 * 1024;
 
@@ -37,15 +35,6 @@ impl Store {
         let mut store = Self::connect(&path, busy_timeout)?;
         migrations::migrate(&mut store.connection, &path, SystemClock.now())?;
         Ok(store)
-    }
-
-    /// Opens a store that is there already, for commands that only look.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] where there is none, else as [`Store::open`].
-    pub fn open_existing(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
-        Self::require(folder)?;
-        Self::open(folder, busy_timeout)
     }
 
     /// Makes sure that there was a launch before, so that opening makes nothing new.
@@ -72,32 +61,11 @@ impl Store {
     ) -> Result<(Self, ServerSecret), StoreError> {
         let mut store = Self::open(folder, busy_timeout)?;
         let secret = folder.server_secret(store.is_empty()?)?;
-        let recorded = store.record_fingerprint(&secret).map_err(|source| store.failed(source))?;
-        if recorded == secret.hash(FINGERPRINT_TEXT) {
+        if store.settle_secret(&secret).map_err(|source| store.failed(source))? {
             Ok((store, secret))
         } else {
             Err(StoreError::WrongSecret { secret: folder.secret() })
         }
-    }
-
-    /// Records the secret's fingerprint if none is there yet; returns the one that is.
-    fn record_fingerprint(&mut self, secret: &ServerSecret) -> rusqlite::Result<KeyHash> {
-        let read = |connection: &Connection| {
-            connection
-                .query_row("SELECT value FROM setting WHERE name = 'secret_fingerprint'", (), |row| {
-                    row.get(0)
-                })
-                .optional()
-        };
-        if let Some(recorded) = read(&self.connection)? {
-            return Ok(KeyHash(recorded));
-        }
-        self.connection.execute(
-            "INSERT OR IGNORE INTO setting (name, value) VALUES ('secret_fingerprint', ?1)",
-            [secret.hash(FINGERPRINT_TEXT).0],
-        )?;
-        let recorded = read(&self.connection)?;
-        recorded.map(KeyHash).ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
 
     fn connect(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
@@ -124,18 +92,22 @@ impl Store {
             connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))
         };
         settings().map_err(sqlite)?;
-        Ok(Self {
+        Ok(Self::on(connection, path))
+    }
+
+    pub(super) fn on(connection: Connection, path: &Path) -> Self {
+        Self {
             connection,
             path: path.to_owned(),
             data_version: None,
             changes_kept: CHANGES_KEPT,
             presences: BTreeMap::new(),
-        })
+        }
     }
 }
 
 /// Unlike `Path::exists`, this does not take a folder that must not be read for an empty one.
-fn exists(path: &Path) -> Result<bool, StoreError> {
+pub(super) fn exists(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(|source| StoreError::Io { action: "look at", path: path.to_owned(), source })
 }
 
@@ -169,7 +141,7 @@ fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
 
 /// Whether the database is new; if not, it must be ours. This first read also finds a file that is
 /// cut, or no database.
-fn is_new(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
+pub(super) fn is_new(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let read = || -> rusqlite::Result<(i32, bool)> {
         // One moment for both: another process may be making the store right now.
         let transaction = connection.unchecked_transaction()?;

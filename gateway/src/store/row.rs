@@ -6,7 +6,7 @@
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environment, KeyHash, KeyId, KeyRecord};
+use permissions::{ApiAccessPermission, Environment, KeyHash, KeyId, KeyRecord, OnRetired};
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -16,13 +16,14 @@ use super::StoredKey;
 macro_rules! key_columns {
     () => {
         "key.id, key.partner, key.name, key.environment, key.permissions, key.hash, key.algorithm, key.hint, \
-         key.created, key.not_before, key.expires, key.revoked, key.allow, key.rate, key.replaces, key.last_used"
+         key.created, key.not_before, key.expires, key.revoked, key.allow, key.rate, key.replaces, key.last_used, \
+         key.on_retired"
     };
 }
 pub(super) use key_columns;
 
 /// How many columns [`key_columns`] names: where a query's own columns begin.
-pub(super) const KEY_COLUMNS: usize = 16;
+pub(super) const KEY_COLUMNS: usize = 17;
 
 /// Reads the key in a row; one that cannot be read is reported and left out.
 pub(super) fn readable_key(row: &Row<'_>) -> Option<StoredKey> {
@@ -64,6 +65,12 @@ fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
         rate,
         replaces: replaces.map_err(|_| "the id of the key that it replaces is not a UUID")?,
         last_used: optional_moment(row, 15)?,
+        // What a newer build knows beside these two is the careful one to this build.
+        on_retired: if text(row, 16)? == OnRetired::Forward.name() {
+            OnRetired::Forward
+        } else {
+            OnRetired::Refuse
+        },
     };
     if !unknown.is_empty() {
         // A newer build may have granted it. One line per key, whatever the row holds.

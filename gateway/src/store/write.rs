@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, KeyHash, KeyId, KeyRecord, Rate};
+use permissions::{ApiAccessPermission, KeyHash, KeyId, KeyRecord, OnRetired, Rate};
 use rusqlite::{OptionalExtension as _, ToSql, Transaction, TransactionBehavior};
 
 use super::{Store, StoreError, row};
@@ -39,6 +39,8 @@ pub struct KeyUpdate {
     pub rate: Option<Option<Rate>>,
     /// What its holder calls it.
     pub name: Option<String>,
+    /// What answers its calls to a retired version.
+    pub on_retired: Option<OnRetired>,
 }
 
 impl Store {
@@ -122,8 +124,9 @@ impl Write<'_> {
         let micros = |moment: Option<Timestamp>| moment.map(Timestamp::as_microsecond);
         self.execute(
             "INSERT INTO key (id, partner, name, environment, permissions, hash, algorithm, hint, created,
-                              not_before, expires, revoked, allow, rate, replaces, last_used)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                              not_before, expires, revoked, allow, rate, replaces, last_used,
+                              on_retired)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             &[
                 &key.id.to_string(),
                 &key.partner,
@@ -141,6 +144,7 @@ impl Write<'_> {
                 &key.rate.map(|rate| rate.to_string()),
                 &key.replaces.map(|id| id.to_string()),
                 &micros(key.last_used),
+                &key.on_retired.name(),
             ],
         )?;
         self.announce(key.id)
@@ -171,8 +175,11 @@ impl Write<'_> {
         if let Some(name) = &update.name {
             sets.push(("name", Box::new(name.clone())));
         }
+        if let Some(on_retired) = update.on_retired {
+            sets.push(("on_retired", Box::new(on_retired.name())));
+        }
         for (column, value) in &sets {
-            // The column is one of the six words above, never a caller's text.
+            // The column is one of the seven words above, never a caller's text.
             let sql = format!("UPDATE key SET {column} = ?2 WHERE id = ?1");
             if self.execute(&sql, &[&id.to_string(), &**value])? == 0 {
                 return Ok(false);

@@ -6,7 +6,6 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use super::words::resolve;
 use crate::{Route, has_content};
 
 /// Where a member of a request stands.
@@ -37,7 +36,7 @@ pub struct Parameter {
     pub example: Option<Value>,
 }
 
-/// Path and request of an endpoint do not fit together.
+/// An endpoint's declaration contradicts itself, so that it cannot be described.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// The path names a member that the request does not have.
@@ -56,11 +55,19 @@ pub enum Mismatch {
         /// The placeholder.
         placeholder: String,
     },
-    /// The members of the request depend on each other.
+    /// The members of the request depend on each other, or one of them holds itself.
     #[error("`{endpoint}`: the request is no plain list of members; declare it as a struct")]
     NoStruct {
         /// The endpoint's name.
         endpoint: &'static str,
+    },
+    /// The example is no JSON.
+    #[error("`{endpoint}`: the example cannot be written: {reason}")]
+    Example {
+        /// The endpoint's name.
+        endpoint: &'static str,
+        /// What the serializer says.
+        reason: String,
     },
 }
 
@@ -73,13 +80,8 @@ pub fn parameters(route: &Route) -> Result<Vec<Parameter>, Mismatch> {
     let mut generator =
         SchemaSettings::draft2020_12().with(|all| all.inline_subschemas = true).into_generator();
     let schema = (route.request_schema)(&mut generator).to_value();
-    split(route, &schema, &schema)
-}
-
-/// The members of a request with this schema; `document` is where its references lead.
-pub(super) fn split(route: &Route, schema: &Value, document: &Value) -> Result<Vec<Parameter>, Mismatch> {
     let endpoint = route.name;
-    if ["oneOf", "anyOf", "allOf", "$ref"].iter().any(|word| schema.get(word).is_some()) {
+    if ["oneOf", "anyOf", "allOf", "$ref", "$defs"].iter().any(|word| schema.get(word).is_some()) {
         return Err(Mismatch::NoStruct { endpoint });
     }
     let nothing = Map::new();
@@ -91,7 +93,7 @@ pub(super) fn split(route: &Route, schema: &Value, document: &Value) -> Result<V
         required: place == Place::Path || required.iter().any(|required| required == name),
         description: schema["description"].as_str().unwrap_or_default().to_owned(),
         schema: schema.clone(),
-        example: example(schema, document),
+        example: example(schema),
     };
     let placeholders = placeholders(route.path);
     let mut parameters = Vec::with_capacity(members.len());
@@ -129,13 +131,11 @@ fn placeholders(path: &str) -> Vec<&str> {
 }
 
 /// The first example that is declared, or the first of the values that there are.
-fn example(schema: &Value, document: &Value) -> Option<Value> {
-    let schema = resolve(schema, document);
+fn example(schema: &Value) -> Option<Value> {
     let first = |word: &str| schema[word].as_array().and_then(|values| values.first());
     let value = first("examples").or_else(|| schema.get("default")).filter(|value| !value.is_null());
     let value = value.or_else(|| schema.get("const")).or_else(|| first("enum")).cloned();
-    value
-        .or_else(|| ["oneOf", "anyOf"].into_iter().find_map(first).and_then(|first| example(first, document)))
+    value.or_else(|| ["oneOf", "anyOf"].into_iter().find_map(first).and_then(example))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The problems of a text as `line:column message`, each with its help after ` | `.
-fn problems_of(text: &str) -> Vec<String> {
+pub(super) fn problems_of(text: &str) -> Vec<String> {
     let Err(error) = read_text(text) else { return Vec::new() };
     let shown = error.to_string();
     let line = |problem: &Problem| {
@@ -188,13 +188,20 @@ fn an_unknown_name_is_shown_with_a_near_one() {
         wrong("limits", "key-rate", "1"),
         "2:1 unknown option `limits.key-rate` | did you mean `key_rate`?"
     );
+    // What may have been meant is not missed as well; what cannot have been meant is.
     assert_eq!(
-        wrong("listeners.new", "adresses", "1"),
-        "2:1 unknown option `listeners.new.adresses` | did you mean `addresses`?"
+        problems_of("[listeners.new]\nadresses = 1\n"),
+        [
+            "2:1 unknown option `listeners.new.adresses` | did you mean `addresses`?",
+            "1:1 `listeners.new.serves` is missing or empty | say what it serves: `serves = [\"api\"]`",
+        ]
     );
     assert_eq!(
-        wrong("certificates.a", "key", "1"),
-        "2:1 unknown option `certificates.a.key` | there are `chain_file`, `key_file`"
+        problems_of("[certificates.a]\nkey = 1\nchain_file = \"c\"\n"),
+        [
+            "2:1 unknown option `certificates.a.key` | there are `chain_file`, `key_file`",
+            "1:1 `certificates.a.key_file` is missing or empty | a certificate needs `chain_file` and `key_file`, both PEM",
+        ]
     );
     assert_eq!(
         wrong("log", "key_rate", "1"),
@@ -233,6 +240,51 @@ fn all_unknown_names_and_wrong_values_are_shown_at_once() {
     let mut places: Vec<_> = problems_of(text).iter().map(|problem| problem[..4].trim().to_owned()).collect();
     places.sort();
     assert_eq!(places, ["2:1", "3:12", "4:21", "6:9", "7:2", "9:10"]);
+}
+
+#[test]
+fn unknown_names_wrong_values_and_conflicts_are_shown_in_one_run() {
+    let text = "[limits]\nkey_rat = 1\nheader_fields_max = 0\nuri_bytes_max = \"17KiB\"\n[drain]\ndeadline = \"1s\"\n\
+                [listeners.https]\ncertificate = \"nowhere\"\n";
+    let mut places: Vec<_> = problems_of(text).iter().map(|problem| problem[..4].trim().to_owned()).collect();
+    places.sort();
+    assert_eq!(places, ["2:1", "3:21", "4:17", "6:12", "8:15"]);
+}
+
+#[test]
+fn a_default_that_stands_in_for_a_wrong_value_conflicts_with_nothing() {
+    let text = "[limits]\nheader_bytes_max = \"big\"\nuri_bytes_max = \"17KiB\"\n[drain]\nannounce = \"40s\"\ndeadline = 40\n";
+    let mut places: Vec<_> = problems_of(text).iter().map(|problem| problem[..4].trim().to_owned()).collect();
+    places.sort();
+    assert_eq!(places, ["2:20", "6:12"]);
+}
+
+#[test]
+fn a_value_out_of_all_reason_is_refused_with_its_range() {
+    for (section, option, value, range) in [
+        ("store", "change_interval", "\"24h\"", "from 1ms to 1s"),
+        ("store", "change_interval", "\"1001ms\"", "from 1ms to 1s"),
+        ("store", "change_interval", "\"0s\"", "from 1ms to 1s"),
+        ("store", "heartbeat_interval", "\"24h\"", "from 100ms to 1m"),
+        ("store", "heartbeat_interval", "\"1ms\"", "from 100ms to 1m"),
+        ("store", "busy_timeout", "\"1h\"", "from 1ms to 5m"),
+        ("store", "last_used_interval", "\"1ms\"", "from 100ms to 24h"),
+        ("timeouts", "handshake", "\"24h\"", "from 100ms to 5m"),
+        ("timeouts", "handshake", "\"1ms\"", "from 100ms to 5m"),
+        ("timeouts", "header", "\"24h\"", "from 100ms to 5m"),
+        ("timeouts", "body", "\"24h\"", "from 100ms to 1h"),
+        ("timeouts", "write", "\"24h\"", "from 100ms to 1h"),
+        ("timeouts", "request", "\"1ms\"", "from 100ms to 24h"),
+        ("timeouts", "goodbye", "\"24h\"", "from 1ms to 5m"),
+        ("drain", "deadline", "\"24h\"", "from 1ms to 1h"),
+        ("drain", "announce", "\"24h\"", "from 0s to 1h"),
+        ("limits", "failure_addresses_max", "16_777_216", "from 1 to 1048576"),
+        ("log", "queue_lines_max", "16_777_216", "from 1 to 1048576"),
+        ("log", "queue_lines_max", "0", "from 1 to 1048576"),
+    ] {
+        let problem = wrong(section, option, value);
+        assert!(problem.contains(range), "{section}.{option} = {value}: {problem}");
+    }
 }
 
 #[test]

@@ -111,7 +111,10 @@ fn the_environment_holds_toml_or_plain_text() {
         ("GATEWAY__CERTIFICATES__OWN__KEY_FILE", "/k.pem"),
         ("GATEWAY__LOG", "{ level = \"debug\" }"),
         ("GATEWAY__LOG__ACCESS", "false"),
-        ("GATEWAY_LIMITS__KEY_RATE", "not ours"),
+        ("GATEWAY_PORT", "tcp://10.0.0.1:8080"),
+        ("GATEWAY_SERVICE_HOST", "10.0.0.1"),
+        ("GATEWAY_LIMITS", "not ours"),
+        ("GATEWAY_", "not ours"),
         ("PATH", "/bin"),
     ]))
     .unwrap();
@@ -156,6 +159,28 @@ fn a_wrong_variable_or_flag_is_named() {
     ];
     for (sources, file, place, message) in table {
         assert_eq!(problem(&sources), (file.to_owned(), Some(place), message.to_owned()));
+    }
+}
+
+#[test]
+fn a_variable_with_other_underscores_than_an_options_is_refused_with_the_right_name() {
+    for (name, right) in [
+        ("GATEWAY_LIMITS_KEY_RATE", "GATEWAY__LIMITS__KEY_RATE"),
+        ("GATEWAY_LIMITS__KEY_RATE", "GATEWAY__LIMITS__KEY_RATE"),
+        ("GATEWAY__LIMITS_KEY_RATE", "GATEWAY__LIMITS__KEY_RATE"),
+        ("GATEWAY__LIMITS__KEY__RATE", "GATEWAY__LIMITS__KEY_RATE"),
+        ("GATEWAY_api_brand", "GATEWAY__API__BRAND"),
+        ("GATEWAY_LISTENERS_HTTP_ALT_SVC_PORT", "GATEWAY__LISTENERS__HTTP__ALT_SVC_PORT"),
+        ("GATEWAY_LISTENERS_MY_OWN_HOSTS", "GATEWAY__LISTENERS__MY_OWN__HOSTS"),
+        ("GATEWAY_CERTIFICATES_PARTNERS_KEY_FILE", "GATEWAY__CERTIFICATES__PARTNERS__KEY_FILE"),
+    ] {
+        let sources = environment(&[(name, "1")]);
+        let (place, position, message) = problem(&sources);
+        assert_eq!((place, position), (format!("environment variable {name}"), Some((1, 1))));
+        assert_eq!(message, format!("environment variable {name} holds no option"));
+        let error = Config::load(&sources).unwrap_err();
+        assert_eq!(error.problems()[0].help.as_deref(), Some(format!("write {right}").as_str()));
+        assert!(error.to_string().contains("two underscores"), "{error}");
     }
 }
 
@@ -222,5 +247,5 @@ fn a_long_file_of_mistakes_is_refused_without_delay() {
 
 #[test]
 fn the_environment_of_the_process_is_that_of_the_gateway_only() {
-    assert!(Sources::process_environment().iter().all(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)));
+    assert!(Sources::process_environment().iter().all(|(name, _)| name.starts_with("GATEWAY_")));
 }
