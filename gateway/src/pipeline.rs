@@ -46,6 +46,7 @@ use dates::Dates;
 use preview::{Call, Preview};
 use record::Record;
 pub use record::RequestMetrics;
+pub(crate) use respond::date;
 
 /// Everything that a request meets. One for the process, for as long as it lives.
 pub struct Pipeline {
@@ -143,6 +144,11 @@ impl Pipeline {
     /// The keys that requests are checked against.
     pub fn keys(&self) -> &KeyIndex {
         &self.keys
+    }
+
+    /// Every endpoint of every date.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// How many requests are being answered.
@@ -405,7 +411,7 @@ impl versions::Connection for Peer {
 }
 
 /// The protocol that a request came by.
-fn protocol(version: Version) -> Protocol {
+pub(crate) fn protocol(version: Version) -> Protocol {
     match version {
         Version::HTTP_3 => Protocol::Http3,
         Version::HTTP_2 => Protocol::Http2,

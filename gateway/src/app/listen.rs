@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::config::{self, Config, Protocol, Service as Serves, TlsVersion};
+use crate::documents::Documents;
 use crate::folder::DataFolder;
 use crate::operations::Operations;
 use crate::pipeline::Pipeline;
@@ -73,6 +74,13 @@ struct Bound {
     quic: Option<Arc<rustls::ServerConfig>>,
 }
 
+/// What is served at one address.
+pub(super) struct Place<'a> {
+    pub(super) listener: &'a Listener,
+    pub(super) address: SocketAddr,
+    pub(super) serves: Serves,
+}
+
 /// Every bound address.
 pub(super) struct Bindings {
     bound: Vec<Bound>,
@@ -110,20 +118,22 @@ pub(super) fn bind(
 }
 
 /// Tells clients of HTTP/1.1 and HTTP/2 where HTTP/3 is: at the listener's own port, or, where it speaks no
-/// HTTP/3, at that of the first listener of the API that does, on the same family of addresses.
+/// HTTP/3, at that of the first listener of the same service that does, on the same family of addresses.
 fn announce_http3(bound: &mut [Bound]) -> anyhow::Result<()> {
-    let http3: Vec<(SocketAddr, u16)> = bound
+    let http3: Vec<(SocketAddr, u16, Serves)> = bound
         .iter()
-        .filter(|bound| !bound.udp.is_empty() && bound.serves == Serves::Api)
+        .filter(|bound| !bound.udp.is_empty() && bound.serves != Serves::Operations)
         .map(|bound| {
             let port = if bound.alt_svc_port == 0 { bound.address.port() } else { bound.alt_svc_port };
-            (bound.address, port)
+            (bound.address, port, bound.serves)
         })
         .collect();
-    for bound in bound.iter_mut().filter(|bound| bound.serves == Serves::Api) {
-        let own = http3.iter().find(|(address, _)| *address == bound.address);
-        let other = http3.iter().find(|(address, _)| address.is_ipv4() == bound.address.is_ipv4());
-        if let Some((_, port)) = own.or(other) {
+    for bound in bound {
+        let own = http3.iter().find(|(address, ..)| *address == bound.address);
+        let other = http3.iter().find(|(address, _, serves)| {
+            *serves == bound.serves && address.is_ipv4() == bound.address.is_ipv4()
+        });
+        if let Some((_, port, _)) = own.or(other) {
             let said = bound.alt_svc_port;
             let port = if said == 0 { *port } else { said };
             bound.listener.alt_svc = Some(HeaderValue::try_from(format!(r#"h3=":{port}"; ma=86400"#))?);
@@ -173,7 +183,7 @@ fn bind_address(
         alt_svc_port: listener.alt_svc_port,
         address,
         protocols: listener.protocols.clone(),
-        serves: if listener.serves.contains(&Serves::Operations) { Serves::Operations } else { Serves::Api },
+        serves: listener.serves.first().copied().context("it does not say what it serves")?,
         tcp,
         tls: certificates.map(|certificates| tcp_config(certificates, tls13_only, &alpn)).transpose()?,
         udp,
@@ -245,23 +255,34 @@ impl Bindings {
         json!({ "listeners": listeners, "pid": std::process::id(), "ca": self.authority })
     }
 
+    /// What is served where, in the order of the listeners' names.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        self.bound.iter().map(|bound| Place {
+            listener: &bound.listener,
+            address: bound.address,
+            serves: bound.serves,
+        })
+    }
+
     /// Starts the workers, and the operations listeners on the runtime that this is called on.
     pub(super) fn serve(
         self,
         pipeline: &'static Pipeline,
+        documents: &'static Documents,
         operations: &'static Operations,
         connections: &Arc<Connections>,
     ) -> anyhow::Result<Serving> {
         let (stop, _) = watch::channel(false);
         let (end, _) = watch::channel(false);
         let mut shares: Vec<Share<Pipeline>> = (0..self.workers).map(|_| Share::new(connections)).collect();
+        let mut readers: Vec<Share<Documents>> = (0..self.workers).map(|_| Share::new(connections)).collect();
         let own_connections = Arc::new(Connections::new((*connections.settings()).clone()));
         let mut own = Share::new(&own_connections);
         for bound in self.bound {
-            if bound.serves == Serves::Operations {
-                bound.divide(std::slice::from_mut(&mut own), operations)?;
-            } else {
-                bound.divide(&mut shares, pipeline)?;
+            match bound.serves {
+                Serves::Operations => bound.divide(std::slice::from_mut(&mut own), operations)?,
+                Serves::Docs => bound.divide(&mut readers, documents)?,
+                Serves::Api => bound.divide(&mut shares, pipeline)?,
             }
         }
         // Probes are answered until the very end.
@@ -277,13 +298,13 @@ impl Bindings {
         }
 
         let mut threads = Vec::new();
-        for (number, share) in shares.into_iter().enumerate() {
+        for (number, (share, reader)) in shares.into_iter().zip(readers).enumerate() {
             let (stop, mut end) = (stop.subscribe(), end.subscribe());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let work = move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = share.serve(stop) => {}
+                        _ = async { tokio::join!(share.serve(stop.clone()), reader.serve(stop)) } => {}
                         _ = end.wait_for(|end| *end) => {}
                     }
                 });

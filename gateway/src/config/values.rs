@@ -374,7 +374,8 @@ mod tests {
         for text in ["docs", "javascript:x", "/do cs", "/docs<", "ftp://a", "/", "https://", "https://$a"] {
             assert_eq!(Link::read(text), None, "{text:?}");
         }
-        for (text, read) in [("", ""), ("/docs/", "/docs"), ("https://docs.example", "https://docs.example")] {
+        for (text, read) in [("", ""), ("/docs/", "/docs"), ("https://docs.example", "https://docs.example")]
+        {
             assert_eq!(Link::read(text).as_deref(), Some(read), "{text:?}");
         }
         assert_eq!(Origin::read("/docs"), None);

@@ -15,10 +15,10 @@ mod samples;
 mod text;
 
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environments};
+use permissions::{ApiAccessPermission, Environments, Rate};
 use serde_json::Value;
 
-use crate::{Calendar, Catalog, Entry, State, Version};
+use crate::{Calendar, Catalog, Entry, Release, State, Version};
 use html::{Group, Navigation};
 use page::Page;
 
@@ -43,8 +43,8 @@ pub struct Site<'a> {
     pub brand: &'a str,
     /// What every 401 says.
     pub invalid_token_message: &'a str,
-    /// The rate of a key that has none of its own, as it is configured.
-    pub key_rate: &'a str,
+    /// The rate of a key that has none of its own.
+    pub key_rate: Rate,
 }
 
 /// An address of the API, and whose keys are good there.
@@ -81,6 +81,11 @@ pub fn documents(site: &Site<'_>) -> Vec<Document> {
     let mut add = |address: &str, route, media_type, content| {
         documents.push(Document { address: address.to_owned(), route, media_type, content });
     };
+    let openapi: Vec<Value> = site.catalog.releases().iter().map(|release| openapi(site, release)).collect();
+    for (release, document) in site.catalog.releases().iter().zip(&openapi) {
+        let address = format!("/openapi/{}.json", release.version);
+        add(&address, "/openapi/{date}.json", "application/json", crate::docs::openapi::text(document));
+    }
     let mut navigation = (None, navigation(site, site.newest_index()));
     for page in &pages {
         if page.version.is_some() && page.version != navigation.0 {
@@ -96,6 +101,14 @@ pub fn documents(site: &Site<'_>) -> Vec<Document> {
     add("/style.css", "/style.css", "text/css; charset=utf-8", include_str!("pages/style.css").to_owned());
     add("/favicon.svg", "/favicon.svg", "image/svg+xml", include_str!("pages/favicon.svg").to_owned());
     documents
+}
+
+/// The OpenAPI document of a date, with the address of the API in it.
+fn openapi(site: &Site<'_>, release: &Release) -> Value {
+    // A test describes every endpoint of every date, so that none is left out.
+    let mut document = crate::docs::openapi(site.catalog, release).unwrap_or_default();
+    document["servers"] = serde_json::json!([{ "url": site.api_url }]);
+    document
 }
 
 /// The page that is shown where there is none, as HTML.
@@ -186,9 +199,9 @@ impl Site<'_> {
     /// The newest date and a permission of its, for examples.
     fn newest(&self) -> (Version, ApiAccessPermission) {
         let entry = self.newest_index().and_then(|index| {
-            self.catalog.entries_of(self.catalog.releases()[index].version).min_by_key(|entry| {
-                entry.route.permission == ApiAccessPermission::PING_READ
-            })
+            self.catalog
+                .entries_of(self.catalog.releases()[index].version)
+                .min_by_key(|entry| entry.route.permission == ApiAccessPermission::PING_READ)
         });
         entry.map_or((Version::new(2026, 1, 1), ApiAccessPermission::PING_READ), |entry| {
             (entry.version, entry.route.permission)

@@ -19,22 +19,28 @@ const fn advice(code: ErrorCode) -> Advice {
         ErrorCode::MalformedRequest => (
             "The request is not well-formed HTTP, or one of its parameters does not have the form that the \
              endpoint declares. `detail` names the part.",
-            &["Mend what `detail` names; the same request again gets the same answer.",
-              "The connection may be closed behind a request that can be read in two ways. Open another one."],
+            &[
+                "Mend what `detail` names; the same request again gets the same answer.",
+                "The connection may be closed behind a request that can be read in two ways. Open another one.",
+            ],
         ),
         ErrorCode::InvalidToken => (
             "No key was sent, or none that is good at this address. The answer is the same for a key that is \
              missing, misspelt, unknown, expired, revoked, of the other environment, or used from a network that it \
              is not meant for, so that nobody learns from it.",
-            &["Look whether `Authorization` is sent once, as `Bearer`, a blank and the key.",
-              "Look whether the key is of the environment that this address serves.",
-              "Ask the team that gave you the key: they see which of the reasons it was."],
+            &[
+                "Look whether `Authorization` is sent once, as `Bearer`, a blank and the key.",
+                "Look whether the key is of the environment that this address serves.",
+                "Ask the team that gave you the key: they see which of the reasons it was.",
+            ],
         ),
         ErrorCode::PermissionMissing => (
             "The key is good, and lacks the one permission that the endpoint requires. `requiredPermission` names \
              it, `grantedPermissions` lists those that the key holds.",
-            &["Ask for the missing permission, or use a key that holds it.",
-              "Do not try again before that: nothing changes by itself."],
+            &[
+                "Ask for the missing permission, or use a key that holds it.",
+                "Do not try again before that: nothing changes by itself.",
+            ],
         ),
         ErrorCode::UnknownVersion => (
             "The path does not begin with a date of this API, or with one that is not open to the key: previews \
@@ -44,8 +50,10 @@ const fn advice(code: ErrorCode) -> Advice {
         ErrorCode::RetiredVersion => (
             "The date is past its sunset. It is never answered in the form of another date, unless the key was set \
              to that.",
-            &["Move to `successorVersion`; the [changelog](/changelog) says what is different.",
-              "Until you have, the team that gave you the key can set it to be [forwarded](/versions#after-the-sunset)."],
+            &[
+                "Move to `successorVersion`; the [changelog](/changelog) says what is different.",
+                "Until you have, the team that gave you the key can set it to be [forwarded](/versions#after-the-sunset).",
+            ],
         ),
         ErrorCode::UnknownResource => (
             "The date exists and has nothing at this path. Paths are compared letter by letter: case, slashes and \
@@ -64,10 +72,9 @@ const fn advice(code: ErrorCode) -> Advice {
             "The request began and did not arrive whole in the time that is given to it.",
             &["Send it again. If it keeps happening, look at the network between."],
         ),
-        ErrorCode::ContentTooLarge => (
-            "The content has more bytes than are taken; `detail` has the number.",
-            &["Send less."],
-        ),
+        ErrorCode::ContentTooLarge => {
+            ("The content has more bytes than are taken; `detail` has the number.", &["Send less."])
+        }
         ErrorCode::UriTooLong => (
             "Path and query together have more bytes than are taken; `detail` has the number.",
             &["Shorten the query."],
@@ -87,9 +94,11 @@ const fn advice(code: ErrorCode) -> Advice {
         ),
         ErrorCode::RateLimited => (
             "The key has made more calls than its rate allows. `RateLimit` on every answer tells how much is left.",
-            &["Wait for as many seconds as `Retry-After` says.",
-              "Spread calls over time instead of sending them in bursts.",
-              "Ask for a higher rate if you keep meeting this."],
+            &[
+                "Wait for as many seconds as `Retry-After` says.",
+                "Spread calls over time instead of sending them in bursts.",
+                "Ask for a higher rate if you keep meeting this.",
+            ],
         ),
         ErrorCode::TooManyFailures => (
             "So many calls from one address came without a good key that further ones are not looked at for a \
@@ -118,7 +127,12 @@ pub(super) fn address(code: ErrorCode) -> String {
 }
 
 /// The content of an answer with this error, as the gateway would write it but for line breaks.
-pub(super) fn example(code: ErrorCode, version: Version, required: permissions::ApiAccessPermission, site: &Site<'_>) -> String {
+pub(super) fn example(
+    code: ErrorCode,
+    version: Version,
+    required: permissions::ApiAccessPermission,
+    site: &Site<'_>,
+) -> String {
     if code == ErrorCode::InvalidToken {
         return pretty(&serde_json::json!({ "error": site.invalid_token_message }));
     }
@@ -210,9 +224,10 @@ fn overview(site: &Site<'_>) -> Page {
         address: "/errors".to_owned(),
         route: "/errors",
         title: "Errors".to_owned(),
-        lead: "Every answer that is not a success has a JSON body with a text `error`. All but one are problem \
+        lead:
+            "Every answer that is not a success has a JSON body with a text `error`. All but one are problem \
                details (RFC 9457), whose `type` is the address of a page here."
-            .into(),
+                .into(),
         version: None,
         notice: None,
         opening: Vec::new(),

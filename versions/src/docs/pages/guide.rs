@@ -55,9 +55,8 @@ fn first_call(site: &Site<'_>, entry: Option<&Entry>) -> Vec<Block> {
     let Some(entry) = entry else { return vec![Block::says("No version has an endpoint yet.")] };
     let parameters = crate::docs::parameters(&entry.route).unwrap_or_default();
     let call = Call::new(&entry.route, &parameters, &format!("{}/{}", site.api_url, entry.version));
-    let mut blocks = vec![
-        Block::says("Put your key where the samples look for it. Use a key of staging to begin with."),
-    ];
+    let mut blocks =
+        vec![Block::says("Put your key where the samples look for it. Use a key of staging to begin with.")];
     blocks.extend(exports(&format!("{}_stg_…", site.brand)));
     blocks.extend([
         Block::says(
@@ -180,10 +179,11 @@ fn rotation() -> Vec<Block> {
 
 fn limits(site: &Site<'_>) -> Vec<Block> {
     vec![Block::says(format!(
-        "A key has a rate; where nothing else was agreed it is `{}`. Every answer to a good key tells what is left in \
+        "A key has a rate; where nothing else was agreed it is {} calls per second, of which {} may come at once after \
+         a pause. Every answer to a good key tells what is left in \
          `ratelimit` and the rate itself in `ratelimit-policy`. Beyond it there is [429](/errors/rate-limited) with \
          `retry-after` in seconds.",
-        site.key_rate
+        site.key_rate.per_second, site.key_rate.burst
     ))]
 }
 
@@ -241,8 +241,7 @@ pub(super) fn versions(site: &Site<'_>) -> Page {
         ),
         (State::Retired, "Answered with [410](/errors/retired-version), which names the version to move to."),
     ];
-    let states =
-        states.map(|(state, meaning)| vec![Text::from(format!("**{state}**")), Text::from(meaning)]);
+    let states = states.map(|(state, meaning)| vec![Text::from(format!("**{state}**")), Text::from(meaning)]);
     let retired = site.calendar.lives().iter().position(|life| life.state(site.now) == State::Retired);
     let gone = site.catalog.tables().get(retired.unwrap_or_default()).map(|table| table.version);
     let (newest, permission) = site.newest();
@@ -365,7 +364,8 @@ pub(super) fn changelog(site: &Site<'_>) -> Page {
     let section = |(index, release): (usize, &crate::Release)| {
         let version = release.version;
         let state = site.calendar.state(index, site.now);
-        let mut blocks = vec![Block::says(format!("{} It is {state}: [its page](/{version}).", release.summary))];
+        let mut blocks =
+            vec![Block::says(format!("{} It is {state}: [its page](/{version}).", release.summary))];
         blocks.extend(changes(site, index));
         Section::new(version.to_string(), blocks)
     };
@@ -388,9 +388,10 @@ pub(super) fn changelog(site: &Site<'_>) -> Page {
 pub(super) fn changes(site: &Site<'_>, index: usize) -> Option<Block> {
     let release = &site.catalog.releases()[index];
     let version = release.version;
-    let added = release.added.iter().map(|route| {
-        format!("**Added** [`{0}`](/{version}/{0}): {1}", route.name, route.summary)
-    });
+    let added = release
+        .added
+        .iter()
+        .map(|route| format!("**Added** [`{0}`](/{version}/{0}): {1}", route.name, route.summary));
     let changed = release.changed.iter().filter_map(|route| {
         let note = route.replaced.as_ref()?.note;
         Some(format!("**Changed** [`{0}`](/{version}/{0}): {note}", route.name))

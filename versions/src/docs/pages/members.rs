@@ -94,7 +94,12 @@ mod tests {
             let members = members(&entry.route);
             assert!(!members.is_empty(), "{} says nothing", entry.template);
             for [name, kind, description] in members {
-                assert!(!kind.words().is_empty() && !description.words().is_empty(), "{}: {}", entry.template, name.words());
+                assert!(
+                    !kind.words().is_empty() && !description.words().is_empty(),
+                    "{}: {}",
+                    entry.template,
+                    name.words()
+                );
             }
         }
     }

@@ -55,9 +55,8 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
     let life = &site.calendar.lives()[index];
     let version = life.version;
     let successor = site.successor_of(version).map(|successor| {
-        let same = name.filter(|name| {
-            site.catalog.entries_of(successor).any(|entry| entry.route.name == *name)
-        });
+        let same =
+            name.filter(|name| site.catalog.entries_of(successor).any(|entry| entry.route.name == *name));
         match same {
             Some(name) => format!(" Move to [`{name}` of {successor}](/{successor}/{name})."),
             None => format!(" Move to [{successor}](/{successor})."),
@@ -69,7 +68,9 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
         State::Preview => (
             "Preview",
             match life.lifecycle.published {
-                Some(day) => format!("{version} will be published on {day}. Until then only keys of staging are answered."),
+                Some(day) => format!(
+                    "{version} will be published on {day}. Until then only keys of staging are answered."
+                ),
                 None => format!("{version} may still change. Only keys of staging are answered."),
             },
             false,
@@ -77,14 +78,18 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
         State::Deprecated => (
             "Deprecated",
             match life.lifecycle.sunset {
-                Some(day) => format!("{version} will be retired on {day} and answered with 410 from then on.{successor}"),
+                Some(day) => format!(
+                    "{version} will be retired on {day} and answered with 410 from then on.{successor}"
+                ),
                 None => format!("{version} will be retired; the day is not set yet.{successor}"),
             },
             false,
         ),
         State::Retired => (
             "Retired",
-            format!("{version} is no longer answered: every call gets [410](/errors/retired-version).{successor}"),
+            format!(
+                "{version} is no longer answered: every call gets [410](/errors/retired-version).{successor}"
+            ),
             true,
         ),
     };
@@ -230,13 +235,15 @@ fn answers(site: &Site<'_>, entry: &Entry, example: &str) -> Vec<Block> {
         body: example.to_owned(),
         is_open: true,
     })];
-    let mut codes: Vec<ErrorCode> = ErrorCode::ALL.into_iter().filter(|code| can_meet(*code, route)).collect();
+    let mut codes: Vec<ErrorCode> =
+        ErrorCode::ALL.into_iter().filter(|code| can_meet(*code, route)).collect();
     codes.sort_by_key(|code| (code.status() != StatusCode::UNAUTHORIZED, code.status()));
     blocks.extend(codes.into_iter().map(|code| {
         Block::Answer(Answer {
             status: code.status().as_u16(),
             title: code.title(),
-            text: format!("[`{}`]({}): what it means and what to do.", code.name(), errors::address(code)).into(),
+            text: format!("[`{}`]({}): what it means and what to do.", code.name(), errors::address(code))
+                .into(),
             body: errors::example(code, entry.version, route.permission, site),
             is_open: code == ErrorCode::InvalidToken,
         })
@@ -256,7 +263,8 @@ fn can_meet(code: ErrorCode, route: &Route) -> bool {
 
 fn header_fields() -> Vec<Block> {
     let table = |label: &'static str, rows: &[(&str, &str)]| {
-        let rows = rows.iter().map(|(name, meaning)| vec![Text::from(format!("`{name}`")), (*meaning).into()]);
+        let rows =
+            rows.iter().map(|(name, meaning)| vec![Text::from(format!("`{name}`")), (*meaning).into()]);
         Block::Table(Table { label, head: vec!["Header field", "Meaning"], rows: rows.collect() })
     };
     vec![
@@ -276,7 +284,10 @@ fn header_fields() -> Vec<Block> {
         table(
             "Header fields of an answer",
             &[
-                ("content-type", "`application/json`; of errors other than a 401 `application/problem+json`."),
+                (
+                    "content-type",
+                    "`application/json`; of errors other than a 401 `application/problem+json`.",
+                ),
                 ("api-version", "The version that answered."),
                 ("x-request-id", "Names this call. Tell it when you report a problem."),
                 ("ratelimit", "What is left of your key's rate."),

@@ -71,8 +71,7 @@ impl<'a> Call<'a> {
         let _ = write!(text, "\\\n  --header \"Authorization: Bearer ${VARIABLE}\" \\\n  ");
         if let Some(content) = content {
             let content = content.to_string().replace('\'', r"'\''");
-            let _ =
-                write!(text, "--header 'Content-Type: application/json' \\\n  --data '{content}' \\\n  ");
+            let _ = write!(text, "--header 'Content-Type: application/json' \\\n  --data '{content}' \\\n  ");
         }
         let _ = write!(text, "'{address}'");
         text
@@ -84,13 +83,10 @@ impl<'a> Call<'a> {
         if *method != "GET" {
             let _ = writeln!(text, "  method: \"{method}\",");
         }
-        let kind =
-            if content.is_some() { ",\n    \"Content-Type\": \"application/json\",\n  " } else { " " };
+        let kind = if content.is_some() { ",\n    \"Content-Type\": \"application/json\",\n  " } else { " " };
         let open = if content.is_some() { "\n    " } else { " " };
-        let _ = writeln!(
-            text,
-            "  headers: {{{open}Authorization: `Bearer ${{process.env.{VARIABLE}}}`{kind}}},"
-        );
+        let _ =
+            writeln!(text, "  headers: {{{open}Authorization: `Bearer ${{process.env.{VARIABLE}}}`{kind}}},");
         if let Some(content) = content {
             let _ = writeln!(text, "  body: JSON.stringify({content}),");
         }
@@ -188,13 +184,11 @@ mod tests {
             part("other", Place::Query, false, json!("left out")),
         ];
         let call = Call::new(&route, &parts, "https://api.example/2026-11-01");
-        assert_eq!(
-            call.address,
-            "https://api.example/2026-11-01/things/a%2Fb.json?limit=7&kind=x%20y%26z"
-        );
+        assert_eq!(call.address, "https://api.example/2026-11-01/things/a%2Fb.json?limit=7&kind=x%20y%26z");
         assert!(call.content.is_none());
         route.method = http::Method::POST;
-        let parts = [part("id", Place::Path, true, json!(1)), part("it's", Place::Content, false, json!(null))];
+        let parts =
+            [part("id", Place::Path, true, json!(1)), part("it's", Place::Content, false, json!(null))];
         let call = Call::new(&route, &parts, "");
         assert!(call.curl().contains(r#"--data '{"it'\''s":null}'"#), "{}", call.curl());
         assert!(call.python().contains(r#"json={"it's": None}"#), "{}", call.python());
