@@ -28,6 +28,9 @@ fn walk(prefix: &str, schema: &Value, document: &Value, depth: usize, rows: &mut
             walk(prefix, form, document, depth + 1, rows);
         }
     }
+    // A variant that is one member says of itself what there is to say of the member.
+    let variant = schema.get("properties").and_then(Value::as_object).is_some_and(|all| all.len() == 1);
+    let variant = schema["description"].as_str().filter(|_| variant);
     if let Some(items) = schema.get("items") {
         walk(&format!("{prefix}[]"), items, document, depth + 1, rows);
     }
@@ -35,6 +38,7 @@ fn walk(prefix: &str, schema: &Value, document: &Value, depth: usize, rows: &mut
         let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         let described = |schema: &Value| schema["description"].as_str().map(one_line);
         let description = described(member).or_else(|| described(target(member, document)));
+        let description = description.or_else(|| variant.map(one_line));
         let kind = type_in_words(member, document);
         // One of several forms may have a member of the same name.
         let code = Text::from(format!("`{name}`"));

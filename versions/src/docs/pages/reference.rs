@@ -4,7 +4,6 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use http::StatusCode;
 use serde_json::Value;
 
 use super::members::members;
@@ -237,7 +236,7 @@ fn answers(site: &Site<'_>, entry: &Entry, example: &str) -> Vec<Block> {
     })];
     let mut codes: Vec<ErrorCode> =
         ErrorCode::ALL.into_iter().filter(|code| can_meet(*code, route)).collect();
-    codes.sort_by_key(|code| (code.status() != StatusCode::UNAUTHORIZED, code.status()));
+    codes.sort_by_key(|code| code.status());
     blocks.extend(codes.into_iter().map(|code| {
         Block::Answer(Answer {
             status: code.status().as_u16(),

@@ -116,6 +116,11 @@ impl Text {
         markdown
     }
 
+    /// Whether it is one word: a date, a state.
+    pub(super) fn is_word(&self) -> bool {
+        self.0.len() < 48 && !self.words().contains(char::is_whitespace)
+    }
+
     /// The bare words, for titles of documents and their descriptions.
     pub(super) fn words(&self) -> String {
         let pieces = self.pieces();
