@@ -35,10 +35,16 @@ enum Stands {
     WhereRefused,
 }
 
-const FIELDS: [Field; 11] = [
+const FIELDS: [Field; 12] = [
     Field {
         name: "api-version",
         tells: "The version that answered; wherever the request was well-formed enough to name one.",
+        example: "2026-02-01",
+        stands: Stands::Sometimes,
+    },
+    Field {
+        name: "api-version-requested",
+        tells: "The version in the path, where it is retired and your key takes the answers of the one that follows.",
         example: "2026-02-01",
         stands: Stands::Sometimes,
     },
