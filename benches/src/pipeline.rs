@@ -109,6 +109,7 @@ impl Caller {
             environments: Environments::all(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            forwarded_field: http::HeaderName::from_static("x-forwarded-for"),
             alt_svc: Some(HeaderValue::from_static(r#"h3=":8443"; ma=86400"#)),
         };
         Ok(Self {

@@ -32,14 +32,16 @@ use crate::documents::{Documents, Words};
 use crate::folder::DataFolder;
 use crate::keys::Provisioning;
 use crate::node::Follower;
-use crate::operations::{Operations, Readiness};
+use crate::operations::Operations;
 use crate::pipeline::Pipeline;
+use crate::readiness::Readiness;
 use crate::store::Store;
 use crate::telemetry::{Logs, start_metrics};
 use crate::transport::{Connections, Settings};
 
-/// Collected samples are folded into their buckets this often, so that they do not pile up.
-const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Collected samples are folded into their buckets this often, so that they do not pile up, and threads
+/// that stall are told to the log.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the follower may take to write its last words at the end.
 const FOLLOWER_FAREWELL: Duration = Duration::from_secs(2);
 
@@ -96,7 +98,8 @@ pub fn serve(
     let documents: &'static Documents =
         Box::leak(Box::new(Documents::new(pipeline, words, Box::new(SystemClock))));
     let connections = Arc::new(Connections::new(settings(&config)));
-    let readiness = Arc::new(Readiness::default());
+    let operators_connections = Arc::new(Connections::new(settings(&config)));
+    let readiness = Arc::new(Readiness::new(Arc::clone(&clock), config.runtime.stalled_after));
     let operations: &'static Operations = Box::leak(Box::new(Operations {
         readiness: Arc::clone(&readiness),
         metrics: metrics.clone(),
@@ -115,13 +118,16 @@ pub fn serve(
     )?;
     let (stop_follower, stopped) = std::sync::mpsc::channel();
     let (follower_ended, farewell) = std::sync::mpsc::channel::<()>();
+    let alive = readiness.thread("store");
     std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+        let _alive = alive;
         follower.run(&stopped);
         drop(follower_ended);
     })?;
 
     let ended = runtime.block_on(async {
-        let serving = bound.serve(pipeline, documents, operations, &connections)?;
+        let serving =
+            bound.serve(pipeline, documents, operations, &connections, &operators_connections, &readiness)?;
         readiness.started.store(true, Ordering::Relaxed);
         if let Some(file) = ready_file {
             listen::write_ready_file(file, &description)
@@ -129,11 +135,13 @@ pub fn serve(
         }
         info!(workers = config.runtime.worker_count(), "Serving");
 
+        let watched = Arc::clone(&readiness);
         tokio::spawn(async move {
-            let mut interval = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
+            let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
             loop {
                 interval.tick().await;
                 metrics.run_upkeep();
+                watched.watch();
             }
         });
         let reloader = reload::Reloader {
@@ -144,7 +152,7 @@ pub fn serve(
             addresses,
             pipeline,
             documents,
-            connections: Arc::clone(&connections),
+            connections: [Arc::clone(&connections), operators_connections],
             logs: Arc::clone(&logs),
         };
         anyhow::Ok(drain::until_ended(signals, serving, pipeline, &connections, &readiness, &reloader).await)

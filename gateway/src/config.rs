@@ -31,8 +31,8 @@ use schema::Schema;
 pub use diagnostics::{ConfigError, Problem};
 pub use reload::differences_needing_restart;
 pub use sections::{
-    Api, Certificate, Config, Drain, Format, Level, Limits, Listener, Log, Protocol, Runtime, Service, Store,
-    Timeouts, Tls, TlsVersion,
+    Api, Certificate, Config, Drain, Format, ForwardedField, Level, Limits, Listener, Log, Protocol, Runtime,
+    Service, Store, Timeouts, Tls, TlsVersion,
 };
 
 /// The file that is read where none is named and it exists.

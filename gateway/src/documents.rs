@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tracing::{error, info};
@@ -22,7 +22,7 @@ use versions::{Error, ErrorCode, Services as _};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::limits::check_head;
-use crate::pipeline::{Pipeline, date, protocol};
+use crate::pipeline::{Pipeline, client_address, date, protocol};
 use crate::transport::{Body, Peer, Service};
 
 /// Pages change with a reload or a day, so a copy may be shown for a while before it is asked about again.
@@ -250,7 +250,7 @@ impl Documents {
                 route,
                 status = status.as_u16(),
                 protocol = protocol.name(),
-                client = %peer.address,
+                client = %client_address(&head.headers, peer),
                 listener = peer.listener.name,
                 duration_ms = took.as_secs_f64() * 1e3,
                 "request"
@@ -270,7 +270,7 @@ impl Service for Documents {
         response
     }
 
-    fn refuse(&'static self, status: StatusCode, _: &Arc<Peer>) -> Response<Bytes> {
+    fn refuse(&'static self, status: StatusCode, _: Version, _: &Arc<Peer>) -> Response<Bytes> {
         let html = HeaderValue::from_static(HTML);
         page(status, html, plain("The request is malformed, too large or too slow.").into())
             .map(Body::into_bytes)

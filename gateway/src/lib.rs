@@ -12,6 +12,7 @@ pub mod limits;
 pub mod node;
 pub mod operations;
 pub mod pipeline;
+pub mod readiness;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

@@ -17,7 +17,7 @@ use uuid::Builder;
 use crate::clock::Clock;
 use crate::config;
 use crate::keys::index::KeyIndex;
-use crate::operations::Readiness;
+use crate::readiness::Readiness;
 use crate::store::{Changes, Node, Receipt, Store, StoreError};
 
 /// Follows the store for as long as the process serves.

@@ -4,28 +4,18 @@
 //! loopback, or behind something that asks for one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::pipeline::Pipeline;
+use crate::readiness::Readiness;
 use crate::telemetry::Logs;
 use crate::transport::{Body, Connections, Peer, Service};
-
-/// Whether the process can serve, as probes see it.
-#[derive(Debug, Default)]
-pub struct Readiness {
-    /// Every listener is bound and every key is loaded.
-    pub started: AtomicBool,
-    /// The process is on its way out.
-    pub draining: AtomicBool,
-    /// The store cannot be reached: keys are served from memory and cannot change.
-    pub store_failing: AtomicBool,
-}
 
 /// Answers the operator's tools.
 pub struct Operations {
@@ -47,16 +37,15 @@ impl Operations {
         match path {
             "/livez" => (StatusCode::OK, JSON, json!({ "status": "live" }).to_string()),
             "/readyz" => {
-                let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-                let store = if is(&self.readiness.store_failing) { "failing" } else { "ok" };
-                let (code, status) = if is(&self.readiness.draining) {
-                    (StatusCode::SERVICE_UNAVAILABLE, "draining")
-                } else if is(&self.readiness.started) {
-                    (StatusCode::OK, "ready")
-                } else {
-                    (StatusCode::SERVICE_UNAVAILABLE, "starting")
-                };
-                (code, JSON, json!({ "status": status, "store": store }).to_string())
+                let failing = self.readiness.store_failing.load(Ordering::Relaxed);
+                let verdict = self.readiness.verdict();
+                let code = if verdict.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                let mut body =
+                    json!({ "status": verdict.status, "store": if failing { "failing" } else { "ok" } });
+                if let Some(reason) = verdict.reason {
+                    body["reason"] = reason.into();
+                }
+                (code, JSON, body.to_string())
             }
             "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.render()),
             "/version" => {
@@ -107,7 +96,7 @@ impl Service for Operations {
         response
     }
 
-    fn refuse(&'static self, status: StatusCode, _: &Arc<Peer>) -> Response<Bytes> {
+    fn refuse(&'static self, status: StatusCode, _: Version, _: &Arc<Peer>) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from_static(br#"{"error":"The request is malformed."}"#));
         *response.status_mut() = status;
         let json = HeaderValue::from_static("application/json");

@@ -38,10 +38,11 @@ use versions::{
 use crate::clock::Clock;
 use crate::config::{Api, Config, Limits, Timeouts};
 use crate::keys::index::{Key, KeyIndex};
-use crate::limits::{Failures, Slots, check_head};
+use crate::limits::{Failures, Slots, check_head, declared_length};
 use crate::transport::{Body, Peer, Service, within};
 
 use authenticate::Caller;
+pub(crate) use client::address as client_address;
 use dates::Dates;
 use preview::{Call, Preview};
 use record::Record;
@@ -184,19 +185,20 @@ impl Pipeline {
         // Only looked at here, for the answer's fields; whether there is such a date is told further down.
         let version = self.catalog.version(head.uri.path());
         progress.version = version.map(|(table, _)| table);
-        let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
+        // First of all, because this answer closes the connection.
         if peer.is_ambiguous() {
             return Err(Error::new(
                 ErrorCode::MalformedRequest,
-                "The head can be read in two ways: both `Content-Length` and `Transfer-Encoding`, or a fragment.",
+                "The head can be read in two ways: it says more than once, or in no clear form, how long its \
+                 content is, or its target has a fragment.",
             ));
         }
+        let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
         let (fields, key) = peer.with_notes(|known: &mut Known| {
             let fields = check_head(head, &settings.limits, &listener.hosts, &mut known.host)?;
             let (now, client) = (record.time, client::address(&head.headers, peer));
             record.client = client;
-            let environments = listener.environments;
-            match self.authenticate(fields.authorization, &mut known.caller, now, client, environments) {
+            match self.authenticate(fields.authorization, &mut known.caller, now, client, peer) {
                 Ok(key) => Ok((fields, key)),
                 Err((refused, key)) => {
                     record.refused = Some(refused);
@@ -219,9 +221,11 @@ impl Pipeline {
             progress.forwarded_from = Some(asked);
         }
         let (resource, mut input) = table.resource(below)?;
+        // For OPTIONS, and a method that is not answered here: the record tells the path at least.
+        record.entry = self.catalog.any_entry(resource);
         let options = head.method == Method::OPTIONS;
         let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
-        record.entry = entry;
+        record.entry = entry.or(record.entry);
 
         if let Some(entry) = entry {
             let required = entry.route.permission;
@@ -238,7 +242,9 @@ impl Pipeline {
         negotiate::accept(fields.accept, &head.headers)?;
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
         if !body.is_end_stream() {
-            let content = read(body, &head.headers, record, settings, has_content(&head.method)).await?;
+            let declared = declared_length(&fields)?;
+            let content =
+                read(body, &head.headers, declared, record, settings, has_content(&head.method)).await?;
             input.content = content;
         }
         input.query = head.uri.query().unwrap_or_default();
@@ -292,6 +298,7 @@ fn lacking(required: permissions::ApiAccessPermission, key: &Key) -> Error {
 async fn read(
     mut body: Body,
     fields: &HeaderMap,
+    declared: Option<u64>,
     record: &mut Record<'_>,
     settings: &Settings,
     keep: bool,
@@ -319,6 +326,11 @@ async fn read(
             if let Some(data) = frame.data_ref().filter(|_| keep) {
                 kept.extend_from_slice(data);
             }
+        }
+        // hyper has seen to it over HTTP/1 and HTTP/2; h3 leaves it to us (RFC 9114 §4.1.2).
+        if declared.is_some_and(|declared| declared != bytes as u64) {
+            let detail = format!("The content has {bytes} bytes, and `Content-Length` says something else.");
+            return Err(Error::new(ErrorCode::MalformedRequest, detail));
         }
         Ok(kept.freeze())
     };
@@ -366,7 +378,7 @@ impl Service for Pipeline {
         response
     }
 
-    fn refuse(&'static self, status: StatusCode, peer: &Arc<Peer>) -> Response<Bytes> {
+    fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes> {
         let code = match status {
             StatusCode::REQUEST_TIMEOUT => ErrorCode::RequestTimeout,
             StatusCode::URI_TOO_LONG => ErrorCode::UriTooLong,
@@ -377,10 +389,11 @@ impl Service for Pipeline {
             ErrorCode::RequestTimeout => "The head of the request did not arrive in time.",
             ErrorCode::UriTooLong => "The target is longer than is taken.",
             ErrorCode::HeadersTooLarge => "The request's fields are larger or more than are taken.",
-            _ => "The head of the request is not well-formed HTTP/1.1.",
+            _ => "The head of the request is not well-formed HTTP.",
         };
         let error = Error::new(code, detail);
-        let (head, ()) = Request::new(()).into_parts();
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.version = version;
         let settings = self.settings.load();
         let record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);

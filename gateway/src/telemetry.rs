@@ -48,7 +48,9 @@ impl Logs {
             lines.with_ansi(terminal && color).boxed()
         };
         // An error says that a log is there already, as in a process of tests.
-        let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+        if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+            std::panic::set_hook(Box::new(log_panic));
+        }
         Self { level, dropped, _writer: guard }
     }
 
@@ -63,6 +65,21 @@ impl Logs {
     pub fn dropped_lines(&self) -> usize {
         self.dropped.dropped_lines()
     }
+}
+
+/// A panic as a record like any other, where the default would write lines of its own between the records.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or_default().escape_debug();
+    let thread = std::thread::current();
+    // `RUST_BACKTRACE` says whether there is one.
+    let backtrace = std::backtrace::Backtrace::capture();
+    let backtrace = (backtrace.status() == std::backtrace::BacktraceStatus::Captured).then_some(backtrace);
+    tracing::error!(
+        thread = thread.name(),
+        place = panic.location().map(tracing::field::display),
+        backtrace = backtrace.as_ref().map(tracing::field::debug),
+        "Panicked: {message}"
+    );
 }
 
 /// The level is ours; libraries are heard from `warn` on, and only in detail when everything is. The
@@ -122,8 +139,15 @@ fn describe() {
     );
     describe_counter!("gateway_accept_errors_total", "Times that accepting a connection failed.");
     describe_counter!("gateway_handshake_errors_total", "TLS and QUIC handshakes that failed.");
+    describe_counter!(
+        "gateway_datagrams_handed_over_total",
+        "QUIC datagrams that came to another worker's socket than their connection's, by outcome."
+    );
     describe_counter!("gateway_frames_refused_total", "HTTP/3 frames of absurd size.");
-    describe_counter!("gateway_heads_refused_total", "HTTP/3 requests whose head was malformed or late.");
+    describe_counter!(
+        "gateway_heads_refused_total",
+        "HTTP/3 requests whose head was malformed, too large or late."
+    );
     describe_counter!("gateway_panics_total", "Requests whose handling panicked.");
     describe_counter!("gateway_reloads_total", "Reloads of the configuration, by outcome.");
     describe_counter!("gateway_changes_applied_total", "Changes of keys that this node has applied.");
@@ -143,8 +167,11 @@ fn describe() {
     ] {
         metrics::counter!(name).absolute(0);
     }
-    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max"] {
+    for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max", "draining"] {
         metrics::counter!("gateway_connections_refused_total", "reason" => reason).absolute(0);
+    }
+    for outcome in ["taken", "dropped"] {
+        metrics::counter!("gateway_datagrams_handed_over_total", "outcome" => outcome).absolute(0);
     }
     for outcome in ["done", "refused"] {
         metrics::counter!("gateway_reloads_total", "outcome" => outcome).absolute(0);

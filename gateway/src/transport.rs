@@ -6,13 +6,18 @@
 //! set here.
 
 mod body;
+mod connection_ids;
 mod connections;
+mod field_lines;
 mod frame_guard;
 mod head_watch;
+mod http3_head;
 mod io;
 mod peer;
 mod quic;
+mod side_streams;
 mod sockets;
+mod steering;
 mod streams;
 mod tcp;
 mod tls;
@@ -24,7 +29,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 
 pub use body::{Body, BodyError};
 pub use connections::{Connections, Settings, network};
@@ -33,6 +38,7 @@ pub use head_watch::HeadWatch;
 pub use peer::{Close, Listener, Peer};
 pub use quic::{QuicListener, serve_quic};
 pub use sockets::{BindError, bind_tcp, bind_udp};
+pub use steering::{QuicSocket, steer};
 pub use tcp::{Protocols, TcpService, serve_tcp};
 pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_config};
 
@@ -47,7 +53,7 @@ pub trait Service: Sync + 'static {
 
     /// The answer to something that never became a request: a head that could not be read, or one
     /// that did not come in time.
-    fn refuse(&'static self, status: StatusCode, peer: &Arc<Peer>) -> Response<Bytes>;
+    fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes>;
 }
 
 /// Awaits `future` for at most `limit`; the timer is made only if it is not ready at once.

@@ -5,6 +5,7 @@ Every case ends by itself: each wait has a bound.
 
 import asyncio
 import json
+import socket
 import sys
 import time
 
@@ -13,8 +14,8 @@ from aioquic.buffer import encode_uint_var
 from h3 import encode, frame
 
 PING = "/2026-02-01/ping.json"
-HEADERS, DATA, SETTINGS, PUSH_PROMISE, MAX_PUSH_ID = 0x1, 0x0, 0x4, 0x5, 0xD
-CONTROL, PUSH = 0x0, 0x1
+HEADERS, DATA, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0x1, 0x0, 0x4, 0x5, 0x7, 0xD
+CONTROL, PUSH, ENCODER, DECODER = 0x0, 0x1, 0x2, 0x3
 
 
 async def closed(client, within):
@@ -50,6 +51,79 @@ async def oversized_headers(client, _key):
 
 async def oversized_unknown(client, _key):
     return await pour(client, 0x21)
+
+
+async def oversized_once(client, key):
+    """One stream with a frame that nobody should keep, another that is as it should be."""
+    stream = client.open()
+    client.send(stream, frame(HEADERS, b"", 16 * 1024**3) + bytes(1024))
+    status, fields, body = await client.answer(stream)
+    after, _, _ = await client.ask("GET", PING, key)
+    return {"status": status, "fields": dict(fields), "body": body.decode(), "statusAfter": after}
+
+
+async def late_head(client, key):
+    """Half a head, and time; then a whole one."""
+    stream = client.open()
+    head = frame(HEADERS, encode(client, stream, client.headers("GET", PING, key)))
+    client.send(stream, head[:-3])
+    status, fields, body = await client.answer(stream)
+    after, _, _ = await client.ask("GET", PING, key)
+    return {"status": status, "fields": dict(fields), "body": body.decode(), "statusAfter": after}
+
+
+async def lost_heads(client, key):
+    """Half heads, each given up at once."""
+    sent = 0
+    while sent < 1000 and not client.closed.is_set():
+        stream = client.open()
+        head = frame(HEADERS, encode(client, stream, client.headers("GET", PING, key)))
+        client.send(stream, head[:-3])
+        await asyncio.sleep(0.001)
+        if not client.closed.is_set():
+            client._quic.reset_stream(stream, 0x10C)
+            client.transmit()
+        sent += 1
+    return {"sent": sent, "closeCode": await closed(client, 5)}
+
+
+async def goaway_behind_request(client, key):
+    """Requests, and in the same breath the word that there will be no more."""
+    slow = client.request("GET", PING, key, [(b"content-type", b"application/json")], end=False)
+    quick = [client.request("GET", PING, key) for _ in range(8)]
+    client.send(client.http._local_control_stream_id, frame(GOAWAY, b"\x00"))
+    answers = [(await client.answer(stream))[0] for stream in quick]
+    await asyncio.sleep(0.5)
+    client.send(slow, frame(DATA, b"{}"), end=True)
+    answers.append((await client.answer(slow))[0])
+    return {"answers": answers, "closeCode": await closed(client, 5)}
+
+
+async def goaway_with_request(client, key):
+    """One request and the word that there will be no more, in one datagram."""
+    stream = client.open()
+    head = frame(HEADERS, encode(client, stream, client.headers("GET", PING, key)))
+    client._quic.send_stream_data(stream, head, True)
+    client.send(client.http._local_control_stream_id, frame(GOAWAY, b"\x00"))
+    status, _, _ = await client.answer(stream)
+    return {"answers": [status], "closeCode": await closed(client, 5)}
+
+
+async def migrating(client, key):
+    """A request from each of many ports, by one connection; then a new id for it at each."""
+    statuses = []
+    for change in range(16):
+        local = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        local.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        local.bind(("::", 0))
+        before = client._transport
+        # It takes the place of the transport before it.
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: client, sock=local)
+        before.close()
+        if change % 2:
+            client.change_connection_id()
+        statuses.append((await client.ask("GET", PING, key))[0])
+    return {"statuses": statuses}
 
 
 async def endless_data(client, key):
@@ -158,24 +232,42 @@ def on_control_stream(data, end=False):
     return run
 
 
-def on_new_unidirectional(data):
+def on_new_unidirectional(data, end=False):
     async def run(client, _key):
         stream = client._quic.get_next_available_stream_id(is_unidirectional=True)
-        client.send(stream, data)
+        client.send(stream, data, end)
         return {"closeCode": await closed(client, 5)}
 
     return run
 
 
-def with_fields(fields):
+def on_own_unidirectional(name, data, end=False):
+    """On one of the streams that the client has opened at the start."""
+
+    async def run(client, key):
+        client.send(getattr(client.http, name), data, end)
+        code = await closed(client, 1)
+        status = None if client.closed.is_set() else (await client.ask("GET", PING, key))[0]
+        return {"closeCode": code, "status": status}
+
+    return run
+
+
+def with_fields(fields, content=b""):
     """A request whose fields are written by hand; `{key}` stands for the key."""
 
     async def run(client, key):
         stream = client.open()
         ready = [(name, value.replace(b"{key}", key.encode())) for name, value in fields]
-        client.send(stream, frame(HEADERS, encode(client, stream, ready)), end=True)
-        status, _, body = await client.answer(stream, 5)
-        return {"status": status, "closeCode": await closed(client, 1), "body": body.decode()}
+        body = frame(DATA, content) if content else b""
+        client.send(stream, frame(HEADERS, encode(client, stream, ready)) + body, end=True)
+        status, answered, body = await client.answer(stream, 5)
+        return {
+            "status": status,
+            "fields": dict(answered),
+            "closeCode": await closed(client, 1),
+            "body": body.decode(),
+        }
 
     return run
 
@@ -183,10 +275,17 @@ def with_fields(fields):
 METHOD, SCHEME, AUTHORITY = (b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"localhost")
 PATH, BEARER = (b":path", PING.encode()), (b"authorization", b"Bearer {key}")
 GOOD = [METHOD, SCHEME, AUTHORITY, PATH, BEARER]
+JSON = (b"content-type", b"application/json")
 
 CASES = {
     "oversized_headers": oversized_headers,
     "oversized_unknown": oversized_unknown,
+    "oversized_once": oversized_once,
+    "late_head": late_head,
+    "lost_heads": lost_heads,
+    "goaway_behind_request": goaway_behind_request,
+    "goaway_with_request": goaway_with_request,
+    "migrating": migrating,
     "endless_data": endless_data,
     "many_fields": many_fields,
     "large_fields": large_fields,
@@ -213,6 +312,17 @@ CASES = {
     "headers_on_control": on_control_stream(frame(HEADERS, b"\x00\x00")),
     "control_closed": on_control_stream(b"", end=True),
     "second_control": on_new_unidirectional(bytes([CONTROL]) + frame(SETTINGS, b"")),
+    "second_encoder": on_new_unidirectional(bytes([ENCODER])),
+    "second_decoder": on_new_unidirectional(bytes([DECODER])),
+    "encoder_closed": on_own_unidirectional("_local_encoder_stream_id", b"", end=True),
+    "decoder_closed": on_own_unidirectional("_local_decoder_stream_id", b"", end=True),
+    "encoder_capacity": on_own_unidirectional("_local_encoder_stream_id", b"\x3f\x01"),
+    "encoder_insert": on_own_unidirectional("_local_encoder_stream_id", b"\x41x\x01y"),
+    "decoder_acknowledges": on_own_unidirectional("_local_decoder_stream_id", b"\x80"),
+    "decoder_counts": on_own_unidirectional("_local_decoder_stream_id", b"\x01"),
+    "encoder_says_zero": on_own_unidirectional("_local_encoder_stream_id", b"\x20"),
+    "decoder_cancels": on_own_unidirectional("_local_decoder_stream_id", b"\x40\x7f\x80\x01\x44"),
+    "stream_without_type": on_new_unidirectional(b"", end=True),
     "push_stream": on_new_unidirectional(bytes([PUSH]) + b"\x00"),
     # What has to be ignored (§9).
     "unknown_stream": on_new_unidirectional(encode_uint_var(0x21) + b"anything"),
@@ -236,6 +346,24 @@ CASES = {
     "line_break_in_path": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", PING.encode() + b"\r\n"), BEARER]),
     "blank_in_method": with_fields([(b":method", b"GET /x"), SCHEME, AUTHORITY, PATH, BEARER]),
     "length_without_content": with_fields([*GOOD, (b"content-length", b"10")]),
+    "length_too_long": with_fields([*GOOD, JSON, (b"content-length", b"3")], b"{}"),
+    "length_too_short": with_fields([*GOOD, JSON, (b"content-length", b"1")], b"{}"),
+    "length_zero": with_fields([*GOOD, JSON, (b"content-length", b"0")], b"{}"),
+    "length_no_number": with_fields([*GOOD, JSON, (b"content-length", b"+2")], b"{}"),
+    "two_lengths": with_fields([*GOOD, JSON, (b"content-length", b"2"), (b"content-length", b"3")], b"{}"),
+    "same_length_twice": with_fields([*GOOD, JSON, (b"content-length", b"2"), (b"content-length", b"2")], b"{}"),
+    "length_right": with_fields([*GOOD, JSON, (b"content-length", b"2")], b"{}"),
+    "keep_alive": with_fields([*GOOD, (b"keep-alive", b"timeout=5")]),
+    "proxy_connection": with_fields([*GOOD, (b"proxy-connection", b"keep-alive")]),
+    "upgrade": with_fields([*GOOD, (b"upgrade", b"websocket")]),
+    "te_gzip": with_fields([*GOOD, (b"te", b"gzip")]),
+    "te_trailers": with_fields([*GOOD, (b"te", b"trailers")]),
+    "fragment": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", PING.encode() + b"#x"), BEARER]),
+    "empty_fragment": with_fields([METHOD, SCHEME, AUTHORITY, (b":path", PING.encode() + b"#"), BEARER]),
+    "two_methods": with_fields([(b":method", b"POST"), *GOOD]),
+    "two_schemes": with_fields([(b":scheme", b"http"), *GOOD]),
+    "two_authorities": with_fields([(b":authority", b"other.example"), *GOOD]),
+    "protocol": with_fields([METHOD, (b":protocol", b"webtransport"), SCHEME, AUTHORITY, PATH, BEARER]),
     "no_authority": with_fields([METHOD, SCHEME, PATH, BEARER]),
     "host_alone": with_fields([METHOD, SCHEME, PATH, (b"host", b"localhost"), BEARER]),
     "host_repeats": with_fields([*GOOD, (b"host", b"localhost")]),

@@ -193,6 +193,21 @@ async fn another_authority_than_the_listeners_own_is_421() {
 }
 
 #[tokio::test]
+async fn http_1_0_without_a_host_is_for_none_of_a_listeners_hosts() {
+    for (hosts, fields, expected) in [
+        ("[]", "", 200),
+        ("[\"api.example\"]", "", 421),
+        ("[\"api.example\"]", "host: localhost\r\n", 421),
+        ("[\"api.example\"]", "host: api.example\r\n", 200),
+    ] {
+        let (gateway, key) = strict(&format!("[listeners.http]\nhosts = {hosts}")).await;
+        let request = format!("GET {PING} HTTP/1.0\r\nauthorization: {}\r\n{fields}\r\n", key.bearer());
+        let [answer] = &gateway.exchange(request.as_bytes()).await[..] else { panic!("one answer") };
+        assert_eq!(answer.status, expected, "{hosts} {fields:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_came_as_early_data_is_425() {
     let (gateway, key) = strict("").await;
     for protocol in Protocol::ALL {

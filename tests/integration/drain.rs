@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Request;
 use rustix::process::Signal;
-use tests::{Client, Content, Key, KeySpec, PATIENCE, Protocol, TestGateway, eventually};
+use tests::{
+    Client, Content, Family, Key, KeySpec, PATIENCE, Protocol, Raw, RawH2, TestGateway, Way, eventually,
+    frame, kind, request_block,
+};
 
 use crate::contract::PING;
 
@@ -196,9 +199,77 @@ async fn a_drained_gateway_takes_no_new_connections() {
         tokio::net::TcpStream::connect(address).await.is_err().then_some(())
     });
     assert!(refused.await.is_some(), "behind the announcement nothing new is accepted");
+    let asked = Instant::now();
+    let way = Way { protocol: Protocol::H3, family: Family::V4 };
+    let error = Client::connect(&gateway, way).await.expect_err("nor over QUIC");
+    assert!(format!("{error:#}").contains("refused"), "{error:#}");
+    assert!(asked.elapsed() < Duration::from_secs(1), "it was told at once: {:?}", asked.elapsed());
     assert!(gateway.status().is_none(), "and what is in flight still runs");
     drop(pieces);
     let answer = held.await.expect("the request's task does not panic").expect("it is answered");
     assert_eq!(answer.status, 200);
     assert!(gateway.ended(PATIENCE).await.expect("it ends").success());
+}
+
+/// A gateway whose drain outlasts `announce` and `goodbye` by far.
+async fn patient() -> (TestGateway, Key) {
+    let overlay = "[timeouts]\ngoodbye = \"1s\"\n[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"";
+    let gateway = TestGateway::start(overlay).await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    (gateway, key)
+}
+
+/// Longer than `announce` and `goodbye` together.
+const LATE: Duration = Duration::from_millis(1800);
+
+#[tokio::test]
+async fn a_late_last_answer_over_http_1_is_not_cut_by_what_the_client_still_sends() {
+    let _turn = tests::heavy().await;
+    let (gateway, key) = patient().await;
+    let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
+    let head = format!(
+        "GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n",
+        key.bearer()
+    );
+    assert!(raw.write(head.as_bytes()).await);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.signal(Signal::TERM);
+    tokio::time::sleep(LATE).await;
+    assert!(raw.write(b"{}").await);
+    let answers = tests::answers(&raw.read_to_end(Duration::from_millis(800)).await);
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200]);
+    for _ in 0..3 {
+        assert!(raw.write(b"x").await, "what is still sent is not answered with a reset");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(raw);
+    assert!(gateway.ended(Duration::from_secs(5)).await.expect("nobody is left").success());
+}
+
+#[tokio::test]
+async fn a_late_last_answer_over_http_2_is_not_cut_by_what_the_client_still_sends() {
+    let _turn = tests::heavy().await;
+    let (gateway, key) = patient().await;
+    let mut raw = RawH2::connect(gateway.address(Protocol::H1)).await;
+    let bearer = key.bearer();
+    let fields = [("authorization", &*bearer), ("content-type", "application/json"), ("content-length", "2")];
+    let (ack, end_stream, end_headers) = (1, 1, 4);
+    let block = request_block("GET", PING, &fields);
+    assert!(raw.write(&frame(kind::HEADERS, end_headers, 1, &block)).await);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.signal(Signal::TERM);
+    // The second GOAWAY, the one that counts, follows the answer to this.
+    let ping = raw.find(PATIENCE, |frame| frame.kind == kind::PING).await.expect("a drain asks");
+    assert!(raw.write(&frame(kind::PING, ack, 0, &ping.payload)).await);
+    tokio::time::sleep(LATE).await;
+    assert!(raw.write(&frame(kind::DATA, end_stream, 1, b"{}")).await);
+    let (frames, closed) = raw.read_to_end(Duration::from_millis(800)).await;
+    assert!(closed, "it says that it is done: {frames:?}");
+    assert_eq!(frames.iter().find_map(tests::Frame::status), Some(200), "{frames:?}");
+    for _ in 0..3 {
+        assert!(raw.write(&frame(kind::PING, 0, 0, &[0; 8])).await, "no reset is the answer");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(raw);
+    assert!(gateway.ended(Duration::from_secs(5)).await.expect("nobody is left").success());
 }

@@ -1,5 +1,5 @@
-//! HTTP/1.1 as attackers write it: heads that two parsers would read differently, lengths that
-//! contradict each other, floods, and clients that take their time.
+//! HTTP/1.1 as attackers write it: heads that two parsers would read differently, floods, and clients
+//! that take their time. What could hide a second request has a file of its own, `smuggling.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -17,18 +17,18 @@ body = "1s"
 write = "1s"
 "#;
 
-async fn strict() -> (TestGateway, Key) {
+pub(crate) async fn strict() -> (TestGateway, Key) {
     let gateway = TestGateway::start(SHORT).await;
     let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
     (gateway, key)
 }
 
 /// A request's head up to the blank line, with a good key and `fields` (each with its line end).
-fn head(key: &Key, line: &str, fields: &str) -> String {
+pub(crate) fn head(key: &Key, line: &str, fields: &str) -> String {
     format!("{line}\r\nhost: localhost\r\nauthorization: {}\r\n{fields}\r\n", key.bearer())
 }
 
-async fn still_serves(gateway: &TestGateway, key: &Key, context: &str) {
+pub(crate) async fn still_serves(gateway: &TestGateway, key: &Key, context: &str) {
     let client = Client::over(gateway, Protocol::H1).await;
     let started = Instant::now();
     assert_eq!(client.ask(key.get(PING)).await.status, 200, "after {context}");
@@ -122,17 +122,16 @@ async fn other_forms_of_the_target_open_nothing() {
     let (gateway, key) = strict().await;
     let absolute = format!("GET http://localhost{PING} HTTP/1.1");
     for (line, allowed) in [
-        // RFC 9112 §3.2.2: a server must accept the absolute form; its host then counts.
-        (absolute.as_str(), &[200, 400, 421][..]),
-        ("GET http://other.example/2026-02-01/ping.json HTTP/1.1", &[200, 400, 421]),
-        ("CONNECT localhost:443 HTTP/1.1", &[400, 404, 405]),
-        ("CONNECT 10.0.0.1:22 HTTP/1.1", &[400, 404, 405]),
+        // RFC 9112 §3.2.2 would have a server accept this form, which is for proxies; here it is refused.
+        (absolute.as_str(), &[400][..]),
+        ("GET http://other.example/2026-02-01/ping.json HTTP/1.1", &[400]),
+        ("CONNECT localhost:443 HTTP/1.1", &[400]),
+        ("CONNECT 10.0.0.1:22 HTTP/1.1", &[400]),
         ("OPTIONS * HTTP/1.1", &[204, 400, 404, 405]),
         ("GET * HTTP/1.1", &[400, 404]),
         ("GET \\2026-02-01\\ping.json HTTP/1.1", &[400, 404]),
         ("GET /2026-02-01\\ping.json HTTP/1.1", &[400, 404]),
-        // The parser drops a fragment, which no client sends; what is left is what is authorised.
-        ("GET /2026-02-01/ping.json#x HTTP/1.1", &[200, 400, 404]),
+        ("GET /2026-02-01/ping.json#x HTTP/1.1", &[400]),
         ("GET /2026-02-01/\u{ff50}ing.json HTTP/1.1", &[400, 404]),
     ] {
         let answers = gateway.exchange(head(&key, line, "connection: close\r\n").as_bytes()).await;
@@ -142,106 +141,15 @@ async fn other_forms_of_the_target_open_nothing() {
 }
 
 #[tokio::test]
-async fn contradicting_lengths_never_get_two_answers() {
-    let (gateway, key) = strict().await;
-    let inner = head(&key, &format!("GET {CONNECTION} HTTP/1.1"), "");
-    let chunked = "transfer-encoding: chunked\r\n";
-    let json = "content-type: application/json\r\n";
-    let outer = |fields: &str, body: &str| {
-        head(&key, &format!("GET {PING} HTTP/1.1"), &format!("{json}{fields}")) + body
-    };
-    let zero = format!("0\r\n\r\n{inner}");
-    let chunk = format!("{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len());
-    let cases: Vec<(&str, String)> = vec![
-        ("CL.TE", outer(&format!("content-length: {}\r\n{chunked}", zero.len()), &zero)),
-        ("TE.CL", outer(&format!("{chunked}content-length: 4\r\n"), &chunk)),
-        ("two lengths", outer("content-length: 0\r\ncontent-length: 5\r\n", &inner)),
-        ("two lengths, other order", outer("content-length: 5\r\ncontent-length: 0\r\n", &inner)),
-        ("a list of lengths", outer("content-length: 0, 5\r\n", &inner)),
-        ("a signed length", outer("content-length: +0\r\n", &inner)),
-        ("a negative length", outer("content-length: -1\r\n", &inner)),
-        ("a hexadecimal length", outer("content-length: 0x0\r\n", &inner)),
-        ("an empty length", outer("content-length: \r\n", &inner)),
-        ("a length with a blank", outer("content-length: 0 0\r\n", &inner)),
-        ("a length beyond 64 bits", outer("content-length: 18446744073709551616\r\n", &inner)),
-        ("xchunked", outer("transfer-encoding: xchunked\r\n", &zero)),
-        ("chunked twice", outer(&format!("{chunked}{chunked}"), &zero)),
-        ("chunked, identity", outer("transfer-encoding: chunked, identity\r\n", &zero)),
-        ("identity", outer("transfer-encoding: identity\r\n", &zero)),
-        ("gzip, chunked", outer("transfer-encoding: gzip, chunked\r\n", &zero)),
-        ("a vertical tab", outer("transfer-encoding: \x0bchunked\r\n", &zero)),
-        ("a blank before the colon", outer("transfer-encoding : chunked\r\n", &zero)),
-        ("a folded coding", outer("transfer-encoding:\r\n chunked\r\n", &zero)),
-        ("quoted", outer("transfer-encoding: \"chunked\"\r\n", &zero)),
-        ("NUL", outer("transfer-encoding: chunked\0\r\n", &zero)),
-        (
-            "HTTP/1.0 and chunked",
-            head(&key, &format!("GET {PING} HTTP/1.0"), &format!("{json}{chunked}")) + &zero,
-        ),
-        ("a hexadecimal mark", outer(chunked, &format!("0x1\r\na\r\n{zero}"))),
-        ("a negative chunk", outer(chunked, &format!("-1\r\na\r\n{zero}"))),
-        ("an overflowing chunk", outer(chunked, &format!("10000000000000000\r\na\r\n{zero}"))),
-        ("no chunk size", outer(chunked, &format!("\r\na\r\n{zero}"))),
-        ("a chunk that is longer than said", outer(chunked, &format!("1\r\nabc\r\n{zero}"))),
-        ("a bare CR in a chunk extension", outer(chunked, &format!("1;a\rb\r\na\r\n{zero}"))),
-    ];
-    let mut served = Vec::new();
-    for (what, request) in cases {
-        let statuses: Vec<_> =
-            gateway.exchange(request.as_bytes()).await.iter().map(|answer| answer.status).collect();
-        if !matches!(statuses[..], [] | [400 | 415 | 501]) {
-            served.push((what, statuses));
-        }
-    }
-    assert!(served.is_empty(), "{served:?}");
-    still_serves(&gateway, &key, "all of them").await;
-}
-
-#[tokio::test]
-async fn content_of_a_get_is_never_read_as_the_next_request() {
-    let (gateway, key) = strict().await;
-    let inner = head(&key, &format!("GET {CONNECTION} HTTP/1.1"), "");
-    let fields = format!("content-type: application/json\r\ncontent-length: {}\r\n", inner.len());
-    for path in [PING, "/2026-02-01/nothing.json"] {
-        let request = head(&key, &format!("GET {path} HTTP/1.1"), &fields) + &inner;
-        let answers = gateway.exchange(request.as_bytes()).await;
-        assert_eq!(answers.len(), 1, "{path}: {answers:?}");
-        let stranger = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n{inner}");
-        let answers = gateway.exchange(stranger.as_bytes()).await;
-        assert_eq!(answers.len(), 1, "{path} of a stranger: {answers:?}");
-        assert_eq!(answers[0].status, 401, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn pipelined_requests_are_answered_in_their_order() {
-    let (gateway, key) = strict().await;
-    let paths = [PING, CONNECTION, "/2026-02-01/nothing.json"];
-    let mut request = String::new();
-    for round in 0..30 {
-        request += &head(&key, &format!("GET {} HTTP/1.1", paths[round % 3]), "");
-    }
-    let answers = gateway.exchange(request.as_bytes()).await;
-    assert_eq!(answers.len(), 30);
-    for (round, answer) in answers.iter().enumerate() {
-        let expected = [r#""RRT""#, r#""apiVersion""#, r#""requestId""#][round % 3];
-        assert!(answer.text().contains(expected), "answer {round}: {answer:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_request_to_upgrade_is_answered_as_if_it_had_not_asked() {
-    let (gateway, key) = strict().await;
-    for upgrade in ["websocket", "h2c", "TLS/1.0, HTTP/1.1"] {
-        let fields = format!(
-            "connection: upgrade, http2-settings, close\r\nupgrade: {upgrade}\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
-        );
-        let inner = head(&key, &format!("GET {CONNECTION} HTTP/1.1"), "");
-        let request = head(&key, &format!("GET {PING} HTTP/1.1"), &fields) + &inner;
-        let answers = gateway.exchange(request.as_bytes()).await;
-        assert_eq!(answers.len(), 1, "{upgrade}: {answers:?}");
-        assert!([200, 400].contains(&answers[0].status), "{upgrade}: {answers:?}");
-    }
+async fn part_of_a_head_behind_a_request_has_the_time_of_any_head() {
+    let gateway = TestGateway::start("[timeouts]\nheader = \"1s\"\nidle = \"60s\"").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let started = Instant::now();
+    let request = head(&key, &format!("GET {PING} HTTP/1.1"), "") + "GET /2026";
+    let statuses: Vec<_> =
+        gateway.exchange(request.as_bytes()).await.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 408]);
+    assert!(started.elapsed() < Duration::from_secs(6), "open for {:?}", started.elapsed());
 }
 
 /// Sends `piece` again and again until the other side takes no more; how many bytes it took.

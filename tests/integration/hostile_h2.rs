@@ -265,6 +265,10 @@ async fn malformed_heads_are_never_served() {
         ("NUL", with(&[("x-a", "1\x002")])),
         ("a colon in a name", with(&[("x:a", "1")])),
         ("content that does not come", with(&[("content-length", "10")])),
+        ("two lengths", with(&[("content-length", "0"), ("content-length", "1")])),
+        ("one length twice", with(&[("content-length", "0"), ("content-length", "0")])),
+        ("keep-alive", with(&[("keep-alive", "timeout=5")])),
+        ("proxy-connection", with(&[("proxy-connection", "close")])),
     ] {
         let mut block = Vec::new();
         for (name, value) in fields.iter().chain([&("authorization", bearer.as_str())]) {

@@ -18,6 +18,8 @@ async fn probes_and_version_answer_without_a_credential() {
         let answer = gateway.operations(path).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
     }
+    let ready = gateway.operations("/readyz").await.json();
+    assert_eq!(ready, serde_json::json!({ "status": "ready", "store": "ok" }), "nothing is missing");
     let version = gateway.operations("/version").await.json();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"), "{version}");
     for path in ["/", PING, "/livez/", "/LIVEZ", "/metrics/x"] {
@@ -93,6 +95,42 @@ async fn requests_are_counted_by_method_route_status_and_protocol() {
         assert_eq!(count(&[&version, "http_request_method=\"GET\""]), 5.0 * ways, "{version}: {counts:#?}");
     }
     assert!(!samples(&metrics, "gateway_build_info").is_empty(), "the build is named");
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_answered_is_counted_by_the_path_that_has_others() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let client = Client::over(&gateway, Protocol::H1).await;
+    for (method, path, expected) in [
+        ("POST", PING, 405),
+        ("PROPFIND", PING, 405),
+        ("OPTIONS", PING, 204),
+        ("OPTIONS", CONNECTION, 204),
+        ("POST", "/2026-02-01/nothing.json", 404),
+    ] {
+        let answer = client.ask(key.request(&method.parse().unwrap(), path)).await;
+        assert_eq!(answer.status, expected, "{method} {path}");
+    }
+    let metrics = gateway.operations("/metrics").await.text();
+    let counts = samples(&metrics, "http_server_request_duration_seconds_count");
+    for (method, route, status) in [
+        ("POST", PING, 405),
+        ("_OTHER", PING, 405),
+        ("OPTIONS", PING, 204),
+        ("OPTIONS", CONNECTION, 204),
+        ("POST", "none", 404),
+    ] {
+        let labels = [
+            format!("http_request_method=\"{method}\""),
+            format!("http_route=\"{route}\""),
+            format!("http_response_status_code=\"{status}\""),
+        ];
+        let found = counts.iter().filter(|line| labels.iter().all(|label| line.contains(label)));
+        assert_eq!(found.count(), 1, "{method} {route} {status}: {counts:#?}");
+    }
+    let routes = counts.iter().filter(|line| line.contains("\"405\"") && line.contains("\"none\""));
+    assert_eq!(routes.count(), 0, "{counts:#?}");
 }
 
 #[tokio::test]

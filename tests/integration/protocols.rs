@@ -2,7 +2,7 @@
 
 use http::Method;
 use permissions::Environment;
-use tests::{Client, Family, KeySpec, TestGateway, WAYS, Way, get, with_method};
+use tests::{Client, Family, KeySpec, Protocol, TestGateway, WAYS, Way, get, with_method};
 
 use crate::contract::{
     CONNECTION, PING, assert_fields, assert_fields_of_anyone, assert_ping_body, assert_problem,
@@ -327,6 +327,33 @@ async fn request_ids_are_never_given_twice() {
             let answer = client.ask(key.get(PING)).await;
             let id = answer.field("x-request-id").expect("every answer has one").to_owned();
             assert!(seen.insert(id), "{way}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn http_3_is_announced_only_where_it_takes_the_same_keys_and_hosts() {
+    let any = r#"["staging", "production"]"#;
+    for (http, https, announced) in [
+        (("[\"staging\"]", "[]"), (any, "[]"), true),
+        ((any, "[]"), (any, "[]"), true),
+        ((any, "[]"), ("[\"production\"]", "[]"), false),
+        (("[\"staging\"]", "[]"), ("[\"production\"]", "[]"), false),
+        ((any, "[\"localhost\"]"), (any, "[]"), true),
+        ((any, "[\"localhost\"]"), (any, "[\"LOCALHOST\", \"api.example\"]"), true),
+        ((any, "[]"), (any, "[\"localhost\"]"), false),
+        ((any, "[\"localhost\", \"api.example\"]"), (any, "[\"localhost\"]"), false),
+    ] {
+        let options =
+            |(environments, hosts): (&str, &str)| format!("environments = {environments}\nhosts = {hosts}\n");
+        let overlay = format!("[listeners.http]\n{}[listeners.https]\n{}", options(http), options(https));
+        let gateway = TestGateway::start(&overlay).await;
+        let port = gateway.address(Protocol::H3).port();
+        let expected = format!("h3=\":{port}\"; ma=86400");
+        for (protocol, announced) in [(Protocol::H1, announced), (Protocol::H1Tls, true)] {
+            let answer = Client::over(&gateway, protocol).await.ask(get(PING)).await;
+            let said = answer.field("alt-svc");
+            assert_eq!(said, announced.then_some(expected.as_str()), "{protocol:?}: {overlay}");
         }
     }
 }

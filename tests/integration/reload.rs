@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tests::{
-    Authority, Client, Family, Key, KeySpec, PATIENCE, Protocol, Start, TestGateway, Way, eventually,
+    Authority, Client, Family, Key, KeySpec, PATIENCE, Protocol, Raw, Start, TestGateway, Way, eventually,
 };
 
 use crate::contract::{PING, limit_item};
@@ -62,12 +62,33 @@ async fn a_configuration_with_a_mistake_leaves_the_old_one_and_the_log_says_wher
             gateway.log().get(logged..).is_some_and(|new| new.contains(clue)).then_some(())
         });
         assert!(told.await.is_some(), "{text:?} is not named: {}", &gateway.log()[logged..]);
+        for line in gateway.log()[logged..].lines() {
+            let record: serde_json::Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let fields = record.as_object().expect("a record is an object").values();
+            for field in fields.filter_map(serde_json::Value::as_str) {
+                assert!(!field.contains(char::is_control), "{text:?} gives a record of many lines: {line}");
+            }
+        }
         assert_eq!(quota(&gateway, &key).await, 60, "{text:?}");
     }
     assert!(gateway.status().is_none(), "it serves on");
     gateway.settings().write_config_text(&tests::merged("[limits]\nkey_rate = \"70/s+80\""));
     gateway.signal(Signal::HUP);
     assert!(quota_becomes(&gateway, &key, 80).await, "a good one is taken over afterwards");
+}
+
+#[tokio::test]
+async fn a_reload_reaches_the_operators_connections_too() {
+    let mut gateway = TestGateway::start("[timeouts]\nidle = \"60s\"").await;
+    let address = gateway.listener("operations", Family::V4).address;
+    let mut raw = Raw::connect(address).await;
+    assert!(raw.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await);
+    assert_eq!(raw.answer(PATIENCE).await.status, 200);
+    assert!(!raw.read_for(Duration::from_millis(500)).await, "it is kept");
+    gateway.settings_mut().write_config("[timeouts]\nidle = \"200ms\"");
+    gateway.signal(Signal::HUP);
+    assert!(raw.read_for(Duration::from_secs(10)).await, "the new time ends it");
 }
 
 #[tokio::test]

@@ -297,7 +297,16 @@ impl Client {
         self.closed.borrow().is_none()
     }
 
-    /// Where this side of the connection is.
+    /// Goes on from a new port of `address`, as a client does that changes networks (HTTP/3 only).
+    ///
+    /// # Panics
+    /// When the connection is none of QUIC, or nothing can be bound there.
+    pub fn move_to(&self, address: impl Into<IpAddr>) -> SocketAddr {
+        let Sender::Quic(sender) = &self.sender else { panic!("{} does not migrate", self.way) };
+        sender.move_to(address.into()).expect("a free port on loopback")
+    }
+
+    /// Where this side of the connection was at first.
     pub fn local_address(&self) -> IpAddr {
         match self.way.family {
             Family::V4 => IpAddr::from([127, 0, 0, 1]),

@@ -212,6 +212,12 @@ impl Catalog {
         Some((self.named(name)?, below))
     }
 
+    /// An entry of the path, whatever the method: what all entries of a path share is its template.
+    #[must_use]
+    pub fn any_entry(&self, resource: &Resource) -> Option<&Entry> {
+        resource.methods.first().map(|(_, index)| &self.entries[*index])
+    }
+
     /// The endpoint that answers `method` at a resource; `GET` answers `HEAD` too.
     ///
     /// # Errors

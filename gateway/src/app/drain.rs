@@ -14,8 +14,8 @@ use tracing::{info, warn};
 use super::Ended;
 use super::listen::Serving;
 use super::reload::Reloader;
-use crate::operations::Readiness;
 use crate::pipeline::Pipeline;
+use crate::readiness::Readiness;
 use crate::transport::{Close, Connections, Peer};
 
 /// For connections that were cut to be gone before the process is.

@@ -8,20 +8,21 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures_util::future::join_all;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
-use crate::config::{self, Config, Protocol, Service as Serves, TlsVersion};
+use crate::config::{self, Config, ForwardedField, Protocol, Service as Serves, TlsVersion};
 use crate::documents::Documents;
 use crate::folder::DataFolder;
 use crate::operations::Operations;
 use crate::pipeline::Pipeline;
+use crate::readiness::Readiness;
 use crate::transport::{
-    BindError, Certificates, Connections, Listener, Protocols, QuicListener, Service, TcpService, bind_tcp,
-    bind_udp, load_certified_key, quic_config, serve_quic, serve_tcp, tcp_config,
+    BindError, Certificates, Connections, Listener, Protocols, QuicListener, QuicSocket, Service, TcpService,
+    bind_tcp, bind_udp, load_certified_key, quic_config, serve_quic, serve_tcp, steer, tcp_config,
 };
 
 /// The name of the certificate that the first launch makes.
@@ -118,24 +119,22 @@ pub(super) fn bind(
 }
 
 /// Tells clients of HTTP/1.1 and HTTP/2 where HTTP/3 is: at the listener's own port, or, where it speaks no
-/// HTTP/3, at that of the first listener of the same service that does, on the same family of addresses.
+/// HTTP/3, at that of the first listener of the same service, on the same family of addresses, that does and answers
+/// there whatever the listener answers: a client that follows takes all of its requests along.
 fn announce_http3(bound: &mut [Bound]) -> anyhow::Result<()> {
-    let http3: Vec<(SocketAddr, u16, Serves)> = bound
+    let ports: Vec<Option<u16>> = bound
         .iter()
-        .filter(|bound| !bound.udp.is_empty() && bound.serves != Serves::Operations)
-        .map(|bound| {
-            let port = if bound.alt_svc_port == 0 { bound.address.port() } else { bound.alt_svc_port };
-            (bound.address, port, bound.serves)
+        .map(|from| {
+            let able = |to: &&Bound| to.speaks_http3() && to.serves == from.serves && to.serves_all_of(from);
+            let own = bound.iter().filter(able).find(|to| to.address == from.address);
+            let other = bound.iter().filter(able).find(|to| to.address.is_ipv4() == from.address.is_ipv4());
+            let to = own.or(other).filter(|_| from.serves != Serves::Operations)?;
+            let said = [from.alt_svc_port, to.alt_svc_port].into_iter().find(|port| *port != 0);
+            Some(said.unwrap_or(to.address.port()))
         })
         .collect();
-    for bound in bound {
-        let own = http3.iter().find(|(address, ..)| *address == bound.address);
-        let other = http3.iter().find(|(address, _, serves)| {
-            *serves == bound.serves && address.is_ipv4() == bound.address.is_ipv4()
-        });
-        if let Some((_, port, _)) = own.or(other) {
-            let said = bound.alt_svc_port;
-            let port = if said == 0 { *port } else { said };
+    for (bound, port) in bound.iter_mut().zip(ports) {
+        if let Some(port) = port {
             bound.listener.alt_svc = Some(HeaderValue::try_from(format!(r#"h3=":{port}"; ma=86400"#))?);
         }
     }
@@ -178,6 +177,10 @@ fn bind_address(
             environments: listener.environments,
             hosts: listener.hosts.clone(),
             trusted_proxies: listener.trusted_proxies.clone(),
+            forwarded_field: match listener.forwarded_field {
+                ForwardedField::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+                ForwardedField::Forwarded => header::FORWARDED,
+            },
             alt_svc: None,
         },
         alt_svc_port: listener.alt_svc_port,
@@ -271,13 +274,14 @@ impl Bindings {
         documents: &'static Documents,
         operations: &'static Operations,
         connections: &Arc<Connections>,
+        operators_connections: &Arc<Connections>,
+        readiness: &Arc<Readiness>,
     ) -> anyhow::Result<Serving> {
         let (stop, _) = watch::channel(false);
         let (end, _) = watch::channel(false);
         let mut shares: Vec<Share<Pipeline>> = (0..self.workers).map(|_| Share::new(connections)).collect();
         let mut readers: Vec<Share<Documents>> = (0..self.workers).map(|_| Share::new(connections)).collect();
-        let own_connections = Arc::new(Connections::new((*connections.settings()).clone()));
-        let mut own = Share::new(&own_connections);
+        let mut own = Share::new(operators_connections);
         for bound in self.bound {
             match bound.serves {
                 Serves::Operations => bound.divide(std::slice::from_mut(&mut own), operations)?,
@@ -287,7 +291,7 @@ impl Bindings {
         }
         // Probes are answered until the very end.
         tokio::spawn(own.serve(end.subscribe()));
-        for swept in [Arc::clone(connections), own_connections] {
+        for swept in [connections, operators_connections].map(Arc::clone) {
             tokio::spawn(async move {
                 let mut interval = tokio::time::interval(Connections::SWEEP_INTERVAL);
                 loop {
@@ -301,21 +305,23 @@ impl Bindings {
         for (number, (share, reader)) in shares.into_iter().zip(readers).enumerate() {
             let (stop, mut end) = (stop.subscribe(), end.subscribe());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let name = format!("worker-{number}");
+            let alive = readiness.thread(&name);
             let work = move || {
                 runtime.block_on(async {
                     tokio::select! {
                         _ = async { tokio::join!(share.serve(stop.clone()), reader.serve(stop)) } => {}
+                        () = alive.keep_showing() => {}
                         _ = end.wait_for(|end| *end) => {}
                     }
                 });
             };
-            threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
+            threads.push(std::thread::Builder::new().name(name).spawn(work)?);
         }
         let workers = tokio::task::spawn_blocking(move || {
             for thread in threads {
-                if thread.join().is_err() {
-                    error!("A worker panicked");
-                }
+                // One that panicked has said so.
+                let _ = thread.join();
             }
         });
         Ok(Serving { stop, end, workers })
@@ -325,11 +331,23 @@ impl Bindings {
 /// One worker's sockets.
 struct Share<S: 'static> {
     tcp: Vec<(TcpListener, TcpService<S>)>,
-    udp: Vec<(UdpSocket, QuicListener<S>)>,
+    udp: Vec<(QuicSocket, QuicListener<S>)>,
     connections: Arc<Connections>,
 }
 
 impl Bound {
+    fn speaks_http3(&self) -> bool {
+        !self.udp.is_empty() && self.serves == Serves::Api
+    }
+
+    /// Whether it takes every key and every host that the other takes.
+    fn serves_all_of(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.listener, &other.listener);
+        let every_host = ours.hosts.is_empty()
+            || (!theirs.hosts.is_empty() && theirs.hosts.iter().all(|host| ours.hosts.contains(host)));
+        ours.environments.contains(theirs.environments) && every_host
+    }
+
     /// Gives each worker its socket.
     fn divide<S: Service>(self, shares: &mut [Share<S>], service: &'static S) -> anyhow::Result<()> {
         let protocols = Protocols {
@@ -341,7 +359,7 @@ impl Bound {
             let (listener, tls) = (Arc::clone(&listener), self.tls.clone());
             share.tcp.push((socket, TcpService { listener, protocols, tls, service }));
         }
-        for (share, socket) in shares.iter_mut().zip(self.udp) {
+        for (share, socket) in shares.iter_mut().zip(steer(self.udp)) {
             let tls = self.quic.clone().context("HTTP/3 needs a certificate")?;
             share.udp.push((socket, QuicListener { listener: Arc::clone(&listener), tls, service }));
         }
@@ -366,9 +384,7 @@ impl<S: Service> Share<S> {
             report("UDP", serving)
         });
         tokio::join!(join_all(tcp), join_all(udp));
-        while connections.count() > 0 {
-            tokio::time::sleep(Connections::SWEEP_INTERVAL / 10).await;
-        }
+        connections.all_closed().await;
     }
 }
 

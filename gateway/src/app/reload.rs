@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use super::addresses::Addresses;
 use super::listen::{self, CertificatesByName};
 use super::settings;
-use crate::config::{Config, Sources, differences_needing_restart};
+use crate::config::{Config, ConfigError, Sources, differences_needing_restart};
 use crate::documents::{Documents, Words};
 use crate::folder::DataFolder;
 use crate::pipeline::Pipeline;
@@ -25,7 +25,8 @@ pub(super) struct Reloader {
     pub(super) addresses: Addresses,
     pub(super) pipeline: &'static Pipeline,
     pub(super) documents: &'static Documents,
-    pub(super) connections: Arc<Connections>,
+    /// The partners' and the operators'.
+    pub(super) connections: [Arc<Connections>; 2],
     pub(super) logs: Arc<Logs>,
 }
 
@@ -37,7 +38,7 @@ impl Reloader {
                 "done"
             }
             Err(error) => {
-                error!(error = format!("{error:#}"), "Reload refused; everything stays as it was");
+                report(&error);
                 "refused"
             }
         };
@@ -71,8 +72,39 @@ impl Reloader {
         self.addresses.fill(&mut filled);
         self.pipeline.reload(&filled);
         self.documents.reload(Words::new(&filled, self.addresses.doors.clone()));
-        self.connections.reload(settings(config));
+        for connections in &self.connections {
+            connections.reload(settings(config));
+        }
         self.logs.set_level(config.log.level);
         info!("Reloaded");
     }
+}
+
+/// Says why nothing was taken over, one record for each problem, one line for each record.
+fn report(error: &anyhow::Error) {
+    let Some(config) = error.downcast_ref::<ConfigError>() else {
+        let causes: Vec<String> = error.chain().map(one_line).collect();
+        error!(error = causes.join(": "), "Reload refused; everything stays as it was");
+        return;
+    };
+    for problem in config.problems() {
+        let place = [problem.line, problem.column].into_iter().flatten();
+        let place = place.fold(one_line(&problem.file), |place, number| format!("{place}:{number}"));
+        let help = problem.help.as_deref().map(one_line);
+        error!(place, help, "Reload refused; everything stays as it was: {}", one_line(&problem.message));
+    }
+}
+
+/// Text without a line end, or anything else that a terminal acts on.
+fn one_line(text: impl ToString) -> String {
+    let text = text.to_string();
+    let mut line = String::with_capacity(text.len());
+    for character in text.trim_end().chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }

@@ -73,6 +73,12 @@ pub struct Runtime {
     /// Worker threads; 0 is one per core. See [`Runtime::worker_count`].
     #[serde(deserialize_with = "values::count::<0, 1024, _, _>")]
     pub workers: usize,
+    /// How long a worker may not go round its loop before it counts as stalled.
+    #[serde(
+        deserialize_with = "values::duration::<2000, DAY, _>",
+        serialize_with = "values::write_duration"
+    )]
+    pub stalled_after: Duration,
 }
 
 impl Runtime {
@@ -109,6 +115,8 @@ pub struct Listener {
     /// Networks whose forwarding headers are believed.
     #[serde(deserialize_with = "values::list::<values::Network, _>")]
     pub trusted_proxies: Vec<IpNet>,
+    /// The one field that is believed of them for the client's address.
+    pub forwarded_field: ForwardedField,
     /// The UDP port that `alt-svc` names; 0 is the one that was bound.
     #[serde(deserialize_with = "values::count::<0, 65535, _, _>")]
     pub alt_svc_port: u16,
@@ -127,6 +135,7 @@ impl Default for Listener {
             environments: Environments::empty(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            forwarded_field: ForwardedField::XForwardedFor,
             alt_svc_port: 0,
         }
     }
@@ -142,6 +151,16 @@ pub enum Protocol {
     Http2,
     /// HTTP/3 over QUIC.
     Http3,
+}
+
+/// The field in which a trusted proxy reports the client's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedField {
+    /// `X-Forwarded-For`: addresses in a list.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// What a listener offers.

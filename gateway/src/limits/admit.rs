@@ -67,6 +67,8 @@ pub struct Fields<'h> {
     content_length: Field<'h>,
     host: Field<'h>,
     transfer_encoding: Field<'h>,
+    /// Whether there is a field that is about the connection, which HTTP/1 alone has.
+    of_connection: bool,
     /// Of all fields, as RFC 9113 §6.5.2 and RFC 9114 §4.2.2 count: 32 beside each one's own.
     bytes: usize,
 }
@@ -102,12 +104,14 @@ impl<'h> Fields<'h> {
             } else if *name == header::CONTENT_LENGTH {
                 &mut found.content_length
             } else if *name == header::TRANSFER_ENCODING {
+                found.of_connection = true;
                 &mut found.transfer_encoding
             } else if *name == EARLY_DATA {
                 &mut found.early_data
             } else if *name == API_VERSION_PREVIEW {
                 &mut found.preview
             } else {
+                found.of_connection |= is_of_connection(name, value);
                 continue;
             };
             *field = match *field {
@@ -154,11 +158,20 @@ pub fn check_head<'h>(
     }
     let fields = Fields::find(&head.headers);
     check_fields(head.headers.len(), fields.bytes, limits)?;
-    if let Some(host) = host(head, &fields)?
-        && good_host.as_deref() != Some(host)
-    {
-        check_host(host, hosts)?;
-        *good_host = Some(host.into());
+    match host(head, &fields)? {
+        Some(host) if good_host.as_deref() == Some(host) => {}
+        Some(host) => {
+            check_host(host, hosts)?;
+            *good_host = Some(host.into());
+        }
+        // A request of HTTP/1.0 may name no host, and is then for none of ours.
+        None if hosts.is_empty() => {}
+        None => return Err(misdirected()),
+    }
+    if fields.of_connection && matches!(head.version, Version::HTTP_2 | Version::HTTP_3) {
+        return Err(malformed(
+            "The request has a field that is about the connection and belongs to HTTP/1.1 only.",
+        ));
     }
     check_length(&fields, limits)?;
     Ok(fields)
@@ -221,10 +234,11 @@ fn check_host(host: &[u8], hosts: &[String]) -> Result<(), Error> {
     if hosts.is_empty() || hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorCode::MisdirectedRequest,
-        "This listener does not answer for the host of this request.",
-    ))
+    Err(misdirected())
+}
+
+fn misdirected() -> Error {
+    Error::new(ErrorCode::MisdirectedRequest, "This listener does not answer for the host of this request.")
 }
 
 /// The host of `host[:port]`, if that is what the text is: no user, no path, no blanks (RFC 3986 §3.2.2).
@@ -262,6 +276,30 @@ const NAME_BYTES: [bool; 256] = {
     table
 };
 
+/// What only HTTP/1 says of a connection makes any other version's request malformed (RFC 9113 §8.2.2,
+/// RFC 9114 §4.2).
+fn is_of_connection(name: &HeaderName, value: &HeaderValue) -> bool {
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    [header::CONNECTION, header::UPGRADE, KEEP_ALIVE, PROXY_CONNECTION].contains(name)
+        || (*name == header::TE && !value.as_bytes().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// The bytes of content that a request declares.
+///
+/// # Errors
+/// [`ErrorCode::MalformedRequest`], where that is not one number.
+pub fn declared_length(fields: &Fields<'_>) -> Result<Option<u64>, Error> {
+    let value = match fields.content_length {
+        Field::Missing => return Ok(None),
+        Field::Once(value) => value.to_str().ok(),
+        Field::Repeated(_) => None,
+    };
+    let digits = value.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length = digits.and_then(|text| text.parse().ok());
+    length.map(Some).ok_or_else(|| malformed("`Content-Length` is not one number of bytes."))
+}
+
 fn check_length(fields: &Fields<'_>, limits: &Limits) -> Result<(), Error> {
     match fields.transfer_encoding {
         Field::Missing => {}
@@ -274,9 +312,7 @@ fn check_length(fields: &Fields<'_>, limits: &Limits) -> Result<(), Error> {
             return Err(malformed("`Transfer-Encoding` is taken as `chunked`, once, and in no other form."));
         }
     }
-    let Some(length) = fields.content_length.first() else { return Ok(()) };
-    let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    let length = length.ok_or_else(|| malformed("`Content-Length` is not a number of bytes."))?;
+    let Some(length) = declared_length(fields)? else { return Ok(()) };
     if length > limits.body_bytes_max as u64 {
         let detail = format!("The content has {length} bytes; at most {} are taken.", limits.body_bytes_max);
         return Err(Error::new(ErrorCode::ContentTooLarge, detail));
@@ -334,10 +370,40 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_the_connection_are_for_http1_only() {
+        for version in [Version::HTTP_2, Version::HTTP_3] {
+            let with = |name, value| Request::get("https://a/x").version(version).header(name, value);
+            for (name, value) in [
+                ("connection", "close"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "websocket"),
+                ("te", "gzip"),
+                ("te", "trailers, gzip"),
+            ] {
+                assert_eq!(
+                    check(with(name, value), &[]),
+                    Err(ErrorCode::MalformedRequest),
+                    "{name}: {value}"
+                );
+                let http1 = http1("a").header(name, value);
+                assert_eq!(check(http1, &[]), Ok(()), "{name}: {value}");
+            }
+            assert_eq!(check(with("te", "Trailers"), &[]), Ok(()));
+            let twice = with("te", "trailers").header("te", "deflate");
+            assert_eq!(check(twice, &[]), Err(ErrorCode::MalformedRequest));
+        }
+    }
+
+    #[test]
     fn another_host_is_misdirected() {
         assert_eq!(check(http1("api.example:8443"), &["api.example"]), Ok(()));
         assert_eq!(check(http1("API.example"), &["api.example"]), Ok(()));
         assert_eq!(check(http1("b.example"), &["api.example"]), Err(ErrorCode::MisdirectedRequest));
+        let none = || Request::get("/x").version(Version::HTTP_10);
+        assert_eq!(check(none(), &["api.example"]), Err(ErrorCode::MisdirectedRequest));
+        assert_eq!(check(none().header("host", "api.example"), &["api.example"]), Ok(()));
     }
 
     #[test]
@@ -395,7 +461,13 @@ mod tests {
         assert_eq!(check(length("1048576"), &[]), Ok(()));
         assert_eq!(check(length("1048577"), &[]), Err(ErrorCode::ContentTooLarge));
         assert_eq!(check(length("99999999999999999999999"), &[]), Err(ErrorCode::MalformedRequest));
-        assert_eq!(check(length("-1"), &[]), Err(ErrorCode::MalformedRequest));
+        for value in ["-1", "+1", "", "1, 1", "1 ", "0x1"] {
+            assert_eq!(check(length(value), &[]), Err(ErrorCode::MalformedRequest), "{value:?}");
+        }
+        for second in ["1", "2"] {
+            let twice = length("1").header("content-length", second);
+            assert_eq!(check(twice, &[]), Err(ErrorCode::MalformedRequest), "{second}");
+        }
         let both = length("1").header("transfer-encoding", "chunked");
         assert_eq!(check(both, &[]), Err(ErrorCode::MalformedRequest));
         let coded = |value: &str| http1("a").header("transfer-encoding", value);

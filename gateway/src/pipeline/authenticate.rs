@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use permissions::{Denial, Environments, KeySecret, Malformed, secrets_are_equal};
+use permissions::{Denial, KeySecret, Malformed, secrets_are_equal};
 use versions::{Error, ErrorCode, Help};
 use zeroize::Zeroizing;
 
+use super::client::is_proxy;
 use super::{Pipeline, Settings};
 use crate::keys::index::Key;
 use crate::limits::Field;
-use crate::transport::network;
+use crate::transport::{Peer, network};
 
 /// Why nobody was recognised. The caller never learns which; the log and metrics do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Pipeline {
         known: &mut Option<Caller>,
         now: Timestamp,
         client: IpAddr,
-        environments: Environments,
+        peer: &Peer,
     ) -> Result<Arc<Key>, (Refused, Option<Arc<Key>>)> {
         let authorization = match authorization {
             Field::Missing => return Err((Refused::Missing, None)),
@@ -88,7 +89,14 @@ impl Pipeline {
             Some(known) => Arc::clone(&known.key),
             None => self.look_up(authorization).map_err(|refused| (refused, None))?,
         };
-        if let Err(denial) = key.check(now, client, environments) {
+        let check = |address| key.check(now, address, peer.listener.environments);
+        let checked = match check(client) {
+            // Whoever has a stolen key could forge an address that the key allows, and say that the
+            // connection has moved there: the one that the handshake has proven has to be allowed too.
+            Ok(()) if client != peer.origin && !is_proxy(peer) => check(peer.origin),
+            checked => checked,
+        };
+        if let Err(denial) = checked {
             return Err((Refused::Denied(denial), Some(key)));
         }
         if remembered.is_none() && authorization.len() <= REMEMBERED_BYTES_MAX {

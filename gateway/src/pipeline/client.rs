@@ -1,61 +1,93 @@
 //! Whose address a request has: the peer's, or, behind a proxy that the operator trusts, the one that
-//! the proxy reports (RFC 7239 `Forwarded` first, then `X-Forwarded-For`, both read from the right).
+//! the proxy reports.
+//!
+//! A proxy appends to one field, `X-Forwarded-For` or `Forwarded` (RFC 7239), and hands the other on as
+//! the client wrote it. So each listener believes exactly one, read from the right; the other is not looked at.
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, header};
 
-use crate::transport::Peer;
+use crate::transport::{Listener, Peer};
 
 /// Addresses that are looked at in a forwarding field, from the right; what lies beyond is not believed.
 const HOPS_MAX: usize = 32;
 
 /// The client's address; an IPv4-mapped one is IPv4.
-pub(super) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
-    if !trusts(peer, peer.address) {
-        return peer.address;
+pub(crate) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
+    let (listener, nearest) = (&peer.listener, peer.address());
+    if !is_proxy(peer) {
+        return nearest;
     }
-    let forwarded = if fields.contains_key(header::FORWARDED) {
-        last_untrusted(fields, &header::FORWARDED, peer, |element| {
-            element.split(';').find_map(|pair| {
-                let (name, value) = pair.split_once('=')?;
-                name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
-            })
-        })
+    let values: Vec<&str> = fields
+        .get_all(&listener.forwarded_field)
+        .iter()
+        .map(|value| value.to_str().unwrap_or_default())
+        .collect();
+    let values = values.into_iter().rev();
+    let forwarded = if listener.forwarded_field == header::FORWARDED {
+        last_untrusted(values.flat_map(|value| elements(value).into_iter().rev()).map(for_node), listener)
     } else {
-        last_untrusted(fields, &HeaderName::from_static("x-forwarded-for"), peer, |element| Some(element))
+        last_untrusted(values.flat_map(|value| value.rsplit(',')).map(|node| parse(node.trim())), listener)
     };
-    forwarded.unwrap_or(peer.address)
+    forwarded.unwrap_or(nearest)
 }
 
-/// Whether the peer is a proxy whose fields are believed.
+/// Whether the peer is a proxy whose fields are believed: by the address that it has, which may not be
+/// proven yet, and by the one that is.
 pub(super) fn is_proxy(peer: &Peer) -> bool {
-    trusts(peer, peer.address)
+    peer.listener.trusts(peer.address()) && peer.listener.trusts(peer.origin)
 }
 
-fn trusts(peer: &Peer, address: IpAddr) -> bool {
-    peer.listener.trusted_proxies.iter().any(|network| network.contains(&address))
-}
-
-/// From the right, the first address that is no trusted proxy, or the leftmost one if all are. An
-/// element that is no address ends the search: what stands left of it, anybody may have written.
-fn last_untrusted(
-    fields: &HeaderMap,
-    name: &HeaderName,
-    peer: &Peer,
-    node: impl Fn(&str) -> Option<&str>,
-) -> Option<IpAddr> {
-    let values: Vec<&str> =
-        fields.get_all(name).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+/// The first address, of those from the right, that is no trusted proxy, or the leftmost one if all are.
+/// What is no address ends the search: what stands left of it, anybody may have written.
+fn last_untrusted(nodes: impl Iterator<Item = Option<IpAddr>>, listener: &Listener) -> Option<IpAddr> {
     let mut found = None;
-    for element in values.iter().rev().flat_map(|value| value.rsplit(',')).take(HOPS_MAX) {
-        let Some(address) = node(element.trim()).and_then(parse) else { break };
+    for node in nodes.take(HOPS_MAX) {
+        let Some(address) = node else { break };
         found = Some(address);
-        if !trusts(peer, address) {
+        if !listener.trusts(address) {
             break;
         }
     }
     found
+}
+
+/// The elements of a `Forwarded` field. A quoted string hides what would part them, and a proxy may quote
+/// what the client chose; where the quotes do not match, nothing of the field is an element.
+fn elements(value: &str) -> Vec<&str> {
+    parts(value, b',').unwrap_or_else(|| vec![""])
+}
+
+/// Splits outside of quoted strings; `None` where one has no end.
+fn parts(text: &str, separator: u8) -> Option<Vec<&str>> {
+    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if byte == separator && !quoted => {
+                parts.push(&text[start..place]);
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    (!quoted).then_some(parts)
+}
+
+/// The address of an element's one `for`, such as `192.0.2.1` or `"[2001:db8::1]:4711"`.
+fn for_node(element: &str) -> Option<IpAddr> {
+    let pairs = parts(element, b';')?;
+    let mut nodes = pairs.into_iter().filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim())
+    });
+    let node = nodes.next()?;
+    let bare = node.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(node);
+    if nodes.next().is_some() { None } else { parse(bare) }
 }
 
 /// An address with or without brackets and port.
@@ -69,7 +101,7 @@ fn parse(node: &str) -> Option<IpAddr> {
 mod tests {
     use std::sync::Arc;
 
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
     use crate::transport::Listener;
@@ -83,6 +115,13 @@ mod tests {
         let trusted_proxies = trusted.iter().map(|network| network.parse().unwrap()).collect();
         let listener = Listener { trusted_proxies, ..Listener::plain() };
         Peer::alone(address.parse().unwrap(), listener)
+    }
+
+    /// The same, but it believes `Forwarded`.
+    fn behind_modern_proxy() -> Arc<Peer> {
+        let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let forwarded_field = header::FORWARDED;
+        Peer::alone([10, 0, 0, 1].into(), Listener { trusted_proxies, forwarded_field, ..Listener::plain() })
     }
 
     fn client(peer: &Peer, fields: &[(&'static str, &str)]) -> String {
@@ -100,6 +139,19 @@ mod tests {
         assert_eq!(client(&peer("203.0.113.9", &["10.0.0.0/8"]), &fields), "203.0.113.9");
         assert_eq!(client(&behind_proxy(), &fields), "192.0.2.1");
         assert_eq!(client(&behind_proxy(), &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_connection_that_has_moved_to_a_proxys_address_is_no_proxy() {
+        let fields = [("x-forwarded-for", "192.0.2.1")];
+        let moved = peer("203.0.113.9", &["10.0.0.0/8"]);
+        moved.seen_at("10.0.0.1".parse().unwrap());
+        assert_eq!(client(&moved, &fields), "10.0.0.1");
+        let within = behind_proxy();
+        within.seen_at("10.0.0.2".parse().unwrap());
+        assert_eq!(client(&within, &fields), "192.0.2.1");
+        within.seen_at("203.0.113.9".parse().unwrap());
+        assert_eq!(client(&within, &fields), "203.0.113.9");
     }
 
     #[test]
@@ -125,17 +177,55 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_goes_before_x_forwarded_for() {
+    fn the_field_that_the_listener_does_not_believe_is_not_looked_at() {
+        let both = [("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "198.51.100.1")];
+        assert_eq!(client(&behind_proxy(), &both), "198.51.100.1");
+        assert_eq!(client(&behind_modern_proxy(), &both), "192.0.2.1");
+        // Not even where the one that is believed is missing or says nothing.
+        for peer in [behind_proxy(), behind_modern_proxy()] {
+            let (believed, other) = if peer.listener.forwarded_field == header::FORWARDED {
+                (("forwarded", "for=unknown"), ("x-forwarded-for", "192.0.2.66"))
+            } else {
+                (("x-forwarded-for", "unknown"), ("forwarded", "for=192.0.2.66"))
+            };
+            assert_eq!(client(&peer, &[other]), "10.0.0.1", "{other:?} alone");
+            assert_eq!(client(&peer, &[other, believed]), "10.0.0.1", "{other:?} and {believed:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_from_the_right_by_its_own_grammar() {
         for (field, expected) in [
             ("for=192.0.2.1;proto=https;by=10.0.0.1", "192.0.2.1"),
             (r#"proto=https; For="[2001:db9::1]:4711""#, "2001:db9::1"),
+            (r#"for="192.0.2.1:4711""#, "192.0.2.1"),
             ("for=192.0.2.66, for=192.0.2.1", "192.0.2.1"),
+            ("for=192.0.2.66, for=192.0.2.1, for=10.2.3.4;by=10.0.0.1, for=10.3.4.5", "192.0.2.1"),
+            ("for=10.9.9.9,for=10.2.3.4", "10.9.9.9"),
+            ("for=192.0.2.66, for=_hidden, for=10.2.3.4", "10.2.3.4"),
+            // What a proxy quotes of the client's own words stays a word.
+            (r#"for=192.0.2.1;host="a, for=192.0.2.66""#, "192.0.2.1"),
+            (r#"for=192.0.2.1;host="a;for=192.0.2.66""#, "192.0.2.1"),
+            (r#"for=192.0.2.1;host="a\", for=192.0.2.66, \"""#, "192.0.2.1"),
+            // And what nobody can read is believed by nobody.
             ("for=unknown", "10.0.0.1"),
             ("proto=https", "10.0.0.1"),
+            ("192.0.2.66", "10.0.0.1"),
+            ("for=", "10.0.0.1"),
+            (r#"for="192.0.2.66"#, "10.0.0.1"),
+            (r#"for="192.0.2.66, for=192.0.2.1"#, "10.0.0.1"),
+            (r#"for=192.0.2.66""#, "10.0.0.1"),
+            ("for=192.0.2.66;for=192.0.2.1", "10.0.0.1"),
+            (r#"for="\192.0.2.66""#, "10.0.0.1"),
+            ("for=192.0.2.66,", "10.0.0.1"),
+            ("", "10.0.0.1"),
         ] {
-            let fields = [("forwarded", field), ("x-forwarded-for", "198.51.100.1")];
-            assert_eq!(client(&behind_proxy(), &fields), expected, "{field}");
+            assert_eq!(client(&behind_modern_proxy(), &[("forwarded", field)]), expected, "{field}");
         }
+        let two = [("forwarded", "for=192.0.2.66"), ("forwarded", "for=192.0.2.1, for=10.1.1.1")];
+        assert_eq!(client(&behind_modern_proxy(), &two), "192.0.2.1");
+        let open = [("forwarded", r#"for="192.0.2.66"#), ("forwarded", "for=192.0.2.1")];
+        assert_eq!(client(&behind_modern_proxy(), &open), "192.0.2.1", "each line has quotes of its own");
     }
 
     #[test]

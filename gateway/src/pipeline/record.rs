@@ -40,6 +40,7 @@ pub(super) struct Record<'r> {
     /// The same moment, as the time of day.
     pub(super) time: Timestamp,
     pub(super) client: IpAddr,
+    /// The endpoint, or another one of its path where the method has none.
     pub(super) entry: Option<&'static Entry>,
     pub(super) key: Option<KeyId>,
     pub(super) refused: Option<Refused>,
@@ -66,7 +67,7 @@ impl<'r> Record<'r> {
             protocol: protocol(head.version),
             received: pipeline.clock.monotonic(),
             time,
-            client: peer.address,
+            client: peer.address(),
             entry: None,
             key: None,
             refused: None,

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::FrameTooLarge;
 use super::streams::RequestBody;
 
 /// A body: of a request as it comes in, or of an answer.
@@ -57,7 +58,11 @@ impl BodyError {
     pub fn is_malformed(&self) -> bool {
         // hyper reports a malformed chunk as invalid input, and everything else that ends a body early
         // as an end of file or a reset.
-        let Self::Incoming(error) = self else { return false };
+        let error = match self {
+            Self::Incoming(error) => error,
+            Self::Http3(h3::error::StreamError::Undefined(error)) => return error.is::<FrameTooLarge>(),
+            Self::Http3(_) => return false,
+        };
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
         cause.is_some_and(|cause| {
             matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)

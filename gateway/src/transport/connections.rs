@@ -99,17 +99,27 @@ impl Connections {
         if list.peers.len() >= settings.connections_max {
             return Err(Refusal::All);
         }
-        let network = network(address);
-        let of_address = list.by_address.entry(network).or_insert(0);
-        if *of_address >= settings.connections_per_address_max {
-            return Err(Refusal::Address);
+        // A trusted proxy's connections are those of many clients.
+        let network = (!listener.trusts(address.to_canonical())).then(|| network(address));
+        if let Some(network) = network {
+            let of_address = list.by_address.entry(network).or_insert(0);
+            if *of_address >= settings.connections_per_address_max {
+                return Err(Refusal::Address);
+            }
+            *of_address += 1;
         }
-        *of_address += 1;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let peer = Arc::new(Peer::new(number, address, Arc::clone(listener)));
         list.peers.insert(number, Arc::clone(&peer));
         self.open.store(list.peers.len(), Ordering::Relaxed);
         Ok(Open { peer, network, connections: Arc::clone(self) })
+    }
+
+    /// Waits until no connection is open.
+    pub async fn all_closed(&self) {
+        while self.count() > 0 {
+            tokio::time::sleep(Self::SWEEP_INTERVAL / 10).await;
+        }
     }
 
     /// Lets every connection grow older, and asks for the end of those that have waited too long.
@@ -143,7 +153,8 @@ impl Connections {
 /// A connection in the list.
 pub(super) struct Open {
     pub(super) peer: Arc<Peer>,
-    network: IpAddr,
+    /// Where it is counted, if it is.
+    network: Option<IpAddr>,
     connections: Arc<Connections>,
 }
 
@@ -151,10 +162,12 @@ impl Drop for Open {
     fn drop(&mut self) {
         let mut list = self.connections.list();
         list.peers.remove(&self.peer.number);
-        if let Some(count) = list.by_address.get_mut(&self.network) {
+        if let Some(network) = self.network
+            && let Some(count) = list.by_address.get_mut(&network)
+        {
             *count -= 1;
             if *count == 0 {
-                list.by_address.remove(&self.network);
+                list.by_address.remove(&network);
             }
         }
         self.connections.open.store(list.peers.len(), Ordering::Relaxed);
@@ -211,6 +224,21 @@ mod tests {
         drop(first);
         assert_eq!(connections.count(), 2);
         assert!(open("2001:db8::2").is_ok());
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_bounded_in_all_only() {
+        let trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+        let listener = Arc::new(Listener { trusted_proxies, ..Listener::plain() });
+        let connections = connections(3, 1);
+        let open = |address: &str| connections.open(address.parse().unwrap(), &listener);
+        let first = open("192.0.2.1").ok().unwrap();
+        let _second = open("::ffff:192.0.2.1").ok().unwrap();
+        let _stranger = open("198.51.100.1").ok().unwrap();
+        assert_eq!(open("192.0.2.1").err(), Some(Refusal::All));
+        drop(first);
+        assert_eq!(open("198.51.100.1").err(), Some(Refusal::Address));
+        assert!(open("192.0.2.1").is_ok());
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl FrameGuard {
 
 /// A QUIC variable-length integer (RFC 9000 §16) that may come in pieces.
 #[derive(Debug, Default)]
-struct Varint {
+pub(super) struct Varint {
     value: u64,
     /// Bytes still to come; 0 before the first.
     missing: u8,
@@ -105,7 +105,7 @@ struct Varint {
 
 impl Varint {
     /// Takes bytes from the front until the integer is whole.
-    fn take(&mut self, bytes: &mut &[u8]) -> Option<u64> {
+    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<u64> {
         loop {
             let (&first, rest) = bytes.split_first()?;
             *bytes = rest;

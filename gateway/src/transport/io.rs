@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Peer;
 use super::head_watch::HeadWatch;
 use super::peer::Phase;
+use super::tcp::LINGER_BYTES_MAX;
 
 /// A connection's bytes. `R` makes the answer to a head that could not be parsed.
 pub(super) struct Io<S, R> {
@@ -30,12 +31,23 @@ pub(super) struct Io<S, R> {
     watch: HeadWatch,
     /// What is written instead of hyper's bare refusal, and how far that is.
     instead: Option<Bytes>,
+    /// Once our direction is shut down: how much was read and thrown away since.
+    lingered: Option<usize>,
 }
 
 impl<S> Io<S, fn(StatusCode) -> Response<Bytes>> {
     /// HTTP/2, whose frames are hyper's own affair.
     pub(super) const fn http2(stream: S, peer: Arc<Peer>, first: Bytes) -> Self {
-        Self { stream, peer, first, refuse: None, head_begun: false, watch: HeadWatch::new(), instead: None }
+        Self {
+            stream,
+            peer,
+            first,
+            refuse: None,
+            head_begun: false,
+            watch: HeadWatch::new(),
+            instead: None,
+            lingered: None,
+        }
     }
 }
 
@@ -50,6 +62,7 @@ impl<S, R: Fn(StatusCode) -> Response<Bytes>> Io<S, R> {
             head_begun: false,
             watch: HeadWatch::new(),
             instead: None,
+            lingered: None,
         }
     }
 
@@ -71,24 +84,33 @@ impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRe
             let length = this.first.len().min(buffer.remaining());
             buffer.put_slice(&this.first.split_to(length));
         } else {
-            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+            let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+            if read.is_pending() && this.watch.is_in_head() && this.peer.phase() == Phase::Idle {
+                // It came behind the request before, and its time runs like that of any head.
+                this.head_begun = true;
+                this.peer.enter(Phase::Head);
+            }
+            ready!(read)?;
         }
         if this.refuse.is_some() && buffer.filled().len() > before {
             let phase = this.peer.phase();
             this.head_begun = matches!(phase, Phase::Head | Phase::Idle);
             if phase == Phase::Idle {
                 this.peer.enter(Phase::Head);
-                this.watch = HeadWatch::new();
             }
-            if this.head_begun && this.watch.inspect(&buffer.filled()[before..]) {
-                this.peer.head_is_ambiguous();
+            if let Some(clear) = this.watch.inspect(&buffer.filled()[before..]) {
+                this.peer.serve_no_more_than(clear);
             }
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncWrite for Io<S, R> {
+impl<S, R> AsyncWrite for Io<S, R>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    R: Fn(StatusCode) -> Response<Bytes> + Unpin,
+{
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -122,8 +144,29 @@ impl<S: AsyncWrite + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncW
         flushed
     }
 
+    /// Shuts our direction down. Over HTTP/2, which hyper does not give the stream back of, it also lingers
+    /// (see [`linger`](super::tcp::linger)); the sweep ends that when `goodbye` is over.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let this = &mut *self;
+        if this.lingered.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            this.lingered = Some(0);
+            if this.refuse.is_none() {
+                this.peer.enter(Phase::Goodbye);
+            }
+        }
+        while let (None, Some(lingered)) = (&this.refuse, &mut this.lingered)
+            && *lingered < LINGER_BYTES_MAX
+        {
+            let mut unread = [0; 4096];
+            let mut unread = ReadBuf::new(&mut unread);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut unread))?;
+            if unread.filled().is_empty() {
+                break;
+            }
+            *lingered += unread.filled().len();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -11,10 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use permissions::Environments;
+
+/// Faults of one connection at which it is ended; each good request makes up for one. An honest client
+/// on a bad network gives up a few requests before their heads have come, and sends many others.
+const FAULTS_MAX: u32 = 256;
 
 /// What requests need to know of the listener that they came by.
 #[derive(Debug)]
@@ -29,8 +34,17 @@ pub struct Listener {
     pub hosts: Vec<String>,
     /// Networks whose forwarding fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The one field that is believed of them for the client's address.
+    pub forwarded_field: HeaderName,
     /// The value of `alt-svc` on HTTP/1.1 and HTTP/2, where the listener serves HTTP/3.
     pub alt_svc: Option<HeaderValue>,
+}
+
+impl Listener {
+    /// Whether this is the address of a proxy whose fields are believed.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +57,7 @@ impl Listener {
             environments: Environments::all(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            forwarded_field: HeaderName::from_static("x-forwarded-for"),
             alt_svc: None,
         }
     }
@@ -82,8 +97,11 @@ pub(super) enum Phase {
 pub struct Peer {
     /// Unique in the process.
     pub number: u64,
-    /// The address at the other end; an IPv4-mapped one is IPv4.
-    pub address: IpAddr,
+    /// The address that it was opened from, which the handshake has proven; an IPv4-mapped one is IPv4.
+    /// Bounds per address go by it for as long as the connection lives.
+    pub origin: IpAddr,
+    /// Where a QUIC connection has moved to since (RFC 9000 §9).
+    moved: ArcSwapOption<IpAddr>,
     /// The listener that it came by.
     pub listener: Arc<Listener>,
     /// For whoever wants to know this connection again: the number that was stored last, at first 0.
@@ -91,11 +109,14 @@ pub struct Peer {
     notes: Mutex<Option<Box<dyn Any + Send>>>,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
     pub(super) multiplexed: AtomicBool,
-    ambiguous: AtomicBool,
+    /// Requests that have begun, and how many of them may be served.
+    requests: AtomicU64,
+    requests_max: AtomicU64,
     phase: AtomicU8,
     /// Sweeps since the phase began.
     age: AtomicU32,
     in_flight: AtomicU32,
+    faults: AtomicU32,
     /// Whether a write waits for the client, and sweeps since then.
     write_waits: AtomicBool,
     write_age: AtomicU32,
@@ -107,15 +128,18 @@ impl Peer {
     pub(super) fn new(number: u64, address: IpAddr, listener: Arc<Listener>) -> Self {
         Self {
             number,
-            address: address.to_canonical(),
+            origin: address.to_canonical(),
+            moved: ArcSwapOption::empty(),
             listener,
             mark: AtomicU64::new(0),
             notes: Mutex::new(None),
             multiplexed: AtomicBool::new(false),
-            ambiguous: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            requests_max: AtomicU64::new(u64::MAX),
             phase: AtomicU8::new(Phase::Handshake as u8),
             age: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
+            faults: AtomicU32::new(0),
             write_waits: AtomicBool::new(false),
             write_age: AtomicU32::new(0),
             close: AtomicU8::new(0),
@@ -147,6 +171,38 @@ impl Peer {
         }
     }
 
+    /// The address at the other end now. One that the connection has moved to may be forged until the
+    /// client answers from there, and quinn does not tell when it has.
+    pub fn address(&self) -> IpAddr {
+        self.moved.load().as_deref().copied().unwrap_or(self.origin)
+    }
+
+    /// The client was seen at this address.
+    pub fn seen_at(&self, address: IpAddr) {
+        let address = address.to_canonical();
+        if address != self.address() {
+            self.moved.store((address != self.origin).then(|| Arc::new(address)));
+        }
+    }
+
+    /// Counts what no honest client does often; too much of it ends the connection.
+    pub(super) fn count_faults(&self, faults: u32) {
+        // Only the connection's own worker writes it.
+        let sum = self.faults.load(Relaxed).saturating_add(faults);
+        self.faults.store(sum, Relaxed);
+        if sum >= FAULTS_MAX {
+            self.close(Close::Excess);
+        }
+    }
+
+    /// A good request makes up for a fault.
+    pub(super) fn forgive_fault(&self) {
+        let faults = self.faults.load(Relaxed);
+        if faults > 0 {
+            self.faults.store(faults - 1, Relaxed);
+        }
+    }
+
     /// Whether its end was asked for.
     pub fn is_closing(&self) -> bool {
         self.close_wish().is_some()
@@ -158,13 +214,15 @@ impl Peer {
         self.waker.wake();
     }
 
-    pub(super) fn head_is_ambiguous(&self) {
-        self.ambiguous.store(true, Relaxed);
+    /// The requests behind so many are not served: see [`super::HeadWatch`].
+    pub(super) fn serve_no_more_than(&self, requests: u64) {
+        self.requests_max.store(requests, Relaxed);
     }
 
-    /// Whether a head on it could be read in two ways, and the library chose one: see [`super::HeadWatch`].
+    /// Whether the request that has begun last, on HTTP/1 the one in flight, can be read in two ways, or
+    /// stands behind something that can.
     pub fn is_ambiguous(&self) -> bool {
-        self.ambiguous.load(Relaxed)
+        self.requests.load(Relaxed) > self.requests_max.load(Relaxed)
     }
 
     /// Whether it can be told to go away at any time (HTTP/2, HTTP/3), not only with an answer (HTTP/1).
@@ -218,8 +276,9 @@ impl Peer {
 
     /// Counts a request in flight until the guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> InFlight {
-        // Only the connection's own worker writes it, so it takes no read-modify-write.
+        // Only the connection's own worker writes them, so they take no read-modify-write.
         self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
+        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
         self.enter(Phase::Busy);
         InFlight(Arc::clone(self))
     }
@@ -299,6 +358,10 @@ impl Drop for InFlight {
         self.0.in_flight.store(left, Relaxed);
         if left == 0 {
             self.0.enter(Phase::Idle);
+            if self.0.close_wish() == Some(Close::Drain) {
+                // The end was announced, and no phase begins: `goodbye` counts from the last answer.
+                self.0.age.store(0, Relaxed);
+            }
         }
     }
 }
@@ -371,13 +434,38 @@ mod tests {
         drained.enter(Phase::Goodbye);
         assert_eq!(sweeps_until_close(&drained), (10, Some(Close::Drain)));
         drop(request);
-        assert_eq!(sweeps_until_close(&drained), (1, Some(Close::Now)));
+        assert_eq!(sweeps_until_close(&drained), (2, Some(Close::Now)), "the last answer has its time");
 
         let revoked = peer();
         let _request = revoked.begin_request();
         revoked.close(Close::Revoked);
         revoked.enter(Phase::Goodbye);
         assert_eq!(sweeps_until_close(&revoked), (2, Some(Close::Now)));
+    }
+
+    #[test]
+    fn a_connection_is_where_it_was_seen_last() {
+        let peer = peer();
+        let (opened, moved): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [192, 0, 2, 1].into());
+        assert_eq!((peer.origin, peer.address()), (opened, opened));
+        for (seen, address) in [("::ffff:192.0.2.1", moved), ("127.0.0.1", opened), ("192.0.2.1", moved)] {
+            peer.seen_at(seen.parse().unwrap());
+            assert_eq!((peer.origin, peer.address()), (opened, address), "{seen}");
+        }
+    }
+
+    #[test]
+    fn faults_end_a_connection_at_their_bound() {
+        let peer = peer();
+        for _ in 0..10 * FAULTS_MAX {
+            peer.count_faults(1);
+            peer.forgive_fault();
+            peer.forgive_fault();
+        }
+        peer.count_faults(FAULTS_MAX - 1);
+        assert_eq!(peer.close_wish(), None);
+        peer.count_faults(1);
+        assert_eq!(peer.close_wish(), Some(Close::Excess));
     }
 
     #[test]

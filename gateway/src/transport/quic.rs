@@ -3,16 +3,14 @@
 //! quinn carries the connection, h3 speaks HTTP over [`super::streams`]. What h3 leaves out is added
 //! here: time limits, `date` and `content-length`, and the codes with which a connection ends.
 
-use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h3::error::{Code, ConnectionError, StreamError};
-use h3::server::{RequestResolver, RequestStream};
-use http::{HeaderValue, Response, header};
+use h3::server::RequestStream;
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
@@ -20,9 +18,10 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use super::connections::Open;
+use super::http3_head::{self, Head, Resolver};
 use super::peer::{InFlight, Phase};
 use super::streams::{Connection, SendStream};
-use super::{Body, Close, Connections, FrameTooLarge, Listener, Peer, Service, Settings, within};
+use super::{Body, Close, Connections, Listener, Peer, QuicSocket, Service, Settings, within};
 
 /// What one UDP socket serves.
 pub struct QuicListener<S: 'static> {
@@ -45,6 +44,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes kept of connections that are not accepted yet: of one, and of all of a worker.
 const INCOMING_BYTES_MAX: u64 = 64 * 1024;
 const INCOMING_BYTES_TOTAL_MAX: u64 = 16 * 1024 * 1024;
+/// How many faults one oversized head counts for: the connection survives a few, and no attack.
+const TOO_LARGE_FAULTS: u32 = 64;
 /// Requests that are still answered after the first GOAWAY: those that were on their way.
 const GOAWAY_GRACE_REQUESTS: usize = 256;
 
@@ -53,7 +54,7 @@ const GOAWAY_GRACE_REQUESTS: usize = 256;
 /// # Errors
 /// Where the socket or the TLS configuration cannot be used.
 pub async fn serve_quic<S: Service>(
-    socket: UdpSocket,
+    socket: QuicSocket,
     quic: QuicListener<S>,
     connections: Arc<Connections>,
     mut stop: watch::Receiver<bool>,
@@ -67,7 +68,10 @@ pub async fn serve_quic<S: Service>(
         .incoming_buffer_size(INCOMING_BYTES_MAX)
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
     let runtime = Arc::new(quinn::TokioRuntime);
-    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)?;
+    let mut shared = EndpointConfig::default();
+    shared.cid_generator(socket.id_generator());
+    let socket = socket.into_steered()?;
+    let endpoint = Endpoint::new_with_abstract_socket(shared, Some(config), socket, runtime)?;
     let handshakes = Arc::new(AtomicUsize::new(0));
     loop {
         let incoming = tokio::select! {
@@ -98,8 +102,19 @@ pub async fn serve_quic<S: Service>(
             }
         }
     }
-    // New clients are told at once that nobody is here, instead of waiting for an answer.
-    endpoint.set_server_config(None);
+    // New clients, and those that wait in the queue, are told at once to go elsewhere. That lasts until
+    // every worker is done: until then this socket may read what is for another.
+    let refuse = async {
+        while let Some(incoming) = endpoint.accept().await {
+            refused("draining");
+            incoming.refuse();
+        }
+    };
+    tokio::select! {
+        biased;
+        () = refuse => {}
+        () = connections.all_closed() => {}
+    }
     endpoint.wait_idle().await;
     Ok(())
 }
@@ -144,7 +159,7 @@ async fn serve_connection<S: Service>(
     let peer = &open.peer;
     peer.multiplexed.store(true, Ordering::Relaxed);
     let failed = |error: &dyn std::fmt::Display| {
-        debug!(%error, client.address = %peer.address, "QUIC handshake failed");
+        debug!(%error, client.address = %peer.origin, "QUIC handshake failed");
         metrics::counter!("gateway_handshake_errors_total", "protocol" => "quic").increment(1);
     };
     let connecting = match incoming.accept() {
@@ -164,7 +179,7 @@ async fn serve_connection<S: Service>(
     let Some(Ok(mut http3)) = peer.until_closed(builder.build(transport)).await else {
         return end(&connection, Code::H3_NO_ERROR);
     };
-    let code = speak_http3(&mut http3, peer, &settings, service).await;
+    let code = speak_http3(&mut http3, &connection, peer, &settings, service).await;
     // Before `http3` goes: dropping it closes the connection as well, and always with H3_NO_ERROR.
     end(&connection, code);
 }
@@ -177,17 +192,18 @@ fn end(connection: &quinn::Connection, code: Code) {
 enum Next {
     Announce,
     End(Code),
-    Accepted(Result<Option<RequestResolver<Connection, Bytes>>, ConnectionError>),
+    Accepted(Result<Option<Resolver>, ConnectionError>),
 }
 
 /// Answers requests until the connection is over; returns the code to close it with.
 async fn speak_http3<S: Service>(
     http3: &mut Http3,
+    connection: &quinn::Connection,
     peer: &Arc<Peer>,
-    settings: &Settings,
+    settings: &Arc<Settings>,
     service: &'static S,
 ) -> Code {
-    let mut announced = false;
+    let (mut announced, mut rests) = (false, false);
     let mut watch = peer.watch_close();
     loop {
         let next = {
@@ -196,6 +212,8 @@ async fn speak_http3<S: Service>(
                 Some(Close::Now) => Poll::Ready(Next::End(Code::H3_NO_ERROR)),
                 Some(Close::Excess) => Poll::Ready(Next::End(Code::H3_EXCESSIVE_LOAD)),
                 Some(Close::Drain | Close::Revoked) if !announced => Poll::Ready(Next::Announce),
+                // h3 has said that there is nothing to accept; whatever changes that wakes this task.
+                _ if std::mem::take(&mut rests) => Poll::Pending,
                 _ => accept.as_mut().poll(context).map(Next::Accepted),
             })
             .await
@@ -211,9 +229,9 @@ async fn speak_http3<S: Service>(
             Next::Accepted(Ok(Some(resolver))) => {
                 let mut request = Box::pin(serve_request(
                     resolver,
+                    connection.clone(),
                     peer.begin_request(),
-                    settings.header,
-                    settings.write,
+                    Arc::clone(settings),
                     service,
                 ));
                 // Most requests are whole when they are accepted and answered at once: no task for those.
@@ -222,46 +240,64 @@ async fn speak_http3<S: Service>(
                     tokio::spawn(request);
                 }
             }
+            // The client has said that it will go (GOAWAY), and nothing is in flight. The last answers may
+            // still be on their way, so the client is the one to close, or else the sweep.
+            Next::Accepted(Ok(None)) => {
+                rests = true;
+                peer.enter(Phase::Goodbye);
+            }
             // The client has gone away, or broke the protocol; in that case h3 has closed with the code.
-            Next::Accepted(Ok(None) | Err(_)) => return Code::H3_NO_ERROR,
+            Next::Accepted(Err(_)) => return Code::H3_NO_ERROR,
             Next::End(code) => return code,
         }
     }
 }
 
 async fn serve_request<S: Service>(
-    resolver: RequestResolver<Connection, Bytes>,
+    resolver: Resolver,
+    connection: quinn::Connection,
     in_flight: InFlight,
-    header_time: Duration,
-    write_time: Duration,
+    settings: Arc<Settings>,
     service: &'static S,
 ) {
     let peer = in_flight.peer();
-    let (request, stream) = match within(header_time, resolver.resolve_request()).await {
-        Some(Ok(resolved)) => resolved,
-        Some(Err(StreamError::Undefined(error))) if error.is::<FrameTooLarge>() => {
-            debug!(%error, client.address = %peer.address, "HTTP/3 client sent an oversized frame");
-            metrics::counter!("gateway_frames_refused_total").increment(1);
-            return peer.close(Close::Excess);
+    let head = http3_head::read(resolver, settings.header).await;
+    peer.seen_at(connection.remote_address().ip());
+    let (mut send, response) = match head {
+        Head::Read(request, stream) => {
+            peer.forgive_fault();
+            let (send, receive) = stream.split();
+            let request = request.map(|()| Body::Http3(Box::new(receive)));
+            (send, service.serve(request, peer).await)
         }
-        Some(Err(error)) => {
-            debug!(%error, client.address = %peer.address, "HTTP/3 request was malformed or given up");
-            metrics::counter!("gateway_heads_refused_total", "reason" => "malformed").increment(1);
+        Head::Refused(status, stream) => {
+            let (send, _) = stream.split();
+            (send, refuse(status, peer, service).map(Body::from))
+        }
+        Head::Answered(status) => {
+            refuse(status, peer, service);
             return;
         }
-        None => {
-            metrics::counter!("gateway_heads_refused_total", "reason" => "timeout").increment(1);
-            return;
-        }
+        Head::GivenUp => return peer.count_faults(1),
     };
-    let (mut send, receive) = stream.split();
-    let response = service.serve(request.map(|()| Body::Http3(Box::new(receive))), peer).await;
-    match within(write_time, answer(&mut send, response)).await {
+    match within(settings.write, answer(&mut send, response)).await {
         Some(Ok(())) => {}
         // The client gave up the stream, or the connection is over.
         Some(Err(_)) => {}
         None => send.stop_stream(Code::H3_REQUEST_CANCELLED),
     }
+}
+
+/// Reports a head that never became a request, and makes the answer to it.
+fn refuse<S: Service>(status: StatusCode, peer: &Arc<Peer>, service: &'static S) -> Response<Bytes> {
+    let (reason, faults) = match status {
+        StatusCode::REQUEST_TIMEOUT => ("timeout", 1),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", TOO_LARGE_FAULTS),
+        _ => ("malformed", 1),
+    };
+    metrics::counter!("gateway_heads_refused_total", "reason" => reason).increment(1);
+    peer.count_faults(faults);
+    service.refuse(status, Version::HTTP_3, peer)
 }
 
 type Answer = RequestStream<SendStream<Bytes>, Bytes>;

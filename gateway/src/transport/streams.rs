@@ -16,6 +16,7 @@ use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, Wri
 use quinn::VarInt;
 
 use super::FrameGuard;
+use super::side_streams::SideStreams;
 
 /// The receiving half of a request.
 pub(super) type RequestBody = h3::server::RequestStream<RecvStream, Bytes>;
@@ -29,6 +30,7 @@ pub(super) struct Connection {
     // kept between polls; this is one box per connection, not one per stream.
     bidirectional: Accepting<(quinn::SendStream, quinn::RecvStream)>,
     unidirectional: Accepting<quinn::RecvStream>,
+    side_streams: SideStreams,
     frame_bytes_max: u64,
 }
 
@@ -45,6 +47,7 @@ impl Connection {
             connection,
             bidirectional: Box::pin(bidirectional),
             unidirectional: Box::pin(unidirectional),
+            side_streams: SideStreams::default(),
             frame_bytes_max,
         }
     }
@@ -68,8 +71,15 @@ impl<B: Buf> quic::Connection<B> for Connection {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
-        let stream = ready!(next(&mut self.unidirectional, context))?;
-        Poll::Ready(Ok(RecvStream::new(stream, FrameGuard::unidirectional_stream(self.frame_bytes_max))))
+        while let Poll::Ready(stream) = next(&mut self.unidirectional, context)? {
+            let guard = FrameGuard::unidirectional_stream(self.frame_bytes_max);
+            self.side_streams.take(RecvStream::new(stream, guard));
+        }
+        self.side_streams.poll(context).map_err(|code| {
+            // h3 would close with H3_INTERNAL_ERROR; the first code is the one that counts.
+            self.connection.close(code_of(code.value()), b"");
+            ConnectionErrorIncoming::InternalError("a unidirectional stream broke the protocol".to_owned())
+        })
     }
 
     fn poll_accept_bidi(
@@ -196,13 +206,20 @@ impl<B: Buf> quic::SendStream<B> for BidiStream<B> {
 /// A stream that is read.
 pub struct RecvStream {
     stream: quinn::RecvStream,
+    /// What was read of it already and is to be read again.
+    put_back: Option<Bytes>,
     guard: FrameGuard,
     ended: bool,
 }
 
 impl RecvStream {
     fn new(stream: quinn::RecvStream, guard: FrameGuard) -> Self {
-        Self { stream, guard, ended: false }
+        Self { stream, put_back: None, guard, ended: false }
+    }
+
+    /// Lets bytes be read once more.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.put_back = Some(bytes);
     }
 }
 
@@ -210,6 +227,9 @@ impl quic::RecvStream for RecvStream {
     type Buf = Bytes;
 
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        if let Some(bytes) = self.put_back.take() {
+            return Poll::Ready(Ok(Some(bytes)));
+        }
         // The future holds nothing between polls: quinn keeps the waker under the stream's id.
         let chunk = match ready!(pin!(self.stream.read_chunk(usize::MAX, true)).poll(context)) {
             Ok(Some(chunk)) => chunk.bytes,

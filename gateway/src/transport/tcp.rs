@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as HyperService, service_fn};
@@ -67,7 +67,7 @@ const RESET_STREAMS_MAX: usize = 256;
 const SEND_BYTES_MAX: usize = 64 * 1024;
 /// How long, and how much, is read of a connection that is over, so that its last answer arrives.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// The bytes that open an HTTP/2 connection (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -137,7 +137,7 @@ async fn serve_connection<S: Service>(
                 }
             }
             Some(Err(error)) => {
-                debug!(%error, client.address = %peer.address, "TLS handshake failed");
+                debug!(%error, client.address = %peer.origin, "TLS handshake failed");
                 metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
             }
             None => {
@@ -185,7 +185,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let peer = &open.peer;
-    let refuse = |status| service.refuse(status, peer);
+    let refuse = |status| service.refuse(status, Version::HTTP_11, peer);
     let io = TokioIo::new(Io::http1(stream, Arc::clone(peer), first, refuse));
     let mut connection = http1::Builder::new()
         .half_close(true)
@@ -210,7 +210,7 @@ where
     .await;
     let (mut stream, head_begun) = connection.into_parts().io.into_inner().into_inner();
     if !ended && head_begun && peer.phase() == Phase::Head {
-        let late = http1_text(&service.refuse(StatusCode::REQUEST_TIMEOUT, peer));
+        let late = http1_text(&refuse(StatusCode::REQUEST_TIMEOUT));
         let _ = tokio::time::timeout(LINGER, stream.write_all(&late)).await;
     } else if !ended {
         return;
@@ -253,7 +253,7 @@ async fn speak_http2<S: Service, T>(
         }
         connection.as_mut().poll(context).map(|ended| {
             if let Err(error) = ended {
-                debug!(error = &error as &dyn std::error::Error, client.address = %peer.address, "HTTP/2 ended");
+                debug!(error = &error as &dyn std::error::Error, client.address = %peer.origin, "HTTP/2 ended");
             }
         })
     })
@@ -279,7 +279,7 @@ fn requests<S: Service>(
 
 /// Ends a connection so that its last answer arrives: what the client still sends is read for a moment,
 /// because closing over unread bytes makes the kernel reset the connection and the answer with it.
-async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let rest = async {
         stream.shutdown().await?;
         let mut unread = [0; 4096];

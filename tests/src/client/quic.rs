@@ -1,7 +1,7 @@
 //! HTTP/3 over QUIC.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -18,7 +18,7 @@ use super::{Closed, Content, Response};
 pub(super) struct Sender {
     requests: SendRequest<OpenStreams, Bytes>,
     // The socket: the connection ends when it goes.
-    _endpoint: Endpoint,
+    endpoint: Endpoint,
 }
 
 impl fmt::Debug for Sender {
@@ -47,10 +47,16 @@ pub(super) async fn connect(
         let error = if code == Some(0x100) { String::new() } else { format!("{reason} ({error})") };
         tell.send_replace(Some(Closed { code, error }));
     });
-    Ok(Sender { requests, _endpoint: endpoint })
+    Ok(Sender { requests, endpoint })
 }
 
 impl Sender {
+    pub(super) fn move_to(&self, address: IpAddr) -> anyhow::Result<SocketAddr> {
+        let socket = UdpSocket::bind((address, 0))?;
+        self.endpoint.rebind(socket)?;
+        Ok(self.endpoint.local_addr()?)
+    }
+
     pub(super) async fn send(&self, request: Request<Content>) -> anyhow::Result<Response> {
         let (head, content) = request.into_parts();
         let mut head = Request::from_parts(head, ());
