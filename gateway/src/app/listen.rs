@@ -119,8 +119,8 @@ pub(super) fn bind(
 }
 
 /// Tells clients of HTTP/1.1 and HTTP/2 where HTTP/3 is: at the listener's own port, or, where it speaks no
-/// HTTP/3, at that of the first listener of the same service, on the same family of addresses, that does and answers
-/// there whatever the listener answers: a client that follows takes all of its requests along.
+/// HTTP/3, at that of the first listener of the same service, on the same family of addresses, that does and
+/// answers there whatever the listener answers: a client that follows takes all of its requests along.
 fn announce_http3(bound: &mut [Bound]) -> anyhow::Result<()> {
     let ports: Vec<Option<u16>> = bound
         .iter()
@@ -128,7 +128,7 @@ fn announce_http3(bound: &mut [Bound]) -> anyhow::Result<()> {
             let able = |to: &&Bound| to.speaks_http3() && to.serves == from.serves && to.serves_all_of(from);
             let own = bound.iter().filter(able).find(|to| to.address == from.address);
             let other = bound.iter().filter(able).find(|to| to.address.is_ipv4() == from.address.is_ipv4());
-            let to = own.or(other).filter(|_| from.serves != Serves::Operations)?;
+            let to = own.or(other)?;
             let said = [from.alt_svc_port, to.alt_svc_port].into_iter().find(|port| *port != 0);
             Some(said.unwrap_or(to.address.port()))
         })
@@ -337,7 +337,7 @@ struct Share<S: 'static> {
 
 impl Bound {
     fn speaks_http3(&self) -> bool {
-        !self.udp.is_empty() && self.serves == Serves::Api
+        !self.udp.is_empty() && self.serves != Serves::Operations
     }
 
     /// Whether it takes every key and every host that the other takes.
