@@ -13,6 +13,7 @@ pub mod answer;
 pub mod compare;
 pub mod cpu;
 pub mod dates;
+pub mod documents;
 pub mod floor;
 pub mod load;
 pub mod pin;

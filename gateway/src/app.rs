@@ -5,6 +5,7 @@
 //! that called, for signals, sweeps and the operations listener; one that follows the store; one that
 //! writes the log.
 
+mod addresses;
 mod drain;
 mod listen;
 mod reload;
@@ -22,9 +23,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::info;
 use versions::{Catalog, RELEASES};
 
+use addresses::Addresses;
+
 use crate::authority;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
+use crate::documents::{Documents, Words};
 use crate::folder::DataFolder;
 use crate::keys::Provisioning;
 use crate::node::Follower;
@@ -85,8 +89,14 @@ pub fn serve(
     let catalog = Catalog::new(RELEASES).context("the list of releases contradicts itself")?;
     let metrics = start_metrics()?;
     // Requests borrow the path for as long as they like, so it lives as long as the process.
+    let addresses = Addresses::new(&bound);
+    let mut filled = config.clone();
+    addresses.fill(&mut filled);
     let pipeline: &'static Pipeline =
-        Box::leak(Box::new(Pipeline::new(&config, catalog, secret, Box::new(SystemClock))));
+        Box::leak(Box::new(Pipeline::new(&filled, catalog, secret, Box::new(SystemClock))));
+    let words = Words::new(&filled, addresses.doors.clone());
+    let documents: &'static Documents =
+        Box::leak(Box::new(Documents::new(pipeline, words, Box::new(SystemClock))));
     let connections = Arc::new(Connections::new(settings(&config)));
     let operators_connections = Arc::new(Connections::new(settings(&config)));
     let readiness = Arc::new(Readiness::new(Arc::clone(&clock), config.runtime.stalled_after));
@@ -116,7 +126,8 @@ pub fn serve(
     })?;
 
     let ended = runtime.block_on(async {
-        let serving = bound.serve(pipeline, operations, &connections, &operators_connections, &readiness)?;
+        let serving =
+            bound.serve(pipeline, documents, operations, &connections, &operators_connections, &readiness)?;
         readiness.started.store(true, Ordering::Relaxed);
         if let Some(file) = ready_file {
             listen::write_ready_file(file, &description)
@@ -138,7 +149,9 @@ pub fn serve(
             started: config.clone(),
             folder: folder.clone(),
             certificates,
+            addresses,
             pipeline,
+            documents,
             connections: [Arc::clone(&connections), operators_connections],
             logs: Arc::clone(&logs),
         };

@@ -5,6 +5,7 @@ pub mod authority;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod documents;
 pub mod folder;
 pub mod keys;
 pub mod limits;

@@ -44,10 +44,12 @@ use crate::limits::{Failures, Slots, check_head, declared_length};
 use crate::transport::{Body, Peer, Service, within};
 
 use authenticate::Caller;
+pub(crate) use client::address as client_address;
 use dates::Dates;
 pub use durations::Durations;
 use preview::{Call, Preview};
 use record::Record;
+pub(crate) use respond::date;
 
 /// Everything that a request meets. One for the process, for as long as it lives.
 pub struct Pipeline {
@@ -145,6 +147,11 @@ impl Pipeline {
     /// The keys that requests are checked against.
     pub fn keys(&self) -> &KeyIndex {
         &self.keys
+    }
+
+    /// Every endpoint of every date.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// How many requests are being answered.
@@ -433,7 +440,7 @@ impl versions::Connection for Peer {
 }
 
 /// The protocol that a request came by.
-fn protocol(version: Version) -> Protocol {
+pub(crate) fn protocol(version: Version) -> Protocol {
     match version {
         Version::HTTP_3 => Protocol::Http3,
         Version::HTTP_2 => Protocol::Http2,

@@ -143,7 +143,11 @@ pub(crate) fn assert_problem_body(
         assert!(!text.is_empty(), "{context}: {member} is empty in {shown}");
         text
     };
-    assert!(text("type").starts_with("/docs/errors/"), "{context}: {shown}");
+    // The address of its page, where the tests' gateways serve their documentation.
+    let (docs, name) = text("type").split_once("/errors/").unwrap_or_else(|| panic!("{context}: {shown}"));
+    let port = docs.strip_prefix("http://127.0.0.1:").and_then(|port| port.parse::<u16>().ok());
+    assert!(port.is_some(), "{context}: {shown}");
+    assert!(versions::ErrorCode::ALL.iter().any(|code| code.name() == name), "{context}: {shown}");
     assert!(!text("title").is_empty(), "{context}: {shown}");
     assert_eq!(problem["status"].as_u64(), Some(u64::from(status)), "{context}: {shown}");
     assert_eq!(text("error"), text("detail"), "{context}: {shown}");

@@ -5,6 +5,7 @@ mod cli;
 mod connections;
 mod contract;
 mod coverage;
+mod docs;
 mod drain;
 mod first_launch;
 mod foreign;

@@ -13,6 +13,9 @@ addresses = ["127.0.0.1:0", "[::1]:0"]
 [listeners.https]
 addresses = ["127.0.0.1:0", "[::1]:0"]
 
+[listeners.docs]
+addresses = ["127.0.0.1:0", "[::1]:0"]
+
 [listeners.operations]
 addresses = ["127.0.0.1:0"]
 

@@ -1,6 +1,6 @@
 //! From the declarations to what is said of them: documents for programs and words for people.
 //!
-//! Everything here is a pure function of the catalog. Nothing depends on the day or on a
+//! Everything here is a pure function of the catalog. But for [`pages`], nothing depends on the day or on a
 //! configuration, so that what is said of a published date can be frozen.
 
 pub mod changelog;
@@ -8,6 +8,7 @@ pub mod changes;
 mod compare;
 pub mod frozen;
 pub mod openapi;
+pub mod pages;
 pub mod parameters;
 mod responses;
 pub mod words;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::config::{self, Config, ForwardedField, Protocol, Service as Serves, TlsVersion};
+use crate::documents::Documents;
 use crate::folder::DataFolder;
 use crate::operations::Operations;
 use crate::pipeline::Pipeline;
@@ -74,6 +75,13 @@ struct Bound {
     quic: Option<Arc<rustls::ServerConfig>>,
 }
 
+/// What is served at one address.
+pub(super) struct Place<'a> {
+    pub(super) listener: &'a Listener,
+    pub(super) address: SocketAddr,
+    pub(super) serves: Serves,
+}
+
 /// Every bound address.
 pub(super) struct Bindings {
     bound: Vec<Bound>,
@@ -111,16 +119,16 @@ pub(super) fn bind(
 }
 
 /// Tells clients of HTTP/1.1 and HTTP/2 where HTTP/3 is: at the listener's own port, or, where it speaks no
-/// HTTP/3, at that of the first listener of the API, on the same family of addresses, that does and answers
-/// there whatever the listener answers: a client that follows takes all of its requests along.
+/// HTTP/3, at that of the first listener of the same service, on the same family of addresses, that does and
+/// answers there whatever the listener answers: a client that follows takes all of its requests along.
 fn announce_http3(bound: &mut [Bound]) -> anyhow::Result<()> {
     let ports: Vec<Option<u16>> = bound
         .iter()
         .map(|from| {
-            let able = |to: &&Bound| to.speaks_http3() && to.serves_all_of(from);
+            let able = |to: &&Bound| to.speaks_http3() && to.serves == from.serves && to.serves_all_of(from);
             let own = bound.iter().filter(able).find(|to| to.address == from.address);
             let other = bound.iter().filter(able).find(|to| to.address.is_ipv4() == from.address.is_ipv4());
-            let to = own.or(other).filter(|_| from.serves == Serves::Api)?;
+            let to = own.or(other)?;
             let said = [from.alt_svc_port, to.alt_svc_port].into_iter().find(|port| *port != 0);
             Some(said.unwrap_or(to.address.port()))
         })
@@ -178,7 +186,7 @@ fn bind_address(
         alt_svc_port: listener.alt_svc_port,
         address,
         protocols: listener.protocols.clone(),
-        serves: if listener.serves.contains(&Serves::Operations) { Serves::Operations } else { Serves::Api },
+        serves: listener.serves.first().copied().context("it does not say what it serves")?,
         tcp,
         tls: certificates.map(|certificates| tcp_config(certificates, tls13_only, &alpn)).transpose()?,
         udp,
@@ -250,10 +258,20 @@ impl Bindings {
         json!({ "listeners": listeners, "pid": std::process::id(), "ca": self.authority })
     }
 
+    /// What is served where, in the order of the listeners' names.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        self.bound.iter().map(|bound| Place {
+            listener: &bound.listener,
+            address: bound.address,
+            serves: bound.serves,
+        })
+    }
+
     /// Starts the workers, and the operations listeners on the runtime that this is called on.
     pub(super) fn serve(
         self,
         pipeline: &'static Pipeline,
+        documents: &'static Documents,
         operations: &'static Operations,
         connections: &Arc<Connections>,
         operators_connections: &Arc<Connections>,
@@ -262,12 +280,13 @@ impl Bindings {
         let (stop, _) = watch::channel(false);
         let (end, _) = watch::channel(false);
         let mut shares: Vec<Share<Pipeline>> = (0..self.workers).map(|_| Share::new(connections)).collect();
+        let mut readers: Vec<Share<Documents>> = (0..self.workers).map(|_| Share::new(connections)).collect();
         let mut own = Share::new(operators_connections);
         for bound in self.bound {
-            if bound.serves == Serves::Operations {
-                bound.divide(std::slice::from_mut(&mut own), operations)?;
-            } else {
-                bound.divide(&mut shares, pipeline)?;
+            match bound.serves {
+                Serves::Operations => bound.divide(std::slice::from_mut(&mut own), operations)?,
+                Serves::Docs => bound.divide(&mut readers, documents)?,
+                Serves::Api => bound.divide(&mut shares, pipeline)?,
             }
         }
         // Probes are answered until the very end.
@@ -283,7 +302,7 @@ impl Bindings {
         }
 
         let mut threads = Vec::new();
-        for (number, share) in shares.into_iter().enumerate() {
+        for (number, (share, reader)) in shares.into_iter().zip(readers).enumerate() {
             let (stop, mut end) = (stop.subscribe(), end.subscribe());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("worker-{number}");
@@ -291,7 +310,7 @@ impl Bindings {
             let work = move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = share.serve(stop) => {}
+                        _ = async { tokio::join!(share.serve(stop.clone()), reader.serve(stop)) } => {}
                         () = alive.keep_showing() => {}
                         _ = end.wait_for(|end| *end) => {}
                     }
@@ -318,7 +337,7 @@ struct Share<S: 'static> {
 
 impl Bound {
     fn speaks_http3(&self) -> bool {
-        !self.udp.is_empty() && self.serves == Serves::Api
+        !self.udp.is_empty() && self.serves != Serves::Operations
     }
 
     /// Whether it takes every key and every host that the other takes.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use super::addresses::Addresses;
 use super::listen::{self, CertificatesByName};
 use super::settings;
 use crate::config::{Config, ConfigError, Sources, differences_needing_restart};
+use crate::documents::{Documents, Words};
 use crate::folder::DataFolder;
 use crate::pipeline::Pipeline;
 use crate::telemetry::Logs;
@@ -20,7 +22,9 @@ pub(super) struct Reloader {
     pub(super) started: Config,
     pub(super) folder: DataFolder,
     pub(super) certificates: CertificatesByName,
+    pub(super) addresses: Addresses,
     pub(super) pipeline: &'static Pipeline,
+    pub(super) documents: &'static Documents,
     /// The partners' and the operators'.
     pub(super) connections: [Arc<Connections>; 2],
     pub(super) logs: Arc<Logs>,
@@ -64,7 +68,10 @@ impl Reloader {
                 used.replace(certificate);
             }
         }
-        self.pipeline.reload(config);
+        let mut filled = config.clone();
+        self.addresses.fill(&mut filled);
+        self.pipeline.reload(&filled);
+        self.documents.reload(Words::new(&filled, self.addresses.doors.clone()));
         for connections in &self.connections {
             connections.reload(settings(config));
         }

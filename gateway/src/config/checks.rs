@@ -90,11 +90,11 @@ fn check_listener(
                 .help("choose \"staging\", \"production\" or both"),
         );
     }
-    if api && listener.serves.contains(&Service::Operations) {
+    if listener.serves.len() > 1 {
         problems.push(
-            Problem::new(format!("`{}` mixes the API with operations", option("serves")))
+            Problem::new(format!("`{}` names more than one thing", option("serves")))
                 .at_option(place("serves"), "")
-                .help("metrics and probes need a listener of their own, which partners cannot reach"),
+                .help("the API, the documentation and operations each need a listener of their own"),
         );
     }
     let certificate = listener.certificate.as_str();

@@ -11,6 +11,7 @@ use super::sections::Config;
 pub(super) const RELOADABLE: &[&str] = &[
     "api.docs_url",
     "api.invalid_token_message",
+    "api.public_url",
     "certificates.",
     "limits.body_bytes_max",
     "limits.connections_max",

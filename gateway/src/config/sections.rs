@@ -58,9 +58,12 @@ pub struct Api {
     /// What every 401 says.
     #[serde(deserialize_with = "values::text::<values::Words, _>")]
     pub invalid_token_message: String,
-    /// What the `type` of an error body begins with: a path or a URL.
+    /// What the `type` of an error body begins with: a path or a URL; empty for the first docs listener.
     #[serde(deserialize_with = "values::text::<values::Link, _>")]
     pub docs_url: String,
+    /// Where partners reach the API: a URL; empty for the first listener of the API.
+    #[serde(deserialize_with = "values::text::<values::Origin, _>")]
+    pub public_url: String,
 }
 
 /// Threads.
@@ -102,7 +105,7 @@ pub struct Listener {
     pub protocols: Vec<Protocol>,
     /// Empty for cleartext, `local`, or a name from [`Config::certificates`].
     pub certificate: String,
-    /// What is offered here: the API, or the operations pages.
+    /// What is offered here, one of them.
     pub serves: Vec<Service>,
     /// Whose keys are accepted here.
     pub environments: Environments,
@@ -166,6 +169,8 @@ pub enum ForwardedField {
 pub enum Service {
     /// The API of the partners.
     Api,
+    /// The API's documentation, for everybody.
+    Docs,
     /// Probes, metrics and the version, for operators.
     Operations,
 }

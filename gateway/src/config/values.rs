@@ -236,17 +236,38 @@ impl Kind for Words {
     }
 }
 
-/// The beginning of a link: a path on this server, or an address elsewhere.
+/// The beginning of a link: a path on this server, an address elsewhere, or nothing.
 pub(super) enum Link {}
 
 impl Kind for Link {
     type Value = String;
-    const EXPECTED: &str = "a path such as `/docs`, or a URL with `https://` or `http://`; in ASCII, without blanks, quotes or `\\`";
+    const EXPECTED: &str = "a path such as `/docs`, or a URL with `https://` or `http://`; in ASCII, without blanks, quotes or `\\`; \"\" stands for where it is served";
 
     fn read(text: &str) -> Option<String> {
-        let begins = ["/", "https://", "http://"].into_iter().any(|start| text.starts_with(start));
-        Words::read(text).filter(|text| begins && !text.contains(['\'', ' ', '<', '>']))
+        link(text, &["/", "https://", "http://"])
     }
+}
+
+/// The beginning of an address elsewhere, or nothing.
+pub(super) enum Origin {}
+
+impl Kind for Origin {
+    type Value = String;
+    const EXPECTED: &str = "a URL such as `https://api.example.com`; in ASCII, without blanks, quotes or `\\`; \"\" stands for where it is served";
+
+    fn read(text: &str) -> Option<String> {
+        link(text, &["https://", "http://"])
+    }
+}
+
+/// A link that begins in one of these ways, without the slash at its end; or nothing.
+fn link(text: &str, starts: &[&str]) -> Option<String> {
+    if text.is_empty() {
+        return Some(String::new());
+    }
+    let begins = starts.iter().any(|start| text.starts_with(start) && text.len() > start.len());
+    let text = Words::read(text).filter(|text| begins && !text.contains(['\'', ' ', '<', '>', '$', '`']))?;
+    Some(text.trim_end_matches('/').to_owned())
 }
 
 /// Reads one text of a kind.
@@ -350,8 +371,14 @@ mod tests {
         for text in ["", "a\"b", "a\\b", "a\nb", "a\tb", "ä", "\u{7f}"] {
             assert_eq!(Words::read(text), None, "{text:?}");
         }
-        for text in ["docs", "javascript:x", "/do cs", "/docs<", "ftp://a"] {
+        for text in ["docs", "javascript:x", "/do cs", "/docs<", "ftp://a", "/", "https://", "https://$a"] {
             assert_eq!(Link::read(text), None, "{text:?}");
         }
+        for (text, read) in [("", ""), ("/docs/", "/docs"), ("https://docs.example", "https://docs.example")]
+        {
+            assert_eq!(Link::read(text).as_deref(), Some(read), "{text:?}");
+        }
+        assert_eq!(Origin::read("/docs"), None);
+        assert_eq!(Origin::read("https://api.example/").as_deref(), Some("https://api.example"));
     }
 }

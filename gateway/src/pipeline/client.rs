@@ -14,7 +14,7 @@ use crate::transport::{Listener, Peer};
 const HOPS_MAX: usize = 32;
 
 /// The client's address; an IPv4-mapped one is IPv4.
-pub(super) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
+pub(crate) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
     let (listener, nearest) = (&peer.listener, peer.address());
     if !is_proxy(peer) {
         return nearest;

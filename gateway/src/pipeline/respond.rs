@@ -102,7 +102,7 @@ impl Pipeline {
     }
 
     /// Where else to come, or to go away.
-    fn announce(&self, fields: &mut HeaderMap, peer: &Peer, protocol: Protocol, malformed: bool) {
+    pub(crate) fn announce(&self, fields: &mut HeaderMap, peer: &Peer, protocol: Protocol, malformed: bool) {
         if protocol == Protocol::Http3 {
             return;
         }
@@ -159,7 +159,7 @@ pub(super) fn field(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
 }
 
 /// `Date` (RFC 9110 §6.6.1), written once a second on each thread.
-pub(super) fn date(now: Timestamp) -> HeaderValue {
+pub(crate) fn date(now: Timestamp) -> HeaderValue {
     thread_local! {
         static WRITTEN: RefCell<(i64, HeaderValue)> = const { RefCell::new((i64::MIN, HeaderValue::from_static(""))) };
     }

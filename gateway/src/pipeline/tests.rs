@@ -73,7 +73,11 @@ fn pipeline(flags: &[(&str, &str)]) -> (&'static Pipeline, String) {
 
 /// A path under a clock, with one key as the store has it and its `Authorization`.
 fn path(flags: &[(&str, &str)], clock: Box<dyn Clock>) -> (&'static Pipeline, StoredKey, String) {
-    let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let flags = [("api.docs_url", "\"/docs\"")]
+        .iter()
+        .chain(flags)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     let config = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
     let secret = ServerSecret::new([3; 32]);
     let catalog = Catalog::new(&[RELEASE]).unwrap();

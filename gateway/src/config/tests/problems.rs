@@ -327,7 +327,7 @@ deadline = \"1s\"
             "2:13 `listeners.http.protocols` has \"http3\", which needs a certificate | name a certificate, or leave \"http3\" out",
             "4:15 `listeners.https.certificate`: there is no certificate \"partner\" | did you mean \"partners\"?",
             "7:10 `listeners.operations.environments` is missing or empty | choose \"staging\", \"production\" or both",
-            "7:10 `listeners.operations.serves` mixes the API with operations | metrics and probes need a listener of their own, which partners cannot reach",
+            "7:10 `listeners.operations.serves` names more than one thing | the API, the documentation and operations each need a listener of their own",
             "5:14 `listeners.https.addresses`: 127.0.0.1:8080 is bound twice",
             "12:1 `certificates`: \"local\" is the certificate that the first launch makes; choose another name",
             "10:1 `certificates.partners.key_file` is missing or empty | a certificate needs `chain_file` and `key_file`, both PEM",

@@ -64,7 +64,8 @@ struct World {
 }
 
 fn world(releases: &[Release]) -> World {
-    let config = Config::load(&Sources::default()).unwrap();
+    let mut config = Config::load(&Sources::default()).unwrap();
+    config.api.docs_url = "/docs".to_owned();
     let secret = ServerSecret::new([3; 32]);
     let catalog = Catalog::new(releases).unwrap();
     let clock = Arc::new(ManualClock::new("2026-05-31T23:59:59Z".parse().unwrap()));

@@ -1,0 +1,188 @@
+//! The documentation of an API with many dates: each has 50 endpoints, of types of their own, which the
+//! dates behind the first inherit, as most endpoints of a real API would be.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use http::Method;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use permissions::{ApiAccessPermission, Environments, Rate};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use versions::docs::pages::{Document, Door, Site, documents};
+use versions::{Calendar, Catalog, Context, Endpoint, Error, Handler, Lifecycle, Release, Route, Version};
+
+/// The command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Dates, a week between each two.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub dates: u16,
+    /// Rounds, of which minimum, median and maximum are shown.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+}
+
+/// One of many endpoints.
+struct Thing<const N: usize>;
+
+/// What it is asked.
+#[derive(Deserialize, JsonSchema)]
+#[expect(dead_code, reason = "only its form is used")]
+struct Wanted {
+    /// The thing's number.
+    #[schemars(example = 7)]
+    id: u32,
+    /// How many of its parts are listed.
+    #[schemars(example = 20)]
+    limit: Option<u8>,
+}
+
+/// What it answers.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Told<const N: usize> {
+    /// The thing's number.
+    id: u32,
+    /// Whose it is.
+    owner: Owner,
+    /// What it is made of.
+    parts: Vec<Part>,
+    /// The date of this answer's form.
+    api_version: Version,
+}
+
+/// Whose something is.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Owner {
+    /// The owner's number.
+    id: u32,
+    /// The owner's name.
+    display_name: String,
+}
+
+/// A part.
+#[derive(Serialize, JsonSchema)]
+struct Part {
+    /// Its name.
+    name: String,
+    /// How many there are of it.
+    count: Option<u32>,
+}
+
+impl<const N: usize> Endpoint for Thing<N> {
+    const NAME: &'static str = "thing";
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/things/{id}.json";
+    const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
+    const SUMMARY: &'static str = "Read a thing with its owner and its parts.";
+    const SAFE: bool = true;
+
+    type Request = Wanted;
+    type Response = Told<N>;
+
+    fn example() -> Told<N> {
+        Told {
+            id: 7,
+            owner: Owner { id: 3, display_name: "Example".to_owned() },
+            parts: vec![Part { name: "wheel".to_owned(), count: Some(4) }],
+            api_version: Version::new(2026, 1, 1),
+        }
+    }
+}
+
+impl<const N: usize> Handler for Thing<N> {
+    async fn handle(_: &Context<'_>, _: Wanted) -> Result<Told<N>, Error> {
+        Ok(Self::example())
+    }
+}
+
+macro_rules! things {
+    ($($tens:literal)*) => {
+        vec![$(
+            Route::native::<Thing<$tens>>(),
+            Route::native::<Thing<{ $tens + 1 }>>(),
+            Route::native::<Thing<{ $tens + 2 }>>(),
+            Route::native::<Thing<{ $tens + 3 }>>(),
+            Route::native::<Thing<{ $tens + 4 }>>(),
+        )*]
+    };
+}
+
+/// Measures and prints in two lines.
+///
+/// # Errors
+/// If the releases contradict each other, or a page is missing.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let mut routes = things!(0 5 10 15 20 25 30 35 40 45);
+    for (number, route) in routes.iter_mut().enumerate() {
+        route.name = format!("thing_{number}").leak();
+        route.path = format!("/things-{number}/{{id}}.json").leak();
+    }
+    let endpoints = routes.len();
+    // As long as the process, as the real ones are.
+    let routes: &'static [Route] = routes.leak();
+    let first = Date::constant(2026, 1, 1);
+    let release = |number: u16| {
+        let day = first.checked_add(jiff::Span::new().weeks(i64::from(number)))?;
+        let version = Version::new(day.year(), day.month(), day.day());
+        let lifecycle = Lifecycle { published: Some(day), ..Lifecycle::preview() };
+        anyhow::Ok(Release {
+            added: if number == 0 { routes } else { &[] },
+            ..Release::new(version, "One date of many.", lifecycle)
+        })
+    };
+    let releases = (0..options.dates).map(release).collect::<anyhow::Result<Vec<_>>>()?;
+    let catalog = Catalog::new(&releases)?;
+    let calendar = Calendar::new(&releases, |_| Lifecycle::default()).map_err(|(_, error)| error)?;
+    let doors = [Door { url: "https://api.example.com".to_owned(), environments: Environments::all() }];
+    let site = Site {
+        catalog: &catalog,
+        calendar: &calendar,
+        now: Timestamp::from_second(1_900_000_000)?,
+        docs_url: "https://docs.example.com",
+        api_url: &doors[0].url,
+        doors: &doors,
+        brand: "pgw",
+        invalid_token_message: "Invalid token",
+        key_rate: "500/s+1000".parse::<Rate>()?,
+    };
+    let mut milliseconds = Vec::new();
+    let mut written: Vec<Document> = Vec::new();
+    for _ in 0..options.rounds {
+        let begun = Instant::now();
+        written = documents(&site);
+        milliseconds.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    milliseconds.sort_by(f64::total_cmp);
+    let pages = written.iter().filter(|document| document.route == "/{date}/{endpoint}").count();
+    ensure!(pages == endpoints * usize::from(options.dates), "there are {pages} pages of endpoints");
+    println!(
+        "documents, {} dates of {endpoints} endpoints: {:.0} / {:.0} / {:.0} ms (min / median / max of {} rounds)",
+        options.dates,
+        milliseconds[0],
+        milliseconds[milliseconds.len() / 2],
+        milliseconds.last().context("there is at least one round")?,
+        options.rounds,
+    );
+    let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for document in &written {
+        let (files, bytes) = kinds.entry(document.route).or_default();
+        *files += 1;
+        *bytes += document.content.len();
+    }
+    let all: usize = kinds.values().map(|(_, bytes)| bytes).sum();
+    println!("{} files, {:.1} MiB", written.len(), mebibytes(all));
+    for (kind, (files, bytes)) in kinds {
+        println!("  {kind:<24} {files:>6} files {:>8.1} KiB each", mebibytes(bytes / files) * 1024.0);
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes of documents are exact in a double")]
+fn mebibytes(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

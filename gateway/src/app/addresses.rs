@@ -1,0 +1,94 @@
+//! Where the outside reaches what is served here, for links and samples: as the configuration says, or
+//! else as it was bound.
+
+use std::net::SocketAddr;
+
+use versions::docs::pages::Door;
+
+use super::listen::Bindings;
+use crate::config::{Config, Service as Serves};
+use crate::transport::Listener;
+
+/// The addresses that were bound, as URLs.
+pub(super) struct Addresses {
+    /// Where the documentation is; empty where it is not served, or at no address that leads anywhere.
+    docs: String,
+    /// Where samples call the API.
+    api: String,
+    /// Every address of the API.
+    pub(super) doors: Vec<Door>,
+}
+
+impl Addresses {
+    pub(super) fn new(bindings: &Bindings) -> Self {
+        let docs = bindings.places().find(|place| place.serves == Serves::Docs);
+        let docs = docs.and_then(|place| url(place.listener, place.address)).unwrap_or_default();
+        let mut api: Vec<_> = bindings.places().filter(|place| place.serves == Serves::Api).collect();
+        // A key does not go out in cleartext where it need not.
+        api.sort_by_key(|place| !place.listener.tls);
+        let doors = api.iter().map(|place| Door {
+            url: url(place.listener, place.address).unwrap_or_else(|| {
+                let local = if place.address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
+                with_port(place.listener, local, place.address.port())
+            }),
+            environments: place.listener.environments,
+        });
+        let mut doors: Vec<Door> = doors.collect();
+        doors.dedup();
+        Self { docs, api: doors.first().map_or_else(String::new, |door| door.url.clone()), doors }
+    }
+
+    /// Puts them where the configuration leaves them open.
+    pub(super) fn fill(&self, config: &mut Config) {
+        for (option, found) in
+            [(&mut config.api.docs_url, &self.docs), (&mut config.api.public_url, &self.api)]
+        {
+            if option.is_empty() {
+                option.clone_from(found);
+            }
+        }
+    }
+}
+
+/// The URL of a listener at one of its addresses; `None` where nothing tells how it is reached.
+fn url(listener: &Listener, address: SocketAddr) -> Option<String> {
+    let host = match listener.hosts.first() {
+        Some(host) => host.clone(),
+        None if address.ip().is_unspecified() => return None,
+        None if address.is_ipv4() => address.ip().to_string(),
+        None => format!("[{}]", address.ip()),
+    };
+    Some(with_port(listener, &host, address.port()))
+}
+
+fn with_port(listener: &Listener, host: &str, port: u16) -> String {
+    match (listener.tls, port) {
+        (true, 443) => format!("https://{host}"),
+        (false, 80) => format!("http://{host}"),
+        (true, port) => format!("https://{host}:{port}"),
+        (false, port) => format!("http://{host}:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_what_leads_there() {
+        for (tls, hosts, address, expected) in [
+            (true, &[][..], "127.0.0.1:8443", Some("https://127.0.0.1:8443")),
+            (true, &[], "192.0.2.1:443", Some("https://192.0.2.1")),
+            (false, &[], "[::1]:80", Some("http://[::1]")),
+            (false, &[], "[::1]:443", Some("http://[::1]:443")),
+            (true, &["api.example.com", "b"], "0.0.0.0:443", Some("https://api.example.com")),
+            (true, &["api.example.com"], "0.0.0.0:8443", Some("https://api.example.com:8443")),
+            (true, &[], "0.0.0.0:443", None),
+            (true, &[], "[::]:443", None),
+        ] {
+            let hosts = hosts.iter().map(ToString::to_string).collect();
+            let listener = Listener { tls, hosts, ..Listener::plain() };
+            assert_eq!(url(&listener, address.parse().unwrap()).as_deref(), expected, "{address}");
+        }
+    }
+}

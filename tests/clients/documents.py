@@ -1,0 +1,40 @@
+"""FILE: reads what a test found in the documentation, {"html": {path: text}, "powershell": {path: text}},
+and reports every page that is no well-formed HTML and every sample that is no PowerShell."""
+
+import json
+import sys
+
+import html5lib
+import tree_sitter
+import tree_sitter_powershell
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    found = json.load(file)
+
+faults = []
+for path, text in found["html"].items():
+    parser = html5lib.HTMLParser(strict=False)
+    parser.parse(text)
+    faults += [f"{path}: {place}: {fault}" for place, fault, _ in parser.errors]
+
+powershell = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
+
+
+def wrong(node):
+    """Every place where the parser had to guess."""
+    if node.is_error or node.is_missing:
+        yield node.start_point
+    for child in node.children:
+        yield from wrong(child)
+
+
+for path, text in found["powershell"].items():
+    tree = powershell.parse(text.encode())
+    faults += [f"{path}: {place}: no PowerShell: {text}" for place in wrong(tree.root_node)]
+
+# The checks can fail: what is plainly wrong is found.
+control = html5lib.HTMLParser(strict=False)
+control.parse("<!doctype html><p><div></p>")
+guards = bool(control.errors) and any(wrong(powershell.parse(b"$a = @{ b = \n").root_node))
+counts = {kind: len(found[kind]) for kind in ("html", "powershell")}
+print(json.dumps({"faults": faults, "guards": guards, **counts}))

@@ -1,0 +1,447 @@
+//! The documentation as people and programs meet it: fields, links, twins, samples that run, pages that
+//! nobody is kept out of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tests::{
+    Client, Family, Key, KeySpec, PATIENCE, Protocol, Response, Start, TestGateway, Way, client_script,
+    eventually, get, tool, with_method,
+};
+use versions::{Catalog, ErrorCode, RELEASES};
+
+/// How long a foreign program may take.
+const FOREIGN_PATIENCE: Duration = Duration::from_secs(240);
+
+/// One address, and over TLS as well, for all three protocols.
+const EVERYWHERE: &str = "\
+[listeners.docs]
+addresses = [\"127.0.0.1:0\"]
+[listeners.pages]
+addresses = [\"127.0.0.1:0\"]
+protocols = [\"http1\", \"http2\", \"http3\"]
+certificate = \"local\"
+serves = [\"docs\"]
+";
+
+fn base(gateway: &TestGateway) -> String {
+    format!("http://{}", gateway.listener("docs", Family::V4).address)
+}
+
+async fn reader(gateway: &TestGateway) -> Client {
+    let way = Way { protocol: Protocol::H1, family: Family::V4 };
+    Client::open(gateway, "docs", way).await.expect("the documentation is served")
+}
+
+/// Every address that a text links to with `href="…"` or `](…)`.
+fn links(text: &str, open: &str, close: char) -> Vec<String> {
+    let pieces = text.split(open).skip(1);
+    pieces.filter_map(|piece| piece.split(close).next().map(str::to_owned)).collect()
+}
+
+/// Every page that can be reached from the overview, by its path, as HTML.
+async fn crawl(client: &Client) -> BTreeMap<String, Response> {
+    let mut pages = BTreeMap::new();
+    let mut open = vec!["/".to_owned()];
+    while let Some(path) = open.pop() {
+        if pages.contains_key(&path) {
+            continue;
+        }
+        let answer = client.ask(get(&path)).await;
+        assert_eq!(answer.status, 200, "{path}");
+        if answer.field("content-type") == Some("text/html; charset=utf-8") {
+            let found = links(&answer.text(), "href=\"", '"').into_iter();
+            let found = found.map(|link| link.split('#').next().unwrap_or_default().to_owned());
+            open.extend(found.filter(|link| link.starts_with('/')));
+        }
+        pages.insert(path, answer);
+    }
+    pages
+}
+
+#[tokio::test]
+async fn every_link_leads_somewhere_and_every_page_has_its_markdown() {
+    let gateway = TestGateway::start("").await;
+    let client = reader(&gateway).await;
+    let found = crawl(&client).await;
+    let catalog = Catalog::new(RELEASES).unwrap();
+    for entry in catalog.entries() {
+        let path = format!("/{}/{}", entry.version, entry.route.name);
+        assert!(found.contains_key(&path), "{path} is linked from nowhere");
+    }
+    for code in ErrorCode::ALL {
+        assert!(found.contains_key(&format!("/errors/{}", code.name())), "{code:?}");
+    }
+    let mut pages = 0;
+    for (path, answer) in &found {
+        let text = answer.text();
+        if !text.starts_with("<!doctype html>") {
+            continue;
+        }
+        pages += 1;
+        let ids = links(&text, " id=\"", '"');
+        let unique: BTreeSet<&String> = ids.iter().collect();
+        assert_eq!(ids.len(), unique.len(), "{path}: an id comes twice: {ids:?}");
+        for link in links(&text, "href=\"", '"') {
+            let (page, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if page.is_empty() { answer } else { &found[page] };
+            let there = anchor.is_empty() || target.text().contains(&format!("id=\"{anchor}\""));
+            assert!(there, "{path}: {link} leads to nothing");
+        }
+        // The twin is named twice, says the same heading, and links to twins and files only.
+        let twin = if path == "/" { "/index.md".to_owned() } else { format!("{path}.md") };
+        assert!(
+            text.contains(&format!("rel=\"alternate\" type=\"text/markdown\" href=\"{twin}\"")),
+            "{path}"
+        );
+        assert!(text.contains(&format!("<a href=\"{twin}\">View as Markdown</a>")), "{path}");
+        let markdown = &found[&twin];
+        assert_eq!(markdown.field("content-type"), Some("text/markdown; charset=utf-8"), "{path}");
+        let heading = markdown.text().lines().next().unwrap_or_default().replace('\\', "");
+        let heading = heading.trim_start_matches("# ");
+        assert!(text.replace("&#39;", "'").contains(&format!("<h1>{heading}</h1>")), "{path}: {heading}");
+        for link in links(&markdown.text(), "](", ')').iter().filter(|link| link.starts_with('/')) {
+            let page = link.split('#').next().unwrap_or_default();
+            assert!(found.contains_key(page) && page.contains('.'), "{twin}: {link}");
+        }
+        assert!(!text.contains("<script") && !text.contains("style=\""), "{path} keeps to its policy");
+    }
+    // 2 dates of 2 and 3 endpoints, 19 errors, and 4 more.
+    assert!(pages >= 30, "{pages} pages");
+}
+
+#[tokio::test]
+async fn what_is_no_page_and_what_is_no_reading_is_refused() {
+    let gateway = TestGateway::start("[log]\naccess = true").await;
+    let client = reader(&gateway).await;
+    for path in
+        ["/nothing", "/2026-02-01/", "//", "/index.html", "/%2e%2e/style.css", "/STYLE.css", "/errors/"]
+    {
+        let answer = client.ask(get(path)).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"), "{path}");
+        assert!(answer.text().contains("<h1>There is no such page</h1>"), "{path}");
+    }
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
+        let answer = client.ask(with_method(&method, "/")).await;
+        assert_eq!((answer.status.as_u16(), answer.field("allow")), (405, Some("GET, HEAD")), "{method}");
+    }
+    // Labels come from the list of pages: neither metrics nor the log repeat a path.
+    let metrics = gateway.operations("/metrics").await.text();
+    assert!(metrics.contains("http_route=\"/{page}\""), "{metrics}");
+    for text in [metrics, gateway.log()] {
+        assert!(!text.contains("/nothing") && !text.contains("STYLE"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn every_protocol_gives_the_same_page_with_the_same_fields() {
+    let gateway = TestGateway::start(EVERYWHERE).await;
+    let mut seen = BTreeSet::new();
+    for (listener, protocol) in [
+        ("docs", Protocol::H1),
+        ("docs", Protocol::H2c),
+        ("pages", Protocol::H1Tls),
+        ("pages", Protocol::H2),
+        ("pages", Protocol::H3),
+    ] {
+        let way = Way { protocol, family: Family::V4 };
+        let client = Client::open(&gateway, listener, way).await.expect("it is served");
+        let page = client.ask(get("/2026-11-01/ping")).await;
+        assert_eq!(page.status, 200, "{way}");
+        let port = gateway.listener("pages", Family::V4).address.port();
+        // In cleartext the other listener of the documentation is told of, as with the API.
+        let alt_svc = (protocol != Protocol::H3).then(|| format!("h3=\":{port}\"; ma=86400"));
+        assert_eq!(page.field("alt-svc"), alt_svc.as_deref(), "{way}");
+        for (name, value) in [
+            ("content-type", "text/html; charset=utf-8"),
+            ("cache-control", "public, max-age=300, must-revalidate"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+        ] {
+            assert_eq!(page.field(name), Some(value), "{way}");
+        }
+        let policy = page.field("content-security-policy").expect("there is a policy");
+        assert!(policy.starts_with("default-src 'none'; style-src 'self';"), "{way}: {policy}");
+        assert!(page.field("date").is_some_and(|date| date.ends_with(" GMT")), "{way}");
+        let length = page.body.len().to_string();
+        assert_eq!(page.field("content-length"), Some(length.as_str()), "{way}");
+
+        let head = client.ask(with_method(&Method::HEAD, "/2026-11-01/ping")).await;
+        assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0), "{way}");
+        assert_eq!(head.field("content-length"), Some(length.as_str()), "{way}");
+
+        let tag = page.field("etag").expect("a page has a tag").to_owned();
+        assert!(tag.starts_with('"'), "{way}: {tag} is strong");
+        let mut again = get("/2026-11-01/ping");
+        again.headers_mut().insert("if-none-match", tag.parse().unwrap());
+        let again = client.ask(again).await;
+        assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0), "{way}");
+        assert_eq!(again.field("etag"), Some(tag.as_str()), "{way}");
+        seen.insert((tag, page.text()));
+    }
+    assert_eq!(seen.len(), 1, "the page differs between protocols");
+}
+
+#[tokio::test]
+async fn the_type_of_a_problem_is_the_address_of_its_page() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let client = Client::over(&gateway, Protocol::H2).await;
+    let reader = reader(&gateway).await;
+    for (path, code) in [
+        ("/2026-02-01/nothing.json", ErrorCode::UnknownResource),
+        ("/1999-01-01/ping.json", ErrorCode::UnknownVersion),
+        ("/2026-11-01/versions.json?state=no", ErrorCode::MalformedRequest),
+    ] {
+        let problem = client.ask(key.get(path)).await.json();
+        let kind = problem["type"].as_str().expect("a problem has a type").to_owned();
+        let page = kind.strip_prefix(&base(&gateway)).unwrap_or_else(|| panic!("{kind} leads elsewhere"));
+        assert_eq!(page, format!("/errors/{}", code.name()));
+        let page = reader.ask(get(page)).await;
+        assert_eq!(page.status, 200, "{kind}");
+        assert!(page.text().contains(&format!("<h1>{}</h1>", code.title().replace('\'', "&#39;"))), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_set_wins_and_without_a_listener_types_are_relative() {
+    let kind = async |overlay: &str| {
+        let gateway = TestGateway::start(overlay).await;
+        let key = gateway.create_key(KeySpec::staging()).await;
+        let client = Client::over(&gateway, Protocol::H1).await;
+        let problem = client.ask(key.get("/2026-02-01/nothing.json")).await.json();
+        problem["type"].as_str().expect("a problem has a type").to_owned()
+    };
+    let set = kind("[api]\ndocs_url = \"https://docs.example.com/api/\"").await;
+    assert_eq!(set, "https://docs.example.com/api/errors/unknown-resource");
+    let none = kind("[listeners.docs]\nenabled = false").await;
+    assert_eq!(none, "/errors/unknown-resource");
+    let hosts = kind("[listeners.docs]\nhosts = [\"docs.example.com\"]").await;
+    assert!(hosts.starts_with("http://docs.example.com:"), "{hosts}");
+}
+
+#[tokio::test]
+async fn a_reload_and_a_day_that_has_come_change_the_pages() {
+    let mut gateway = TestGateway::start("[api]\npublic_url = \"https://first.example\"").await;
+    let client = reader(&gateway).await;
+    let page = client.ask(get("/2026-02-01/ping")).await;
+    assert!(page.text().contains("https://first.example/2026-02-01/ping.json"));
+    assert!(!page.text().contains("Deprecated"), "{}", page.text());
+    let days = "[versions.2026-02-01]\ndeprecated = \"2026-02-02\"\nsunset = \"2999-06-01\"\n";
+    gateway.settings_mut().write_config(&format!("[api]\npublic_url = \"https://second.example\"\n{days}"));
+    gateway.signal(Signal::HUP);
+    let changed = eventually(PATIENCE, async || {
+        let text = client.ask(get("/2026-02-01/ping")).await.text();
+        text.contains("https://second.example/2026-02-01/ping.json").then_some(text)
+    });
+    let text = changed.await.expect("the reload changes the pages");
+    assert!(text.contains("<strong>Deprecated.</strong> 2026-02-01 will be retired on 2999-06-01"), "{text}");
+    assert!(text.contains("<a href=\"/2026-11-01/ping\"><code>ping</code> of 2026-11-01</a>"), "{text}");
+    let tag = page.field("etag").expect("a page has a tag");
+    let mut again = get("/2026-02-01/ping");
+    again.headers_mut().insert("if-none-match", tag.parse().unwrap());
+    assert_eq!(client.ask(again).await.status, 200, "another page has another tag");
+}
+
+/// The first code of a language in a page's Markdown.
+fn sample(markdown: &str, language: &str) -> String {
+    let (_, rest) = markdown
+        .split_once("## Samples")
+        .and_then(|(_, rest)| rest.split_once(&format!("```{language}\n")))
+        .unwrap_or_else(|| panic!("no {language} in {markdown}"));
+    rest.split("\n```").next().unwrap_or_default().to_owned()
+}
+
+/// Runs a sample as a reader does: the key in its variable, the CA where the tool looks for it.
+async fn run(mut command: Command, key: &Key, trust: (&str, PathBuf)) -> String {
+    for name in
+        ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]
+    {
+        command.env_remove(name);
+    }
+    command.env("PARTNER_API_KEY", &key.key).env(trust.0, trust.1);
+    let shown = format!("{command:?}");
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it is waited for");
+    let output = output.unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown} ended with {}: {complaint}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn the_samples_run_as_they_are_printed() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let client = reader(&gateway).await;
+    let ca = gateway.ready().ca.clone();
+    for entry in Catalog::new(RELEASES).unwrap().entries() {
+        let path = format!("/{}/{}.md", entry.version, entry.route.name);
+        let page = client.ask(get(&path)).await.text();
+        let example: Value = serde_json::from_slice(&(entry.route.example)().unwrap()).unwrap();
+        let members: Vec<&String> = example.as_object().expect("answers are objects").keys().collect();
+
+        let mut curl = Command::new("sh");
+        curl.args(["-euc", &sample(&page, "sh")]);
+        let answer = run(curl, &key, ("CURL_CA_BUNDLE", ca.clone())).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        assert!(answer.as_object().unwrap().keys().eq(members.iter().copied()), "{path}: {answer}");
+
+        let mut node = Command::new("node");
+        node.args(["--input-type=module", "--eval", &sample(&page, "js")]);
+        let mut python = Command::new(tool("py-docs/bin/python"));
+        python.args(["-c", &sample(&page, "python")]);
+        for (command, trust) in [(node, "NODE_EXTRA_CA_CERTS"), (python, "REQUESTS_CA_BUNDLE")] {
+            let printed = run(command, &key, (trust, ca.clone())).await;
+            // Each language prints objects in its own way, with the members' names in it.
+            for member in &members {
+                assert!(printed.contains(member.as_str()), "{path} {trust}: {printed}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn documented_errors_are_the_real_ones() {
+    let gateway = TestGateway::start("").await;
+    let key =
+        gateway.create_key(KeySpec::with_permissions(permissions::Environment::Staging, &["ping:read"]));
+    let key = key.await;
+    let slow = gateway.create_key(KeySpec::staging().option("--rate", "1/s")).await;
+    let client = Client::over(&gateway, Protocol::H2).await;
+    let reader = reader(&gateway).await;
+    let path = "/2026-11-01/connection.json";
+    let page = reader.ask(get("/2026-11-01/connection.md")).await.text();
+    let mut not_acceptable = slow.get(path);
+    not_acceptable.headers_mut().insert("accept", "text/html".parse().unwrap());
+    let mut early = slow.get(path);
+    early.headers_mut().insert("early-data", "1".parse().unwrap());
+    // The slow key has one call; what is refused before that spends it all the same.
+    let full = gateway.create_key(KeySpec::staging()).await;
+    *not_acceptable.headers_mut().get_mut("authorization").unwrap() = full.bearer().parse().unwrap();
+    *early.headers_mut().get_mut("authorization").unwrap() = full.bearer().parse().unwrap();
+    let _ = client.ask(slow.get(path)).await;
+    for (request, code) in [
+        (get(path), ErrorCode::InvalidToken),
+        (key.get(path), ErrorCode::PermissionMissing),
+        (full.request(&Method::DELETE, path), ErrorCode::MethodNotAllowed),
+        (not_acceptable, ErrorCode::NotAcceptable),
+        (early, ErrorCode::TooEarly),
+        (slow.get(path), ErrorCode::RateLimited),
+    ] {
+        let answer = client.ask(request).await;
+        assert_eq!(answer.status, code.status(), "{code:?}: {answer:?}");
+        let heading = format!("### {} {}\n", code.status().as_u16(), code.title());
+        let (_, told) = page.split_once(&heading).unwrap_or_else(|| panic!("{heading} is not told"));
+        let told =
+            told.split("```json\n").nth(1).and_then(|rest| rest.split("\n```").next()).unwrap_or_default();
+        let mut told: Value = serde_json::from_str(told).unwrap_or_else(|error| panic!("{error}: {told}"));
+        let mut real = answer.json();
+        for body in [&mut told, &mut real] {
+            if let Some(id) = body.get_mut("requestId") {
+                *id = json!("an id");
+            }
+        }
+        assert_eq!(told, real, "{code:?}");
+        assert!(told.as_object().unwrap().keys().eq(real.as_object().unwrap().keys()), "{code:?}: the order");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_well_formed_and_powershell_is_powershell() {
+    let gateway = TestGateway::start("").await;
+    let client = reader(&gateway).await;
+    let (mut html, mut powershell) = (BTreeMap::new(), BTreeMap::new());
+    for (path, answer) in crawl(&client).await {
+        let text = answer.text();
+        if text.starts_with("<!doctype html>") {
+            html.insert(path, text);
+        } else if path.ends_with(".md") {
+            for (number, code) in text.split("```powershell\n").skip(1).enumerate() {
+                let code = code.split("\n```").next().unwrap_or_default();
+                powershell.insert(format!("{path} {number}"), code.to_owned());
+            }
+        }
+    }
+    html.insert("404".to_owned(), client.ask(get("/nothing")).await.text());
+    let endpoints = Catalog::new(RELEASES).unwrap().entries().len();
+    assert!(powershell.len() >= 2 * endpoints, "a sample and an export for each endpoint");
+    let file = gateway.settings().folder().join("documents.json");
+    std::fs::write(&file, json!({ "html": html, "powershell": powershell }).to_string()).unwrap();
+    let arguments = [file.display().to_string()];
+    let printed =
+        client_script(tool("py-docs/bin/python"), "documents.py", &arguments, FOREIGN_PATIENCE).await;
+    assert_eq!(printed["guards"], true, "{printed}");
+    assert_eq!(printed["html"], html.len(), "{printed}");
+    assert_eq!(printed["faults"], json!([]), "{printed:#}");
+}
+
+#[tokio::test]
+async fn nobody_is_kept_out_of_a_page() {
+    let _turn = tests::heavy().await;
+    let days = "[versions.2026-02-01]\ndeprecated = \"2026-02-02\"\nsunset = \"2999-06-01\"\n";
+    let gateway = TestGateway::start(days).await;
+    tool("node/node_modules/axe-core");
+    let mut arguments = vec![base(&gateway)];
+    // One page of each kind; of endpoints one with parameters, and one that is deprecated.
+    let kinds = [
+        "/",
+        "/versions",
+        "/changelog",
+        "/errors",
+        "/errors/permission-missing",
+        "/2026-11-01",
+        "/2026-11-01/versions",
+        "/2026-02-01/connection",
+    ];
+    arguments.extend(kinds.map(str::to_owned));
+    let printed = client_script("node".into(), "pages.mjs", &arguments, FOREIGN_PATIENCE).await;
+    assert_eq!(printed["looks"].as_array().map(Vec::len), Some(6 * kinds.len()), "{printed}");
+    assert_eq!(printed["faults"], json!([]), "{printed:#}");
+    assert_eq!(
+        printed["keyboard"],
+        json!({ "first": "#content", "outline": "solid", "target": "content" }),
+        "{printed}"
+    );
+}
+
+#[tokio::test]
+async fn the_list_for_programs_names_every_page_once() {
+    let gateway = Start::with("").launch().await;
+    let client = reader(&gateway).await;
+    let list = client.ask(get("/llms.txt")).await;
+    assert_eq!(list.field("content-type"), Some("text/plain; charset=utf-8"));
+    let text = list.text();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("# Partner API"));
+    assert!(text.lines().nth(2).is_some_and(|line| line.starts_with("> ")), "{text}");
+    assert!(text.contains("\n## Optional\n"), "{text}");
+    let base = base(&gateway);
+    let listed = links(&text, "](", ')');
+    let unique: BTreeSet<&String> = listed.iter().collect();
+    assert_eq!(listed.len(), unique.len(), "{text}");
+    for link in &listed {
+        let path = link.strip_prefix(&base).unwrap_or_else(|| panic!("{link} leads elsewhere"));
+        assert_eq!(client.ask(get(path)).await.status, 200, "{link}");
+    }
+    let pages = crawl(&client).await.into_keys().filter(|path| path.ends_with(".md"));
+    for path in pages {
+        assert!(listed.contains(&format!("{base}{path}")), "{path} is not listed");
+    }
+    let full = client.ask(get("/llms-full.txt")).await.text();
+    assert!(full.contains("# Overview\n") && full.contains("# ping\n"), "{full}");
+    for release in RELEASES {
+        let document = client.ask(get(&format!("/openapi/{}.json", release.version))).await;
+        assert_eq!(document.field("content-type"), Some("application/json"));
+        let document = document.json();
+        assert_eq!(document["openapi"], "3.1.1");
+        let server = document["servers"][0]["url"].as_str().expect("it names a server").to_owned();
+        let api = gateway.address(Protocol::H1Tls);
+        assert_eq!(server, format!("https://{api}"));
+    }
+}

@@ -1,0 +1,228 @@
+//! The documentation for people: every page of the API, as HTML and as Markdown, and the files beside.
+//!
+//! A page is said once ([`page::Page`]) and written in two forms, so that they cannot differ. Everything
+//! is a function of the catalog, the calendar, the day and a few words of the configuration: [`Site`].
+
+mod errors;
+mod guide;
+mod html;
+mod llms;
+mod markdown;
+mod members;
+mod page;
+mod reference;
+mod samples;
+mod text;
+
+use jiff::Timestamp;
+use permissions::{ApiAccessPermission, Environments, Rate};
+use serde_json::Value;
+
+use crate::{Calendar, Catalog, Entry, Release, State, Version};
+use html::{Group, Navigation};
+use page::Page;
+
+/// What the API is called.
+const NAME: &str = "Partner API";
+
+/// All that the pages depend on.
+pub struct Site<'a> {
+    /// Every endpoint of every date.
+    pub catalog: &'a Catalog,
+    /// The days of the dates.
+    pub calendar: &'a Calendar,
+    /// The day.
+    pub now: Timestamp,
+    /// What the addresses of these pages begin with, or nothing.
+    pub docs_url: &'a str,
+    /// Where samples call the API: `https://api.example.com`.
+    pub api_url: &'a str,
+    /// Every address of the API.
+    pub doors: &'a [Door],
+    /// The word that keys begin with.
+    pub brand: &'a str,
+    /// What every 401 says.
+    pub invalid_token_message: &'a str,
+    /// The rate of a key that has none of its own.
+    pub key_rate: Rate,
+}
+
+/// An address of the API, and whose keys are good there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// `https://api.example.com`.
+    pub url: String,
+    /// Whose keys are good there.
+    pub environments: Environments,
+}
+
+/// A file that is served.
+pub struct Document {
+    /// Its path.
+    pub address: String,
+    /// Its kind among a few: the path with its variable parts in braces.
+    pub route: &'static str,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its content.
+    pub content: String,
+}
+
+/// The media type of pages.
+pub const HTML: &str = "text/html; charset=utf-8";
+const MARKDOWN: &str = "text/markdown; charset=utf-8";
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Every file.
+#[must_use]
+pub fn documents(site: &Site<'_>) -> Vec<Document> {
+    let pages = pages(site);
+    let mut documents = Vec::with_capacity(2 * pages.len() + site.catalog.releases().len() + 8);
+    let mut add = |address: &str, route, media_type, content| {
+        documents.push(Document { address: address.to_owned(), route, media_type, content });
+    };
+    let openapi: Vec<Value> = site.catalog.releases().iter().map(|release| openapi(site, release)).collect();
+    for (release, document) in site.catalog.releases().iter().zip(&openapi) {
+        let address = format!("/openapi/{}.json", release.version);
+        add(&address, "/openapi/{date}.json", "application/json", crate::docs::openapi::text(document));
+    }
+    let mut navigation = (None, navigation(site, site.newest_index()));
+    for page in &pages {
+        if page.version.is_some() && page.version != navigation.0 {
+            navigation = (page.version, self::navigation(site, page.version));
+        }
+        let (route, twin_route) = twins(page.route);
+        add(&page.address, route, HTML, html::page(page, &navigation.1, NAME));
+        add(&text::twin(&page.address), twin_route, MARKDOWN, markdown::page(page));
+    }
+    add("/llms.txt", "/llms.txt", PLAIN, llms::index(site, &pages));
+    add("/llms-full.txt", "/llms-full.txt", PLAIN, llms::full(site, &pages));
+    add("/robots.txt", "/robots.txt", PLAIN, "User-agent: *\nAllow: /\n".to_owned());
+    add("/style.css", "/style.css", "text/css; charset=utf-8", include_str!("pages/style.css").to_owned());
+    add("/favicon.svg", "/favicon.svg", "image/svg+xml", include_str!("pages/favicon.svg").to_owned());
+    documents
+}
+
+/// The OpenAPI document of a date, with the address of the API in it.
+fn openapi(site: &Site<'_>, release: &Release) -> Value {
+    // A test describes every endpoint of every date, so that none is left out.
+    let mut document = crate::docs::openapi(site.catalog, release).unwrap_or_default();
+    document["servers"] = serde_json::json!([{ "url": site.api_url }]);
+    document
+}
+
+/// The page that is shown where there is none, as HTML.
+#[must_use]
+pub fn missing(site: &Site<'_>) -> String {
+    html::missing(&navigation(site, site.newest_index()), NAME)
+}
+
+/// Every page, those of a date one behind the other.
+fn pages(site: &Site<'_>) -> Vec<Page> {
+    let mut pages = vec![guide::overview(site), guide::versions(site), guide::changelog(site)];
+    pages.extend(errors::pages(site));
+    let mut known = reference::Known::default();
+    for (index, release) in site.catalog.releases().iter().enumerate() {
+        pages.push(reference::version(site, index));
+        for entry in site.catalog.entries_of(release.version) {
+            pages.push(reference::endpoint(site, index, entry, &mut known));
+        }
+    }
+    pages
+}
+
+/// The kinds of a page and of its Markdown, for metrics.
+fn twins(route: &'static str) -> (&'static str, &'static str) {
+    let twin = match route {
+        "/" => "/index.md",
+        "/versions" => "/versions.md",
+        "/changelog" => "/changelog.md",
+        "/errors" => "/errors.md",
+        "/errors/{code}" => "/errors/{code}.md",
+        "/{date}" => "/{date}.md",
+        _ => "/{date}/{endpoint}.md",
+    };
+    (route, twin)
+}
+
+/// What stands beside the pages of a date: the guide, and the date's endpoints.
+fn navigation(site: &Site<'_>, version: Option<usize>) -> Navigation {
+    let link = |address: &str, words: &str| (address.to_owned(), words.to_owned());
+    let mut groups = vec![Group {
+        heading: "Guide".to_owned(),
+        state: "",
+        links: vec![
+            link("/", "Overview"),
+            link("/versions", "Versions"),
+            link("/changelog", "Changelog"),
+            link("/errors", "Errors"),
+        ],
+    }];
+    if let Some(index) = version {
+        let version = site.catalog.releases()[index].version;
+        let mut links = vec![(format!("/{version}"), "About this version".to_owned())];
+        links.extend(
+            site.catalog
+                .entries_of(version)
+                .map(|entry| (reference::address(entry), entry.route.name.to_owned())),
+        );
+        groups.push(Group {
+            heading: version.to_string(),
+            state: site.calendar.state(index, site.now).name(),
+            links,
+        });
+    }
+    groups.push(Group {
+        heading: "For programs".to_owned(),
+        state: "",
+        links: vec![link("/llms.txt", "llms.txt"), link("/llms-full.txt", "llms-full.txt")],
+    });
+    Navigation { groups }
+}
+
+impl Site<'_> {
+    /// The place of the newest date that is current, or else of the newest.
+    fn newest_index(&self) -> Option<usize> {
+        let lives = self.calendar.lives();
+        let current = lives.iter().rposition(|life| life.state(self.now) == State::Current);
+        current.or(lives.len().checked_sub(1))
+    }
+
+    /// The first endpoint of the newest date: ping, where there is one.
+    fn first_entry(&self) -> Option<&Entry> {
+        let version = self.catalog.releases()[self.newest_index()?].version;
+        let mut entries = self.catalog.entries_of(version);
+        let ping = self.catalog.entries_of(version).find(|entry| entry.route.name == "ping");
+        ping.or_else(|| entries.next())
+    }
+
+    /// The newest date and a permission of its, for examples.
+    fn newest(&self) -> (Version, ApiAccessPermission) {
+        let entry = self.newest_index().and_then(|index| {
+            self.catalog
+                .entries_of(self.catalog.releases()[index].version)
+                .min_by_key(|entry| entry.route.permission == ApiAccessPermission::PING_READ)
+        });
+        entry.map_or((Version::new(2026, 1, 1), ApiAccessPermission::PING_READ), |entry| {
+            (entry.version, entry.route.permission)
+        })
+    }
+
+    /// The date to move to from a date.
+    fn successor_of(&self, version: Version) -> Option<Version> {
+        let index = self.calendar.lives().iter().position(|life| life.version == version)?;
+        let successor = self.calendar.successor(index, self.now)?;
+        Some(self.calendar.lives()[successor].version)
+    }
+
+    /// All dates, newest first, in a sentence.
+    fn listed(&self, show: impl Fn(Version) -> String) -> String {
+        let versions = self.calendar.lives().iter().rev().map(|life| show(life.version));
+        versions.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// JSON for people.
+fn pretty(value: &Value) -> String {
+    format!("{value:#}")
+}

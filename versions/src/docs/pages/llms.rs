@@ -1,0 +1,61 @@
+//! `/llms.txt`: every page with its address and what it is about, for programs that read prose; and
+//! `/llms-full.txt`: all of it in one file. The form is that of llmstxt.org.
+
+use std::fmt::Write as _;
+
+use super::page::Page;
+use super::text::twin;
+use super::{NAME, Site};
+use crate::State;
+
+/// The list of pages.
+pub(super) fn index(site: &Site<'_>, pages: &[Page]) -> String {
+    let mut text = format!(
+        "# {NAME}\n\n> An HTTP API whose versions are dates. Every call carries a Bearer key; every endpoint requires \
+         one permission; answers are JSON over HTTP/1.1, HTTP/2 and HTTP/3.\n\nThe API is at `{}`. All pages are \
+         Markdown at their own addresses.\n",
+        site.api_url
+    );
+    let mut section = |heading: &str, wanted: &dyn Fn(&Page) -> bool| {
+        let mut found = pages.iter().filter(|page| wanted(page)).peekable();
+        if found.peek().is_none() {
+            return;
+        }
+        let _ = writeln!(text, "\n## {heading}\n");
+        for page in found {
+            let title = match page.version {
+                Some(index) if page.route != "/{date}" => {
+                    format!("{} of {}", page.title, site.catalog.releases()[index].version)
+                }
+                _ => page.title.clone(),
+            };
+            let lead = page.lead.words();
+            let _ = writeln!(text, "- [{title}]({}{}): {lead}", site.docs_url, twin(&page.address));
+        }
+    };
+    section("Guide", &|page| page.version.is_none() && page.route != "/errors/{code}");
+    let state = |page: &Page| page.version.map(|index| site.calendar.state(index, site.now));
+    for (index, release) in site.catalog.releases().iter().enumerate().rev() {
+        let is_current = site.calendar.state(index, site.now) == State::Current;
+        if is_current {
+            section(&format!("Version {}", release.version), &|page| page.version == Some(index));
+        }
+    }
+    // What a reader with little room leaves out.
+    section("Optional", &|page| {
+        page.route == "/errors/{code}" || state(page).is_some_and(|state| state != State::Current)
+    });
+    text
+}
+
+/// All pages, one behind the other: the guide, the newest current date, the errors.
+pub(super) fn full(site: &Site<'_>, pages: &[Page]) -> String {
+    let newest = site.newest_index();
+    let wanted = |page: &&Page| page.version.is_none() || page.version == newest;
+    let mut text = String::new();
+    for page in pages.iter().filter(wanted) {
+        let _ =
+            write!(text, "<!-- {}{} -->\n\n{}\n", site.docs_url, page.address, super::markdown::page(page));
+    }
+    text
+}

@@ -1,0 +1,110 @@
+//! The members of an answer, as rows of a table: name, type and description from its schema.
+
+use serde_json::Value;
+
+use super::text::Text;
+use crate::Route;
+use crate::docs::type_in_words;
+
+/// Members are told of down to this depth; no answer is meant to be deeper.
+const DEPTH_MAX: usize = 8;
+
+/// What a 200 of this endpoint holds, each member under its full name: `client.userAgent`.
+pub(super) fn members(route: &Route) -> Vec<[Text; 3]> {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    let schema = (route.response_schema)(&mut settings.into_generator()).to_value();
+    let mut rows = Vec::new();
+    walk("", &schema, &schema, 0, &mut rows);
+    rows
+}
+
+fn walk(prefix: &str, schema: &Value, document: &Value, depth: usize, rows: &mut Vec<[Text; 3]>) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    let schema = target(schema, document);
+    for word in ["anyOf", "oneOf"] {
+        for form in schema[word].as_array().into_iter().flatten() {
+            walk(prefix, form, document, depth + 1, rows);
+        }
+    }
+    // A variant that is one member says of itself what there is to say of the member.
+    let variant = schema.get("properties").and_then(Value::as_object).is_some_and(|all| all.len() == 1);
+    let variant = schema["description"].as_str().filter(|_| variant);
+    if let Some(items) = schema.get("items") {
+        walk(&format!("{prefix}[]"), items, document, depth + 1, rows);
+    }
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let described = |schema: &Value| schema["description"].as_str().map(one_line);
+        let description = described(member).or_else(|| described(target(member, document)));
+        let description = description.or_else(|| variant.map(one_line));
+        let kind = type_in_words(member, document);
+        // One of several forms may have a member of the same name.
+        let code = Text::from(format!("`{name}`"));
+        if !rows.iter().any(|[known, ..]| *known == code) {
+            rows.push([code, Text::plain(&kind), Text::from(description.unwrap_or_default())]);
+        }
+        walk(&name, member, document, depth + 1, rows);
+    }
+}
+
+/// What a reference means.
+fn target<'a>(schema: &'a Value, document: &'a Value) -> &'a Value {
+    let mut found = schema;
+    for _ in 0..DEPTH_MAX {
+        let place = found["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+        match place.and_then(|place| document.pointer(place)) {
+            Some(next) => found = next,
+            None => break,
+        }
+    }
+    found
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Catalog, RELEASES};
+
+    #[test]
+    fn nested_members_have_their_full_names() {
+        let route = &crate::v2026_02_01::RELEASE.added;
+        let connection = route.iter().find(|route| route.name == "connection").unwrap();
+        let names: Vec<String> = members(connection).iter().map(|[name, ..]| name.words()).collect();
+        assert_eq!(
+            names,
+            [
+                "client",
+                "client.userAgent",
+                "client.ips",
+                "client.ips.ipv4",
+                "client.ips.ipv6",
+                "endpoint",
+                "endpoint.apiVersion",
+                "endpoint.env",
+                "endpoint.protocol"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_member_of_every_answer_is_described() {
+        for entry in Catalog::new(RELEASES).unwrap().entries() {
+            let members = members(&entry.route);
+            assert!(!members.is_empty(), "{} says nothing", entry.template);
+            for [name, kind, description] in members {
+                assert!(
+                    !kind.words().is_empty() && !description.words().is_empty(),
+                    "{}: {}",
+                    entry.template,
+                    name.words()
+                );
+            }
+        }
+    }
+}

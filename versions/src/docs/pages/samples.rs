@@ -1,0 +1,198 @@
+//! Calls of an endpoint in four languages, and how a shell is given the key. A test runs them as they
+//! are printed.
+
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+
+use super::page::{Block, Code};
+use crate::Route;
+use crate::docs::{Parameter, Place};
+
+/// The variable that holds the key.
+pub(super) const VARIABLE: &str = "PARTNER_API_KEY";
+
+/// What stands in an address as it is (RFC 3986 §2.3).
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A call: where it goes, and what it brings.
+pub(super) struct Call<'a> {
+    method: &'a str,
+    address: String,
+    content: Option<Value>,
+}
+
+impl<'a> Call<'a> {
+    /// The call of an endpoint with all that it requires, and nothing else.
+    pub(super) fn new(route: &'a Route, parameters: &[Parameter], base: &str) -> Self {
+        let mut address = format!("{base}{}", route.path);
+        let mut query = String::new();
+        let mut content = Map::new();
+        for part in parameters {
+            let Some(example) = &part.example else { continue };
+            let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+            let encoded = utf8_percent_encode(&text, &UNRESERVED);
+            match part.place {
+                Place::Path => {
+                    address = address.replace(&format!("{{{}}}", part.name), &encoded.to_string());
+                }
+                Place::Query if part.required => {
+                    let sign = if query.is_empty() { '?' } else { '&' };
+                    let _ = write!(query, "{sign}{}={encoded}", part.name);
+                }
+                Place::Query => {}
+                Place::Content => {
+                    content.insert(part.name.clone(), example.clone());
+                }
+            }
+        }
+        let content = crate::has_content(&route.method).then_some(Value::Object(content));
+        Self { method: route.method.as_str(), address: address + &query, content }
+    }
+
+    /// One sample for each language.
+    pub(super) fn samples(&self) -> [Block; 4] {
+        let sample = |label, language, text| Block::Code(Code { label, language, text });
+        [
+            sample("curl", "sh", self.curl()),
+            sample("JavaScript", "js", self.javascript()),
+            sample("Python", "python", self.python()),
+            sample("PowerShell", "powershell", self.powershell()),
+        ]
+    }
+
+    pub(super) fn curl(&self) -> String {
+        let Self { method, address, content } = self;
+        let mut text = String::from("curl --silent --show-error ");
+        if *method != "GET" && !(*method == "POST" && content.is_some()) {
+            let _ = write!(text, "--request {method} ");
+        }
+        let _ = write!(text, "\\\n  --header \"Authorization: Bearer ${VARIABLE}\" \\\n  ");
+        if let Some(content) = content {
+            let content = content.to_string().replace('\'', r"'\''");
+            let _ = write!(text, "--header 'Content-Type: application/json' \\\n  --data '{content}' \\\n  ");
+        }
+        let _ = write!(text, "'{address}'");
+        text
+    }
+
+    fn javascript(&self) -> String {
+        let Self { method, address, content } = self;
+        let mut text = format!("const answer = await fetch(\"{address}\", {{\n");
+        if *method != "GET" {
+            let _ = writeln!(text, "  method: \"{method}\",");
+        }
+        let kind = if content.is_some() { ",\n    \"Content-Type\": \"application/json\",\n  " } else { " " };
+        let open = if content.is_some() { "\n    " } else { " " };
+        let _ =
+            writeln!(text, "  headers: {{{open}Authorization: `Bearer ${{process.env.{VARIABLE}}}`{kind}}},");
+        if let Some(content) = content {
+            let _ = writeln!(text, "  body: JSON.stringify({content}),");
+        }
+        text.push_str(
+            "});\nif (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);\n\
+             console.log(await answer.json());",
+        );
+        text
+    }
+
+    fn python(&self) -> String {
+        let Self { method, address, content } = self;
+        let mut text = format!(
+            "import os\n\nimport requests\n\nanswer = requests.{}(\n    \"{address}\",\n    \
+             headers={{\"Authorization\": \"Bearer \" + os.environ[\"{VARIABLE}\"]}},\n",
+            method.to_ascii_lowercase()
+        );
+        if let Some(content) = content {
+            let _ = writeln!(text, "    json={},", python_literal(content));
+        }
+        text.push_str("    timeout=10,\n)\nanswer.raise_for_status()\nprint(answer.json())");
+        text
+    }
+
+    fn powershell(&self) -> String {
+        let Self { method, address, content } = self;
+        let mut text = format!(
+            "$call = @{{\n    Method  = \"{method}\"\n    Uri     = \"{address}\"\n    \
+             Headers = @{{ Authorization = \"Bearer $env:{VARIABLE}\" }}\n"
+        );
+        if let Some(content) = content {
+            let content = content.to_string().replace('\'', "''");
+            let _ = write!(text, "    ContentType = \"application/json\"\n    Body    = '{content}'\n");
+        }
+        text.push_str("}\nInvoke-RestMethod @call | ConvertTo-Json -Depth 10");
+        text
+    }
+}
+
+/// How each shell is given the key; `secret` stands for it.
+pub(super) fn exports(secret: &str) -> [Block; 3] {
+    let export = |label, language, text| Block::Code(Code { label, language, text });
+    [
+        export("bash and zsh", "sh", format!("export {VARIABLE}=\"{secret}\"")),
+        export("fish", "fish", format!("set -gx {VARIABLE} \"{secret}\"")),
+        export("PowerShell", "powershell", format!("$env:{VARIABLE} = \"{secret}\"")),
+    ]
+}
+
+fn python_literal(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(python_literal).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| {
+                format!("{}: {}", Value::from(name.as_str()), python_literal(value))
+            };
+            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+        }
+        // JSON's escapes are Python's too, but for the halves of a pair of surrogates, which serde_json
+        // never writes.
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn part(name: &str, place: Place, required: bool, example: Value) -> Parameter {
+        Parameter {
+            name: name.to_owned(),
+            place,
+            required,
+            description: String::new(),
+            schema: Value::Null,
+            example: Some(example),
+        }
+    }
+
+    #[test]
+    fn a_call_brings_what_is_required_at_its_place() {
+        let mut route = crate::v2026_11_01::RELEASE.added[0].clone();
+        route.path = "/things/{id}.json";
+        let parts = [
+            part("id", Place::Path, true, json!("a/b")),
+            part("limit", Place::Query, true, json!(7)),
+            part("kind", Place::Query, true, json!("x y&z")),
+            part("other", Place::Query, false, json!("left out")),
+        ];
+        let call = Call::new(&route, &parts, "https://api.example/2026-11-01");
+        assert_eq!(call.address, "https://api.example/2026-11-01/things/a%2Fb.json?limit=7&kind=x%20y%26z");
+        assert!(call.content.is_none());
+        route.method = http::Method::POST;
+        let parts =
+            [part("id", Place::Path, true, json!(1)), part("it's", Place::Content, false, json!(null))];
+        let call = Call::new(&route, &parts, "");
+        assert!(call.curl().contains(r#"--data '{"it'\''s":null}'"#), "{}", call.curl());
+        assert!(call.python().contains(r#"json={"it's": None}"#), "{}", call.python());
+        assert!(call.powershell().contains(r#"Body    = '{"it''s":null}'"#), "{}", call.powershell());
+        assert!(call.javascript().contains(r#"JSON.stringify({"it's":null})"#), "{}", call.javascript());
+    }
+}
