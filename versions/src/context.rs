@@ -40,9 +40,10 @@ pub trait Connection: Send + Sync {
 pub struct Tls {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
-    /// The cipher suite.
+    /// The cipher suite, by its name in IANA's registry, such as `TLS_AES_256_GCM_SHA384`.
     pub cipher_suite: &'static str,
-    /// The group of the key exchange; null where a session was resumed without one.
+    /// The group of the key exchange, by its name in IANA's registry, such as `X25519MLKEM768` or `x25519`;
+    /// null where a session was resumed without one (TLS 1.2).
     pub key_exchange_group: Option<&'static str>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,

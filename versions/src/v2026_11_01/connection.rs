@@ -158,7 +158,7 @@ impl Endpoint for Connection {
             },
             tls: Some(Tls {
                 version: "TLSv1.3",
-                cipher_suite: "TLS13_AES_256_GCM_SHA384",
+                cipher_suite: "TLS_AES_256_GCM_SHA384",
                 key_exchange_group: Some("X25519MLKEM768"),
                 resumed: false,
             }),
@@ -267,7 +267,7 @@ mod tests {
             serde_json::to_string(&Connection::example()).unwrap(),
             "{\"client\":{\"userAgent\":\"axios/1.6.0\",\"address\":\"192.168.1.1\",\"family\":\"ipv4\"},\
              \"endpoint\":{\"apiVersion\":\"2026-11-01\",\"env\":\"production\",\"protocol\":\"h3\"},\
-             \"tls\":{\"version\":\"TLSv1.3\",\"cipherSuite\":\"TLS13_AES_256_GCM_SHA384\",\
+             \"tls\":{\"version\":\"TLSv1.3\",\"cipherSuite\":\"TLS_AES_256_GCM_SHA384\",\
              \"keyExchangeGroup\":\"X25519MLKEM768\",\"resumed\":false},\"roundTripTimeMs\":12.4,\
              \"http3\":{\"used\":true,\"reason\":\"chosen\"}}"
         );
