@@ -153,6 +153,7 @@ pub(crate) mod tests {
     #[derive(Default)]
     pub(crate) struct Plain {
         pub(crate) tls: Option<Tls>,
+        pub(crate) round_trip_time: Option<Duration>,
         pub(crate) offers_http3: bool,
         pub(crate) is_proxy: bool,
     }
@@ -163,7 +164,7 @@ pub(crate) mod tests {
         }
 
         fn round_trip_time(&self) -> Option<Duration> {
-            None
+            self.round_trip_time
         }
 
         fn offers_http3(&self) -> bool {
@@ -184,7 +185,7 @@ pub(crate) mod tests {
             protocol: Protocol::Http2,
             headers,
             received: services.instant.checked_sub(age).expect("the clock has run for longer"),
-            connection: &Plain { tls: None, offers_http3: false, is_proxy: false },
+            connection: &Plain { tls: None, round_trip_time: None, offers_http3: false, is_proxy: false },
             services,
         }
     }
