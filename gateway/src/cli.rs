@@ -16,6 +16,7 @@ mod output;
 mod partner;
 mod shown;
 mod told;
+mod versions;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -97,6 +98,9 @@ Examples:
     /// Make and list partners
     #[command(subcommand)]
     Partner(partner::Command),
+    /// List the dates of the API, what changes between them, and their OpenAPI documents
+    #[command(subcommand)]
+    Versions(versions::Command),
     /// Check the configuration and say all that is wrong with it
     #[command(after_help = "\
 Examples:
@@ -200,6 +204,7 @@ fn dispatch(cli: Cli, color: bool, serve: impl FnOnce(Serve) -> anyhow::Result<(
         }
         Command::Key(command) => key::run(command, &global.session()?),
         Command::Partner(command) => partner::run(command, &global.session()?),
+        Command::Versions(command) => versions::run(command, &global.sources()),
         Command::CheckConfig(form) => inspect::check(&global.sources(), form, color),
         Command::Config(command) => inspect::run(&command, &Config::load(&global.sources())?),
         Command::Backup(arguments) => backup::run(&arguments, &global.session()?),
@@ -289,6 +294,10 @@ mod tests {
             "pg key update {id} --expires never --allow any --rate default --not-before none --json",
             "pg partner create acme --json",
             "pg partner list --json",
+            "pg versions list --json --config f",
+            "pg versions diff 2026-02-01 2026-11-01 --json",
+            "pg versions openapi 2026-11-01",
+            "pg versions openapi --write versions/openapi",
             "pg check-config --json --config f",
             "pg config show --json",
             "pg backup d --json",
@@ -321,6 +330,10 @@ mod tests {
             "pg key revoke 42",
             "pg key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
             "pg key rotate 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --overlap soon",
+            "pg versions diff 2026-02-01",
+            "pg versions diff 2026-02-01 2026-02-02",
+            "pg versions openapi",
+            "pg versions openapi 2026-11-01 --write versions/openapi",
             "pg serve --set nonsense",
         ] {
             assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");

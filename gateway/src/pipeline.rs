@@ -9,6 +9,7 @@ mod authenticate;
 mod client;
 mod connection;
 mod dates;
+mod durations;
 mod negotiate;
 mod preview;
 mod record;
@@ -26,7 +27,7 @@ use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -44,9 +45,9 @@ use crate::transport::{Body, Peer, Service, within};
 
 use authenticate::Caller;
 use dates::Dates;
+pub use durations::Durations;
 use preview::{Call, Preview};
 use record::Record;
-pub use record::RequestMetrics;
 
 /// Everything that a request meets. One for the process, for as long as it lives.
 pub struct Pipeline {
@@ -59,7 +60,7 @@ pub struct Pipeline {
     failures: Failures,
     slots: Slots,
     settings: ArcSwap<Settings>,
-    metrics: RequestMetrics,
+    durations: Durations,
     draining: AtomicBool,
 }
 
@@ -127,7 +128,7 @@ impl Pipeline {
     #[must_use]
     pub fn new(config: &Config, catalog: Catalog, secret: ServerSecret, clock: Box<dyn Clock>) -> Self {
         Self {
-            metrics: RequestMetrics::new(catalog.entries().len()),
+            durations: Durations::new(catalog.entries(), config.runtime.worker_count()),
             settings: ArcSwap::from_pointee(Settings::new(config, &catalog)),
             catalog,
             keys: KeyIndex::new(config.limits.key_rate),
@@ -149,6 +150,11 @@ impl Pipeline {
     /// How many requests are being answered.
     pub fn in_flight(&self) -> usize {
         self.slots.taken()
+    }
+
+    /// How long requests took.
+    pub fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     /// Takes over what a reload may change.
@@ -392,8 +398,9 @@ impl Service for Pipeline {
         let record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);
         let fields = HeaderMap::new();
-        let response =
+        let mut response =
             self.respond(&mut outcome, &head, fields, peer, &record, &Progress::default(), &settings);
+        response.headers_mut().insert(header::DATE, respond::date(record.time));
         record.close(response.status(), outcome.err().as_ref());
         response.map(Body::into_bytes)
     }

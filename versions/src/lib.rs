@@ -10,6 +10,7 @@
 
 mod catalog;
 mod context;
+pub mod docs;
 mod endpoint;
 mod error;
 mod lifecycle;

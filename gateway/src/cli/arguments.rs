@@ -14,6 +14,7 @@ use clap::{Arg, Command};
 use ipnet::IpNet;
 use jiff::{SpanRelativeTo, Timestamp};
 use permissions::{ApiAccessPermission, Environment, KeyId, OnRetired, Rate};
+use versions::{RELEASES, Version};
 
 /// No command waits longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -29,6 +30,16 @@ pub(super) fn on_retired() -> impl TypedValueParser<Value = OnRetired> {
     PossibleValuesParser::new(OnRetired::ALL.map(OnRetired::name)).map(|name| {
         let choice = OnRetired::ALL.into_iter().find(|choice| choice.name() == name);
         choice.unwrap_or_default()
+    })
+}
+
+/// A version that there is; a shell can complete it.
+pub(super) fn version() -> impl TypedValueParser<Value = Version> {
+    static NAMES: LazyLock<Vec<String>> =
+        LazyLock::new(|| RELEASES.iter().map(|release| release.version.to_string()).collect());
+    PossibleValuesParser::new(NAMES.iter().map(String::as_str)).try_map(|name| {
+        let release = RELEASES.iter().find(|release| release.version.to_string() == name);
+        release.map(|release| release.version).ok_or("there is no such version")
     })
 }
 

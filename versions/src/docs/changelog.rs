@@ -1,0 +1,211 @@
+//! What each date brings, for partners: the notes that its folder gives, with the differences that
+//! follow from the types. So nobody has to believe the note alone.
+
+use http::Method;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::changes::{Difference, Operation};
+use super::openapi::openapi;
+use super::parameters::Mismatch;
+use crate::{Catalog, Release, Route, Version};
+
+/// What one date brings over the date before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct News {
+    /// The date.
+    pub version: Version,
+    /// What it is about.
+    pub summary: &'static str,
+    /// The endpoints that are new.
+    pub added: Vec<Added>,
+    /// The endpoints that answer otherwise.
+    pub changed: Vec<Changed>,
+    /// The endpoints that end.
+    pub removed: Vec<Removed>,
+}
+
+/// A new endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Added {
+    /// Its name.
+    pub endpoint: &'static str,
+    /// Its method.
+    #[serde(serialize_with = "as_text")]
+    pub method: Method,
+    /// Its path below the date.
+    pub path: &'static str,
+    /// The permission that it needs.
+    pub permission: String,
+    /// What it does.
+    pub summary: &'static str,
+}
+
+/// An endpoint that answers otherwise than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// Its name.
+    pub endpoint: &'static str,
+    /// The name that it had at the date before.
+    pub before: &'static str,
+    /// Its method.
+    #[serde(serialize_with = "as_text")]
+    pub method: Method,
+    /// Its path below the date.
+    pub path: &'static str,
+    /// What changed, in a sentence.
+    pub note: &'static str,
+    /// What changed, member by member.
+    pub differences: Vec<Difference>,
+}
+
+/// An endpoint that ends with the date before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// Its name.
+    pub endpoint: &'static str,
+    /// Its method.
+    #[serde(serialize_with = "as_text")]
+    pub method: Method,
+    /// Its path below the date.
+    pub path: &'static str,
+    /// What partners do instead.
+    pub note: &'static str,
+}
+
+impl News {
+    /// Whether a caller who only changes the date in the path can fail.
+    #[must_use]
+    pub fn is_breaking(&self) -> bool {
+        let breaks = |changed: &Changed| changed.differences.iter().any(|difference| difference.breaking);
+        !self.removed.is_empty() || self.changed.iter().any(breaks)
+    }
+}
+
+fn as_text<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(method.as_str())
+}
+
+/// What every date brings, oldest first.
+///
+/// From one date to a later one, it is the news of all dates behind the one, up to the other.
+///
+/// # Errors
+/// [`Mismatch`], where the declaration of an endpoint contradicts itself.
+pub fn changelog(catalog: &Catalog) -> Result<Vec<News>, Mismatch> {
+    let mut news = Vec::new();
+    let mut before: Option<(&Release, Value)> = None;
+    for release in catalog.releases() {
+        let document = openapi(catalog, release)?;
+        news.push(of_release(catalog, release, &document, before.as_ref()));
+        before = Some((release, document));
+    }
+    Ok(news)
+}
+
+fn of_release(
+    catalog: &Catalog,
+    release: &Release,
+    document: &Value,
+    before: Option<&(&Release, Value)>,
+) -> News {
+    let changed = |route: &Route| {
+        let replaced = route.replaced?;
+        let (old, new) = (Operation::all(&before?.1), Operation::all(document));
+        let then = old.iter().find(|operation| operation.name == replaced.name);
+        let now = new.iter().find(|operation| operation.name == route.name);
+        Some(Changed {
+            endpoint: route.name,
+            before: replaced.name,
+            method: route.method.clone(),
+            path: route.path,
+            note: replaced.note,
+            differences: then.zip(now).map(|(then, now)| then.became(now)).unwrap_or_default(),
+        })
+    };
+    let removed = |removal: &crate::Removal| {
+        let mut entries = catalog.entries_of(before?.0.version);
+        let route = &entries.find(|entry| entry.route.endpoint == removal.endpoint)?.route;
+        Some(Removed {
+            endpoint: removal.name,
+            method: route.method.clone(),
+            path: route.path,
+            note: removal.note,
+        })
+    };
+    let added = |route: &Route| Added {
+        endpoint: route.name,
+        method: route.method.clone(),
+        path: route.path,
+        permission: route.permission.to_string(),
+        summary: route.summary,
+    };
+    News {
+        version: release.version,
+        summary: release.summary,
+        added: release.added.iter().map(added).collect(),
+        changed: release.changed.iter().filter_map(changed).collect(),
+        removed: release.removed.iter().filter_map(removed).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Lifecycle, RELEASES, Removal, v2026_11_01};
+
+    #[test]
+    fn every_date_tells_what_it_brings() {
+        let end = Release {
+            removed: const { &[Removal::of::<v2026_11_01::ping::Ping>("Ask for the connection.")] },
+            ..Release::new(Version::new(2030, 1, 1), "Less.", Lifecycle::preview())
+        };
+        let mut releases = RELEASES[..2].to_vec();
+        releases.push(end);
+        let news = changelog(&Catalog::new(&releases).unwrap()).unwrap();
+        let [first, second, third] = news.as_slice() else { panic!("{news:?}") };
+
+        let added: Vec<_> = first.added.iter().map(|added| (added.endpoint, added.path)).collect();
+        assert_eq!(added, [("connection", "/connection.json"), ("ping", "/ping.json")]);
+        assert!(first.changed.is_empty() && first.removed.is_empty() && !first.is_breaking());
+
+        assert_eq!(second.added[0].permission, "ping:read");
+        let ping = second.changed.iter().find(|changed| changed.endpoint == "ping").unwrap();
+        assert!(ping.note.contains("`processingTimeMs`"), "{}", ping.note);
+        let told: Vec<_> = ping.differences.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "GET /ping.json: response member `RRT` is gone; it was text",
+                "GET /ping.json: response member `apiVersion` is new: text",
+                "GET /ping.json: response member `processingTimeMs` is new: number",
+            ]
+        );
+        assert!(second.is_breaking());
+
+        assert!(third.is_breaking() && third.added.is_empty() && third.changed.is_empty());
+        let removed = &third.removed[0];
+        assert_eq!(
+            (removed.endpoint, removed.path, removed.note),
+            ("ping", "/ping.json", "Ask for the connection.")
+        );
+    }
+
+    /// A note is a promise in words; what it does not name, a partner does not look for.
+    #[test]
+    fn every_note_names_each_member_that_is_gone_or_another() {
+        for news in changelog(&Catalog::new(RELEASES).unwrap()).unwrap() {
+            for changed in &news.changed {
+                for difference in changed.differences.iter().filter(|difference| difference.breaking) {
+                    let member = difference.place.split('`').nth(1).unwrap_or_default();
+                    assert!(
+                        changed.note.contains(&format!("`{member}`")),
+                        "{}: the note on `{}` does not name it: {difference}",
+                        news.version,
+                        changed.endpoint
+                    );
+                }
+            }
+        }
+    }
+}

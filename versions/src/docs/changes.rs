@@ -1,0 +1,253 @@
+//! What differs between two OpenAPI documents of ours, and whether it breaks partners.
+//!
+//! Partners write requests and read responses: so a request may take more values than before, and a
+//! response may have fewer, or new members beside the old ones. The reverse breaks somebody who did
+//! nothing.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::compare::{Finding, Side, Turn, compare};
+
+/// One difference, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// Its method.
+    pub method: String,
+    /// Its path below the date.
+    pub path: String,
+    /// Whether a caller who does nothing can fail because of it.
+    pub breaking: bool,
+    /// What kind of difference it is.
+    pub kind: Kind,
+    /// What differs: ``response member `endpoint.protocol` ``.
+    pub place: String,
+    /// How: the rest of the sentence that begins with the place.
+    pub text: String,
+}
+
+/// The kinds of differences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// An endpoint is new.
+    EndpointAdded,
+    /// An endpoint is gone.
+    EndpointRemoved,
+    /// Its method or path is another.
+    EndpointMoved,
+    /// It needs another permission.
+    PermissionChanged,
+    /// A call that changed nothing changes something now, or the reverse.
+    SafetyChanged,
+    /// It can be answered with an error that it was not answered with before.
+    StatusAdded,
+    /// It is no longer answered with an error.
+    StatusRemoved,
+    /// A member or parameter is new.
+    Added,
+    /// A member or parameter is gone.
+    Removed,
+    /// A member may be missing, a parameter may be left out.
+    Optional,
+    /// A member is always there, a parameter is needed.
+    Required,
+    /// It can have more values: null, another type, one more of a list.
+    Widened,
+    /// It can have fewer values.
+    Narrowed,
+    /// It has other values.
+    Changed,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {} {}", self.method, self.path, self.place, self.text)
+    }
+}
+
+/// Every difference between two documents, endpoint by endpoint.
+///
+/// Endpoints are the same by method and path below the date, or else by name.
+#[must_use]
+pub fn differences(before: &Value, after: &Value) -> Vec<Difference> {
+    let (old, new) = (Operation::all(before), Operation::all(after));
+    let mut differences = Vec::new();
+    let mut known = Vec::new();
+    for now in &new {
+        let same = old.iter().find(|then| (&then.method, then.path) == (&now.method, now.path));
+        match same.or_else(|| old.iter().find(|then| then.name == now.name)) {
+            Some(then) => {
+                known.push(then.name);
+                differences.extend(then.became(now));
+            }
+            None => differences.push(now.whole(Kind::EndpointAdded, false, "is new".to_owned())),
+        }
+    }
+    for then in old.iter().filter(|then| !known.contains(&then.name)) {
+        differences.push(then.whole(Kind::EndpointRemoved, true, "is gone".to_owned()));
+    }
+    differences
+}
+
+/// One endpoint of a document.
+pub(super) struct Operation<'a> {
+    pub(super) name: &'a str,
+    method: String,
+    /// Below the date.
+    path: &'a str,
+    declared: &'a Value,
+    document: &'a Value,
+}
+
+/// The place of a request that is no list of parameters.
+const CONTENT: &str = "content";
+
+/// Who writes the values that differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Partner,
+    Gateway,
+}
+
+impl<'a> Operation<'a> {
+    pub(super) fn all(document: &'a Value) -> Vec<Self> {
+        let paths = document["paths"].as_object().into_iter().flatten();
+        let operations = paths.flat_map(|(template, methods)| {
+            // `/2026-02-01/ping.json` → `/ping.json`
+            let path =
+                template.get(1..).and_then(|rest| rest.find('/')).map_or("", |end| &template[end + 1..]);
+            methods.as_object().into_iter().flatten().map(move |(method, declared)| Self {
+                name: declared["operationId"].as_str().unwrap_or_default(),
+                method: method.to_ascii_uppercase(),
+                path,
+                declared,
+                document,
+            })
+        });
+        operations.collect()
+    }
+
+    /// Every difference between this endpoint and what it became.
+    pub(super) fn became(&self, now: &Self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        if (&self.method, self.path) != (&now.method, now.path) {
+            let text = format!("was {} {}", self.method, self.path);
+            differences.push(now.whole(Kind::EndpointMoved, true, text));
+        }
+        let permission =
+            |of: &Self| of.declared["x-required-permission"].as_str().unwrap_or("none").to_owned();
+        let (old, new) = (permission(self), permission(now));
+        if old != new {
+            let text = format!("is `{new}`; it was `{old}`");
+            differences.push(now.difference(Kind::PermissionChanged, true, "the permission", text));
+        }
+        let safe = |of: &Self| of.declared["x-safe"] == true;
+        if safe(self) != safe(now) {
+            let text = if safe(now) { "changes nothing now" } else { "changes something now" };
+            differences.push(now.difference(Kind::SafetyChanged, !safe(now), "a call", text.to_owned()));
+        }
+        for place in ["path", "query", CONTENT] {
+            let (old, new) = (self.request(place), now.request(place));
+            let findings = compare(self.side(&old), now.side(&new));
+            differences.extend(findings.iter().map(|finding| now.told(Writer::Partner, place, finding)));
+        }
+        let findings = compare(self.side(self.answer()), now.side(now.answer()));
+        differences.extend(findings.iter().map(|finding| now.told(Writer::Gateway, "response", finding)));
+        differences.extend(self.statuses(now));
+        differences
+    }
+
+    fn side<'s>(&'s self, schema: &'s Value) -> Side<'s> {
+        Side { schema, document: self.document }
+    }
+
+    fn answer(&self) -> &Value {
+        &self.declared["responses"]["200"]["content"][super::responses::JSON]["schema"]
+    }
+
+    /// One place of the request as the schema of an object.
+    fn request(&self, place: &str) -> Value {
+        if place == CONTENT {
+            let schema = &self.declared["requestBody"]["content"][super::responses::JSON]["schema"];
+            return if schema.is_null() { json!({ "type": "object" }) } else { schema.clone() };
+        }
+        let parameters = self.declared["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let parameters = || parameters.iter().filter(|parameter| parameter["in"] == place);
+        let name = |parameter: &Value| parameter["name"].as_str().unwrap_or_default().to_owned();
+        let properties: Map<_, _> =
+            parameters().map(|parameter| (name(parameter), parameter["schema"].clone())).collect();
+        let required: Vec<_> =
+            parameters().filter(|parameter| parameter["required"] == true).map(name).collect();
+        json!({ "type": "object", "properties": properties, "required": required })
+    }
+
+    fn statuses(&self, now: &Self) -> Vec<Difference> {
+        let of = |one: &Self| -> Vec<String> {
+            one.declared["responses"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(status, _)| status.clone())
+                .collect()
+        };
+        let (old, new) = (of(self), of(now));
+        let told = |status: &String, kind, text: &str| {
+            now.difference(kind, false, &format!("the status {status}"), text.to_owned())
+        };
+        let added = new.iter().filter(|status| !old.contains(status));
+        let removed = old.iter().filter(|status| !new.contains(status));
+        added
+            .map(|status| told(status, Kind::StatusAdded, "can be answered now"))
+            .chain(removed.map(|status| told(status, Kind::StatusRemoved, "is no longer answered")))
+            .collect()
+    }
+
+    /// A finding of a schema, as it concerns whoever writes or reads the value.
+    fn told(&self, writer: Writer, place: &str, finding: &Finding) -> Difference {
+        let Finding { place: member, turn, before, after } = finding;
+        let ours = writer == Writer::Gateway;
+        let (kind, breaking, text) = match turn {
+            Turn::Added { required: true } if !ours => {
+                (Kind::Added, true, format!("is new, and needed: {after}"))
+            }
+            Turn::Added { .. } => (Kind::Added, false, format!("is new: {after}")),
+            Turn::Removed if ours => (Kind::Removed, true, format!("is gone; it was {before}")),
+            Turn::Removed => (Kind::Removed, true, format!("is no longer understood; it was {before}")),
+            Turn::Optional if ours => (Kind::Optional, true, "may be missing now".to_owned()),
+            Turn::Optional => (Kind::Optional, false, "may be left out now".to_owned()),
+            Turn::Required if ours => (Kind::Required, false, "is always there now".to_owned()),
+            Turn::Required => (Kind::Required, true, "is needed now".to_owned()),
+            Turn::Widened => (Kind::Widened, ours, format!("is {after}; it was {before}")),
+            Turn::Narrowed => (Kind::Narrowed, !ours, format!("is {after}; it was {before}")),
+            Turn::Changed => (Kind::Changed, true, format!("is {after}; it was {before}")),
+        };
+        let place = match (place, member.as_str()) {
+            (place, "") => format!("the {place}"),
+            ("path" | "query", member) => format!("{place} parameter `{member}`"),
+            (place, member) => format!("{place} member `{member}`"),
+        };
+        self.difference(kind, breaking, &place, text)
+    }
+
+    pub(super) fn whole(&self, kind: Kind, breaking: bool, text: String) -> Difference {
+        self.difference(kind, breaking, "the endpoint", text)
+    }
+
+    fn difference(&self, kind: Kind, breaking: bool, place: &str, text: String) -> Difference {
+        Difference {
+            endpoint: self.name.to_owned(),
+            method: self.method.clone(),
+            path: self.path.to_owned(),
+            breaking,
+            kind,
+            place: place.to_owned(),
+            text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

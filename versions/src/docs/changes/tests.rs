@@ -1,0 +1,211 @@
+//! Every kind of difference, there and back.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A document with one endpoint, whose query, content and answer are these objects.
+fn document(edit: impl FnOnce(&mut Value)) -> Value {
+    let mut operation = json!({
+        "operationId": "thing",
+        "x-required-permission": "ping:read",
+        "x-safe": true,
+        "parameters": [
+            { "name": "id", "in": "path", "required": true, "schema": { "type": "integer" } },
+            { "name": "kind", "in": "query", "required": false, "schema": { "enum": ["small", "large"] } },
+        ],
+        "requestBody": { "content": { "application/json": { "schema": {
+            "type": "object",
+            "properties": { "note": { "type": "string" } },
+            "required": ["note"],
+        } } } },
+        "responses": {
+            "200": { "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Thing" } } } },
+            "400": {},
+        },
+    });
+    operation["answer"] = json!({
+        "type": "object",
+        "properties": { "name": { "type": "string" }, "parts": { "type": "array", "items": { "enum": ["a", "b"] } } },
+        "required": ["name", "parts"],
+    });
+    edit(&mut operation);
+    let answer = operation.as_object_mut().unwrap().remove("answer").unwrap();
+    json!({
+        "paths": { "/2030-01-01/things/{id}.json": { "get": operation } },
+        "components": { "schemas": { "Thing": answer } },
+    })
+}
+
+/// The differences from the plain document to the edited one, and back, each as a line.
+#[track_caller]
+fn assert_told(edit: impl Fn(&mut Value), there: &[(Kind, bool, &str)], back: &[(Kind, bool, &str)]) {
+    let (plain, edited) = (document(|_| ()), document(edit));
+    for (before, after, expected) in [(&plain, &edited, there), (&edited, &plain, back)] {
+        let told = differences(before, after);
+        assert!(told.iter().all(|difference| difference.endpoint == "thing"));
+        let told: Vec<_> = told
+            .iter()
+            .map(|told| (told.kind, told.breaking, format!("{} {}", told.place, told.text)))
+            .collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(kind, breaking, text)| (*kind, *breaking, (*text).to_owned())).collect();
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn the_same_document_has_no_differences() {
+    assert_told(|_| (), &[], &[]);
+}
+
+#[test]
+fn a_member_of_the_response_comes_and_goes() {
+    assert_told(
+        |operation| operation["answer"]["properties"]["size"] = json!({ "type": ["number", "null"] }),
+        &[(Kind::Added, false, "response member `size` is new: number or null")],
+        &[(Kind::Removed, true, "response member `size` is gone; it was number or null")],
+    );
+}
+
+#[test]
+fn a_member_of_the_response_may_be_missing() {
+    assert_told(
+        |operation| operation["answer"]["required"] = json!(["parts"]),
+        &[(Kind::Optional, true, "response member `name` may be missing now")],
+        &[(Kind::Required, false, "response member `name` is always there now")],
+    );
+}
+
+#[test]
+fn a_response_that_can_say_more_breaks_its_readers() {
+    assert_told(
+        |operation| operation["answer"]["properties"]["name"]["type"] = json!(["string", "null"]),
+        &[(Kind::Widened, true, "response member `name` is text or null; it was text")],
+        &[(Kind::Narrowed, false, "response member `name` is text; it was text or null")],
+    );
+    assert_told(
+        |operation| operation["answer"]["properties"]["parts"]["items"]["enum"] = json!(["a", "b", "c"]),
+        &[(Kind::Widened, true, "response member `parts[]` is one of a, b, c; it was one of a, b")],
+        &[(Kind::Narrowed, false, "response member `parts[]` is one of a, b; it was one of a, b, c")],
+    );
+    assert_told(
+        |operation| operation["answer"]["properties"]["name"]["pattern"] = json!("^a"),
+        &[(
+            Kind::Narrowed,
+            false,
+            r#"response member `name` is text with {"pattern":"^a"}; it was text without bounds"#,
+        )],
+        &[(
+            Kind::Widened,
+            true,
+            r#"response member `name` is text without bounds; it was text with {"pattern":"^a"}"#,
+        )],
+    );
+}
+
+#[test]
+fn a_response_of_another_type_breaks_its_readers() {
+    assert_told(
+        |operation| operation["answer"]["properties"]["name"] = json!({ "type": "number" }),
+        &[(Kind::Changed, true, "response member `name` is number; it was text")],
+        &[(Kind::Changed, true, "response member `name` is text; it was number")],
+    );
+    assert_told(
+        |operation| operation["answer"] = json!({ "type": "boolean" }),
+        &[(Kind::Changed, true, "the response is true or false; it was object")],
+        &[(Kind::Changed, true, "the response is object; it was true or false")],
+    );
+}
+
+#[test]
+fn a_request_that_takes_less_breaks_its_writers() {
+    assert_told(
+        |operation| operation["parameters"][1]["schema"] = json!({ "enum": ["small"] }),
+        &[(Kind::Narrowed, true, "query parameter `kind` is always small; it was one of small, large")],
+        &[(Kind::Widened, false, "query parameter `kind` is one of small, large; it was always small")],
+    );
+    assert_told(
+        |operation| operation["parameters"][0]["schema"] = json!({ "type": "string" }),
+        &[(Kind::Changed, true, "path parameter `id` is text; it was whole number")],
+        &[(Kind::Changed, true, "path parameter `id` is whole number; it was text")],
+    );
+}
+
+#[test]
+fn a_parameter_becomes_needed() {
+    assert_told(
+        |operation| operation["parameters"][1]["required"] = json!(true),
+        &[(Kind::Required, true, "query parameter `kind` is needed now")],
+        &[(Kind::Optional, false, "query parameter `kind` may be left out now")],
+    );
+}
+
+#[test]
+fn a_parameter_comes_and_goes() {
+    let parameter = |required: bool| json!({ "name": "limit", "in": "query", "required": required, "schema": { "type": "integer" } });
+    let gone = (Kind::Removed, true, "query parameter `limit` is no longer understood; it was whole number");
+    assert_told(
+        |operation| operation["parameters"].as_array_mut().unwrap().push(parameter(false)),
+        &[(Kind::Added, false, "query parameter `limit` is new: whole number")],
+        &[gone],
+    );
+    assert_told(
+        |operation| operation["parameters"].as_array_mut().unwrap().push(parameter(true)),
+        &[(Kind::Added, true, "query parameter `limit` is new, and needed: whole number")],
+        &[gone],
+    );
+    assert_told(
+        |operation| drop(operation.as_object_mut().unwrap().remove("requestBody")),
+        &[(Kind::Removed, true, "content member `note` is no longer understood; it was text")],
+        &[(Kind::Added, true, "content member `note` is new, and needed: text")],
+    );
+}
+
+#[test]
+fn permission_safety_and_statuses_are_part_of_the_contract() {
+    assert_told(
+        |operation| operation["x-required-permission"] = json!("connection:read"),
+        &[(Kind::PermissionChanged, true, "the permission is `connection:read`; it was `ping:read`")],
+        &[(Kind::PermissionChanged, true, "the permission is `ping:read`; it was `connection:read`")],
+    );
+    assert_told(
+        |operation| operation["x-safe"] = json!(false),
+        &[(Kind::SafetyChanged, true, "a call changes something now")],
+        &[(Kind::SafetyChanged, false, "a call changes nothing now")],
+    );
+    assert_told(
+        |operation| operation["responses"]["425"] = json!({}),
+        &[(Kind::StatusAdded, false, "the status 425 can be answered now")],
+        &[(Kind::StatusRemoved, false, "the status 425 is no longer answered")],
+    );
+}
+
+#[test]
+fn an_endpoint_comes_moves_and_goes() {
+    let one = document(|_| ());
+    let none = json!({ "paths": {} });
+    let mut moved = one.clone();
+    let methods = moved["paths"].as_object_mut().unwrap().remove("/2030-01-01/things/{id}.json").unwrap();
+    moved["paths"]["/2030-02-01/items/{id}.json"] = json!({ "post": methods["get"] });
+    let mut later = one.clone();
+    later["paths"] = json!({ "/2030-02-01/things/{id}.json": { "get": methods["get"] } });
+    let told = |before, after| {
+        let differences = differences(before, after);
+        differences.iter().map(|told| (told.kind, told.breaking, told.to_string())).collect::<Vec<_>>()
+    };
+    let line = |kind, breaking, text: &str| vec![(kind, breaking, text.to_owned())];
+    assert_eq!(
+        told(&none, &one),
+        line(Kind::EndpointAdded, false, "GET /things/{id}.json: the endpoint is new")
+    );
+    assert_eq!(
+        told(&one, &none),
+        line(Kind::EndpointRemoved, true, "GET /things/{id}.json: the endpoint is gone")
+    );
+    assert_eq!(
+        told(&one, &moved),
+        line(Kind::EndpointMoved, true, "POST /items/{id}.json: the endpoint was GET /things/{id}.json")
+    );
+    assert_eq!(told(&one, &later), [], "another date alone is no difference");
+}

@@ -1,0 +1,308 @@
+//! The parts of a call: which members its request has, and where each of them stands.
+//!
+//! The rule is that of [`crate::Endpoint::Request`]: what the path names comes from the path, the rest
+//! from the query, or from the JSON content where the method has one.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+use crate::{Route, has_content};
+
+/// Where a member of a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the path.
+    Path,
+    /// Behind the `?`.
+    Query,
+    /// In the JSON content.
+    Content,
+}
+
+/// One member of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+    /// Whether a call without it is refused.
+    pub required: bool,
+    /// What it means, for a partner; empty where its declaration says nothing.
+    pub description: String,
+    /// What values it takes: a JSON schema.
+    pub schema: Value,
+    /// A value that it takes, where one is declared or follows from the schema.
+    pub example: Option<Value>,
+}
+
+/// An endpoint's declaration contradicts itself, so that it cannot be described.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// The path names a member that the request does not have.
+    #[error("`{endpoint}`: the path names `{{{placeholder}}}`, which is no member of the request")]
+    NoMember {
+        /// The endpoint's name.
+        endpoint: &'static str,
+        /// The name in the path.
+        placeholder: String,
+    },
+    /// The path takes several segments as one.
+    #[error("`{endpoint}`: the path has the catch-all `{{{placeholder}}}`, which no document can describe")]
+    CatchAll {
+        /// The endpoint's name.
+        endpoint: &'static str,
+        /// The placeholder.
+        placeholder: String,
+    },
+    /// The members of the request depend on each other, or one of them holds itself.
+    #[error("`{endpoint}`: the request is no plain list of members; declare it as a struct")]
+    NoStruct {
+        /// The endpoint's name.
+        endpoint: &'static str,
+    },
+    /// The example is no JSON.
+    #[error("`{endpoint}`: the example cannot be written: {reason}")]
+    Example {
+        /// The endpoint's name.
+        endpoint: &'static str,
+        /// What the serializer says.
+        reason: String,
+    },
+}
+
+/// The members of an endpoint's request: those of the path first, in its order, then the others as they
+/// are declared. Each schema stands for itself.
+///
+/// # Errors
+/// [`Mismatch`], where path and request contradict each other.
+pub fn parameters(route: &Route) -> Result<Vec<Parameter>, Mismatch> {
+    let mut generator =
+        SchemaSettings::draft2020_12().with(|all| all.inline_subschemas = true).into_generator();
+    let schema = (route.request_schema)(&mut generator).to_value();
+    let endpoint = route.name;
+    if ["oneOf", "anyOf", "allOf", "$ref", "$defs"].iter().any(|word| schema.get(word).is_some()) {
+        return Err(Mismatch::NoStruct { endpoint });
+    }
+    let nothing = Map::new();
+    let members = schema["properties"].as_object().unwrap_or(&nothing);
+    let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let parameter = |name: &str, schema: &Value, place| Parameter {
+        name: name.to_owned(),
+        place,
+        required: place == Place::Path || required.iter().any(|required| required == name),
+        description: schema["description"].as_str().unwrap_or_default().to_owned(),
+        schema: if place == Place::Content { schema.clone() } else { without_null(schema) },
+        example: example(schema),
+    };
+    let placeholders = placeholders(route.path);
+    let mut parameters = Vec::with_capacity(members.len());
+    for placeholder in &placeholders {
+        let placeholder = (*placeholder).to_owned();
+        if placeholder.starts_with('*') {
+            return Err(Mismatch::CatchAll { endpoint, placeholder });
+        }
+        match members.get(&placeholder) {
+            Some(schema) => parameters.push(parameter(&placeholder, schema, Place::Path)),
+            None => return Err(Mismatch::NoMember { endpoint, placeholder }),
+        }
+    }
+    let place = if has_content(&route.method) { Place::Content } else { Place::Query };
+    let others = members.iter().filter(|(name, _)| !placeholders.contains(&name.as_str()));
+    parameters.extend(others.map(|(name, schema)| parameter(name, schema, place)));
+    Ok(parameters)
+}
+
+/// The names between braces; doubled braces stand for themselves.
+fn placeholders(path: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut rest = path;
+    while let Some(open) = rest.find('{') {
+        rest = &rest[open + 1..];
+        if let Some(behind) = rest.strip_prefix('{') {
+            rest = behind;
+            continue;
+        }
+        let Some((name, behind)) = rest.split_once('}') else { break };
+        names.push(name);
+        rest = behind;
+    }
+    names
+}
+
+/// What a member takes as text: it may be left out, but no text means null.
+fn without_null(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(types) = schema["type"].as_array() {
+        let types: Vec<_> = types.iter().filter(|name| *name != "null").cloned().collect();
+        schema["type"] = if let [only] = types.as_slice() { only.clone() } else { types.into() };
+    }
+    let Some(forms) = schema["anyOf"].as_array() else { return schema };
+    let forms: Vec<_> = forms.iter().filter(|form| form["type"] != "null").cloned().collect();
+    match (forms.as_slice(), schema.as_object_mut()) {
+        // What is said of the member goes before what is said of its type.
+        ([Value::Object(only)], Some(member)) => {
+            member.shift_remove("anyOf");
+            for (word, value) in only {
+                member.entry(word).or_insert_with(|| value.clone());
+            }
+        }
+        _ => schema["anyOf"] = forms.into(),
+    }
+    schema
+}
+
+/// The first example that is declared, or the first of the values that there are.
+fn example(schema: &Value) -> Option<Value> {
+    let first = |word: &str| schema[word].as_array().and_then(|values| values.first());
+    let value = first("examples").or_else(|| schema.get("default")).filter(|value| !value.is_null());
+    let value = value.or_else(|| schema.get("const")).or_else(|| first("enum")).cloned();
+    value.or_else(|| ["oneOf", "anyOf"].into_iter().find_map(first).and_then(example))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use permissions::ApiAccessPermission;
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Catalog, Context, Endpoint, Error, Handler, RELEASES};
+
+    #[derive(Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "only its form is used")]
+    struct Wanted {
+        /// How many.
+        #[schemars(example = 7)]
+        limit: Option<u8>,
+        kind: Kind,
+        /// The thing's number.
+        id: u32,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Small,
+        Large,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "only its form is used")]
+    enum Either {
+        Small { id: u32 },
+        Large { name: String },
+    }
+
+    macro_rules! endpoint {
+        ($type:ident, $method:ident, $path:literal, $request:ty) => {
+            struct $type;
+
+            impl Endpoint for $type {
+                const NAME: &'static str = "thing";
+                const METHOD: Method = Method::$method;
+                const PATH: &'static str = $path;
+                const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
+                const SUMMARY: &'static str = "Says yes.";
+
+                type Request = $request;
+                type Response = bool;
+
+                fn example() -> bool {
+                    true
+                }
+            }
+
+            impl Handler for $type {
+                async fn handle(_: &Context<'_>, _: $request) -> Result<bool, Error> {
+                    Ok(true)
+                }
+            }
+        };
+    }
+
+    endpoint!(Read, GET, "/things/{id}.json", Wanted);
+    endpoint!(Make, POST, "/{{}}/{kind}/{id}.json", Wanted);
+    endpoint!(Wrong, GET, "/things/{number}.json", Wanted);
+    endpoint!(All, GET, "/things/{*id}", Wanted);
+    endpoint!(Untold, GET, "/things.json", Either);
+
+    #[test]
+    fn no_text_means_null_but_content_can_say_it() {
+        let limit =
+            |route| parameters(&route).unwrap().into_iter().find(|part| part.name == "limit").unwrap().schema;
+        assert_eq!(limit(Route::native::<Read>())["type"], "integer");
+        assert_eq!(limit(Route::native::<Make>())["type"], json!(["integer", "null"]));
+        let one = json!({ "anyOf": [{ "enum": ["a"], "description": "Type." }, { "type": "null" }], "description": "Member." });
+        assert_eq!(without_null(&one), json!({ "enum": ["a"], "description": "Member." }));
+        let two = json!({ "anyOf": [{ "const": 1 }, { "const": 2 }, { "type": "null" }] });
+        assert_eq!(without_null(&two), json!({ "anyOf": [{ "const": 1 }, { "const": 2 }] }));
+    }
+
+    fn told(route: &Route) -> Vec<(String, Place, bool)> {
+        let parameters = parameters(route).unwrap();
+        parameters.into_iter().map(|part| (part.name, part.place, part.required)).collect()
+    }
+
+    #[test]
+    fn the_path_comes_first_and_the_rest_from_query_or_content() {
+        let part = |name: &str, place, required| (name.to_owned(), place, required);
+        assert_eq!(
+            told(&Route::native::<Read>()),
+            [
+                part("id", Place::Path, true),
+                part("limit", Place::Query, false),
+                part("kind", Place::Query, true)
+            ]
+        );
+        assert_eq!(
+            told(&Route::native::<Make>()),
+            [
+                part("kind", Place::Path, true),
+                part("id", Place::Path, true),
+                part("limit", Place::Content, false)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_member_has_its_description_and_an_example() {
+        let parameters = parameters(&Route::native::<Read>()).unwrap();
+        let told: Vec<_> =
+            parameters.iter().map(|part| (part.description.as_str(), part.example.clone())).collect();
+        assert_eq!(
+            told,
+            [("The thing's number.", None), ("How many.", Some(json!(7))), ("", Some(json!("small")))]
+        );
+        assert_eq!(parameters[0].schema["type"], "integer");
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_its_request_is_refused() {
+        for (route, told) in [
+            (Route::native::<Wrong>(), "`thing`: the path names `{number}`, which is no member"),
+            (Route::native::<All>(), "`thing`: the path has the catch-all `{*id}`"),
+            (Route::native::<Untold>(), "`thing`: the request is no plain list of members"),
+        ] {
+            let error = parameters(&route).unwrap_err().to_string();
+            assert!(error.starts_with(told), "{error}");
+        }
+    }
+
+    /// Documents and samples are made of these: a date whose paths and requests differ is never built.
+    #[test]
+    fn every_endpoint_of_every_date_can_be_described() {
+        for entry in Catalog::new(RELEASES).unwrap().entries() {
+            let parameters =
+                parameters(&entry.route).unwrap_or_else(|error| panic!("{}: {error}", entry.version));
+            for part in parameters {
+                let place = format!("{}: `{}` of `{}`", entry.version, part.name, entry.route.name);
+                assert!(!part.description.is_empty(), "{place} has no description");
+                assert!(!part.required || part.example.is_some(), "{place} is required and has no example");
+            }
+        }
+    }
+}
