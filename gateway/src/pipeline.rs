@@ -7,6 +7,7 @@
 
 mod authenticate;
 mod client;
+mod connection;
 mod dates;
 mod durations;
 mod negotiate;
@@ -21,7 +22,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
@@ -415,27 +416,9 @@ impl Service for Pipeline {
         let fields = HeaderMap::new();
         let mut response =
             self.respond(&mut outcome, &head, fields, peer, &record, &Progress::default(), &settings);
-        response.headers_mut().insert(header::DATE, respond::date(record.time));
+        response.headers_mut().insert(header::DATE, date(record.time));
         record.close(response.status(), outcome.err().as_ref());
         response.map(Body::into_bytes)
-    }
-}
-
-impl versions::Connection for Peer {
-    fn tls(&self) -> Option<versions::Tls> {
-        None
-    }
-
-    fn round_trip_time(&self) -> Option<Duration> {
-        None
-    }
-
-    fn offers_http3(&self) -> bool {
-        self.listener.alt_svc.is_some()
-    }
-
-    fn is_proxy(&self) -> bool {
-        client::is_proxy(self)
     }
 }
 

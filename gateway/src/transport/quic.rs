@@ -12,16 +12,16 @@ use h3::error::{Code, ConnectionError, StreamError};
 use h3::server::RequestStream;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
-use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
 use tokio::sync::watch;
 use tracing::debug;
 
 use super::connections::Open;
 use super::http3_head::{self, Head, Resolver};
-use super::peer::{InFlight, Phase};
+use super::peer::{Carrier, InFlight, Phase};
+use super::quic_tls::QuicTls;
 use super::streams::{Connection, SendStream};
-use super::{Body, Close, Connections, Listener, Peer, QuicSocket, Service, Settings, within};
+use super::{Body, Close, Connections, Encryption, Listener, Peer, QuicSocket, Service, Settings, within};
 
 /// What one UDP socket serves.
 pub struct QuicListener<S: 'static> {
@@ -59,8 +59,8 @@ pub async fn serve_quic<S: Service>(
     connections: Arc<Connections>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let crypto = QuicServerConfig::try_from(Arc::clone(&quic.tls)).map_err(std::io::Error::other)?;
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let crypto = QuicTls::new(&quic.tls).map_err(std::io::Error::other)?;
+    let mut config = ServerConfig::with_crypto(crypto);
     let settings = connections.settings();
     config
         .transport_config(Arc::new(transport_config(&settings)))
@@ -178,6 +178,8 @@ async fn serve_connection<S: Service>(
         None => return failed(&std::io::Error::from(std::io::ErrorKind::TimedOut)),
     };
     drop(handshake);
+    let agreed = connection.handshake_data().and_then(|data| data.downcast::<Encryption>().ok());
+    peer.establish(agreed.map(|agreed| *agreed), Carrier::Quic(connection.clone()));
     peer.enter(Phase::Head);
     let mut builder = h3::server::builder();
     builder.max_field_section_size(FRAME_BYTES_MAX).send_grease(false);
