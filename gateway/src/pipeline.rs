@@ -111,7 +111,7 @@ struct Progress {
     /// The version that was asked for, where another one answers.
     forwarded_from: Option<&'static VersionTable>,
     /// What a newer date would answer.
-    preview: Option<Preview>,
+    preview: Option<Box<Preview>>,
     /// The key that was good.
     key: Option<Arc<Key>>,
     /// What the request left of the key's rate.
@@ -249,18 +249,18 @@ impl Pipeline {
         let Some(entry) = entry else { return Ok(Reply::Options(resource.allow.clone())) };
         negotiate::accept(fields.accept, &head.headers)?;
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
+        let call = Call { table, below, key, entry };
+        let wanted = self.preview_wanted(fields.preview, &call, settings, record.time)?;
         if !body.is_end_stream() {
-            let declared = declared_length(&fields)?;
+            let declared = declared_length(fields.content_length)?;
             let keep = has_content(&head.method);
             // Boxed, as everything that few requests need is: the rest is moved about with every request.
             input.content = Box::pin(read(body, &head.headers, declared, record, settings, keep)).await?;
         }
         input.query = head.uri.query().unwrap_or_default();
-        let call = Call { table, below, key, entry };
-        let wanted = self.preview_wanted(fields.preview, &call, settings, record.time)?;
         let context = Context {
-            version: table.version,
-            environment: key.environment,
+            version: call.table.version,
+            environment: call.key.environment,
             client: record.client,
             protocol: record.protocol,
             headers: &head.headers,
@@ -269,10 +269,10 @@ impl Pipeline {
             services: self,
         };
         let again = wanted.map(|table| Box::new((table, input.clone())));
-        let body = answer(entry, &context, input).await?;
+        let body = answer(call.entry, &context, input).await?;
         if let Some((newer, input)) = again.map(|again| *again) {
             let preview = self.preview(newer, &call, &context, input, &body, settings);
-            progress.preview = Some(Box::pin(preview).await);
+            progress.preview = Some(Box::new(Box::pin(preview).await));
         }
         Ok(Reply::Json(body))
     }

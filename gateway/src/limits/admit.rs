@@ -64,7 +64,8 @@ pub struct Fields<'h> {
     pub early_data: Field<'h>,
     /// `API-Version-Preview`.
     pub preview: Field<'h>,
-    content_length: Field<'h>,
+    /// `Content-Length`.
+    pub content_length: Field<'h>,
     host: Field<'h>,
     transfer_encoding: Field<'h>,
     /// Whether there is a field that is about the connection, which HTTP/1 alone has.
@@ -285,12 +286,12 @@ fn is_of_connection(name: &HeaderName, value: &HeaderValue) -> bool {
         || (*name == header::TE && !value.as_bytes().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// The bytes of content that a request declares.
+/// The bytes of content that a request's `Content-Length` declares.
 ///
 /// # Errors
 /// [`ErrorCode::MalformedRequest`], where that is not one number.
-pub fn declared_length(fields: &Fields<'_>) -> Result<Option<u64>, Error> {
-    let value = match fields.content_length {
+pub fn declared_length(field: Field<'_>) -> Result<Option<u64>, Error> {
+    let value = match field {
         Field::Missing => return Ok(None),
         Field::Once(value) => value.to_str().ok(),
         Field::Repeated(_) => None,
@@ -312,7 +313,7 @@ fn check_length(fields: &Fields<'_>, limits: &Limits) -> Result<(), Error> {
             return Err(malformed("`Transfer-Encoding` is taken as `chunked`, once, and in no other form."));
         }
     }
-    let Some(length) = declared_length(fields)? else { return Ok(()) };
+    let Some(length) = declared_length(fields.content_length)? else { return Ok(()) };
     if length > limits.body_bytes_max as u64 {
         let detail = format!("The content has {length} bytes; at most {} are taken.", limits.body_bytes_max);
         return Err(Error::new(ErrorCode::ContentTooLarge, detail));
