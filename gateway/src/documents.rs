@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tracing::{error, info};
-use versions::docs::pages::{self, Document, Door, HTML, Site};
+use versions::docs::pages::{self, Content, Document, Door, HTML, Site};
 use versions::{Error, ErrorCode, Services as _};
 
 use crate::clock::Clock;
@@ -70,25 +70,24 @@ struct Set {
     missing: Bytes,
 }
 
-/// One file, ready to be sent.
+/// One file, ready to be sent but for being put together: what pages share is in memory once.
 struct File {
     route: &'static str,
     kind: HeaderValue,
     tag: HeaderValue,
-    content: Bytes,
+    content: Content,
 }
 
 impl From<Document> for File {
     fn from(document: Document) -> Self {
         let mut hasher = DefaultHasher::new();
-        hasher.write(document.content.as_bytes());
+        document.content.pieces().iter().for_each(|piece| hasher.write(piece));
         let tag = format!("\"{:016x}\"", hasher.finish());
         Self {
             route: document.route,
             kind: HeaderValue::from_static(document.media_type),
             tag: HeaderValue::try_from(tag).expect("digits and quotes"),
-            // Boxed first, so that no more is kept than is sent.
-            content: Bytes::from(document.content.into_boxed_str().into_boxed_bytes()),
+            content: document.content,
         }
     }
 }
@@ -116,7 +115,7 @@ impl Set {
         });
         Self {
             files: files.collect(),
-            missing: pages::missing(&site).into(),
+            missing: pages::missing(&site).whole(),
             until: calendar.next_change(now).unwrap_or(Timestamp::MAX),
             words,
         }
@@ -206,7 +205,7 @@ impl Documents {
                         *response.status_mut() = StatusCode::NOT_MODIFIED;
                         response
                     } else {
-                        page(StatusCode::OK, file.kind.clone(), file.content.clone())
+                        page(StatusCode::OK, file.kind.clone(), file.content.whole())
                     };
                     response.headers_mut().insert(header::ETAG, file.tag.clone());
                     response
