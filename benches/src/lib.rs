@@ -12,6 +12,7 @@
 pub mod answer;
 pub mod compare;
 pub mod cpu;
+pub mod dates;
 pub mod documents;
 pub mod floor;
 pub mod load;

@@ -4,6 +4,7 @@
 //! the rule turns. Nothing else in this crate reads the time of day (the linter refuses it). A clock
 //! knows nothing of what its readings are used for.
 
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,24 @@ pub trait Clock: Send + Sync {
 
     /// A reading that only ever grows: the difference of two is the time that has passed.
     fn monotonic(&self) -> Instant;
+
+    /// Both at once, for a request. The time of day may be a millisecond old.
+    fn both(&self) -> (Timestamp, Instant) {
+        (self.now(), self.monotonic())
+    }
 }
 
 /// The clock of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+/// How old the time of day may be where both clocks are read.
+const AGE_MAX: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// When the time of day was read last on this thread, and what it was.
+    static READ: Cell<Option<(Instant, Timestamp)>> = const { Cell::new(None) };
+}
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one door to the clock")]
@@ -30,6 +44,20 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Instant {
         Instant::now()
+    }
+
+    /// Reads one clock for most requests of a busy worker, since each reading costs as much as a look-up.
+    fn both(&self) -> (Timestamp, Instant) {
+        let monotonic = self.monotonic();
+        let now = match READ.get() {
+            Some((at, now)) if monotonic.saturating_duration_since(at) < AGE_MAX => now,
+            _ => {
+                let now = self.now();
+                READ.set(Some((monotonic, now)));
+                now
+            }
+        };
+        (now, monotonic)
     }
 }
 
@@ -92,6 +120,19 @@ mod tests {
         clock.set(now);
         assert_eq!(clock.now(), now);
         assert_eq!(clock.monotonic() - monotonic, Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn both_readings_are_the_clocks_own_but_for_a_millisecond() {
+        let clock = SystemClock;
+        for pause in [Duration::ZERO, AGE_MAX, 2 * AGE_MAX] {
+            std::thread::sleep(pause);
+            let (before, began) = (clock.now(), clock.monotonic());
+            let (now, monotonic) = clock.both();
+            assert!(began <= monotonic && monotonic <= clock.monotonic());
+            let oldest = before - SignedDuration::try_from(AGE_MAX).unwrap();
+            assert!((oldest..=clock.now()).contains(&now), "{before}: {now}");
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Follower {
         let node = Node { id, pid: std::process::id(), started: now, heartbeat: now, listeners };
         store.announce_node(&node)?;
         store.changed()?;
+        keys.reserve(store.key_count()?);
         let applied = store.each_key(|key| {
             keys.apply(&key, now);
         })?;

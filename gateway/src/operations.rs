@@ -67,7 +67,7 @@ impl Operations {
         gauge!("gateway_requests_in_flight").set(self.pipeline.in_flight() as f64);
         gauge!("gateway_keys").set(self.pipeline.keys().count() as f64);
         gauge!("gateway_log_lines_dropped").set(self.logs.dropped_lines() as f64);
-        self.metrics.render()
+        self.metrics.render() + &self.pipeline.durations().render()
     }
 }
 

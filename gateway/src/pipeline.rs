@@ -7,7 +7,9 @@
 
 mod authenticate;
 mod client;
+mod connection;
 mod dates;
+mod durations;
 mod negotiate;
 mod preview;
 mod record;
@@ -15,17 +17,18 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -44,9 +47,9 @@ use crate::transport::{Body, Peer, Service, within};
 use authenticate::Caller;
 pub(crate) use client::address as client_address;
 use dates::Dates;
+pub use durations::Durations;
 use preview::{Call, Preview};
 use record::Record;
-pub use record::RequestMetrics;
 pub(crate) use respond::date;
 
 /// Everything that a request meets. One for the process, for as long as it lives.
@@ -60,7 +63,7 @@ pub struct Pipeline {
     failures: Failures,
     slots: Slots,
     settings: ArcSwap<Settings>,
-    metrics: RequestMetrics,
+    durations: Durations,
     draining: AtomicBool,
 }
 
@@ -128,7 +131,7 @@ impl Pipeline {
     #[must_use]
     pub fn new(config: &Config, catalog: Catalog, secret: ServerSecret, clock: Box<dyn Clock>) -> Self {
         Self {
-            metrics: RequestMetrics::new(catalog.entries().len()),
+            durations: Durations::new(catalog.entries(), config.runtime.worker_count()),
             settings: ArcSwap::from_pointee(Settings::new(config, &catalog)),
             catalog,
             keys: KeyIndex::new(config.limits.key_rate),
@@ -155,6 +158,11 @@ impl Pipeline {
     /// How many requests are being answered.
     pub fn in_flight(&self) -> usize {
         self.slots.taken()
+    }
+
+    /// How long requests took.
+    pub fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     /// Takes over what a reload may change.
@@ -222,9 +230,9 @@ impl Pipeline {
         }
         let (resource, mut input) = table.resource(below)?;
         // For OPTIONS, and a method that is not answered here: the record tells the path at least.
-        record.entry = self.catalog.any_entry(resource);
+        record.entry = self.catalog.any_entry(table, resource);
         let options = head.method == Method::OPTIONS;
-        let entry = if options { None } else { Some(self.catalog.entry(resource, &head.method)?) };
+        let entry = if options { None } else { Some(self.catalog.entry(table, resource, &head.method)?) };
         record.entry = entry.or(record.entry);
 
         if let Some(entry) = entry {
@@ -243,9 +251,9 @@ impl Pipeline {
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
         if !body.is_end_stream() {
             let declared = declared_length(&fields)?;
-            let content =
-                read(body, &head.headers, declared, record, settings, has_content(&head.method)).await?;
-            input.content = content;
+            let keep = has_content(&head.method);
+            // Boxed, as everything that few requests need is: the rest is moved about with every request.
+            input.content = Box::pin(read(body, &head.headers, declared, record, settings, keep)).await?;
         }
         input.query = head.uri.query().unwrap_or_default();
         let call = Call { table, below, key, entry };
@@ -263,7 +271,8 @@ impl Pipeline {
         let body = self.answer(entry, &context, input.clone()).await?;
         if let Some(wanted) = wanted {
             let context = Context { version: wanted.version, ..context };
-            progress.preview = Some(self.preview(wanted, &call, &context, input, &body, settings).await);
+            let preview = self.preview(wanted, &call, &context, input, &body, settings);
+            progress.preview = Some(Box::pin(preview).await);
         }
         Ok(Reply::Json(body))
     }
@@ -352,30 +361,37 @@ impl Services for Pipeline {
 }
 
 impl Service for Pipeline {
-    async fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Response<Body> {
+    fn serve(
+        &'static self,
+        request: Request<Body>,
+        peer: &Arc<Peer>,
+    ) -> impl Future<Output = Response<Body>> + Send {
+        // Taken apart first: a future keeps room for the whole of its arguments until its end.
         let (mut head, body) = request.into_parts();
-        let settings = self.settings.load();
-        let mut record = Record::open(self, &head, peer, settings.access_log);
-        let mut progress = Progress::default();
-        // Pinned here, because catching a panic would otherwise move the whole of it.
-        let caught = {
-            let run = pin!(self.run(&head, body, peer, &mut record, &mut progress, &settings));
-            AssertUnwindSafe(run).catch_unwind().await
-        };
-        // What a step leaves behind when it panics is only read here, never used again.
-        let mut outcome = caught.unwrap_or_else(|_| {
-            metrics::counter!("gateway_panics_total").increment(1);
-            Err(Error::internal("a step of the request path panicked"))
-        });
-        // A request of a known key counts whatever it is answered with, so that every answer can tell
-        // what is left. Nothing is refused for it here: the error that was met first stands.
-        if let (Some(key), None) = (&progress.key, progress.spent) {
-            progress.spent = Some(key.rate_limit.spend(record.received).unwrap_or_else(|spent| spent));
+        async move {
+            let settings = self.settings.load();
+            let mut record = Record::open(self, &head, peer, settings.access_log);
+            let mut progress = Progress::default();
+            // Pinned here, because catching a panic would otherwise move the whole of it.
+            let caught = {
+                let run = pin!(self.run(&head, body, peer, &mut record, &mut progress, &settings));
+                AssertUnwindSafe(run).catch_unwind().await
+            };
+            // What a step leaves behind when it panics is only read here, never used again.
+            let mut outcome = caught.unwrap_or_else(|_| {
+                metrics::counter!("gateway_panics_total").increment(1);
+                Err(Error::internal("a step of the request path panicked"))
+            });
+            // A request of a known key counts whatever it is answered with, so that every answer can tell
+            // what is left. Nothing is refused for it here: the error that was met first stands.
+            if let (Some(key), None) = (&progress.key, progress.spent) {
+                progress.spent = Some(key.rate_limit.spend(record.received).unwrap_or_else(|spent| spent));
+            }
+            let fields = std::mem::take(&mut head.headers);
+            let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);
+            record.close(response.status(), outcome.err().as_ref());
+            response
         }
-        let fields = std::mem::take(&mut head.headers);
-        let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);
-        record.close(response.status(), outcome.err().as_ref());
-        response
     }
 
     fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes> {
@@ -398,28 +414,11 @@ impl Service for Pipeline {
         let record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);
         let fields = HeaderMap::new();
-        let response =
+        let mut response =
             self.respond(&mut outcome, &head, fields, peer, &record, &Progress::default(), &settings);
+        response.headers_mut().insert(header::DATE, date(record.time));
         record.close(response.status(), outcome.err().as_ref());
         response.map(Body::into_bytes)
-    }
-}
-
-impl versions::Connection for Peer {
-    fn tls(&self) -> Option<versions::Tls> {
-        None
-    }
-
-    fn round_trip_time(&self) -> Option<Duration> {
-        None
-    }
-
-    fn offers_http3(&self) -> bool {
-        self.listener.alt_svc.is_some()
-    }
-
-    fn is_proxy(&self) -> bool {
-        client::is_proxy(self)
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::io::IsTerminal as _;
 
-use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics::{describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
@@ -101,23 +101,12 @@ fn targets(level: Level) -> Targets {
         .with_target("access", LevelFilter::INFO)
 }
 
-/// The bounds of request durations, in seconds: OpenTelemetry's, and four below them.
-const DURATION_BUCKETS: [f64; 18] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-    30.0,
-];
-
 /// Begins to collect metrics.
 ///
 /// # Errors
 /// Where metrics are collected already.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            Matcher::Full("http_server_request_duration_seconds".to_owned()),
-            &DURATION_BUCKETS,
-        )?
-        .build_recorder();
+    let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
     describe();
@@ -125,10 +114,6 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
-    describe_histogram!(
-        "http_server_request_duration_seconds",
-        "Time from a request's complete head to its answer."
-    );
     describe_counter!(
         "gateway_authentication_failures_total",
         "Requests without a good credential, by reason."

@@ -8,6 +8,7 @@
 mod body;
 mod connection_ids;
 mod connections;
+mod encryption;
 mod field_lines;
 mod frame_guard;
 mod head_watch;
@@ -15,6 +16,8 @@ mod http3_head;
 mod io;
 mod peer;
 mod quic;
+mod quic_tls;
+mod round_trip;
 mod side_streams;
 mod sockets;
 mod steering;
@@ -33,6 +36,7 @@ use http::{Request, Response, StatusCode, Version};
 
 pub use body::{Body, BodyError};
 pub use connections::{Connections, Settings, network};
+pub use encryption::Encryption;
 pub use frame_guard::{FrameGuard, FrameTooLarge};
 pub use head_watch::HeadWatch;
 pub use peer::{Close, Listener, Peer};

@@ -246,7 +246,7 @@ def on_own_unidirectional(name, data, end=False):
 
     async def run(client, key):
         client.send(getattr(client.http, name), data, end)
-        code = await closed(client, 1)
+        code = await closed(client, 0.5)
         status = None if client.closed.is_set() else (await client.ask("GET", PING, key))[0]
         return {"closeCode": code, "status": status}
 

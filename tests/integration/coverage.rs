@@ -1,5 +1,6 @@
 //! The walk over every route of every date: who is refused, who is let in, and that refusals look alike.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -38,6 +39,17 @@ async fn ask(
         request.headers_mut().append("authorization", value);
     }
     client.ask(request).await
+}
+
+#[test]
+fn the_walk_goes_through_every_date() {
+    let walked: BTreeSet<_> = routes().into_iter().map(|route| route.version).collect();
+    let dates: BTreeSet<_> = versions::RELEASES.iter().map(|release| release.version.to_string()).collect();
+    assert_eq!(walked, dates);
+    let paths: BTreeSet<_> = routes().into_iter().map(|route| route.path).collect();
+    for path in ["/2026-02-01/ping.json", "/2026-11-01/ping.json", "/2026-11-01/versions.json"] {
+        assert!(paths.contains(path), "{path} is not in {paths:?}");
+    }
 }
 
 fn seconds_from_now(seconds: i64) -> String {

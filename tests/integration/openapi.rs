@@ -78,6 +78,23 @@ async fn the_documents_are_valid_and_every_answer_keeps_to_its_document() {
     assert!(printed["examples"].as_u64() >= Some(catalog.entries().len() as u64), "{printed}");
 }
 
+/// schemathesis makes calls up from the documents, right and wrong ones, and checks what is answered.
+#[tokio::test]
+async fn no_made_up_call_is_answered_otherwise_than_documented() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging().option("--rate", "10000/s+10000")).await;
+    let url = format!("http://{}", gateway.address(Protocol::H1));
+    for release in RELEASES {
+        let document = repository().join(format!("versions/openapi/{}.json", release.version));
+        let arguments = [document.display().to_string(), url.clone(), key.key.clone()];
+        let interpreter = tool("py-openapi/bin/python3");
+        let printed = client_script(interpreter, "made_up_calls.py", &arguments, PATIENCE).await;
+        let told = printed["told"].as_str().unwrap();
+        assert_eq!(printed["passed"], true, "{}:\n{told}", release.version);
+        assert!(told.contains("No issues found"), "{}:\n{told}", release.version);
+    }
+}
+
 /// An answer that has a member which its document does not know is drift too, though readers bear it.
 #[tokio::test]
 async fn no_answer_says_more_than_its_document() {

@@ -155,7 +155,11 @@ async fn an_unknown_date_lists_the_dates_and_an_unknown_resource_does_not() {
         {
             let answer = client.ask(key.get(&format!("/{date}/ping.json"))).await;
             let problem = assert_problem(&answer, 404, format!("{way} {date}"));
-            assert_eq!(problem["supportedVersions"], serde_json::json!(["2026-02-01"]), "{way} {date}");
+            assert_eq!(
+                problem["supportedVersions"],
+                serde_json::json!(["2026-02-01", "2026-11-01"]),
+                "{way} {date}"
+            );
         }
         let answer = client.ask(key.get("/2026-02-01/nothing.json")).await;
         let problem = assert_problem(&answer, 404, way);

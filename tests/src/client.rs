@@ -15,6 +15,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use rustls::SupportedProtocolVersion;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::watch;
@@ -83,7 +85,17 @@ impl Protocol {
         }
     }
 
-    /// What `connection.json` calls it.
+    /// Its name in ALPN; `None` in cleartext.
+    pub fn alpn(self) -> Option<&'static [u8]> {
+        match self {
+            Self::H1 | Self::H2c => None,
+            Self::H1Tls => Some(b"http/1.1"),
+            Self::H2 => Some(b"h2"),
+            Self::H3 => Some(b"h3"),
+        }
+    }
+
+    /// What `connection.json` of 2026-02-01 calls it.
     pub fn word(self) -> &'static str {
         match self {
             Self::H1 | Self::H1Tls => "HTTP1.1",
@@ -217,15 +229,27 @@ impl Client {
     /// # Errors
     /// When the connection or the handshake is refused or takes too long.
     pub async fn to(address: SocketAddr, way: Way, ca: &Path) -> anyhow::Result<Self> {
+        let tls = way.protocol.alpn().map(|alpn| tls(ca, alpn)).transpose()?;
+        Self::with(address, way, tls).await
+    }
+
+    /// Connects with a TLS of the test's own; what it has learnt of a server stays in it.
+    ///
+    /// # Errors
+    /// When the connection or the handshake is refused or takes too long.
+    pub async fn with(
+        address: SocketAddr,
+        way: Way,
+        tls: Option<rustls::ClientConfig>,
+    ) -> anyhow::Result<Self> {
         let (tell, closed) = watch::channel(None);
         let connect = async {
             Ok::<_, anyhow::Error>(match way.protocol {
-                Protocol::H3 => Sender::Quic(quic::connect(address, tls(ca, b"h3")?, tell).await?),
-                Protocol::H1 | Protocol::H2c => Sender::Tcp(tcp::connect(address, way, None, tell).await?),
-                Protocol::H1Tls => {
-                    Sender::Tcp(tcp::connect(address, way, Some(tls(ca, b"http/1.1")?), tell).await?)
+                Protocol::H3 => {
+                    let tls = tls.context("QUIC is always encrypted")?;
+                    Sender::Quic(quic::connect(address, tls, tell).await?)
                 }
-                Protocol::H2 => Sender::Tcp(tcp::connect(address, way, Some(tls(ca, b"h2")?), tell).await?),
+                _ => Sender::Tcp(tcp::connect(address, way, tls, tell).await?),
             })
         };
         let sender = tokio::time::timeout(PATIENCE, connect).await.context("connecting took too long")??;
@@ -336,13 +360,25 @@ pub fn with_method(method: &Method, path: &str) -> Request<Bytes> {
 /// # Errors
 /// When the file holds no certificate.
 pub fn tls(ca: &Path, protocol: &[u8]) -> anyhow::Result<rustls::ClientConfig> {
+    tls_of(rustls::crypto::aws_lc_rs::default_provider(), rustls::DEFAULT_VERSIONS, ca, protocol)
+}
+
+/// [`tls`] with these suites and groups, in these versions.
+///
+/// # Errors
+/// When the file holds no certificate, or the versions have no suite.
+pub fn tls_of(
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+    ca: &Path,
+    protocol: &[u8],
+) -> anyhow::Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).with_context(|| ca.display().to_string())? {
         roots.add(certificate?)?;
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(versions)?
         .with_root_certificates(roots)
         .with_no_client_auth();
     tls.alpn_protocols = vec![protocol.to_vec()];

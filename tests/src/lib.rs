@@ -19,7 +19,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use binary::gateway_binary;
-pub use client::{Client, Closed, Content, Family, Protocol, Response, WAYS, Way, get, tls, with_method};
+pub use client::{
+    Client, Closed, Content, Family, Protocol, Response, WAYS, Way, get, tls, tls_of, with_method,
+};
 pub use config::merged;
 pub use gateway::{Listener, Ready, Start, TestGateway};
 pub use key::{Key, KeySpec, forged, misprinted, never_issued};

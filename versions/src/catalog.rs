@@ -2,9 +2,11 @@
 //!
 //! Built once at start, read by every request. A date that lists nothing about an endpoint inherits it
 //! from the date before, as the same row; the way to a date is one look-up by the bytes of its name,
-//! however many there are. So an old date costs no more than the newest.
+//! however many there are; and dates with the same paths share what finds a path, so that what many
+//! dates touch stays in the processor's cache. So an old date costs no more than the newest.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
@@ -28,6 +30,7 @@ pub struct Entry {
 pub struct Resource {
     /// The value of `Allow`.
     pub allow: HeaderValue,
+    /// The entry of each method, counted from the first one of the date.
     methods: Vec<(Method, usize)>,
 }
 
@@ -39,6 +42,15 @@ pub struct VersionTable {
     pub version: Version,
     /// The value of `api-version`.
     pub field: HeaderValue,
+    /// The index of its first entry.
+    first_entry: usize,
+    shape: Arc<Shape>,
+}
+
+/// The paths and methods of one date, or of several that have the same ones.
+struct Shape {
+    /// By path, in the order of the entries.
+    list: Vec<(&'static str, Method)>,
     resources: Router<Resource>,
 }
 
@@ -143,30 +155,23 @@ impl Catalog {
 
     fn add_version(&mut self, version: Version, routes: &[Route]) -> Result<(), Contradiction> {
         let index = self.versions.len();
-        let mut resources = Router::new();
-        let mut paths: Vec<&'static str> = routes.iter().map(|route| route.path).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        for path in paths {
-            let mut methods = Vec::new();
-            for route in routes.iter().filter(|route| route.path == path) {
-                let index = self.entries.len();
-                let template = format!("/{version}{path}");
-                self.entries.push(Entry { index, version, route: route.clone(), template });
-                methods.push((route.method.clone(), index));
-            }
-            let resource = Resource { allow: allow(&methods), methods };
-            resources.insert(path, resource).map_err(|reason| Contradiction::Path {
-                version,
-                path,
-                reason: reason.to_string(),
-            })?;
+        let first_entry = self.entries.len();
+        let mut routes: Vec<&Route> = routes.iter().collect();
+        routes.sort_by_key(|route| route.path);
+        let list: Vec<_> = routes.iter().map(|route| (route.path, route.method.clone())).collect();
+        for route in routes {
+            let (index, template) = (self.entries.len(), format!("/{version}{}", route.path));
+            self.entries.push(Entry { index, version, route: route.clone(), template });
         }
+        let shape = match self.versions.last() {
+            Some(last) if last.shape.list == list => Arc::clone(&last.shape),
+            _ => Arc::new(Shape::new(list, version)?),
+        };
         let name = version.to_string();
         let key = name_key(name.as_bytes()).expect("a name has at most 15 bytes");
         self.names.insert(key, index);
         let field = HeaderValue::from_str(&name).expect("a name is letters, digits and dashes");
-        self.versions.push(VersionTable { index, version, field, resources });
+        self.versions.push(VersionTable { index, version, field, first_entry, shape });
         Ok(())
     }
 
@@ -191,7 +196,9 @@ impl Catalog {
 
     /// The endpoints of one date, by path.
     pub fn entries_of(&self, version: Version) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| entry.version == version)
+        let table = self.versions.iter().find(|table| table.version == version);
+        let range = table.map_or(0..0, |table| table.first_entry..table.first_entry + table.shape.list.len());
+        self.entries[range].iter()
     }
 
     /// Every endpoint of every date, in the order of their indexes.
@@ -214,21 +221,21 @@ impl Catalog {
 
     /// An entry of the path, whatever the method: what all entries of a path share is its template.
     #[must_use]
-    pub fn any_entry(&self, resource: &Resource) -> Option<&Entry> {
-        resource.methods.first().map(|(_, index)| &self.entries[*index])
+    pub fn any_entry(&self, table: &VersionTable, resource: &Resource) -> Option<&Entry> {
+        resource.methods.first().map(|(_, place)| &self.entries[table.first_entry + place])
     }
 
     /// The endpoint that answers `method` at a resource; `GET` answers `HEAD` too.
     ///
     /// # Errors
     /// [`ErrorCode::MethodNotAllowed`], with the methods that it does answer.
-    pub fn entry(&self, resource: &Resource, method: &Method) -> Result<&Entry, Error> {
+    pub fn entry(&self, table: &VersionTable, resource: &Resource, method: &Method) -> Result<&Entry, Error> {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         resource
             .methods
             .iter()
             .find(|(method, _)| method == wanted)
-            .map(|(_, index)| &self.entries[*index])
+            .map(|(_, place)| &self.entries[table.first_entry + place])
             .ok_or_else(|| {
                 let allowed = resource.allow.to_str().unwrap_or_default();
                 Error::new(
@@ -240,13 +247,32 @@ impl Catalog {
     }
 }
 
+impl Shape {
+    fn new(list: Vec<(&'static str, Method)>, version: Version) -> Result<Self, Contradiction> {
+        let mut resources = Router::new();
+        let mut place = 0;
+        for same in list.chunk_by(|one, next| one.0 == next.0) {
+            let path = same[0].0;
+            let methods: Vec<_> = same.iter().map(|(_, method)| method.clone()).zip(place..).collect();
+            place += same.len();
+            let resource = Resource { allow: allow(&methods), methods };
+            resources.insert(path, resource).map_err(|reason| Contradiction::Path {
+                version,
+                path,
+                reason: reason.to_string(),
+            })?;
+        }
+        Ok(Self { list, resources })
+    }
+}
+
 impl VersionTable {
     /// What stands at a path below the date, matched exactly, and what the path says of the request.
     ///
     /// # Errors
     /// [`ErrorCode::UnknownResource`].
     pub fn resource<'a>(&'a self, below: &'a str) -> Result<(&'a Resource, Input<'a>), Error> {
-        let found = self.resources.at(below).map_err(|_| {
+        let found = self.shape.resources.at(below).map_err(|_| {
             Error::new(
                 ErrorCode::UnknownResource,
                 format!("{} has no such resource; paths are matched to the letter.", self.version),

@@ -40,9 +40,10 @@ pub trait Connection: Send + Sync {
 pub struct Tls {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
-    /// The cipher suite.
+    /// The cipher suite, by its name in IANA's registry, such as `TLS_AES_256_GCM_SHA384`.
     pub cipher_suite: &'static str,
-    /// The group of the key exchange; null where a session was resumed without one.
+    /// The group of the key exchange, by its name in IANA's registry, such as `X25519MLKEM768` or `x25519`;
+    /// null where a session was resumed without one (TLS 1.2).
     pub key_exchange_group: Option<&'static str>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
@@ -152,6 +153,7 @@ pub(crate) mod tests {
     #[derive(Default)]
     pub(crate) struct Plain {
         pub(crate) tls: Option<Tls>,
+        pub(crate) round_trip_time: Option<Duration>,
         pub(crate) offers_http3: bool,
         pub(crate) is_proxy: bool,
     }
@@ -162,7 +164,7 @@ pub(crate) mod tests {
         }
 
         fn round_trip_time(&self) -> Option<Duration> {
-            None
+            self.round_trip_time
         }
 
         fn offers_http3(&self) -> bool {
@@ -183,7 +185,7 @@ pub(crate) mod tests {
             protocol: Protocol::Http2,
             headers,
             received: services.instant.checked_sub(age).expect("the clock has run for longer"),
-            connection: &Plain { tls: None, offers_http3: false, is_proxy: false },
+            connection: &Plain { tls: None, round_trip_time: None, offers_http3: false, is_proxy: false },
             services,
         }
     }

@@ -41,7 +41,7 @@ impl Version {
     #[must_use]
     pub const fn label(label: &'static str) -> Self {
         let bytes = label.as_bytes();
-        assert!(bytes.len() >= 1 && bytes.len() <= Self::NAME_BYTES_MAX, "a label has 1 to 15 characters");
+        assert!(!bytes.is_empty() && bytes.len() <= Self::NAME_BYTES_MAX, "a label has 1 to 15 characters");
         assert!(bytes[0].is_ascii_lowercase(), "a label begins with a letter");
         let mut place = 1;
         while place < bytes.len() {

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
@@ -122,24 +123,15 @@ impl Clock for RequestClock {
     }
 }
 
-/// Fifteen characters and two numbers of at most ten digits.
-const FIELD_BYTES_MAX: usize = 40;
-
 impl Spent {
     /// `RateLimit`: what remains, and when the whole is back.
-    #[must_use]
-    pub fn field(self) -> HeaderValue {
-        // Written on the stack first: the field is then one allocation of its exact length.
-        let mut text = [0; FIELD_BYTES_MAX];
-        let mut length = 0;
+    pub fn write_field(self, text: &mut BytesMut) {
         let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
         let parts =
             [r#""default";r="#, remaining.format(self.remaining), ";t=", reset.format(self.reset_seconds)];
         for part in parts {
-            text[length..length + part.len()].copy_from_slice(part.as_bytes());
-            length += part.len();
+            text.extend_from_slice(part.as_bytes());
         }
-        HeaderValue::from_bytes(&text[..length]).expect("digits and plain signs")
     }
 }
 
@@ -170,15 +162,20 @@ mod tests {
     fn clones_spend_the_same() {
         let (limit, now) = (limit("1/s+2"), Instant::now());
         limit.spend(now).unwrap();
-        assert_eq!(limit.clone().spend(now), Ok(Spent { remaining: 0, reset_seconds: 2 }));
+        let clone = limit.clone();
+        assert_eq!(clone.spend(now), Ok(Spent { remaining: 0, reset_seconds: 2 }));
         assert!(limit.spend(now).is_err());
     }
 
     #[test]
     fn fields_are_structured_as_the_draft_says() {
         assert_eq!(limit("50/s+120").policy().field, r#""default";q=120;w=3"#);
-        assert_eq!(Spent { remaining: 119, reset_seconds: 1 }.field(), r#""default";r=119;t=1"#);
-        let longest = Spent { remaining: u32::MAX, reset_seconds: u32::MAX }.field();
-        assert_eq!(longest, r#""default";r=4294967295;t=4294967295"#);
+        let field = |remaining, reset_seconds| {
+            let mut text = BytesMut::new();
+            Spent { remaining, reset_seconds }.write_field(&mut text);
+            text
+        };
+        assert_eq!(field(119, 1), r#""default";r=119;t=1"#);
+        assert_eq!(field(u32::MAX, u32::MAX), r#""default";r=4294967295;t=4294967295"#);
     }
 }

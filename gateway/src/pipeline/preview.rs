@@ -136,7 +136,7 @@ impl Pipeline {
         input: Input<'_>,
     ) -> Result<Option<bytes::Bytes>, Error> {
         let (resource, mut newer) = table.resource(call.below)?;
-        let entry = self.catalog.entry(resource, &call.entry.route.method)?;
+        let entry = self.catalog.entry(table, resource, &call.entry.route.method)?;
         let required = entry.route.permission;
         call.key.permissions.authorize(required).map_err(|_| lacking(required, call.key))?;
         if !entry.route.safe {

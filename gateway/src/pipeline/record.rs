@@ -1,30 +1,28 @@
 //! What is known of a request once it is over: one line of the access log and one sample in metrics.
 //!
-//! Labels come from the catalog and from closed lists, never from the request, so their number is
-//! bounded. A record that is dropped before it is closed is a caller who went away: 499.
+//! A record that is dropped before it is closed is a caller who went away: 499.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::time::Instant;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
-use metrics::Histogram;
 use permissions::KeyId;
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use tracing::{error, info};
-use uuid::Builder;
 use versions::{Entry, Error, Protocol};
 
 use super::authenticate::Refused;
+use super::durations::MethodLabel;
+use super::respond::field;
 use super::{Pipeline, client, protocol};
 use crate::transport::Peer;
 
 /// The status of a caller who went away, in log and metrics only.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
+pub(super) const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The longest request id that is taken from a trusted proxy.
 const ID_BYTES_MAX: usize = 128;
 
@@ -37,7 +35,7 @@ pub(super) struct Record<'r> {
     pub(super) protocol: Protocol,
     /// When the head was complete.
     pub(super) received: Instant,
-    /// The same moment, as the time of day.
+    /// The same moment, as the time of day, to the millisecond.
     pub(super) time: Timestamp,
     pub(super) client: IpAddr,
     /// The endpoint, or another one of its path where the method has none.
@@ -58,14 +56,14 @@ enum Id {
 
 impl<'r> Record<'r> {
     pub(super) fn open(pipeline: &'static Pipeline, head: &Parts, peer: &'r Peer, access_log: bool) -> Self {
-        let time = pipeline.clock.now();
+        let (time, received) = pipeline.clock.both();
         Self {
             pipeline,
             id: given_id(head, peer).map_or_else(|| Id::Own(own_id(time)), Id::Given),
             peer,
             method: MethodLabel::new(&head.method),
             protocol: protocol(head.version),
-            received: pipeline.clock.monotonic(),
+            received,
             time,
             client: peer.address(),
             entry: None,
@@ -86,7 +84,7 @@ impl<'r> Record<'r> {
 
     pub(super) fn id_field(&self) -> HeaderValue {
         match &self.id {
-            Id::Own(text) => HeaderValue::from_bytes(text).expect("digits and dashes"),
+            Id::Own(text) => field(|block| block.extend_from_slice(text)),
             Id::Given(value) => value.clone(),
         }
     }
@@ -105,7 +103,7 @@ impl<'r> Record<'r> {
     fn report(&mut self, status: u16, error: Option<&Error>) {
         self.closed = true;
         let duration = self.pipeline.clock.monotonic().saturating_duration_since(self.received);
-        self.pipeline.metrics.histogram(self.entry, self.method, self.protocol, status).record(duration);
+        self.pipeline.durations.count(self.entry, self.method, self.protocol, status, duration);
         if let Some(refused) = self.refused {
             metrics::counter!("gateway_authentication_failures_total", "reason" => refused.name())
                 .increment(1);
@@ -169,114 +167,53 @@ fn given_id(head: &Parts, peer: &Peer) -> Option<HeaderValue> {
     (plain && value.len() <= ID_BYTES_MAX).then(|| value.clone())
 }
 
-/// A UUIDv7 in text. It names a request and guards nothing, so a fast generator will do, seeded once
-/// on each thread by the operating system.
+/// A UUIDv7 (RFC 9562 §5.7) in text. It names a request and guards nothing, so a fast generator will do,
+/// seeded once on each thread by the operating system.
 fn own_id(time: Timestamp) -> [u8; 36] {
     thread_local! {
         static RANDOM: RefCell<SmallRng> = RefCell::new(SmallRng::from_os_rng());
     }
-    let mut random = [0; 10];
-    RANDOM.with_borrow_mut(|generator| generator.fill_bytes(&mut random));
+    let (high, low) = RANDOM.with_borrow_mut(|random| (random.next_u64(), random.next_u64()));
     let milliseconds = u64::try_from(time.as_millisecond()).unwrap_or(0);
-    let id = Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid();
-    let mut text = [0; 36];
-    id.hyphenated().encode_lower(&mut text);
+    let (a, b) = digits(milliseconds << 16 | 7 << 12 | high >> 52);
+    let (c, d) = digits(2 << 62 | low >> 2);
+    let mut text = [b'-'; 36];
+    text[..8].copy_from_slice(&a);
+    text[9..13].copy_from_slice(&b[..4]);
+    text[14..18].copy_from_slice(&b[4..]);
+    text[19..23].copy_from_slice(&c[..4]);
+    text[24..28].copy_from_slice(&c[4..]);
+    text[28..].copy_from_slice(&d);
     text
 }
 
-/// A method as a label: those of RFC 9110 and PATCH, and one for all others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MethodLabel(u8);
-
-impl MethodLabel {
-    const NAMES: [&str; 8] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "_OTHER"];
-
-    fn new(method: &Method) -> Self {
-        let place = Self::NAMES.iter().position(|name| *name == method.as_str());
-        Self(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(7))
+/// Sixteen digits in base 16, in lower case; each step is done for eight of them at once.
+const fn digits(number: u64) -> ([u8; 8], [u8; 8]) {
+    const fn eight(number: u64) -> [u8; 8] {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        // From one number of 32 bits to eight of four bits, each in a byte of its own.
+        let pairs = (number << 16 | number) & 0x0000_ffff_0000_ffff;
+        let bytes = (pairs << 8 | pairs) & 0x00ff_00ff_00ff_00ff;
+        let nibbles = (bytes << 4 | bytes) & (0x0f * ONES);
+        let is_letter = ((nibbles + 6 * ONES) >> 4) & ONES;
+        let letters_after_digits = (b'a' - b'0' - 10) as u64;
+        (nibbles + b'0' as u64 * ONES + is_letter * letters_after_digits).to_be_bytes()
     }
-
-    fn name(self) -> &'static str {
-        Self::NAMES[usize::from(self.0)]
-    }
-}
-
-/// Every status that a request can be reported with.
-const STATUSES: [u16; 20] =
-    [200, 204, 400, 401, 403, 404, 405, 406, 408, 410, 413, 414, 415, 421, 425, 429, 431, 499, 500, 503];
-
-type Histograms = Box<[OnceLock<Histogram>]>;
-
-/// Durations of requests by route, method, protocol and status, with handles that are looked up once.
-pub struct RequestMetrics {
-    /// By index of entry; the last is for requests that no endpoint was found for.
-    entries: Box<[OnceLock<Histograms>]>,
-}
-
-impl RequestMetrics {
-    pub(super) fn new(entries: usize) -> Self {
-        Self { entries: (0..=entries).map(|_| OnceLock::new()).collect() }
-    }
-
-    fn histogram(
-        &self,
-        entry: Option<&Entry>,
-        method: MethodLabel,
-        protocol: Protocol,
-        status: u16,
-    ) -> &Histogram {
-        let index = entry.map_or(self.entries.len() - 1, |entry| entry.index);
-        let histograms = self.entries[index].get_or_init(|| {
-            let count = MethodLabel::NAMES.len() * Protocol::ALL.len() * STATUSES.len();
-            (0..count).map(|_| OnceLock::new()).collect()
-        });
-        // A status outside the list would be a new one that the list lacks; a test walks all codes.
-        let status_place = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
-        let place =
-            (usize::from(method.0) * Protocol::ALL.len() + protocol as usize) * STATUSES.len() + status_place;
-        histograms[place].get_or_init(|| {
-            let route = entry.map_or_else(|| "none".to_owned(), |entry| entry.template.clone());
-            metrics::histogram!(
-                "http_server_request_duration_seconds",
-                "http_request_method" => method.name(),
-                "http_route" => route,
-                "http_response_status_code" => STATUSES[status_place].to_string(),
-                "network_protocol_version" => protocol.number(),
-            )
-        })
-    }
+    (eight(number >> 32), eight(number & 0xffff_ffff))
 }
 
 #[cfg(test)]
 mod tests {
-    use versions::ErrorCode;
-
     use super::*;
-
-    #[test]
-    fn every_status_has_its_label() {
-        for code in ErrorCode::ALL {
-            assert!(STATUSES.contains(&code.status().as_u16()), "{code:?}");
-        }
-        for status in [200, 204, CLIENT_CLOSED_REQUEST] {
-            assert!(STATUSES.contains(&status), "{status}");
-        }
-    }
 
     #[test]
     fn an_id_is_a_uuid_of_version_7_at_its_time() {
         let time = Timestamp::from_millisecond(1_790_000_000_123).unwrap();
         let text = own_id(time);
         let id: uuid::Uuid = std::str::from_utf8(&text).unwrap().parse().unwrap();
-        assert_eq!(id.get_version_num(), 7);
+        assert_eq!(id.to_string().as_bytes(), text);
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
         assert_eq!(id.get_timestamp().unwrap().to_unix(), (1_790_000_000, 123_000_000));
         assert_ne!(own_id(time), text);
-    }
-
-    #[test]
-    fn an_unknown_method_is_other() {
-        assert_eq!(MethodLabel::new(&Method::GET).name(), "GET");
-        assert_eq!(MethodLabel::new(&Method::TRACE).name(), "_OTHER");
-        assert_eq!(MethodLabel::new(&Method::from_bytes(b"X").unwrap()).name(), "_OTHER");
     }
 }

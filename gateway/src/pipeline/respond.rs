@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
+use bytes::BytesMut;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use jiff::Timestamp;
@@ -24,6 +25,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
+/// No answer has more fields: with room for all of them from the start, no map grows on the way.
+const FIELDS_MAX: usize = 12;
+
 impl Pipeline {
     /// `fields` is the request's map, whose memory the answer takes over; the body is taken out of `outcome`.
     #[expect(clippy::too_many_arguments, reason = "everything that an answer depends on, and used once")]
@@ -38,7 +42,11 @@ impl Pipeline {
         settings: &Settings,
     ) -> Response<Body> {
         fields.clear();
-        fields.insert(header::DATE, date(record.time));
+        fields.reserve(FIELDS_MAX);
+        if matches!(record.protocol, Protocol::Http2 | Protocol::Http3) {
+            // Over HTTP/1 hyper writes it, straight into the answer's bytes.
+            fields.insert(header::DATE, date(record.time));
+        }
         fields.insert(header::CACHE_CONTROL, NO_STORE);
         fields.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         fields.insert(REQUEST_ID, record.id_field());
@@ -54,7 +62,7 @@ impl Pipeline {
             preview.announce(&mut fields);
         }
         if let (Some(key), Some(spent)) = (&progress.key, progress.spent) {
-            fields.insert(RATE_LIMIT, spent.field());
+            fields.insert(RATE_LIMIT, field(|block| spent.write_field(block)));
             fields.insert(RATE_LIMIT_POLICY, key.rate_limit.policy().field.clone());
         }
         let malformed = matches!(outcome, Err(error) if error.code == ErrorCode::MalformedRequest);
@@ -134,6 +142,20 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The block of memory that the values of many answers are cut from.
+const BLOCK_BYTES: usize = 4096;
+
+/// A value that is this answer's alone, of visible ASCII.
+pub(super) fn field(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
+    thread_local! {
+        static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK_BYTES));
+    }
+    BLOCK.with_borrow_mut(|block| {
+        write(block);
+        HeaderValue::from_maybe_shared(block.split().freeze()).expect("visible ASCII is written")
+    })
 }
 
 /// `Date` (RFC 9110 §6.6.1), written once a second on each thread.

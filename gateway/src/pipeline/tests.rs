@@ -273,3 +273,13 @@ fn a_remembered_key_ends_at_its_second_and_spends_its_rate_by_the_clock() {
     }
     assert_eq!(statuses, [200, 429, 200, 429, 401, 401, 401, 401]);
 }
+
+#[test]
+fn the_future_of_a_request_is_small() {
+    let (pipeline, key) = pipeline(&[]);
+    let peer = Peer::numbered(1);
+    let request = get("client.json", &key).body(Body::Empty).unwrap();
+    let bytes = size_of_val(&pipeline.serve(request, &peer));
+    // The protocol libraries move it several times before it runs.
+    assert!(bytes <= 1024, "{bytes} bytes");
+}

@@ -22,6 +22,17 @@ pub struct Changes {
 }
 
 impl Store {
+    /// How many keys there are, readable or not.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn key_count(&self) -> Result<usize, StoreError> {
+        self.connection
+            .query_row("SELECT count(*) FROM key", (), |row| row.get::<_, u32>(0))
+            .map(|count| count as usize)
+            .map_err(|source| StoreError::sqlite(&self.path, source))
+    }
+
     /// Shows every readable key to `visit`; returns the number of the last change that they contain.
     ///
     /// Rows that cannot be read are left out with a warning (see `row.rs`).
@@ -46,7 +57,10 @@ impl Store {
             }
             Ok(last)
         };
-        run().map_err(|source| StoreError::sqlite(path, source))
+        let last = run().map_err(|source| StoreError::sqlite(path, source))?;
+        // What was read is not read again soon: the pages that SQLite keeps of it are only in the way.
+        self.connection.release_memory().map_err(|source| StoreError::sqlite(&self.path, source))?;
+        Ok(last)
     }
 
     /// Whether another connection has committed since the last call; true on the first.
@@ -141,6 +155,7 @@ mod tests {
         let mut loaded = Vec::new();
         assert_eq!(server.each_key(|key| loaded.push(key)).unwrap(), 4);
         assert_eq!(loaded.len(), 2);
+        assert_eq!(server.key_count().unwrap(), 2);
     }
 
     #[test]

@@ -8,14 +8,18 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use permissions::Environments;
+
+use super::Encryption;
+use super::round_trip::Ends;
 
 /// Faults of one connection at which it is ended; each good request makes up for one. An honest client
 /// on a bad network gives up a few requests before their heads have come, and sends many others.
@@ -93,6 +97,20 @@ pub(super) enum Phase {
     Goodbye = 4,
 }
 
+/// What carries a connection.
+pub(super) enum Carrier {
+    /// TCP, between these ends.
+    Tcp(Ends),
+    /// QUIC.
+    Quic(quinn::Connection),
+}
+
+/// What is known of a connection that stands.
+struct Established {
+    encryption: Option<Encryption>,
+    carrier: Carrier,
+}
+
 /// One open connection.
 pub struct Peer {
     /// Unique in the process.
@@ -107,6 +125,7 @@ pub struct Peer {
     /// For whoever wants to know this connection again: the number that was stored last, at first 0.
     pub mark: AtomicU64,
     notes: Mutex<Option<Box<dyn Any + Send>>>,
+    established: OnceLock<Established>,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
     pub(super) multiplexed: AtomicBool,
     /// Requests that have begun, and how many of them may be served.
@@ -133,6 +152,7 @@ impl Peer {
             listener,
             mark: AtomicU64::new(0),
             notes: Mutex::new(None),
+            established: OnceLock::new(),
             multiplexed: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             requests_max: AtomicU64::new(u64::MAX),
@@ -169,6 +189,31 @@ impl Peer {
             // Notes of another type are none of ours: they stay, and nothing is noted.
             None => body(&mut N::default()),
         }
+    }
+
+    /// It stands: requests can come.
+    pub(super) fn establish(&self, encryption: Option<Encryption>, carrier: Carrier) {
+        // A connection is established once.
+        let _ = self.established.set(Established { encryption, carrier });
+    }
+
+    /// How it is encrypted; `None` in cleartext.
+    pub fn encryption(&self) -> Option<Encryption> {
+        self.established.get()?.encryption
+    }
+
+    /// The transport's own estimate of the time to the other end and back: QUIC's (RFC 9002 §5), or the
+    /// kernel's of TCP. It is asked anew each time, which takes a microsecond or ten.
+    pub fn round_trip_time(&self) -> Option<Duration> {
+        match &self.established.get()?.carrier {
+            Carrier::Tcp(ends) => ends.round_trip_time(),
+            Carrier::Quic(connection) => Some(connection.rtt()),
+        }
+    }
+
+    /// Whether it is carried by QUIC, so that it speaks HTTP/3.
+    pub fn is_quic(&self) -> bool {
+        matches!(self.established.get(), Some(Established { carrier: Carrier::Quic(_), .. }))
     }
 
     /// The address at the other end now. One that the connection has moved to may be forged until the

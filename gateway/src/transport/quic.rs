@@ -12,16 +12,16 @@ use h3::error::{Code, ConnectionError, StreamError};
 use h3::server::RequestStream;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
-use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
 use tokio::sync::watch;
 use tracing::debug;
 
 use super::connections::Open;
 use super::http3_head::{self, Head, Resolver};
-use super::peer::{InFlight, Phase};
+use super::peer::{Carrier, InFlight, Phase};
+use super::quic_tls::QuicTls;
 use super::streams::{Connection, SendStream};
-use super::{Body, Close, Connections, Listener, Peer, QuicSocket, Service, Settings, within};
+use super::{Body, Close, Connections, Encryption, Listener, Peer, QuicSocket, Service, Settings, within};
 
 /// What one UDP socket serves.
 pub struct QuicListener<S: 'static> {
@@ -59,8 +59,8 @@ pub async fn serve_quic<S: Service>(
     connections: Arc<Connections>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let crypto = QuicServerConfig::try_from(Arc::clone(&quic.tls)).map_err(std::io::Error::other)?;
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let crypto = QuicTls::new(&quic.tls).map_err(std::io::Error::other)?;
+    let mut config = ServerConfig::with_crypto(crypto);
     let settings = connections.settings();
     config
         .transport_config(Arc::new(transport_config(&settings)))
@@ -147,6 +147,12 @@ impl Drop for Handshake {
     }
 }
 
+/// What the requests of a connection share.
+struct Link {
+    connection: quinn::Connection,
+    settings: Arc<Settings>,
+}
+
 type Http3 = h3::server::Connection<Connection, Bytes>;
 
 async fn serve_connection<S: Service>(
@@ -172,6 +178,8 @@ async fn serve_connection<S: Service>(
         None => return failed(&std::io::Error::from(std::io::ErrorKind::TimedOut)),
     };
     drop(handshake);
+    let agreed = connection.handshake_data().and_then(|data| data.downcast::<Encryption>().ok());
+    peer.establish(agreed.map(|agreed| *agreed), Carrier::Quic(connection.clone()));
     peer.enter(Phase::Head);
     let mut builder = h3::server::builder();
     builder.max_field_section_size(FRAME_BYTES_MAX).send_grease(false);
@@ -179,9 +187,10 @@ async fn serve_connection<S: Service>(
     let Some(Ok(mut http3)) = peer.until_closed(builder.build(transport)).await else {
         return end(&connection, Code::H3_NO_ERROR);
     };
-    let code = speak_http3(&mut http3, &connection, peer, &settings, service).await;
+    let link = Arc::new(Link { connection, settings });
+    let code = speak_http3(&mut http3, &link, peer, service).await;
     // Before `http3` goes: dropping it closes the connection as well, and always with H3_NO_ERROR.
-    end(&connection, code);
+    end(&link.connection, code);
 }
 
 fn end(connection: &quinn::Connection, code: Code) {
@@ -198,9 +207,8 @@ enum Next {
 /// Answers requests until the connection is over; returns the code to close it with.
 async fn speak_http3<S: Service>(
     http3: &mut Http3,
-    connection: &quinn::Connection,
+    link: &Arc<Link>,
     peer: &Arc<Peer>,
-    settings: &Arc<Settings>,
     service: &'static S,
 ) -> Code {
     let (mut announced, mut rests) = (false, false);
@@ -227,13 +235,8 @@ async fn speak_http3<S: Service>(
                 }
             }
             Next::Accepted(Ok(Some(resolver))) => {
-                let mut request = Box::pin(serve_request(
-                    resolver,
-                    connection.clone(),
-                    peer.begin_request(),
-                    Arc::clone(settings),
-                    service,
-                ));
+                let mut request =
+                    Box::pin(serve_request(resolver, Arc::clone(link), peer.begin_request(), service));
                 // Most requests are whole when they are accepted and answered at once: no task for those.
                 let done = std::future::poll_fn(|context| Poll::Ready(request.as_mut().poll(context))).await;
                 if done.is_pending() {
@@ -255,14 +258,13 @@ async fn speak_http3<S: Service>(
 
 async fn serve_request<S: Service>(
     resolver: Resolver,
-    connection: quinn::Connection,
+    link: Arc<Link>,
     in_flight: InFlight,
-    settings: Arc<Settings>,
     service: &'static S,
 ) {
     let peer = in_flight.peer();
-    let head = http3_head::read(resolver, settings.header).await;
-    peer.seen_at(connection.remote_address().ip());
+    let head = http3_head::read(resolver, link.settings.header).await;
+    peer.seen_at(link.connection.remote_address().ip());
     let (mut send, response) = match head {
         Head::Read(request, stream) => {
             peer.forgive_fault();
@@ -280,7 +282,7 @@ async fn serve_request<S: Service>(
         }
         Head::GivenUp => return peer.count_faults(1),
     };
-    match within(settings.write, answer(&mut send, response)).await {
+    match within(link.settings.write, answer(&mut send, response)).await {
         Some(Ok(())) => {}
         // The client gave up the stream, or the connection is over.
         Some(Err(_)) => {}

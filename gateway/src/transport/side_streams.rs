@@ -4,9 +4,13 @@
 //! neither may end, and as we announce no dynamic table, there is next to nothing that may be said on
 //! them (RFC 9204 §4.2). A push stream is a server's alone.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use h3::error::Code;
 use h3::quic::{RecvStream as _, StreamErrorIncoming};
 
@@ -17,18 +21,29 @@ const PUSH: u64 = 0x1;
 const ENCODER: u64 = 0x2;
 const DECODER: u64 = 0x3;
 
-/// Those that are not h3's. QUIC's own limit on streams bounds them.
+/// Those that are not h3's. QUIC's own limit on streams bounds them. Each is looked at only when
+/// something has come on it.
 #[derive(Default)]
 pub(super) struct SideStreams {
-    /// Their types have not come.
-    untyped: Vec<(RecvStream, BytesMut)>,
-    qpack: Vec<Qpack>,
+    reading: FuturesUnordered<Pin<Box<dyn Future<Output = News> + Send + Sync>>>,
+    encoder_is_open: bool,
+    decoder_is_open: bool,
+}
+
+/// What becomes of a stream.
+enum News {
+    /// It was given up before its type had come, which is allowed, or with the connection.
+    Over,
+    /// Its type has come, which so many bytes of these are.
+    Type(u64, RecvStream, Bytes, usize),
+    /// It ends the connection.
+    Violation(Code),
 }
 
 impl SideStreams {
     /// Takes a stream that the client has opened.
     pub(super) fn take(&mut self, stream: RecvStream) {
-        self.untyped.push((stream, BytesMut::new()));
+        self.reading.push(Box::pin(read_type(stream)));
     }
 
     /// The next stream that is h3's affair.
@@ -36,86 +51,74 @@ impl SideStreams {
     /// # Errors
     /// The code that the connection has to end with.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<RecvStream, Code>> {
-        let mut place = 0;
-        while let Some((stream, begun)) = self.untyped.get_mut(place) {
-            match stream.poll_data(context) {
-                Poll::Pending => place += 1,
-                Poll::Ready(Err(StreamErrorIncoming::Unknown(_))) => {
-                    return Poll::Ready(Err(Code::H3_EXCESSIVE_LOAD));
+        while let Poll::Ready(Some(news)) = self.reading.poll_next_unpin(context) {
+            let (kind, mut stream, mut begun, length) = match news {
+                News::Over => continue,
+                News::Violation(code) => return Poll::Ready(Err(code)),
+                News::Type(kind, stream, begun, length) => (kind, stream, begun, length),
+            };
+            let is_open = match kind {
+                PUSH => return Poll::Ready(Err(Code::H3_STREAM_CREATION_ERROR)),
+                ENCODER => &mut self.encoder_is_open,
+                DECODER => &mut self.decoder_is_open,
+                _ => {
+                    stream.put_back(begun);
+                    return Poll::Ready(Ok(stream));
                 }
-                // One may end before its type has come.
-                Poll::Ready(Ok(None) | Err(_)) => drop(self.untyped.swap_remove(place)),
-                Poll::Ready(Ok(Some(bytes))) => {
-                    begun.extend_from_slice(&bytes);
-                    let mut rest = &begun[..];
-                    let Some(kind) = Varint::default().take(&mut rest) else { continue };
-                    let length = begun.len() - rest.len();
-                    let (mut stream, begun) = self.untyped.swap_remove(place);
-                    match kind {
-                        PUSH => return Poll::Ready(Err(Code::H3_STREAM_CREATION_ERROR)),
-                        ENCODER | DECODER => self.watch(stream, kind, &begun[length..])?,
-                        _ => {
-                            stream.put_back(begun.freeze());
-                            return Poll::Ready(Ok(stream));
-                        }
-                    }
-                }
+            };
+            if std::mem::replace(is_open, true) {
+                return Poll::Ready(Err(Code::H3_STREAM_CREATION_ERROR));
             }
-        }
-        for qpack in &mut self.qpack {
-            qpack.poll(context)?;
+            self.reading.push(Box::pin(watch_qpack(stream, kind, begun.split_off(length))));
         }
         Poll::Pending
     }
+}
 
-    fn watch(&mut self, stream: RecvStream, kind: u64, begun: &[u8]) -> Result<(), Code> {
-        if self.qpack.iter().any(|qpack| qpack.kind == kind) {
-            return Err(Code::H3_STREAM_CREATION_ERROR);
+async fn read_type(mut stream: RecvStream) -> News {
+    let mut begun = BytesMut::new();
+    loop {
+        match poll_fn(|context| stream.poll_data(context)).await {
+            Ok(Some(bytes)) => begun.extend_from_slice(&bytes),
+            Err(StreamErrorIncoming::Unknown(_)) => return News::Violation(Code::H3_EXCESSIVE_LOAD),
+            Ok(None) | Err(_) => return News::Over,
         }
-        let mut qpack = Qpack { stream, kind, in_number: false };
-        qpack.judge(begun)?;
-        self.qpack.push(qpack);
-        Ok(())
+        let mut rest = &begun[..];
+        if let Some(kind) = Varint::default().take(&mut rest) {
+            let length = begun.len() - rest.len();
+            return News::Type(kind, stream, begun.freeze(), length);
+        }
     }
 }
 
-/// One of QPACK's two streams.
-struct Qpack {
-    stream: RecvStream,
-    kind: u64,
-    /// What came last is a number that goes on.
-    in_number: bool,
-}
-
-impl Qpack {
-    fn poll(&mut self, context: &mut Context<'_>) -> Result<(), Code> {
-        loop {
-            match self.stream.poll_data(context) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(Some(bytes))) => self.judge(&bytes)?,
-                Poll::Ready(Ok(None) | Err(StreamErrorIncoming::StreamTerminated { .. })) => {
-                    return Err(Code::H3_CLOSED_CRITICAL_STREAM);
+/// Reads one of QPACK's streams to the end of the connection.
+async fn watch_qpack(mut stream: RecvStream, kind: u64, behind_type: Bytes) -> News {
+    let mut bytes = behind_type;
+    // What came last is a number that goes on.
+    let mut in_number = false;
+    loop {
+        for byte in &bytes {
+            if kind == ENCODER {
+                // All that is left to say is that the table's capacity is 0.
+                if *byte != 0x20 {
+                    return News::Violation(Code::QPACK_ENCODER_STREAM_ERROR);
                 }
-                // The connection is over, which h3 sees by itself.
-                Poll::Ready(Err(_)) => return Ok(()),
+                continue;
             }
-        }
-    }
-
-    fn judge(&mut self, bytes: &[u8]) -> Result<(), Code> {
-        if self.kind == ENCODER {
-            // All that is left to say is that the table's capacity is 0.
-            let said_well = bytes.iter().all(|byte| *byte == 0x20);
-            return if said_well { Ok(()) } else { Err(Code::QPACK_ENCODER_STREAM_ERROR) };
-        }
-        for byte in bytes {
-            self.in_number = match (self.in_number, byte) {
+            in_number = match (in_number, byte) {
                 (true, byte) => byte & 0x80 != 0,
                 // The client has given up a stream; nothing else can be about answers without a table.
                 (false, 0x40..0x80) => byte & 0x3f == 0x3f,
-                (false, _) => return Err(Code::QPACK_DECODER_STREAM_ERROR),
+                (false, _) => return News::Violation(Code::QPACK_DECODER_STREAM_ERROR),
             };
         }
-        Ok(())
+        bytes = match poll_fn(|context| stream.poll_data(context)).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) | Err(StreamErrorIncoming::StreamTerminated { .. }) => {
+                return News::Violation(Code::H3_CLOSED_CRITICAL_STREAM);
+            }
+            // The connection is over, which h3 sees by itself.
+            Err(_) => return News::Over,
+        };
     }
 }

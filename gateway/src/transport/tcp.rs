@@ -4,7 +4,7 @@
 //! concrete connection: nothing else is understood on it any more.
 
 use std::convert::Infallible;
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,8 +25,9 @@ use tracing::debug;
 
 use super::connections::Open;
 use super::io::{Io, http1_text};
-use super::peer::Phase;
-use super::{Body, Close, Connections, Listener, Peer, Service, Settings};
+use super::peer::{Carrier, Phase};
+use super::round_trip::Ends;
+use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings};
 
 /// Which of the two a listener speaks.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +99,8 @@ pub async fn serve_tcp<S: Service>(
         match accepted {
             Ok((stream, address)) => match connections.open(address.ip(), &tcp.listener) {
                 Ok(open) => {
-                    tokio::spawn(serve_connection(stream, open, tcp.clone(), connections.settings()));
+                    let settings = connections.settings();
+                    tokio::spawn(serve_connection(stream, address, open, tcp.clone(), settings));
                 }
                 Err(refusal) => {
                     metrics::counter!("gateway_connections_refused_total", "reason" => refusal.name())
@@ -116,6 +118,7 @@ pub async fn serve_tcp<S: Service>(
 
 async fn serve_connection<S: Service>(
     stream: TcpStream,
+    remote: SocketAddr,
     open: Open,
     tcp: TcpService<S>,
     settings: Arc<Settings>,
@@ -123,13 +126,17 @@ async fn serve_connection<S: Service>(
     let peer = &open.peer;
     // Answers are written whole: waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    let ends = Carrier::Tcp(Ends { local, remote });
     let Protocols { http1, http2 } = tcp.protocols;
     if let Some(tls) = &tcp.tls {
         let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
         match peer.until_closed(handshake).await {
             Some(Ok(stream)) => {
                 peer.enter(Phase::Head);
-                let is_http2 = http2 && stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let (_, session) = stream.get_ref();
+                peer.establish(Encryption::agreed(session), ends);
+                let is_http2 = http2 && session.alpn_protocol() == Some(b"h2");
                 if is_http2 {
                     speak_http2(stream, Bytes::new(), &open, tcp.service, &settings).await;
                 } else if http1 {
@@ -146,6 +153,7 @@ async fn serve_connection<S: Service>(
         }
     } else {
         peer.enter(Phase::Head);
+        peer.establish(None, ends);
         let mut stream = stream;
         let (is_http2, first) = match (http1, http2) {
             (true, true) => match peer.until_closed(tell_apart(&mut stream)).await {

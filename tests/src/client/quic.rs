@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -10,10 +11,13 @@ use h3::client::SendRequest;
 use h3_quinn::OpenStreams;
 use http::{Request, Version};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, ConnectionError, Endpoint};
+use quinn::{ClientConfig, ConnectionError, Endpoint, TransportConfig};
 use tokio::sync::watch;
 
 use super::{Closed, Content, Response};
+
+/// How often a client is heard of that has nothing to say.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 pub(super) struct Sender {
     requests: SendRequest<OpenStreams, Bytes>,
@@ -34,7 +38,13 @@ pub(super) async fn connect(
 ) -> anyhow::Result<Sender> {
     let any = if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
     let mut endpoint = Endpoint::client(any.parse()?)?;
-    endpoint.set_default_client_config(ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?)));
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    // quinn gives a new path three probe times to be proven, which is next to nothing on loopback; a machine
+    // that is busy for longer makes it send to the old one, until the client is heard of again.
+    let mut transport = TransportConfig::default();
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    config.transport_config(Arc::new(transport));
+    endpoint.set_default_client_config(config);
     let connection = endpoint.connect(address, "localhost")?.await.context("QUIC")?;
     let (mut driver, requests) = h3::client::new(h3_quinn::Connection::new(connection.clone())).await?;
     tokio::spawn(async move {

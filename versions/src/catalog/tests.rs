@@ -87,7 +87,7 @@ fn catalog() -> Catalog {
 fn find<'c>(catalog: &'c Catalog, method: &Method, path: &'c str) -> Result<&'c Entry, ErrorCode> {
     let (table, below) = catalog.version(path).ok_or(ErrorCode::UnknownVersion)?;
     let (resource, _) = table.resource(below).map_err(|error| error.code)?;
-    catalog.entry(resource, method).map_err(|error| error.code)
+    catalog.entry(table, resource, method).map_err(|error| error.code)
 }
 
 fn names(catalog: &Catalog, version: Version) -> Vec<&'static str> {
@@ -144,7 +144,7 @@ fn head_is_answered_by_get_and_the_rest_is_told_what_is_allowed() {
     assert_eq!(find(&catalog, &Method::HEAD, path).unwrap().template, path);
     let (table, below) = catalog.version(path).unwrap();
     let (resource, _) = table.resource(below).unwrap();
-    let error = catalog.entry(resource, &Method::POST).err().unwrap();
+    let error = catalog.entry(table, resource, &Method::POST).err().unwrap();
     assert_eq!(error.code, ErrorCode::MethodNotAllowed);
     assert_eq!(error.help.unwrap().allow.unwrap(), "GET, HEAD, OPTIONS");
 }

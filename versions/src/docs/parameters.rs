@@ -92,7 +92,7 @@ pub fn parameters(route: &Route) -> Result<Vec<Parameter>, Mismatch> {
         place,
         required: place == Place::Path || required.iter().any(|required| required == name),
         description: schema["description"].as_str().unwrap_or_default().to_owned(),
-        schema: schema.clone(),
+        schema: if place == Place::Content { schema.clone() } else { without_null(schema) },
         example: example(schema),
     };
     let placeholders = placeholders(route.path);
@@ -128,6 +128,28 @@ fn placeholders(path: &str) -> Vec<&str> {
         rest = behind;
     }
     names
+}
+
+/// What a member takes as text: it may be left out, but no text means null.
+fn without_null(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(types) = schema["type"].as_array() {
+        let types: Vec<_> = types.iter().filter(|name| *name != "null").cloned().collect();
+        schema["type"] = if let [only] = types.as_slice() { only.clone() } else { types.into() };
+    }
+    let Some(forms) = schema["anyOf"].as_array() else { return schema };
+    let forms: Vec<_> = forms.iter().filter(|form| form["type"] != "null").cloned().collect();
+    match (forms.as_slice(), schema.as_object_mut()) {
+        // What is said of the member goes before what is said of its type.
+        ([Value::Object(only)], Some(member)) => {
+            member.shift_remove("anyOf");
+            for (word, value) in only {
+                member.entry(word).or_insert_with(|| value.clone());
+            }
+        }
+        _ => schema["anyOf"] = forms.into(),
+    }
+    schema
 }
 
 /// The first example that is declared, or the first of the values that there are.
@@ -207,6 +229,18 @@ mod tests {
     endpoint!(Wrong, GET, "/things/{number}.json", Wanted);
     endpoint!(All, GET, "/things/{*id}", Wanted);
     endpoint!(Untold, GET, "/things.json", Either);
+
+    #[test]
+    fn no_text_means_null_but_content_can_say_it() {
+        let limit =
+            |route| parameters(&route).unwrap().into_iter().find(|part| part.name == "limit").unwrap().schema;
+        assert_eq!(limit(Route::native::<Read>())["type"], "integer");
+        assert_eq!(limit(Route::native::<Make>())["type"], json!(["integer", "null"]));
+        let one = json!({ "anyOf": [{ "enum": ["a"], "description": "Type." }, { "type": "null" }], "description": "Member." });
+        assert_eq!(without_null(&one), json!({ "enum": ["a"], "description": "Member." }));
+        let two = json!({ "anyOf": [{ "const": 1 }, { "const": 2 }, { "type": "null" }] });
+        assert_eq!(without_null(&two), json!({ "anyOf": [{ "const": 1 }, { "const": 2 }] }));
+    }
 
     fn told(route: &Route) -> Vec<(String, Place, bool)> {
         let parameters = parameters(route).unwrap();

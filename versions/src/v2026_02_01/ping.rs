@@ -32,10 +32,22 @@ pub struct Milliseconds(pub Duration);
 
 impl Serialize for Milliseconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // In hundredths, rounded half up: a fraction of whole numbers, which is shorter work than a float.
+        // In hundredths, rounded half up, and digit by digit from the right: a float, or a formatter,
+        // would be more work than all else that this answer takes.
         let nanoseconds = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
-        let hundredths = nanoseconds.saturating_add(5_000) / 10_000;
-        serializer.collect_str(&format_args!("{}.{:02} ms", hundredths / 100, hundredths % 100))
+        let mut rest = nanoseconds.saturating_add(5_000) / 10_000;
+        let mut text = *b"000000000000000000.00 ms";
+        let point = text.len() - 6;
+        let mut begin = text.len();
+        for place in (0..text.len() - 3).rev().filter(|place| *place != point) {
+            if rest == 0 && place + 1 < point {
+                break;
+            }
+            text[place] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            begin = place;
+        }
+        serializer.serialize_str(str::from_utf8(&text[begin..]).unwrap_or_default())
     }
 }
 
@@ -87,6 +99,7 @@ mod tests {
             (Duration::from_micros(80), "0.08 ms"),
             (Duration::from_micros(999_995), "1000.00 ms"),
             (Duration::from_micros(1_234_567), "1234.57 ms"),
+            (Duration::from_secs(10), "10000.00 ms"),
         ] {
             let context = context(&services, &headers, age);
             let answer =

@@ -158,7 +158,7 @@ impl Endpoint for Connection {
             },
             tls: Some(Tls {
                 version: "TLSv1.3",
-                cipher_suite: "TLS13_AES_256_GCM_SHA384",
+                cipher_suite: "TLS_AES_256_GCM_SHA384",
                 key_exchange_group: Some("X25519MLKEM768"),
                 resumed: false,
             }),
@@ -174,6 +174,9 @@ impl Handler for Connection {
         let tls = connection.tls();
         let address = context.client.to_canonical();
         let used = context.protocol == Protocol::Http3;
+        // Asking takes a call of the kernel: the answer of the date before has no place for it.
+        let asks = context.version >= super::RELEASE.version;
+        let round_trip_time = if asks { connection.round_trip_time() } else { None };
         Ok(Metadata {
             client: Client {
                 user_agent: context.headers.get(header::USER_AGENT).map(|value| text(value.as_bytes())),
@@ -186,7 +189,7 @@ impl Handler for Connection {
                 protocol: Alpn::new(context.protocol, tls.is_some()),
             },
             tls,
-            round_trip_time: connection.round_trip_time().map(Milliseconds),
+            round_trip_time: round_trip_time.map(Milliseconds),
             http3: Http3 {
                 used,
                 reason: if connection.is_proxy() {
@@ -254,6 +257,7 @@ mod tests {
         let services = Still::new(Instant::now());
         let headers = HeaderMap::new();
         let mut context = context(&services, &headers, Duration::ZERO);
+        context.version = super::super::RELEASE.version;
         context.client = client.parse().unwrap();
         context.protocol = protocol;
         context.connection = connection;
@@ -267,7 +271,7 @@ mod tests {
             serde_json::to_string(&Connection::example()).unwrap(),
             "{\"client\":{\"userAgent\":\"axios/1.6.0\",\"address\":\"192.168.1.1\",\"family\":\"ipv4\"},\
              \"endpoint\":{\"apiVersion\":\"2026-11-01\",\"env\":\"production\",\"protocol\":\"h3\"},\
-             \"tls\":{\"version\":\"TLSv1.3\",\"cipherSuite\":\"TLS13_AES_256_GCM_SHA384\",\
+             \"tls\":{\"version\":\"TLSv1.3\",\"cipherSuite\":\"TLS_AES_256_GCM_SHA384\",\
              \"keyExchangeGroup\":\"X25519MLKEM768\",\"resumed\":false},\"roundTripTimeMs\":12.4,\
              \"http3\":{\"used\":true,\"reason\":\"chosen\"}}"
         );
@@ -301,6 +305,17 @@ mod tests {
             assert_eq!(answer("192.0.2.7", protocol, &encrypted)["endpoint"]["protocol"], tls);
             assert_eq!(Alpn::new(protocol, true).protocol(), protocol);
             assert_eq!(Alpn::new(protocol, false).protocol(), protocol);
+        }
+    }
+
+    #[test]
+    fn the_round_trip_time_is_in_milliseconds_or_null() {
+        for (time, shown) in [
+            (Some(Duration::from_nanos(12_400_999)), serde_json::json!(12.4)),
+            (None, serde_json::Value::Null),
+        ] {
+            let connection = Plain { round_trip_time: time, ..Plain::default() };
+            assert_eq!(answer("192.0.2.7", Protocol::Http2, &connection)["roundTripTimeMs"], shown);
         }
     }
 

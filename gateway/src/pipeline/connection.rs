@@ -1,0 +1,27 @@
+//! What an endpoint may ask of the connection that its request came by, in the words of the API.
+
+use std::time::Duration;
+
+use versions::{Connection, Tls};
+
+use super::client;
+use crate::transport::{Encryption, Peer};
+
+impl Connection for Peer {
+    fn tls(&self) -> Option<Tls> {
+        let Encryption { version, cipher_suite, key_exchange_group, resumed } = self.encryption()?;
+        Some(Tls { version, cipher_suite, key_exchange_group, resumed })
+    }
+
+    fn round_trip_time(&self) -> Option<Duration> {
+        Self::round_trip_time(self)
+    }
+
+    fn offers_http3(&self) -> bool {
+        self.listener.alt_svc.is_some() || self.is_quic()
+    }
+
+    fn is_proxy(&self) -> bool {
+        client::is_proxy(self)
+    }
+}

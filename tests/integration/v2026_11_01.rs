@@ -1,0 +1,293 @@
+//! The endpoints of 2026-11-01 over every way in.
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+use rustls::{ClientConfig, SupportedProtocolVersion, version};
+use serde_json::{Value, json};
+use tests::{Client, Family, Key, KeySpec, Protocol, TestGateway, WAYS, Way, tls_of};
+
+use crate::contract::assert_problem;
+
+const PING: &str = "/2026-11-01/ping.json";
+const CONNECTION: &str = "/2026-11-01/connection.json";
+const VERSIONS: &str = "/2026-11-01/versions.json";
+const NEWEST: &[&SupportedProtocolVersion] = &[&version::TLS13];
+const OLDER: &[&SupportedProtocolVersion] = &[&version::TLS12];
+
+async fn connect(gateway: &TestGateway, way: Way) -> Client {
+    Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
+}
+
+/// Connects with a TLS of the test's own.
+async fn connect_with(gateway: &TestGateway, way: Way, tls: &ClientConfig) -> Client {
+    let address = gateway.listener("https", way.family).address;
+    let client = Client::with(address, way, Some(tls.clone())).await;
+    client.unwrap_or_else(|error| panic!("{way}: {error:#}"))
+}
+
+/// A client's TLS for one protocol.
+fn tls(
+    gateway: &TestGateway,
+    protocol: Protocol,
+    versions: &[&'static SupportedProtocolVersion],
+    provider: CryptoProvider,
+) -> ClientConfig {
+    let alpn = protocol.alpn().expect("the test asks for an encrypted protocol");
+    tls_of(provider, versions, &gateway.ready().ca, alpn).expect("the CA's file is readable")
+}
+
+/// The number behind `"member":`, in a body that is otherwise as long as it should be.
+fn number(body: &str, member: &str) -> (String, f64) {
+    let name = format!("\"{member}\":");
+    let start = body.find(&name).unwrap_or_else(|| panic!("no {member} in {body}")) + name.len();
+    let length = body[start..].find([',', '}']).unwrap_or_else(|| panic!("no end of {member} in {body}"));
+    let text = &body[start..start + length];
+    let (_, decimals) = text.split_once('.').unwrap_or_else(|| panic!("{text} is no decimal fraction"));
+    assert!(decimals.len() <= 3, "{text} ms is finer than a microsecond");
+    let number = text.parse().unwrap_or_else(|_| panic!("{member} is no number in {body}"));
+    (format!("{}{}", &body[..start], &body[start + length..]), number)
+}
+
+/// What `connection.json` tells on this connection; its round-trip time has to be plausible.
+async fn told(client: &Client, key: &Key) -> Value {
+    let answer = client.ask(key.get(CONNECTION)).await;
+    assert_eq!(answer.status, 200, "{}: {answer:?}", client.way());
+    let time = answer.json()["roundTripTimeMs"].as_f64();
+    let time = time.unwrap_or_else(|| panic!("{}: no round-trip time: {}", client.way(), answer.text()));
+    assert!(time > 0.0 && time < 5000.0, "{}: {time} ms", client.way());
+    answer.json()
+}
+
+#[tokio::test]
+async fn ping_tells_its_time_as_a_number() {
+    let gateway = TestGateway::start("").await;
+    let keys =
+        [gateway.create_key(KeySpec::staging()).await, gateway.create_key(KeySpec::production()).await];
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        for key in &keys {
+            let answer = client.ask(key.get(PING)).await;
+            let (rest, time) = number(&answer.text(), "processingTimeMs");
+            let expected = format!(
+                r#"{{"status":"success","env":"{}","apiVersion":"2026-11-01","processingTimeMs":}}"#,
+                key.environment
+            );
+            assert_eq!((answer.status.as_u16(), rest), (200, expected), "{way}");
+            assert!((0.0..5000.0).contains(&time), "{way}: {time} ms");
+            assert_eq!(answer.field("api-version"), Some("2026-11-01"), "{way}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn connection_tells_all_of_every_way_in() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        let (family, address) = match way.family {
+            Family::V4 => ("ipv4", "127.0.0.1"),
+            Family::V6 => ("ipv6", "::1"),
+        };
+        let protocol = match way.protocol {
+            Protocol::H1 | Protocol::H1Tls => "http/1.1",
+            Protocol::H2c => "h2c",
+            Protocol::H2 => "h2",
+            Protocol::H3 => "h3",
+        };
+        let tls = match way.protocol.is_secure() {
+            true => {
+                r#"{"version":"TLSv1.3","cipherSuite":"TLS_AES_256_GCM_SHA384","keyExchangeGroup":"X25519MLKEM768","resumed":false}"#
+            }
+            false => "null",
+        };
+        let http3 = match way.protocol {
+            Protocol::H3 => r#"{"used":true,"reason":"chosen"}"#,
+            _ => r#"{"used":false,"reason":"offered_not_taken"}"#,
+        };
+        let expected = format!(
+            r#"{{"client":{{"userAgent":null,"address":"{address}","family":"{family}"}},"endpoint":{{"apiVersion":"2026-11-01","env":"staging","protocol":"{protocol}"}},"tls":{tls},"roundTripTimeMs":,"http3":{http3}}}"#
+        );
+        for _ in 0..3 {
+            let answer = client.ask(key.get(CONNECTION)).await;
+            let (rest, time) = number(&answer.text(), "roundTripTimeMs");
+            assert_eq!((answer.status.as_u16(), &rest), (200, &expected), "{way}");
+            assert!(time > 0.0 && time < 5000.0, "{way}: {time} ms");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_was_resumed_says_so() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for family in [Family::V4, Family::V6] {
+        for (protocol, versions, group_again) in [
+            (Protocol::H1Tls, NEWEST, json!("X25519MLKEM768")),
+            (Protocol::H2, NEWEST, json!("X25519MLKEM768")),
+            (Protocol::H3, NEWEST, json!("X25519MLKEM768")),
+            // TLS 1.2 resumes without a new key exchange.
+            (Protocol::H1Tls, OLDER, Value::Null),
+            (Protocol::H2, OLDER, Value::Null),
+        ] {
+            let way = Way { protocol, family };
+            let tls = tls(&gateway, protocol, versions, aws_lc_rs::default_provider());
+            for round in 0..3 {
+                let client = connect_with(&gateway, way, &tls).await;
+                let told = told(&client, &key).await["tls"].clone();
+                assert_eq!(told["resumed"], round > 0, "{way}, round {round}: {told}");
+                if round > 0 {
+                    assert_eq!(told["keyExchangeGroup"], group_again, "{way}: {told}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn version_suite_and_group_are_those_that_were_agreed_on() {
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let provider = aws_lc_rs::default_provider;
+    for protocol in [Protocol::H1Tls, Protocol::H2, Protocol::H3] {
+        for (group, name) in [
+            (kx_group::X25519MLKEM768, "X25519MLKEM768"),
+            (kx_group::X25519, "x25519"),
+            (kx_group::SECP256R1, "secp256r1"),
+            (kx_group::SECP384R1, "secp384r1"),
+        ] {
+            let offers = CryptoProvider { kx_groups: vec![group], ..provider() };
+            let tls = tls(&gateway, protocol, NEWEST, offers);
+            let client = connect_with(&gateway, Way { protocol, family: Family::V4 }, &tls).await;
+            let told = told(&client, &key).await["tls"].clone();
+            assert_eq!(told["keyExchangeGroup"], name, "{protocol:?}: {told}");
+            assert_eq!(told["resumed"], false, "{protocol:?}: {told}");
+        }
+    }
+    let way = |protocol| Way { protocol, family: Family::V4 };
+    for (protocol, versions, suite, version, name) in [
+        (Protocol::H3, NEWEST, cipher_suite::TLS13_AES_128_GCM_SHA256, "TLSv1.3", "TLS_AES_128_GCM_SHA256"),
+        (
+            Protocol::H2,
+            NEWEST,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            "TLSv1.3",
+            "TLS_CHACHA20_POLY1305_SHA256",
+        ),
+        (
+            Protocol::H2,
+            OLDER,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            "TLSv1.2",
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        ),
+        (
+            Protocol::H1Tls,
+            OLDER,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            "TLSv1.2",
+            "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        ),
+    ] {
+        let offers = CryptoProvider { cipher_suites: vec![suite], ..provider() };
+        let tls = tls(&gateway, protocol, versions, offers);
+        let client = connect_with(&gateway, way(protocol), &tls).await;
+        let told = told(&client, &key).await["tls"].clone();
+        // No group of TLS 1.3 alone is taken for TLS 1.2.
+        let group = if version == "TLSv1.2" { "x25519" } else { "X25519MLKEM768" };
+        let expected =
+            json!({ "version": version, "cipherSuite": name, "keyExchangeGroup": group, "resumed": false });
+        assert_eq!(told, expected, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_quic_connection_goes_on_through_updates_of_its_keys() {
+    let gateway = TestGateway::start("").await;
+    let tls = tls(&gateway, Protocol::H3, NEWEST, aws_lc_rs::default_provider());
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).expect("TLS 1.3 is there");
+    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    endpoint.set_default_client_config(quinn::ClientConfig::new(std::sync::Arc::new(crypto)));
+    let address = gateway.address(Protocol::H3);
+    let connection = endpoint.connect(address, "localhost").unwrap().await.unwrap();
+    let (_driver, mut requests) =
+        h3::client::new(h3_quinn::Connection::new(connection.clone())).await.unwrap();
+    for update in 0..4 {
+        let request = http::Request::get(format!("https://localhost{PING}")).body(()).unwrap();
+        let mut stream = requests.send_request(request).await.unwrap();
+        stream.finish().await.unwrap();
+        let answer = tokio::time::timeout(tests::PATIENCE, stream.recv_response()).await;
+        assert_eq!(answer.expect("it answers in time").unwrap().status(), 401, "update {update}");
+        connection.force_key_update();
+    }
+}
+
+#[tokio::test]
+async fn http3_that_nobody_offers_cannot_be_taken() {
+    let gateway = TestGateway::start("[listeners.https]\nprotocols = [\"http1\", \"http2\"]").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for protocol in [Protocol::H1, Protocol::H1Tls, Protocol::H2c, Protocol::H2] {
+        let client = Client::over(&gateway, protocol).await;
+        let told = told(&client, &key).await;
+        assert_eq!(told["http3"], json!({ "used": false, "reason": "not_offered" }), "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_connection_is_the_proxys() {
+    let trusts = "trusted_proxies = [\"127.0.0.0/8\"]";
+    let gateway =
+        TestGateway::start(&format!("[listeners.http]\n{trusts}\n[listeners.https]\n{trusts}")).await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        let mut request = key.get(CONNECTION);
+        request.headers_mut().insert("x-forwarded-for", "2001:db8::7".parse().unwrap());
+        let told = client.ask(request).await.json();
+        let used = way.protocol == Protocol::H3;
+        let (address, reason) = match (way.family, used) {
+            (Family::V4, _) => ("2001:db8::7", "behind_proxy"),
+            (Family::V6, false) => ("::1", "offered_not_taken"),
+            (Family::V6, true) => ("::1", "chosen"),
+        };
+        assert_eq!(told["client"]["address"], address, "{way}");
+        assert_eq!(told["client"]["family"], "ipv6", "{way}");
+        assert_eq!(told["http3"], json!({ "used": used, "reason": reason }), "{way}");
+        assert_eq!(told["tls"].is_null(), !way.protocol.is_secure(), "{way}");
+        assert!(told["roundTripTimeMs"].as_f64().is_some_and(|time| time > 0.0), "{way}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn versions_lists_every_date_with_its_state_and_its_days() {
+    let days = "[versions.2026-02-01]\ndeprecated = \"2026-02-02\"\nsunset = \"2199-01-01\"\n\
+                [versions.2026-11-01]\npublished = \"2026-02-02\"";
+    let gateway = TestGateway::start(days).await;
+    let key =
+        gateway.create_key(KeySpec::with_permissions(permissions::Environment::Production, &["ping:read"]));
+    let key = key.await;
+    let first = r#"{"version":"2026-02-01","state":"deprecated","published":"2026-02-01","deprecated":"2026-02-02","sunset":"2199-01-01","successor":"2026-11-01"}"#;
+    let second = r#"{"version":"2026-11-01","state":"current","published":"2026-02-02","deprecated":null,"sunset":null,"successor":null}"#;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        for (query, listed) in [
+            ("", format!("{first},{second}")),
+            ("?state=current", second.to_owned()),
+            ("?state=deprecated", first.to_owned()),
+            ("?state=retired", String::new()),
+            ("?state=preview", String::new()),
+        ] {
+            let answer = client.ask(key.get(&format!("{VERSIONS}{query}"))).await;
+            let expected = format!(r#"{{"versions":[{listed}]}}"#);
+            assert_eq!((answer.status.as_u16(), answer.text()), (200, expected), "{way} {query}");
+        }
+        for query in ["?state=x", "?state=", "?state=Current", "?state=current&state=retired"] {
+            // On a connection of its own: over HTTP/1.1, a 400 is the last answer on one.
+            let client = connect(&gateway, way).await;
+            let answer = client.ask(key.get(&format!("{VERSIONS}{query}"))).await;
+            let problem = assert_problem(&answer, 400, format!("{way} {query}"));
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("state"), "{way} {query}: {detail}");
+        }
+    }
+}
