@@ -34,7 +34,7 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
 use versions::{
-    Action, Calendar, Catalog, Context, Entry, Error, ErrorCode, Help, Input, Protocol, Services,
+    Action, Answer, Calendar, Catalog, Context, Entry, Error, ErrorCode, Help, Input, Protocol, Services,
     VersionTable, has_content,
 };
 
@@ -268,25 +268,20 @@ impl Pipeline {
             connection: &**peer,
             services: self,
         };
-        let body = self.answer(entry, &context, input.clone()).await?;
-        if let Some(wanted) = wanted {
-            let context = Context { version: wanted.version, ..context };
-            let preview = self.preview(wanted, &call, &context, input, &body, settings);
+        let again = wanted.map(|table| Box::new((table, input.clone())));
+        let body = answer(entry, &context, input).await?;
+        if let Some((newer, input)) = again.map(|again| *again) {
+            let preview = self.preview(newer, &call, &context, input, &body, settings);
             progress.preview = Some(Box::pin(preview).await);
         }
         Ok(Reply::Json(body))
     }
+}
 
-    /// The endpoint's own part.
-    async fn answer(
-        &'static self,
-        entry: &Entry,
-        context: &Context<'_>,
-        input: Input<'_>,
-    ) -> Result<Bytes, Error> {
-        match entry.route.action {
-            Action::Native(handle) => handle(context, input).await,
-        }
+/// The endpoint's own part.
+fn answer<'a>(entry: &Entry, context: &'a Context<'a>, input: Input<'a>) -> Answer<'a> {
+    match entry.route.action {
+        Action::Native(handle) => handle(context, input),
     }
 }
 

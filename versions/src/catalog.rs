@@ -278,7 +278,8 @@ impl VersionTable {
                 format!("{} has no such resource; paths are matched to the letter.", self.version),
             )
         })?;
-        let input = Input { parameters: found.params, query: "", content: Bytes::new() };
+        let parameters = (!found.params.is_empty()).then(|| Box::new(found.params));
+        let input = Input { parameters, query: "", content: Bytes::new() };
         Ok((found.value, input))
     }
 }

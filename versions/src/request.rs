@@ -24,7 +24,8 @@ pub struct Empty {}
 /// What a call says, as it came.
 #[derive(Clone)]
 pub struct Input<'a> {
-    pub(crate) parameters: matchit::Params<'a, 'a>,
+    /// Boxed, because most paths have none, and every request carries its input about.
+    pub(crate) parameters: Option<Box<matchit::Params<'a, 'a>>>,
     /// What stands behind the `?`, or nothing.
     pub query: &'a str,
     /// The content of a method that has some; else nothing.
@@ -46,8 +47,8 @@ pub(crate) fn decode<R: DeserializeOwned>(method: &Method, input: &Input<'_>) ->
         let nothing = MapDeserializer::<_, Invalid>::new(std::iter::empty::<(&str, &str)>());
         return R::deserialize(nothing).map_err(Error::internal);
     }
-    let mut members = Vec::with_capacity(input.parameters.len());
-    for (name, text) in input.parameters.iter() {
+    let mut members = Vec::new();
+    for (name, text) in input.parameters.iter().flat_map(|parameters| parameters.iter()) {
         let text = percent_decode_str(text).decode_utf8().map_err(|_| malformed(name, "it is not UTF-8"))?;
         members.push((Cow::Borrowed(name), Member::Text(text)));
     }
@@ -197,7 +198,7 @@ mod tests {
     fn read(method: &Method, path: &str, query: &str, content: &str) -> Result<Request, String> {
         let mut router = matchit::Router::new();
         router.insert("/things/{kind}/{id}.json", ()).unwrap();
-        let parameters = router.at(path).unwrap().params;
+        let parameters = Some(Box::new(router.at(path).unwrap().params));
         let input = Input { parameters, query, content: Bytes::copy_from_slice(content.as_bytes()) };
         decode(method, &input).map_err(|error| {
             assert_eq!(error.code, ErrorCode::MalformedRequest);
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_empty_request_ignores_what_is_sent() {
-        let input = Input { parameters: Default::default(), query: "x=1", content: Bytes::from("not JSON") };
+        let input = Input { parameters: None, query: "x=1", content: Bytes::from("not JSON") };
         assert_eq!(decode::<Empty>(&Method::GET, &input).unwrap(), Empty {});
     }
 }

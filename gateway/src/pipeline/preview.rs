@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
 use versions::{Context, Entry, Error, ErrorCode, Help, Input, VersionTable};
 
-use super::{Pipeline, Settings, lacking};
+use super::{Pipeline, Settings, answer, lacking};
 use crate::keys::index::Key;
 use crate::limits::Field;
 
@@ -105,8 +105,7 @@ impl Pipeline {
         })
     }
 
-    /// Makes the call at the newer date. `context` is the call's own, with that date; `own` is the answer
-    /// that was given.
+    /// Makes the call at the newer date. `context` is the call's own; `own` is the answer that was given.
     pub(super) async fn preview(
         &'static self,
         table: &'static VersionTable,
@@ -119,7 +118,8 @@ impl Pipeline {
         if !call.entry.route.safe {
             return Preview { table, outcome: Outcome::NotSafe };
         }
-        let outcome = match self.answer_at(table, call, context, input).await {
+        let context = Context { version: table.version, ..*context };
+        let outcome = match self.answer_at(table, call, &context, input).await {
             Ok(Some(newer)) => difference(own, &newer, settings.limits.preview_patch_bytes_max),
             Ok(None) => Outcome::NotSafe,
             Err(error) => Outcome::Refused(error.code.status()),
@@ -143,7 +143,7 @@ impl Pipeline {
             return Ok(None);
         }
         (newer.query, newer.content) = (input.query, input.content);
-        self.answer(entry, context, newer).await.map(Some)
+        answer(entry, context, newer).await.map(Some)
     }
 }
 

@@ -320,6 +320,21 @@ mod tests {
     }
 
     #[test]
+    fn the_date_before_does_not_ask_for_the_round_trip_time() {
+        let (services, headers) = (Still::new(Instant::now()), HeaderMap::new());
+        let connection = Plain { round_trip_time: Some(Duration::from_millis(1)), ..Plain::default() };
+        let mut context = context(&services, &headers, Duration::ZERO);
+        context.connection = &connection;
+        for (version, asked) in
+            [(crate::v2026_02_01::RELEASE.version, false), (super::super::RELEASE.version, true)]
+        {
+            context.version = version;
+            let answer = Connection::handle(&context, Empty {}).now_or_never().unwrap().unwrap();
+            assert_eq!(answer.round_trip_time.is_some(), asked, "{version}");
+        }
+    }
+
+    #[test]
     fn the_use_of_http3_is_explained() {
         let offers = Plain { offers_http3: true, ..Plain::default() };
         let proxy = Plain { is_proxy: true, ..Plain::default() };
