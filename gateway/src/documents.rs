@@ -304,7 +304,46 @@ fn is_known(fields: &HeaderMap, tag: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use permissions::ServerSecret;
+    use versions::{Catalog, RELEASES};
+
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::Sources;
+
+    struct Shared(Arc<ManualClock>);
+
+    impl Clock for Shared {
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+
+        fn monotonic(&self) -> std::time::Instant {
+            self.0.monotonic()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_reader_behind_the_day_sees_what_it_changes() {
+        let day = ("versions.2026-02-01.deprecated".to_owned(), "\"2027-01-01\"".to_owned());
+        let config = Config::load(&Sources { flags: vec![day], ..Sources::default() }).unwrap();
+        let clock = Arc::new(ManualClock::new("2026-12-31T23:59:59Z".parse().unwrap()));
+        let catalog = Catalog::new(RELEASES).unwrap();
+        let own = || Box::new(Shared(Arc::clone(&clock)));
+        let pipeline = Pipeline::new(&config, catalog, ServerSecret::new([3; 32]), own());
+        let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
+        let documents = Documents::new(pipeline, Words::new(&config, Vec::new()), own());
+        let documents: &'static Documents = Box::leak(Box::new(documents));
+        let peer = Peer::numbered(1);
+        let read = async || {
+            let request = Request::get("/2026-02-01").header(header::HOST, "localhost").body(Body::Empty);
+            let page = documents.serve(request.unwrap(), &peer).await.into_body().into_bytes();
+            String::from_utf8(page.to_vec()).unwrap()
+        };
+        assert!(!read().await.contains("<strong>Deprecated.</strong>"));
+        clock.advance(Duration::from_secs(1));
+        assert!(read().await.contains("<strong>Deprecated.</strong>"));
+    }
 
     #[test]
     fn a_tag_is_found_among_others() {
