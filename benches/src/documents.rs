@@ -175,7 +175,24 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         *bytes += document.content.len();
     }
     let all: usize = kinds.values().map(|(_, bytes)| bytes).sum();
-    println!("{} files, {:.1} MiB", written.len(), mebibytes(all));
+    // What is shared is in memory once: the length of all pieces, laid over each other.
+    let mut pieces: Vec<(usize, usize)> = written
+        .iter()
+        .flat_map(|document| document.content.pieces())
+        .map(|piece| (piece.as_ptr().addr(), piece.len()))
+        .collect();
+    pieces.sort_unstable();
+    let (mut kept, mut end) = (0, 0);
+    for (begin, length) in pieces {
+        kept += (begin + length).saturating_sub(begin.max(end));
+        end = end.max(begin + length);
+    }
+    println!(
+        "{} files, {:.1} MiB, of which {:.1} MiB are kept",
+        written.len(),
+        mebibytes(all),
+        mebibytes(kept)
+    );
     for (kind, (files, bytes)) in kinds {
         println!("  {kind:<24} {files:>6} files {:>8.1} KiB each", mebibytes(bytes / files) * 1024.0);
     }

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tracing::{error, info};
-use versions::docs::pages::{self, Document, Door, HTML, Site};
+use versions::docs::pages::{self, Content, Document, Door, HTML, Site};
 use versions::{Error, ErrorCode, Services as _};
 
 use crate::clock::Clock;
@@ -70,25 +70,24 @@ struct Set {
     missing: Bytes,
 }
 
-/// One file, ready to be sent.
+/// One file, ready to be sent but for being put together: what pages share is in memory once.
 struct File {
     route: &'static str,
     kind: HeaderValue,
     tag: HeaderValue,
-    content: Bytes,
+    content: Content,
 }
 
 impl From<Document> for File {
     fn from(document: Document) -> Self {
         let mut hasher = DefaultHasher::new();
-        hasher.write(document.content.as_bytes());
+        document.content.pieces().iter().for_each(|piece| hasher.write(piece));
         let tag = format!("\"{:016x}\"", hasher.finish());
         Self {
             route: document.route,
             kind: HeaderValue::from_static(document.media_type),
             tag: HeaderValue::try_from(tag).expect("digits and quotes"),
-            // Boxed first, so that no more is kept than is sent.
-            content: Bytes::from(document.content.into_boxed_str().into_boxed_bytes()),
+            content: document.content,
         }
     }
 }
@@ -116,7 +115,7 @@ impl Set {
         });
         Self {
             files: files.collect(),
-            missing: pages::missing(&site).into(),
+            missing: pages::missing(&site).whole(),
             until: calendar.next_change(now).unwrap_or(Timestamp::MAX),
             words,
         }
@@ -206,7 +205,7 @@ impl Documents {
                         *response.status_mut() = StatusCode::NOT_MODIFIED;
                         response
                     } else {
-                        page(StatusCode::OK, file.kind.clone(), file.content.clone())
+                        page(StatusCode::OK, file.kind.clone(), file.content.whole())
                     };
                     response.headers_mut().insert(header::ETAG, file.tag.clone());
                     response
@@ -305,7 +304,46 @@ fn is_known(fields: &HeaderMap, tag: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use permissions::ServerSecret;
+    use versions::{Catalog, RELEASES};
+
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::Sources;
+
+    struct Shared(Arc<ManualClock>);
+
+    impl Clock for Shared {
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+
+        fn monotonic(&self) -> std::time::Instant {
+            self.0.monotonic()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_reader_behind_the_day_sees_what_it_changes() {
+        let day = ("versions.2026-02-01.deprecated".to_owned(), "\"2027-01-01\"".to_owned());
+        let config = Config::load(&Sources { flags: vec![day], ..Sources::default() }).unwrap();
+        let clock = Arc::new(ManualClock::new("2026-12-31T23:59:59Z".parse().unwrap()));
+        let catalog = Catalog::new(RELEASES).unwrap();
+        let own = || Box::new(Shared(Arc::clone(&clock)));
+        let pipeline = Pipeline::new(&config, catalog, ServerSecret::new([3; 32]), own());
+        let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
+        let documents = Documents::new(pipeline, Words::new(&config, Vec::new()), own());
+        let documents: &'static Documents = Box::leak(Box::new(documents));
+        let peer = Peer::numbered(1);
+        let read = async || {
+            let request = Request::get("/2026-02-01").header(header::HOST, "localhost").body(Body::Empty);
+            let page = documents.serve(request.unwrap(), &peer).await.into_body().into_bytes();
+            String::from_utf8(page.to_vec()).unwrap()
+        };
+        assert!(!read().await.contains("<strong>Deprecated.</strong>"));
+        clock.advance(Duration::from_secs(1));
+        assert!(read().await.contains("<strong>Deprecated.</strong>"));
+    }
 
     #[test]
     fn a_tag_is_found_among_others() {

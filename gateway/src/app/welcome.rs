@@ -68,6 +68,11 @@ fn text(
         if let Some(line) = curl(config, &listeners, staging, production, folder) {
             let _ = writeln!(text, "Try it:\n\n  {line}\n");
         }
+        if let Some(docs) = listeners.iter().find(|listener| listener["serves"][0] == "docs") {
+            let scheme = if docs["tls"] == true { "https" } else { "http" };
+            let address = docs["address"].as_str().unwrap_or_default();
+            let _ = writeln!(text, "Read how to go on:\n\n  {scheme}://{address}/\n");
+        }
     } else {
         text.push('\n');
     }

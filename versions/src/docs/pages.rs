@@ -3,6 +3,7 @@
 //! A page is said once ([`page::Page`]) and written in two forms, so that they cannot differ. Everything
 //! is a function of the catalog, the calendar, the day and a few words of the configuration: [`Site`].
 
+mod content;
 mod errors;
 mod guide;
 mod html;
@@ -19,6 +20,7 @@ use permissions::{ApiAccessPermission, Environments, Rate};
 use serde_json::Value;
 
 use crate::{Calendar, Catalog, Entry, Release, State, Version};
+pub use content::Content;
 use html::{Group, Navigation};
 use page::Page;
 
@@ -65,7 +67,7 @@ pub struct Document {
     /// Its media type.
     pub media_type: &'static str,
     /// Its content.
-    pub content: String,
+    pub content: Content,
 }
 
 /// The media type of pages.
@@ -74,32 +76,58 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Every file.
+///
+/// # Panics
+/// Only where the writing of a file panics.
 #[must_use]
 pub fn documents(site: &Site<'_>) -> Vec<Document> {
+    // Where there are many dates, half of the work is either's.
+    std::thread::scope(|scope| {
+        let openapi = scope.spawn(|| openapi_documents(site));
+        let mut documents = prose(site);
+        match openapi.join() {
+            Ok(openapi) => documents.extend(openapi),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        documents
+    })
+}
+
+fn openapi_documents(site: &Site<'_>) -> Vec<Document> {
+    let document = |release: &Release| Document {
+        address: format!("/openapi/{}.json", release.version),
+        route: "/openapi/{date}.json",
+        media_type: "application/json",
+        content: crate::docs::openapi::text(&openapi(site, release)).into(),
+    };
+    site.catalog.releases().iter().map(document).collect()
+}
+
+fn prose(site: &Site<'_>) -> Vec<Document> {
     let pages = pages(site);
-    let mut documents = Vec::with_capacity(2 * pages.len() + site.catalog.releases().len() + 8);
+    let mut documents = Vec::with_capacity(2 * pages.len() + 8);
     let mut add = |address: &str, route, media_type, content| {
         documents.push(Document { address: address.to_owned(), route, media_type, content });
     };
-    let openapi: Vec<Value> = site.catalog.releases().iter().map(|release| openapi(site, release)).collect();
-    for (release, document) in site.catalog.releases().iter().zip(&openapi) {
-        let address = format!("/openapi/{}.json", release.version);
-        add(&address, "/openapi/{date}.json", "application/json", crate::docs::openapi::text(document));
-    }
-    let mut navigation = (None, navigation(site, site.newest_index()));
+    let mut navigation = (None, navigation(site, site.newest_index()).written());
     for page in &pages {
         if page.version.is_some() && page.version != navigation.0 {
-            navigation = (page.version, self::navigation(site, page.version));
+            navigation = (page.version, self::navigation(site, page.version).written());
         }
         let (route, twin_route) = twins(page.route);
         add(&page.address, route, HTML, html::page(page, &navigation.1, NAME));
         add(&text::twin(&page.address), twin_route, MARKDOWN, markdown::page(page));
     }
-    add("/llms.txt", "/llms.txt", PLAIN, llms::index(site, &pages));
-    add("/llms-full.txt", "/llms-full.txt", PLAIN, llms::full(site, &pages));
-    add("/robots.txt", "/robots.txt", PLAIN, "User-agent: *\nAllow: /\n".to_owned());
-    add("/style.css", "/style.css", "text/css; charset=utf-8", include_str!("pages/style.css").to_owned());
-    add("/favicon.svg", "/favicon.svg", "image/svg+xml", include_str!("pages/favicon.svg").to_owned());
+    add("/llms.txt", "/llms.txt", PLAIN, llms::index(site, &pages).into());
+    add("/llms-full.txt", "/llms-full.txt", PLAIN, llms::full(site, &pages).into());
+    add("/robots.txt", "/robots.txt", PLAIN, "User-agent: *\nAllow: /\n".to_owned().into());
+    add(
+        "/style.css",
+        "/style.css",
+        "text/css; charset=utf-8",
+        include_str!("pages/style.css").to_owned().into(),
+    );
+    add("/favicon.svg", "/favicon.svg", "image/svg+xml", include_str!("pages/favicon.svg").to_owned().into());
     documents
 }
 
@@ -113,8 +141,8 @@ fn openapi(site: &Site<'_>, release: &Release) -> Value {
 
 /// The page that is shown where there is none, as HTML.
 #[must_use]
-pub fn missing(site: &Site<'_>) -> String {
-    html::missing(&navigation(site, site.newest_index()), NAME)
+pub fn missing(site: &Site<'_>) -> Content {
+    html::missing(&navigation(site, site.newest_index()).written(), NAME)
 }
 
 /// Every page, those of a date one behind the other.
@@ -172,11 +200,12 @@ fn navigation(site: &Site<'_>, version: Option<usize>) -> Navigation {
             links,
         });
     }
-    groups.push(Group {
-        heading: "For programs".to_owned(),
-        state: "",
-        links: vec![link("/llms.txt", "llms.txt"), link("/llms-full.txt", "llms-full.txt")],
-    });
+    let mut links = vec![link("/llms.txt", "llms.txt"), link("/llms-full.txt", "llms-full.txt")];
+    if let Some(index) = version {
+        let version = site.catalog.releases()[index].version;
+        links.insert(0, (format!("/openapi/{version}.json"), "OpenAPI document".to_owned()));
+    }
+    groups.push(Group { heading: "For programs".to_owned(), state: "", links });
     Navigation { groups }
 }
 

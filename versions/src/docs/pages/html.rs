@@ -1,14 +1,25 @@
 //! A page as HTML: readable without a style, without a script, and from the smallest screen on.
 
 use askama::Template;
+use bytes::Bytes;
 
+use super::content::{Content, MARK};
 use super::page::{Block, Page, slug};
 use super::text::{escape, twin};
 
 /// What stands beside every page.
+#[derive(Template)]
+#[template(path = "navigation.html")]
 pub(super) struct Navigation {
     /// The groups of links, from top to bottom.
     pub(super) groups: Vec<Group>,
+}
+
+impl Navigation {
+    /// Written once, for every page that it stands beside.
+    pub(super) fn written(&self) -> Bytes {
+        self.render().expect("links are written to memory, from parts that cannot fail").into()
+    }
 }
 
 /// Links under a heading.
@@ -21,17 +32,37 @@ pub(super) struct Group {
     pub(super) links: Vec<(String, String)>,
 }
 
-/// The whole page.
-pub(super) fn page(page: &Page, navigation: &Navigation, site: &str) -> String {
+/// The whole page, beside its navigation as written.
+pub(super) fn page(page: &Page, navigation: &Bytes, site: &str) -> Content {
+    let mut shared = Vec::new();
+    let mut beside = String::new();
+    let link = format!("<a href=\"{}\"", page.address);
+    let place = std::str::from_utf8(navigation).ok().and_then(|text| text.find(&format!("{link}>")));
+    match place.filter(|_| !page.route.is_empty()) {
+        Some(place) => {
+            // The link to this very page is its own; what stands before and behind is everybody's.
+            let end = place + link.len();
+            beside.extend([MARK, ' ']);
+            beside.push_str("aria-current=\"page\"");
+            beside.push(MARK);
+            shared.extend([navigation.slice(..end), navigation.slice(end..)]);
+        }
+        None => {
+            beside.push(MARK);
+            shared.push(navigation.clone());
+        }
+    }
+    shared.extend(page.shared().map(|shared| shared.html.clone()));
     let description = page.lead.words();
     let contents: Vec<(String, &str)> =
         page.sections.iter().map(|section| (section.id(), section.heading.as_str())).collect();
-    let view = View { page, navigation, site, description, contents, markdown: twin(&page.address) };
-    view.render().expect("a page is written to memory, from parts that cannot fail")
+    let view = View { page, beside, site, description, contents, markdown: twin(&page.address) };
+    let text = view.render().expect("a page is written to memory, from parts that cannot fail");
+    Content::woven(&text, shared)
 }
 
 /// The page that says that there is none.
-pub(super) fn missing(navigation: &Navigation, site: &str) -> String {
+pub(super) fn missing(navigation: &Bytes, site: &str) -> Content {
     let found = Page {
         address: "/".to_owned(),
         route: "",
@@ -50,7 +81,7 @@ pub(super) fn missing(navigation: &Navigation, site: &str) -> String {
 #[template(path = "page.html")]
 struct View<'a> {
     page: &'a Page,
-    navigation: &'a Navigation,
+    beside: String,
     site: &'a str,
     description: String,
     contents: Vec<(String, &'a str)>,
@@ -63,14 +94,8 @@ struct One<'a> {
     block: &'a Block,
 }
 
-impl View<'_> {
-    fn is_here(&self, address: &str) -> bool {
-        self.page.address == address
-    }
-}
-
 /// One block, without the blanks of its template.
-fn block(block: &Block) -> String {
+pub(super) fn block(block: &Block) -> String {
     One { block }.render().expect("a block is written to memory, from parts that cannot fail")
 }
 

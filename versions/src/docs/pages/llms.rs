@@ -54,8 +54,9 @@ pub(super) fn full(site: &Site<'_>, pages: &[Page]) -> String {
     let wanted = |page: &&Page| page.version.is_none() || page.version == newest;
     let mut text = String::new();
     for page in pages.iter().filter(wanted) {
-        let _ =
-            write!(text, "<!-- {}{} -->\n\n{}\n", site.docs_url, page.address, super::markdown::page(page));
+        let _ = write!(text, "<!-- {}{} -->\n\n", site.docs_url, page.address);
+        let whole = super::markdown::page(page).whole();
+        text.extend([&String::from_utf8_lossy(&whole), "\n"]);
     }
     text
 }

@@ -2,11 +2,23 @@
 
 use std::fmt::Write as _;
 
+use super::content::{Content, MARK};
 use super::page::{Block, Code, Page, Table};
 use super::text::Text;
 
 /// The whole page.
-pub(super) fn page(page: &Page) -> String {
+pub(super) fn page(page: &Page) -> Content {
+    Content::woven(&text(page), page.shared().map(|shared| shared.markdown.clone()))
+}
+
+/// Blocks alone, for pages that share them.
+pub(super) fn shared(shared: &[Block]) -> String {
+    let mut out = String::new();
+    blocks(shared, &mut out);
+    out
+}
+
+fn text(page: &Page) -> String {
     let mut out = String::with_capacity(4096);
     let _ = writeln!(out, "# {}\n\n{}\n", Text::plain(&page.title).markdown(), page.lead.markdown());
     if let Some(notice) = &page.notice {
@@ -18,7 +30,9 @@ pub(super) fn page(page: &Page) -> String {
         blocks(&section.blocks, &mut out);
     }
     out.truncate(out.trim_end().len());
-    out.push('\n');
+    if !out.ends_with(MARK) {
+        out.push('\n');
+    }
     out
 }
 
@@ -49,6 +63,8 @@ fn blocks(blocks: &[Block], out: &mut String) {
                 }
                 writeln!(out)
             }
+            // It ends in an empty line of its own.
+            Block::Shared(_) => write!(out, "{MARK}"),
             Block::Call(method, address) => fence("http", &format!("{method} {address}"), out),
             Block::Answer(answer) => {
                 writeln!(out, "### {} {}\n\n{}\n", answer.status, answer.title, answer.text.markdown())

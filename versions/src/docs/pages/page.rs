@@ -1,5 +1,9 @@
 //! What a page says, before it has a form: [`super::html`] and [`super::markdown`] each write all of it.
 
+use std::rc::Rc;
+
+use bytes::Bytes;
+
 use super::text::Text;
 
 /// One page.
@@ -21,6 +25,17 @@ pub(super) struct Page {
     pub(super) opening: Vec<Block>,
     /// The rest.
     pub(super) sections: Vec<Section>,
+}
+
+impl Page {
+    /// The blocks that it shares with other pages, in their order.
+    pub(super) fn shared(&self) -> impl Iterator<Item = &Shared> {
+        let blocks = self.opening.iter().chain(self.sections.iter().flat_map(|section| &section.blocks));
+        blocks.filter_map(|block| match block {
+            Block::Shared(shared) => Some(&**shared),
+            _ => None,
+        })
+    }
 }
 
 /// A warning at the top.
@@ -76,6 +91,26 @@ pub(super) enum Block {
     Call(String, String),
     /// One answer of an endpoint.
     Answer(Answer),
+    /// What other pages say in the same words.
+    Shared(Rc<Shared>),
+}
+
+/// Blocks in both of their forms, written once.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// As HTML.
+    pub(super) html: Bytes,
+    /// As Markdown.
+    pub(super) markdown: Bytes,
+}
+
+impl Shared {
+    /// Writes blocks once.
+    pub(super) fn of(blocks: &[Block]) -> Rc<Self> {
+        let html: String = blocks.iter().map(super::html::block).collect();
+        let markdown = super::markdown::shared(blocks);
+        Rc::new(Self { html: html.into(), markdown: markdown.into() })
+    }
 }
 
 impl Block {

@@ -4,15 +4,16 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use permissions::ApiAccessPermission;
 use serde_json::Value;
 
 use super::members::members;
-use super::page::{Answer, Block, Notice, Page, Section, Table};
+use super::page::{Answer, Block, Notice, Page, Section, Shared, Table};
 use super::samples::{Call, exports};
 use super::text::Text;
 use super::{Site, errors, guide, pretty};
 use crate::docs::{Parameter, Place, parameters, type_in_words};
-use crate::{Entry, ErrorCode, Route, State};
+use crate::{Entry, ErrorCode, Route, State, Version};
 
 /// The address of an endpoint's page.
 pub(super) fn address(entry: &Entry) -> String {
@@ -25,27 +26,67 @@ pub(super) fn example(route: &Route) -> String {
     example.map(|example| pretty(&example)).unwrap_or_default()
 }
 
-/// What is the same of an endpoint at every date that inherits it: asked for once.
+/// What many pages say in the same words, and what is the same of an endpoint at every date that inherits
+/// it: written once.
 #[derive(Default)]
-pub(super) struct Known(HashMap<TypeId, Rc<Described>>);
+pub(super) struct Known {
+    endpoints: HashMap<TypeId, Rc<Described>>,
+    errors: HashMap<(ErrorCode, Option<Version>, ApiAccessPermission), Rc<Shared>>,
+    exports: Option<Rc<Shared>>,
+    fields: Option<Rc<Shared>>,
+}
 
 struct Described {
     parameters: Vec<Parameter>,
-    members: Vec<[Text; 3]>,
-    example: String,
+    members: Rc<Shared>,
+    example: Rc<Shared>,
 }
 
 impl Known {
     fn of(&mut self, route: &Route) -> Rc<Described> {
-        let described = self.0.entry(route.endpoint).or_insert_with(|| {
+        let described = self.endpoints.entry(route.endpoint).or_insert_with(|| {
             Rc::new(Described {
                 // A test describes every endpoint of every date, so that none is described as empty.
                 parameters: parameters(route).unwrap_or_default(),
-                members: members(route),
-                example: example(route),
+                members: Shared::of(&[Block::Table(Table {
+                    label: "Members of the answer",
+                    head: vec!["Member", "Type", "Meaning"],
+                    rows: members(route).into_iter().map(Vec::from).collect(),
+                })]),
+                example: Shared::of(&[Block::Answer(Answer {
+                    status: 200,
+                    title: "OK",
+                    text: "The answer, as `application/json`.".into(),
+                    body: example(route),
+                    is_open: true,
+                })]),
             })
         });
         Rc::clone(described)
+    }
+
+    /// An error as a call of this endpoint meets it.
+    fn error(&mut self, site: &Site<'_>, code: ErrorCode, entry: &Entry) -> Rc<Shared> {
+        // Only the one names a date, and only the other a permission.
+        let version = (code == ErrorCode::RetiredVersion).then_some(entry.version);
+        let required = entry.route.permission;
+        let permission =
+            if code == ErrorCode::PermissionMissing { required } else { ApiAccessPermission::empty() };
+        let write = || {
+            Shared::of(&[Block::Answer(Answer {
+                status: code.status().as_u16(),
+                title: code.title(),
+                text: format!(
+                    "[`{}`]({}): what it means and what to do.",
+                    code.name(),
+                    errors::address(code)
+                )
+                .into(),
+                body: errors::example(code, entry.version, required, site),
+                is_open: code == ErrorCode::InvalidToken,
+            })])
+        };
+        Rc::clone(self.errors.entry((code, version, permission)).or_insert_with(write))
     }
 }
 
@@ -149,23 +190,25 @@ pub(super) fn endpoint(site: &Site<'_>, index: usize, entry: &Entry, known: &mut
     let route = &entry.route;
     let described = known.of(route);
     let call = Call::new(route, &described.parameters, &format!("{}/{}", site.api_url, entry.version));
-    let mut asks = vec![Block::says(
-        "The samples take the key from an environment variable. Set it like this, with your own key:",
-    )];
-    asks.extend(exports(&format!("{}_stg_…", site.brand)));
     let mut sections = vec![Section::new("Parameters", parameter_tables(route, &described.parameters))];
     sections.push(Section::new("Samples", call.samples().into()));
-    sections.push(Section::new("Set your key", asks));
-    sections.push(Section::new("Answers", answers(site, entry, &described.example)));
-    sections.push(Section::new(
-        "Members of the answer",
-        vec![Block::Table(Table {
-            label: "Members of the answer",
-            head: vec!["Member", "Type", "Meaning"],
-            rows: described.members.iter().map(|row| row.to_vec()).collect(),
-        })],
-    ));
-    sections.push(Section::new("Header fields", header_fields()));
+    let exports = known.exports.get_or_insert_with(|| {
+        let mut blocks = vec![Block::says(
+            "The samples take the key from an environment variable. Set it like this, with your own key:",
+        )];
+        blocks.extend(exports(&format!("{}_stg_…", site.brand)));
+        Shared::of(&blocks)
+    });
+    sections.push(Section::new("Set your key", vec![Block::Shared(Rc::clone(exports))]));
+    let mut codes: Vec<ErrorCode> =
+        ErrorCode::ALL.into_iter().filter(|code| can_meet(*code, route)).collect();
+    codes.sort_by_key(|code| code.status());
+    let mut answers = vec![Block::Shared(Rc::clone(&described.example))];
+    answers.extend(codes.into_iter().map(|code| Block::Shared(known.error(site, code, entry))));
+    sections.push(Section::new("Answers", answers));
+    sections.push(Section::new("Members of the answer", vec![Block::Shared(Rc::clone(&described.members))]));
+    let fields = known.fields.get_or_insert_with(|| Shared::of(&header_fields()));
+    sections.push(Section::new("Header fields", vec![Block::Shared(Rc::clone(fields))]));
     if let Some(others) = other_dates(site, index, entry) {
         sections.push(Section::new("Other dates", others));
     }
@@ -223,31 +266,6 @@ fn parameter_row(part: &Parameter) -> Vec<Text> {
         part.description.as_str().into(),
         example.map(|example| Text::from(format!("`{example}`"))).unwrap_or_default(),
     ]
-}
-
-fn answers(site: &Site<'_>, entry: &Entry, example: &str) -> Vec<Block> {
-    let route = &entry.route;
-    let mut blocks = vec![Block::Answer(Answer {
-        status: 200,
-        title: "OK",
-        text: "The answer, as `application/json`.".into(),
-        body: example.to_owned(),
-        is_open: true,
-    })];
-    let mut codes: Vec<ErrorCode> =
-        ErrorCode::ALL.into_iter().filter(|code| can_meet(*code, route)).collect();
-    codes.sort_by_key(|code| code.status());
-    blocks.extend(codes.into_iter().map(|code| {
-        Block::Answer(Answer {
-            status: code.status().as_u16(),
-            title: code.title(),
-            text: format!("[`{}`]({}): what it means and what to do.", code.name(), errors::address(code))
-                .into(),
-            body: errors::example(code, entry.version, route.permission, site),
-            is_open: code == ErrorCode::InvalidToken,
-        })
-    }));
-    blocks
 }
 
 /// Whether a call of this endpoint, at its path, can be answered so.

@@ -1,0 +1,75 @@
+//! A file as pieces, of which many files share most: what two pages have in common is in memory once.
+
+use bytes::Bytes;
+
+/// A file's pieces, one behind the other.
+#[derive(Clone, Debug, Default)]
+pub struct Content(Vec<Bytes>);
+
+/// Stands in a text for a piece that is shared. No text of ours has this sign.
+pub(super) const MARK: char = '\0';
+
+impl Content {
+    /// A text, with a shared piece in the place of each [`MARK`], in their order.
+    pub(super) fn woven(text: &str, shared: impl IntoIterator<Item = Bytes>) -> Self {
+        let mut shared = shared.into_iter();
+        let mut pieces = Vec::new();
+        for (number, own) in text.split(MARK).enumerate() {
+            if number > 0 {
+                pieces.extend(shared.next());
+            }
+            if !own.is_empty() {
+                pieces.push(Bytes::copy_from_slice(own.as_bytes()));
+            }
+        }
+        Self(pieces)
+    }
+
+    /// Its pieces.
+    #[must_use]
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.0
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of it in one.
+    #[must_use]
+    pub fn whole(&self) -> Bytes {
+        match self.0.as_slice() {
+            [only] => only.clone(),
+            pieces => pieces.concat().into(),
+        }
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        // Boxed first, so that no more is kept than there is.
+        Self(vec![Bytes::from(text.into_boxed_str().into_boxed_bytes())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_pieces_come_in_their_places() {
+        let shared = [b"one", b"two"].map(|piece| Bytes::from_static(piece));
+        let content = Content::woven("a\0b\0", shared.clone());
+        assert_eq!((content.whole(), content.len()), (Bytes::from_static(b"aonebtwo"), 8));
+        assert_eq!(content.pieces()[1].as_ptr(), shared[0].as_ptr(), "it is not copied");
+        assert!(Content::default().is_empty());
+    }
+}
