@@ -5,6 +5,6 @@ mod admit;
 mod failures;
 mod rate;
 
-pub use admit::{Field, Fields, Slot, Slots, check_head, declared_length};
+pub use admit::{API_VERSION_PREVIEW, Field, Fields, Slot, Slots, check_head, declared_length};
 pub use failures::Failures;
 pub use rate::{Policy, RateLimit, Spent};

@@ -116,6 +116,8 @@ struct Progress {
     key: Option<Arc<Key>>,
     /// What the request left of the key's rate.
     spent: Option<crate::limits::Spent>,
+    /// Whether head and content were read to their end: whatever is asked for, the connection is in order.
+    is_read: bool,
 }
 
 /// What a request that was not refused is answered with.
@@ -249,14 +251,17 @@ impl Pipeline {
         let Some(entry) = entry else { return Ok(Reply::Options(resource.allow.clone())) };
         negotiate::accept(fields.accept, &head.headers)?;
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
-        let call = Call { table, below, key, entry };
-        let wanted = self.preview_wanted(fields.preview, &call, settings, record.time)?;
+        let has_preview = fields.has_preview;
         if !body.is_end_stream() {
             let declared = declared_length(fields.content_length)?;
             let keep = has_content(&head.method);
             // Boxed, as everything that few requests need is: the rest is moved about with every request.
             input.content = Box::pin(read(body, &head.headers, declared, record, settings, keep)).await?;
         }
+        progress.is_read = true;
+        let call = Call { head, table, key, entry };
+        let wanted =
+            if has_preview { Some(self.preview_wanted(&call, settings, record.time)?) } else { None };
         input.query = head.uri.query().unwrap_or_default();
         let context = Context {
             version: call.table.version,

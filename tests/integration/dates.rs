@@ -11,13 +11,13 @@ use tests::{Client, Key, KeySpec, Protocol, Response, TestGateway, WAYS, Way, ev
 use crate::contract::{CONNECTION, PING, assert_ping_body, assert_problem};
 
 /// Ends far from now, announced long ago.
-const DEPRECATED: &str = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2199-01-01\"\n\
+const DEPRECATED: &str = "[api]\ndocs_url = \"/docs\"\n[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2199-01-01\"\n\
                           [versions.2026-11-01]\npublished = \"2026-03-01\"";
 /// Has ended.
-const RETIRED: &str = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2026-04-01\"\n\
+const RETIRED: &str = "[api]\ndocs_url = \"/docs\"\n[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2026-04-01\"\n\
                        [versions.2026-11-01]\npublished = \"2026-03-01\"";
 /// Lives.
-const CURRENT: &str = "[versions.2026-11-01]\npublished = \"2026-03-01\"";
+const CURRENT: &str = "[api]\ndocs_url = \"/docs\"\n[versions.2026-11-01]\npublished = \"2026-03-01\"";
 
 async fn connect(gateway: &TestGateway, way: Way) -> Client {
     Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))

@@ -62,8 +62,8 @@ pub struct Fields<'h> {
     pub authorization: Field<'h>,
     /// `Early-Data`.
     pub early_data: Field<'h>,
-    /// `API-Version-Preview`.
-    pub preview: Field<'h>,
+    /// Whether there is `API-Version-Preview`.
+    pub has_preview: bool,
     /// `Content-Length`.
     pub content_length: Field<'h>,
     host: Field<'h>,
@@ -86,7 +86,8 @@ pub enum Field<'h> {
     Repeated(&'h HeaderValue),
 }
 
-const API_VERSION_PREVIEW: HeaderName = HeaderName::from_static("api-version-preview");
+/// Names a newer version, whose answer is wanted as well.
+pub const API_VERSION_PREVIEW: HeaderName = HeaderName::from_static("api-version-preview");
 const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
 impl<'h> Fields<'h> {
@@ -109,10 +110,9 @@ impl<'h> Fields<'h> {
                 &mut found.transfer_encoding
             } else if *name == EARLY_DATA {
                 &mut found.early_data
-            } else if *name == API_VERSION_PREVIEW {
-                &mut found.preview
             } else {
                 found.of_connection |= is_of_connection(name, value);
+                found.has_preview |= *name == API_VERSION_PREVIEW;
                 continue;
             };
             *field = match *field {

@@ -6,6 +6,7 @@
 //! JSON Patch (RFC 6902) from the one body to the other, as ASCII. Only endpoints that declare
 //! themselves safe are called a second time.
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,17 +15,16 @@ use versions::{Context, Entry, Error, ErrorCode, Help, Input, VersionTable};
 
 use super::{Pipeline, Settings, answer, lacking};
 use crate::keys::index::Key;
-use crate::limits::Field;
+use crate::limits::API_VERSION_PREVIEW;
 
-const PREVIEW: HeaderName = HeaderName::from_static("api-version-preview");
 const STATUS: HeaderName = HeaderName::from_static("api-version-preview-status");
 const PATCH: HeaderName = HeaderName::from_static("api-version-preview-patch");
 const OMITTED: HeaderName = HeaderName::from_static("api-version-preview-omitted");
 
 /// The call whose answer at another date is asked for.
 pub(super) struct Call<'a> {
+    pub(super) head: &'a Parts,
     pub(super) table: &'static VersionTable,
-    pub(super) below: &'a str,
     pub(super) key: &'a Key,
     pub(super) entry: &'static Entry,
 }
@@ -49,7 +49,7 @@ enum Outcome {
 impl Preview {
     /// Adds the fields that tell of it.
     pub(super) fn announce(&self, fields: &mut HeaderMap) {
-        fields.insert(PREVIEW, self.table.field.clone());
+        fields.insert(API_VERSION_PREVIEW, self.table.field.clone());
         let status = match &self.outcome {
             Outcome::Patch(patch) => {
                 fields.insert(PATCH, patch.clone());
@@ -79,22 +79,18 @@ impl Pipeline {
     /// [`ErrorCode::MalformedRequest`], where it is no date, none that this key may use, or not newer.
     pub(super) fn preview_wanted(
         &'static self,
-        field: Field<'_>,
         call: &Call<'_>,
         settings: &Settings,
         now: Timestamp,
-    ) -> Result<Option<&'static VersionTable>, Error> {
-        let value = match field {
-            Field::Missing => return Ok(None),
-            Field::Once(value) => value.to_str().ok(),
-            Field::Repeated(_) => None,
-        };
+    ) -> Result<&'static VersionTable, Error> {
+        let mut values = call.head.headers.get_all(API_VERSION_PREVIEW).iter();
+        let value = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());
         let dates = &settings.dates;
         let open =
             |table: &&VersionTable| dates.calendar.state(table.index, now).is_open_to(call.key.environment);
         let newer = |table: &&VersionTable| table.index > call.table.index;
         let wanted = value.and_then(|name| self.catalog.named(name)).filter(newer).filter(open);
-        wanted.map(Some).ok_or_else(|| {
+        wanted.ok_or_else(|| {
             let choices = self.catalog.tables().iter().filter(newer).filter(open).map(|table| table.version);
             let version = call.table.version;
             Error::new(
@@ -135,7 +131,8 @@ impl Pipeline {
         context: &Context<'_>,
         input: Input<'_>,
     ) -> Result<Option<bytes::Bytes>, Error> {
-        let (resource, mut newer) = table.resource(call.below)?;
+        let below = self.catalog.version(call.head.uri.path()).map_or("", |(_, below)| below);
+        let (resource, mut newer) = table.resource(below)?;
         let entry = self.catalog.entry(table, resource, &call.entry.route.method)?;
         let required = entry.route.permission;
         call.key.permissions.authorize(required).map_err(|_| lacking(required, call.key))?;

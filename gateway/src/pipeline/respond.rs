@@ -65,9 +65,8 @@ impl Pipeline {
             fields.insert(RATE_LIMIT, field(|block| spent.write_field(block)));
             fields.insert(RATE_LIMIT_POLICY, key.rate_limit.policy().field.clone());
         }
-        // Behind an authenticated head the connection is in order, whatever the request asks for.
-        let malformed = progress.key.is_none()
-            && matches!(outcome, Err(error) if error.code == ErrorCode::MalformedRequest);
+        let malformed =
+            !progress.is_read && matches!(outcome, Err(error) if error.code == ErrorCode::MalformedRequest);
         self.announce(&mut fields, peer, record.protocol, malformed);
         let (status, body) = match outcome {
             Ok(Reply::Json(body)) => {
