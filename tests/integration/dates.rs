@@ -6,18 +6,18 @@ use std::time::Duration;
 use http::{HeaderValue, Request};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tests::{Client, Key, KeySpec, Protocol, Response, TestGateway, WAYS, Way, eventually};
+use tests::{Client, Family, Key, KeySpec, Protocol, Response, TestGateway, WAYS, Way, eventually};
 
 use crate::contract::{CONNECTION, PING, assert_ping_body, assert_problem};
 
 /// Ends far from now, announced long ago.
-const DEPRECATED: &str = "[api]\ndocs_url = \"/docs\"\n[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2199-01-01\"\n\
+const DEPRECATED: &str = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2199-01-01\"\n\
                           [versions.2026-11-01]\npublished = \"2026-03-01\"";
 /// Has ended.
-const RETIRED: &str = "[api]\ndocs_url = \"/docs\"\n[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2026-04-01\"\n\
+const RETIRED: &str = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2026-04-01\"\n\
                        [versions.2026-11-01]\npublished = \"2026-03-01\"";
 /// Lives.
-const CURRENT: &str = "[api]\ndocs_url = \"/docs\"\n[versions.2026-11-01]\npublished = \"2026-03-01\"";
+const CURRENT: &str = "[versions.2026-11-01]\npublished = \"2026-03-01\"";
 
 async fn connect(gateway: &TestGateway, way: Way) -> Client {
     Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
@@ -33,15 +33,21 @@ fn told<'a>(sunset: &'a str, link: &'a str) -> [Option<&'a str>; 3] {
     [Some("@1772323200"), Some(sunset), Some(link)]
 }
 
-fn link(successor: &str) -> String {
+/// Where the gateway serves its documentation.
+fn docs(gateway: &TestGateway) -> String {
+    format!("http://{}", gateway.listener("docs", Family::V4).address)
+}
+
+fn link(docs: &str, successor: &str) -> String {
     format!(
-        r#"</docs/2026-02-01>; rel="deprecation"; type="text/html", </docs/2026-02-01>; rel="sunset"; type="text/html", <{successor}>; rel="successor-version""#
+        r#"<{docs}/2026-02-01>; rel="deprecation"; type="text/html", <{docs}/2026-02-01>; rel="sunset"; type="text/html", <{successor}>; rel="successor-version""#
     )
 }
 
 #[tokio::test]
 async fn a_deprecated_date_answers_as_before_and_tells_of_its_end() {
     let gateway = TestGateway::start(DEPRECATED).await;
+    let docs = docs(&gateway);
     let key = gateway.create_key(KeySpec::production()).await;
     for way in WAYS {
         let client = connect(&gateway, way).await;
@@ -50,11 +56,11 @@ async fn a_deprecated_date_answers_as_before_and_tells_of_its_end() {
         assert_eq!(answer.status, 200, "{way}");
         assert_ping_body(&answer.text(), "production", way);
         assert_eq!(answer.field("api-version"), Some("2026-02-01"), "{way}");
-        assert_eq!(farewell(&answer), told(sunset, &link("/2026-11-01/ping.json")), "{way}");
+        assert_eq!(farewell(&answer), told(sunset, &link(&docs, "/2026-11-01/ping.json")), "{way}");
         // Where no endpoint answers, the page of the date that follows.
         let answer = client.ask(key.get("/2026-02-01/nowhere.json")).await;
         assert_problem(&answer, 404, way);
-        assert_eq!(farewell(&answer), told(sunset, &link("/docs/2026-11-01")), "{way}");
+        assert_eq!(farewell(&answer), told(sunset, &link(&docs, &format!("{docs}/2026-11-01"))), "{way}");
         let answer = client.ask(key.get("/2026-11-01/ping.json")).await;
         assert_eq!((answer.status.as_u16(), farewell(&answer)), (200, [None; 3]), "{way}");
     }
@@ -63,13 +69,14 @@ async fn a_deprecated_date_answers_as_before_and_tells_of_its_end() {
 #[tokio::test]
 async fn a_retired_date_is_gone_unless_the_key_is_forwarded() {
     let gateway = TestGateway::start(RETIRED).await;
+    let docs = docs(&gateway);
     let key = gateway.create_key(KeySpec::production()).await;
     let forwarded = gateway.create_key(KeySpec::production().option("--on-retired", "forward")).await;
     for way in WAYS {
         let client = connect(&gateway, way).await;
         let answer = client.ask(key.get(CONNECTION)).await;
         let problem = assert_problem(&answer, 410, way);
-        assert_eq!(problem["type"], "/docs/errors/retired-version", "{way}");
+        assert_eq!(problem["type"], format!("{docs}/errors/retired-version"), "{way}");
         assert_eq!(problem["detail"], "2026-02-01 is retired since 2026-04-01. Move to 2026-11-01.", "{way}");
         assert_eq!(problem["successorVersion"], "2026-11-01", "{way}");
         assert_eq!(problem["supportedVersions"], json!(["2026-11-01"]), "{way}");

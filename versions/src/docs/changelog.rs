@@ -94,11 +94,17 @@ fn as_text<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Er
 /// [`Mismatch`], where the declaration of an endpoint contradicts itself.
 pub fn changelog(catalog: &Catalog) -> Result<Vec<News>, Mismatch> {
     let mut news = Vec::new();
-    let mut before: Option<(&Release, Value)> = None;
+    let mut before: Option<&Release> = None;
     for release in catalog.releases() {
-        let document = openapi(catalog, release)?;
-        news.push(of_release(catalog, release, &document, before.as_ref()));
-        before = Some((release, document));
+        // Documents are made only where there is something to compare.
+        let documents = match before {
+            Some(before) if !release.changed.is_empty() => {
+                Some((openapi(catalog, before)?, openapi(catalog, release)?))
+            }
+            _ => None,
+        };
+        news.push(of_release(catalog, release, before, documents.as_ref()));
+        before = Some(release);
     }
     Ok(news)
 }
@@ -106,12 +112,13 @@ pub fn changelog(catalog: &Catalog) -> Result<Vec<News>, Mismatch> {
 fn of_release(
     catalog: &Catalog,
     release: &Release,
-    document: &Value,
-    before: Option<&(&Release, Value)>,
+    before: Option<&Release>,
+    documents: Option<&(Value, Value)>,
 ) -> News {
     let changed = |route: &Route| {
         let replaced = route.replaced?;
-        let (old, new) = (Operation::all(&before?.1), Operation::all(document));
+        let (old, new) = documents?;
+        let (old, new) = (Operation::all(old), Operation::all(new));
         let then = old.iter().find(|operation| operation.name == replaced.name);
         let now = new.iter().find(|operation| operation.name == route.name);
         Some(Changed {
@@ -124,7 +131,7 @@ fn of_release(
         })
     };
     let removed = |removal: &crate::Removal| {
-        let mut entries = catalog.entries_of(before?.0.version);
+        let mut entries = catalog.entries_of(before?.version);
         let route = &entries.find(|entry| entry.route.endpoint == removal.endpoint)?.route;
         Some(Removed {
             endpoint: removal.name,

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Environments, Rate};
 use serde_json::Value;
 
+use crate::docs::changelog;
 use crate::{Calendar, Catalog, Entry, Release, State, Version};
 pub use content::Content;
 use html::{Group, Navigation};
@@ -147,12 +148,14 @@ pub fn missing(site: &Site<'_>) -> Content {
 
 /// Every page, those of a date one behind the other.
 fn pages(site: &Site<'_>) -> Vec<Page> {
-    let mut pages = vec![guide::overview(site), guide::versions(site), guide::changelog(site)];
+    // A test goes through the changelog, so that no declaration contradicts itself.
+    let news = changelog(site.catalog).unwrap_or_default();
+    let mut pages = vec![guide::overview(site), guide::versions(site), guide::changelog(site, &news)];
     pages.extend(errors::pages(site));
     let mut known = reference::Known::default();
-    for (index, release) in site.catalog.releases().iter().enumerate() {
-        pages.push(reference::version(site, index));
-        for entry in site.catalog.entries_of(release.version) {
+    for (index, news) in news.iter().enumerate() {
+        pages.push(reference::version(site, index, news));
+        for entry in site.catalog.entries_of(news.version) {
             pages.push(reference::endpoint(site, index, entry, &mut known));
         }
     }

@@ -7,6 +7,7 @@ use super::page::{Block, Code, Page, Section, Table};
 use super::samples::{Call, VARIABLE, exports};
 use super::text::Text;
 use super::{Site, errors, pretty, reference};
+use crate::docs::{Difference, News};
 use crate::{Entry, ErrorCode, Life, State};
 
 /// The overview.
@@ -360,16 +361,16 @@ fn preview(site: &Site<'_>) -> Vec<Block> {
 }
 
 /// What each date brought, newest first.
-pub(super) fn changelog(site: &Site<'_>) -> Page {
-    let section = |(index, release): (usize, &crate::Release)| {
-        let version = release.version;
+pub(super) fn changelog(site: &Site<'_>, news: &[News]) -> Page {
+    let section = |(index, news): (usize, &News)| {
+        let version = news.version;
         let state = site.calendar.state(index, site.now);
         let mut blocks =
-            vec![Block::says(format!("{} It is {state}: [its page](/{version}).", release.summary))];
-        blocks.extend(changes(site, index));
+            vec![Block::says(format!("{} It is {state}: [its page](/{version}).", news.summary))];
+        blocks.extend(changes(news));
         Section::new(version.to_string(), blocks)
     };
-    let releases = site.catalog.releases().iter().enumerate().rev();
+    let releases = news.iter().enumerate().rev();
     Page {
         address: "/changelog".to_owned(),
         route: "/changelog",
@@ -384,20 +385,28 @@ pub(super) fn changelog(site: &Site<'_>) -> Page {
     }
 }
 
-/// What a date brought over the one before; `None` where it brought nothing.
-pub(super) fn changes(site: &Site<'_>, index: usize) -> Option<Block> {
-    let release = &site.catalog.releases()[index];
-    let version = release.version;
-    let added = release
+/// What a date brought over the one before; nothing where it brought nothing.
+pub(super) fn changes(news: &News) -> Vec<Block> {
+    let version = news.version;
+    let added = news
         .added
         .iter()
-        .map(|route| format!("**Added** [`{0}`](/{version}/{0}): {1}", route.name, route.summary));
-    let changed = release.changed.iter().filter_map(|route| {
-        let note = route.replaced.as_ref()?.note;
-        Some(format!("**Changed** [`{0}`](/{version}/{0}): {note}", route.name))
-    });
+        .map(|added| format!("**Added** [`{0}`](/{version}/{0}): {1}", added.endpoint, added.summary));
+    let changed = news
+        .changed
+        .iter()
+        .map(|changed| format!("**Changed** [`{0}`](/{version}/{0}): {1}", changed.endpoint, changed.note));
     let removed =
-        release.removed.iter().map(|removal| format!("**Removed** `{}`: {}", removal.name, removal.note));
+        news.removed.iter().map(|removed| format!("**Removed** `{}`: {}", removed.endpoint, removed.note));
     let items: Vec<Text> = added.chain(changed).chain(removed).map(Text::from).collect();
-    (!items.is_empty()).then_some(Block::List(items))
+    let mut blocks = if items.is_empty() { Vec::new() } else { vec![Block::List(items)] };
+    for changed in news.changed.iter().filter(|changed| !changed.differences.is_empty()) {
+        blocks.push(Block::says(format!("What that means for `{}`, member by member:", changed.endpoint)));
+        let told = |difference: &Difference| {
+            let mark = if difference.breaking { "**Breaking:** " } else { "" };
+            Text::from(format!("{mark}{} {}", difference.place, difference.text))
+        };
+        blocks.push(Block::List(changed.differences.iter().map(told).collect()));
+    }
+    blocks
 }

@@ -12,7 +12,7 @@ use super::page::{Answer, Block, Notice, Page, Section, Shared, Table};
 use super::samples::{Call, exports};
 use super::text::Text;
 use super::{Site, errors, guide, pretty};
-use crate::docs::{Parameter, Place, parameters, type_in_words};
+use crate::docs::{News, Parameter, Place, parameters, type_in_words};
 use crate::{Entry, ErrorCode, Route, State, Version};
 
 /// The address of an endpoint's page.
@@ -137,7 +137,7 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
 }
 
 /// The page of a date.
-pub(super) fn version(site: &Site<'_>, index: usize) -> Page {
+pub(super) fn version(site: &Site<'_>, index: usize, news: &News) -> Page {
     let release = &site.catalog.releases()[index];
     let life = &site.calendar.lives()[index];
     let version = release.version;
@@ -158,8 +158,9 @@ pub(super) fn version(site: &Site<'_>, index: usize) -> Page {
             rows: site.catalog.entries_of(version).map(link).collect(),
         })],
     )];
-    if let Some(changes) = guide::changes(site, index) {
-        sections.push(Section::new("What it brought", vec![changes]));
+    let changes = guide::changes(news);
+    if !changes.is_empty() {
+        sections.push(Section::new("What it brought", changes));
     }
     sections.push(Section::new(
         "For programs",
