@@ -29,6 +29,8 @@ addresses = ["127.0.0.1:0"]
 [listeners.https]
 addresses = ["127.0.0.1:0"]
 
+[listeners.docs]
+enabled = false
 [listeners.operations]
 addresses = ["127.0.0.1:0"]
 "#;

@@ -200,6 +200,24 @@ fn a_clock_that_is_set_back_brings_the_date_back() {
 }
 
 #[test]
+fn a_label_answers_beside_the_dates() {
+    const LABEL: Release = Release {
+        added: &[ANSWERS],
+        ..Release::new(Version::label("v1"), "Older than dates.", Lifecycle::published(2020, 1, 1))
+    };
+    let world = world(&[LABEL, OLD]);
+    let (head, body) = world.get("/v1/client.json", &world.production);
+    assert_eq!((head.status(), body.as_str()), (StatusCode::OK, r#""127.0.0.1""#));
+    assert_eq!(field(&head, "api-version"), Some("v1"));
+    let (head, body) = world.get("/v2/client.json", &world.production);
+    assert_eq!(head.status(), StatusCode::NOT_FOUND);
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(problem["supportedVersions"], serde_json::json!(["v1", "2026-01-01"]));
+    let (head, _) = world.get("/v1/client.json", "Bearer nobody");
+    assert_eq!(head.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
 fn an_unknown_date_lists_the_dates_of_the_key() {
     let world = world(&[OLD, NEW, NEXT]);
     for path in ["/2026-1-1/client.json", "/2026-02-30/client.json", "/２０２６-01-01/client.json", "/v1/x"]
