@@ -1,0 +1,170 @@
+//! Keys as requests find them, and what their changes close.
+
+use std::time::Instant;
+
+use permissions::ServerSecret;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
+
+fn stored(name: &str) -> StoredKey {
+    let id = KeyId(uuid::Builder::from_random_bytes([u8::try_from(name.len()).unwrap(); 16]).into_uuid());
+    let (partner, hint) = ("partner".to_owned(), "abcd".to_owned());
+    let record = KeyRecord::new(id, partner, Environment::Staging, ApiAccessPermission::all(), hint, NOW);
+    StoredKey { record, hash: ServerSecret::new([1; 32]).hash(name.as_bytes()) }
+}
+
+fn changed(key: &StoredKey, change: impl FnOnce(&mut KeyRecord)) -> StoredKey {
+    let mut record = key.record.clone();
+    change(&mut record);
+    StoredKey { record, hash: key.hash }
+}
+
+fn index() -> KeyIndex {
+    KeyIndex::new("10/s".parse().unwrap())
+}
+
+fn peer() -> Arc<Peer> {
+    Peer::numbered(1)
+}
+
+fn check(index: &KeyIndex, key: &StoredKey) -> Result<(), Denial> {
+    let key = index.find(&key.hash).expect("it was applied");
+    key.check(NOW, [192, 0, 2, 1].into(), Environments::all())
+}
+
+#[test]
+fn what_takes_rights_away_closes_connections_and_nothing_else_does() {
+    let second = |offset| Some(Timestamp::from_second(NOW.as_second() + offset).unwrap());
+    type Change = fn(&mut KeyRecord);
+    let ping: Change = |record| record.permissions = ApiAccessPermission::PING_READ;
+    let elsewhere: Change = |record| record.allow = vec!["203.0.113.0/24".parse().unwrap()];
+    let revoked: Change = |record| record.revoked = Some(NOW);
+    let slower: Change = |record| record.rate = Some("1/s".parse().unwrap());
+    let renamed: Change = |record| record.name = "another".to_owned();
+    for (what, change, closed) in [
+        ("permission", ping, 1),
+        ("networks", elsewhere, 1),
+        ("revoked", revoked, 1),
+        ("rate", slower, 0),
+        ("name", renamed, 0),
+    ] {
+        assert_eq!(closed_by(change), closed, "{what}");
+    }
+    assert_eq!(closed_by(|record| record.expires = second(60)), 0, "an end that lies ahead");
+    assert_eq!(closed_by(|record| record.expires = second(0)), 1, "an end that is here");
+    assert_eq!(closed_by(|record| record.not_before = second(1)), 1, "a beginning that lies ahead");
+}
+
+/// How many of one connection a change closes.
+fn closed_by(change: impl FnOnce(&mut KeyRecord)) -> usize {
+    let (index, key, peer) = (index(), stored("key"), peer());
+    index.apply(&key, NOW);
+    index.find(&key.hash).unwrap().used(NOW, &peer);
+    index.apply(&changed(&key, change), NOW)
+}
+
+#[test]
+fn another_keys_connections_stay() {
+    let (index, ours, others) = (index(), stored("a"), stored("bb"));
+    index.apply(&ours, NOW);
+    index.apply(&others, NOW);
+    let (our_peer, other_peer) = (peer(), peer());
+    index.find(&ours.hash).unwrap().used(NOW, &our_peer);
+    index.find(&others.hash).unwrap().used(NOW, &other_peer);
+    assert_eq!(index.apply(&changed(&ours, |record| record.revoked = Some(NOW)), NOW), 1);
+    assert_eq!(check(&index, &ours), Err(Denial::Revoked));
+    assert_eq!(check(&index, &others), Ok(()));
+    assert_eq!(index.apply(&changed(&others, |record| record.revoked = Some(NOW)), NOW), 1);
+}
+
+#[test]
+fn a_connection_that_comes_a_moment_late_is_closed_as_well() {
+    let (index, key, peer) = (index(), stored("key"), peer());
+    index.apply(&key, NOW);
+    let found_before = index.find(&key.hash).unwrap();
+    index.apply(&changed(&key, |record| record.revoked = Some(NOW)), NOW);
+    assert!(!peer.is_closing());
+    found_before.used(NOW, &peer);
+    assert!(peer.is_closing());
+}
+
+#[test]
+fn connections_that_ended_are_forgotten() {
+    let (index, key) = (index(), stored("key"));
+    index.apply(&key, NOW);
+    let found = index.find(&key.hash).unwrap();
+    for number in 0..1000 {
+        found.usage.connect(&Peer::numbered(number));
+    }
+    let connections = found.usage.connections();
+    let Some(UsedOn::Open(peers)) = connections.as_deref() else { panic!("it was used") };
+    assert!(peers.capacity() < 4 * USED_ON_SWEEP, "{}", peers.capacity());
+}
+
+#[test]
+fn the_default_rate_reaches_keys_without_their_own_and_spent_rates_survive_changes() {
+    let (index, key) = (index(), stored("key"));
+    index.apply(&key, NOW);
+    let own = changed(&stored("own"), |record| record.rate = Some("5/s".parse().unwrap()));
+    index.apply(&own, NOW);
+    let rate = |key: &StoredKey| index.find(&key.hash).unwrap().rate_limit.policy().rate.to_string();
+    let now = Instant::now();
+    index.find(&key.hash).unwrap().rate_limit.spend(now).unwrap();
+    index.apply(&changed(&key, |record| record.name = "another".to_owned()), NOW);
+    assert_eq!(index.find(&key.hash).unwrap().rate_limit.spend(now).unwrap().remaining, 8);
+    index.set_default_rate("20/s".parse().unwrap());
+    assert_eq!((rate(&key), rate(&own)), ("20/s".to_owned(), "5/s".to_owned()));
+}
+
+#[test]
+fn last_use_is_told_once_it_is_there() {
+    let (index, key, idle) = (index(), stored("key"), stored("idle"));
+    index.apply(&key, NOW);
+    index.apply(&idle, NOW);
+    index.find(&key.hash).unwrap().used(NOW, &peer());
+    assert_eq!(index.used_since(NOW), [(key.record.id, NOW)]);
+    assert_eq!(index.used_since(NOW + jiff::SignedDuration::from_secs(1)), []);
+}
+
+#[test]
+fn every_change_ends_the_generation_in_which_keys_were_found() {
+    let (index, key) = (index(), stored("key"));
+    let mut generations = vec![index.generation()];
+    index.apply(&key, NOW);
+    generations.push(index.generation());
+    index.apply(&changed(&key, |record| record.revoked = Some(NOW)), NOW);
+    generations.push(index.generation());
+    index.set_default_rate("20/s".parse().unwrap());
+    generations.push(index.generation());
+    index.retain(&HashSet::new());
+    generations.push(index.generation());
+    assert!(generations.is_sorted_by(|before, after| before < after), "{generations:?}");
+    let last = index.generation();
+    index.remove(key.record.id);
+    index.set_default_rate("20/s".parse().unwrap());
+    assert_eq!(index.generation(), last, "nothing was changed");
+}
+
+#[test]
+fn a_key_whose_row_is_gone_is_unknown() {
+    let (index, key) = (index(), stored("key"));
+    index.apply(&key, NOW);
+    index.remove(key.record.id);
+    assert!(index.find(&key.hash).is_none());
+    assert_eq!(index.count(), 0);
+    assert_eq!(index.remove(key.record.id), 0);
+}
+
+#[test]
+fn a_store_that_was_put_back_takes_away_what_it_does_not_have() {
+    let (index, kept, lost, peer) = (index(), stored("a"), stored("bb"), peer());
+    index.apply(&kept, NOW);
+    index.apply(&lost, NOW);
+    index.find(&lost.hash).unwrap().used(NOW, &peer);
+    assert_eq!(index.retain(&HashSet::from([kept.record.id])), 1);
+    assert!(peer.is_closing());
+    assert!(index.find(&lost.hash).is_none());
+    assert_eq!(check(&index, &kept), Ok(()));
+}
