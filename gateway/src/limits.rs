@@ -3,8 +3,10 @@
 
 mod admit;
 mod failures;
+mod fields;
 mod rate;
 
-pub use admit::{API_VERSION_PREVIEW, Field, Fields, Slot, Slots, check_head, declared_length};
+pub use admit::{Slot, Slots, check_head, declared_length};
 pub use failures::Failures;
+pub use fields::{API_VERSION_PREVIEW, Field, Fields};
 pub use rate::{Policy, RateLimit, Spent};

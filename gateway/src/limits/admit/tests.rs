@@ -1,6 +1,6 @@
 //! Heads that are refused, and with what.
 
-use http::Request;
+use http::{HeaderValue, Request};
 
 use super::*;
 use crate::config::{Config, Sources};
