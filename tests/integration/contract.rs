@@ -5,11 +5,16 @@ use std::fmt::Display;
 use jiff::fmt::rfc2822::DateTimeParser;
 use permissions::ApiAccessPermission;
 use serde_json::Value;
-use tests::{Protocol, Response, TestGateway, Way};
+use tests::{Client, Protocol, Response, TestGateway, Way};
 use versions::{Catalog, RELEASES};
 
 pub(crate) const PING: &str = "/2026-02-01/ping.json";
 pub(crate) const CONNECTION: &str = "/2026-02-01/connection.json";
+
+/// A connection of this way.
+pub(crate) async fn connect(gateway: &TestGateway, way: Way) -> Client {
+    Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
+}
 
 /// One endpoint at one date.
 pub(crate) struct Route {

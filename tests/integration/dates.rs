@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::{HeaderValue, Request};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tests::{Client, Family, Key, KeySpec, Protocol, Response, TestGateway, WAYS, Way, eventually};
+use tests::{Client, Family, Key, KeySpec, Protocol, Response, TestGateway, WAYS, eventually};
 
-use crate::contract::{CONNECTION, PING, assert_ping_body, assert_problem};
+use crate::contract::{CONNECTION, PING, assert_ping_body, assert_problem, connect};
 
 /// Ends far from now, announced long ago.
 const DEPRECATED: &str = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2199-01-01\"\n\
@@ -18,10 +18,6 @@ const RETIRED: &str = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunse
                        [versions.2026-11-01]\npublished = \"2026-03-01\"";
 /// Lives.
 const CURRENT: &str = "[versions.2026-11-01]\npublished = \"2026-03-01\"";
-
-async fn connect(gateway: &TestGateway, way: Way) -> Client {
-    Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
-}
 
 /// What an answer tells of its date's end.
 fn farewell(answer: &Response) -> [Option<&str>; 3] {

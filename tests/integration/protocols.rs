@@ -6,12 +6,8 @@ use tests::{Client, Family, KeySpec, Protocol, TestGateway, WAYS, Way, get, with
 
 use crate::contract::{
     CONNECTION, PING, assert_fields, assert_fields_of_anyone, assert_ping_body, assert_problem,
-    assert_unauthorized, limit_item,
+    assert_unauthorized, connect, limit_item,
 };
-
-async fn connect(gateway: &TestGateway, way: Way) -> Client {
-    Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
-}
 
 #[tokio::test]
 async fn ping_answers_the_same_over_every_way_in() {

@@ -6,17 +6,13 @@ use rustls::{ClientConfig, SupportedProtocolVersion, version};
 use serde_json::{Value, json};
 use tests::{Client, Family, Key, KeySpec, Protocol, TestGateway, WAYS, Way, tls_of};
 
-use crate::contract::assert_problem;
+use crate::contract::{assert_problem, connect};
 
 const PING: &str = "/2026-11-01/ping.json";
 const CONNECTION: &str = "/2026-11-01/connection.json";
 const VERSIONS: &str = "/2026-11-01/versions.json";
 const NEWEST: &[&SupportedProtocolVersion] = &[&version::TLS13];
 const OLDER: &[&SupportedProtocolVersion] = &[&version::TLS12];
-
-async fn connect(gateway: &TestGateway, way: Way) -> Client {
-    Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
-}
 
 /// Connects with a TLS of the test's own.
 async fn connect_with(gateway: &TestGateway, way: Way, tls: &ClientConfig) -> Client {
