@@ -1,10 +1,10 @@
 // PORT CA KEY: Chromium loads connection.json over HTTP/3, the Authorization field set by its driver.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import tls from "node:tls";
 
-const { chromium } = createRequire(process.env.NODE_PATH + "/")("playwright-core");
+import { launch } from "./browser.mjs";
+
 const [port, ca, key] = process.argv.slice(2);
 
 /** The hash of the server's public key, from a handshake that checks its certificate. */
@@ -23,22 +23,11 @@ function publicKeyHash() {
 
 const spki = await publicKeyHash();
 const origin = `https://127.0.0.1:${port}`;
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  headless: true,
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    `--origin-to-force-quic-on=127.0.0.1:${port}`,
-    // A private authority is trusted for QUIC by its key alone.
-    `--ignore-certificate-errors-spki-list=${spki}`,
-  ],
-  timeout: 60000,
-});
+const browser = await launch([
+  `--origin-to-force-quic-on=127.0.0.1:${port}`,
+  // A private authority is trusted for QUIC by its key alone.
+  `--ignore-certificate-errors-spki-list=${spki}`,
+]);
 try {
   const context = await browser.newContext({ extraHTTPHeaders: { authorization: `Bearer ${key}` } });
   const page = await context.newPage();

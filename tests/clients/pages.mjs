@@ -1,26 +1,13 @@
 // BASE PATH...: Chromium opens each page of the documentation at three widths, light and dark. axe looks for
 // what keeps people out, and the page is measured: nothing may be wider than the window.
-import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
-const require = createRequire(process.env.NODE_PATH + "/");
-const { chromium } = require("playwright-core");
+import { launch, require } from "./browser.mjs";
+
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const [base, ...paths] = process.argv.slice(2);
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  headless: true,
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-  timeout: 60000,
-});
+const browser = await launch();
 const looks = [];
 const faults = [];
 try {
