@@ -16,7 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Peer;
 use super::head_watch::HeadWatch;
 use super::peer::Phase;
-use super::tcp::LINGER_BYTES_MAX;
+
+/// How much is read of a connection that is over, so that its last answer arrives.
+pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// A connection's bytes. `R` makes the answer to a head that could not be parsed.
 pub(super) struct Io<S, R> {

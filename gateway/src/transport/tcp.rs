@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::connections::Open;
-use super::io::{Io, http1_text};
+use super::io::{Io, LINGER_BYTES_MAX, http1_text};
 use super::peer::{Carrier, Phase};
 use super::round_trip::Ends;
 use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings};
@@ -66,9 +66,8 @@ const HEAD_BYTES_MAX: usize = 128 * 1024;
 const RESET_STREAMS_MAX: usize = 256;
 /// The most that is buffered of answers on one HTTP/2 stream.
 const SEND_BYTES_MAX: usize = 64 * 1024;
-/// How long, and how much, is read of a connection that is over, so that its last answer arrives.
+/// How long a connection that is over is read, so that its last answer arrives.
 const LINGER: Duration = Duration::from_secs(1);
-pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// The bytes that open an HTTP/2 connection (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
