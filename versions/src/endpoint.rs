@@ -75,6 +75,10 @@ pub trait Endpoint: 'static {
 
 /// The native behaviour of an endpoint.
 pub trait Handler: Endpoint {
+    /// Whether [`Self::handle`] may wait for anything. One that never does is answered without memory of
+    /// its own; where it says so and waits all the same, its callers get a 500.
+    const WAITS: bool = true;
+
     /// Answers one request that was authenticated, authorized and within its limits.
     ///
     /// # Errors

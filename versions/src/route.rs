@@ -1,21 +1,22 @@
 //! An endpoint with its types erased: a row of data that every machine reads.
 
 use std::any::TypeId;
-use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::Method;
 use permissions::ApiAccessPermission;
 use schemars::{Schema, SchemaGenerator};
-use serde::Serialize;
 
 use crate::request::{Input, decode};
-use crate::{Change, Context, Endpoint, Error, Handler};
+use crate::{Change, Context, Endpoint, Error, Handler, json};
 
-/// The JSON body of a 200 answer, or the error, once it is known.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send + 'a>>;
+/// The JSON body of a 200 answer, or the error: known already, or once the future has waited.
+pub type Answer<'a> =
+    Either<Ready<Result<Bytes, Error>>, Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send + 'a>>>;
 
 /// Who answers.
 #[derive(Clone, Copy)]
@@ -91,10 +92,17 @@ impl Route {
             example: || serde_json::to_vec(&E::example()),
             replaced: None,
             action: Action::Native(|context, input| {
-                Box::pin(async move {
+                let answer = async move {
                     let request = decode(&E::METHOD, &input)?;
-                    encode(&E::handle(context, request).await?)
-                })
+                    json::to_bytes(&E::handle(context, request).await?).map_err(Error::internal)
+                };
+                if E::WAITS {
+                    return Either::Right(Box::pin(answer));
+                }
+                let known = answer.now_or_never();
+                Either::Left(ready(known.unwrap_or_else(|| {
+                    Err(Error::internal("an endpoint that is declared never to wait has waited"))
+                })))
             }),
         }
     }
@@ -116,22 +124,4 @@ impl Route {
         });
         route
     }
-}
-
-thread_local! {
-    /// Where a body is written before its length is known, so that it is allocated once and exactly.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The scratch is given back beyond this size, so that one large answer does not keep its memory.
-const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
-
-fn encode(response: &impl Serialize) -> Result<Bytes, Error> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.clear();
-        serde_json::to_writer(&mut *scratch, response).map_err(Error::internal)?;
-        let body = Bytes::copy_from_slice(scratch);
-        scratch.shrink_to(SCRATCH_BYTES_KEPT);
-        Ok(body)
-    })
 }

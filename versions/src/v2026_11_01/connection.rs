@@ -169,6 +169,8 @@ impl Endpoint for Connection {
 }
 
 impl Handler for Connection {
+    const WAITS: bool = false;
+
     async fn handle(context: &Context<'_>, _: Empty) -> Result<Metadata, Error> {
         let connection = context.connection;
         let tls = connection.tls();

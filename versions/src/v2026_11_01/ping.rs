@@ -63,6 +63,8 @@ impl Endpoint for Ping {
 }
 
 impl Handler for Ping {
+    const WAITS: bool = false;
+
     async fn handle(context: &Context<'_>, _: Empty) -> Result<Pong, Error> {
         Ok(Pong {
             status: "success",

@@ -89,6 +89,8 @@ impl Endpoint for Versions {
 }
 
 impl Handler for Versions {
+    const WAITS: bool = false;
+
     async fn handle(context: &Context<'_>, wanted: Wanted) -> Result<List, Error> {
         let now = context.services.now();
         let calendar = context.services.calendar();
