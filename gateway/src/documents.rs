@@ -4,6 +4,7 @@
 //! It takes no key. What the pages say is decided in `versions::docs::pages`; here are only the fields
 //! around them.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
@@ -259,7 +260,12 @@ impl Documents {
 }
 
 impl Service for Documents {
-    async fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Response<Body> {
+    async fn serve(
+        &'static self,
+        request: Request<Body>,
+        peer: impl Borrow<Arc<Peer>> + Send,
+    ) -> Response<Body> {
+        let peer = peer.borrow();
         let received = self.clock.monotonic();
         let (head, _content) = request.into_parts();
         let set = self.current().await;

@@ -3,6 +3,7 @@
 //! It runs beside the workers, so it answers while they are full. It takes no credential: keep it on
 //! loopback, or behind something that asks for one.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -72,7 +73,11 @@ impl Operations {
 }
 
 impl Service for Operations {
-    async fn serve(&'static self, request: Request<Body>, _: &Arc<Peer>) -> Response<Body> {
+    async fn serve(
+        &'static self,
+        request: Request<Body>,
+        _: impl Borrow<Arc<Peer>> + Send,
+    ) -> Response<Body> {
         let (status, kind, body) = match *request.method() {
             Method::GET | Method::HEAD => self.answer(request.uri().path()),
             _ => {

@@ -10,6 +10,7 @@ mod client;
 mod connection;
 mod dates;
 mod durations;
+mod fields;
 mod negotiate;
 mod preview;
 mod record;
@@ -17,6 +18,7 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -48,9 +50,10 @@ use authenticate::Caller;
 pub(crate) use client::address as client_address;
 use dates::Dates;
 pub use durations::Durations;
+use fields::Prepared;
+pub(crate) use fields::date;
 use preview::{Call, Preview};
 use record::Record;
-pub(crate) use respond::date;
 
 /// Everything that a request meets. One for the process, for as long as it lives.
 pub struct Pipeline {
@@ -63,6 +66,7 @@ pub struct Pipeline {
     failures: Failures,
     slots: Slots,
     settings: ArcSwap<Settings>,
+    prepared: Prepared,
     durations: Durations,
     draining: AtomicBool,
 }
@@ -100,7 +104,7 @@ impl Settings {
 #[derive(Default)]
 struct Known {
     host: Option<Box<[u8]>>,
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
 }
 
 /// What a request has come to, for the answer's fields and the record.
@@ -112,8 +116,8 @@ struct Progress {
     forwarded_from: Option<&'static VersionTable>,
     /// What a newer date would answer.
     preview: Option<Box<Preview>>,
-    /// The key that was good.
-    key: Option<Arc<Key>>,
+    /// Whose key was good.
+    caller: Option<Arc<Caller>>,
     /// What the request left of the key's rate.
     spent: Option<crate::limits::Spent>,
     /// Whether head and content were read to their end: whatever is asked for, the connection is in order.
@@ -135,6 +139,7 @@ impl Pipeline {
         Self {
             durations: Durations::new(catalog.entries(), config.runtime.worker_count()),
             settings: ArcSwap::from_pointee(Settings::new(config, &catalog)),
+            prepared: Prepared::new(&catalog),
             catalog,
             keys: KeyIndex::new(config.limits.key_rate),
             secret,
@@ -204,22 +209,22 @@ impl Pipeline {
             ));
         }
         let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
-        let (fields, key) = peer.with_notes(|known: &mut Known| {
+        let (fields, caller) = peer.with_notes(|known: &mut Known| {
             let fields = check_head(head, &settings.limits, &listener.hosts, &mut known.host)?;
             let (now, client) = (record.time, client::address(&head.headers, peer));
             record.client = client;
             match self.authenticate(fields.authorization, &mut known.caller, now, client, peer) {
-                Ok(key) => Ok((fields, key)),
+                Ok(caller) => Ok((fields, caller)),
                 Err((refused, key)) => {
                     record.refused = Some(refused);
-                    record.key = key.map(|key| key.id);
+                    record.key = key;
                     Err(self.refuse_credential(client, record.received, settings))
                 }
             }
         })?;
+        let key: &Key = &progress.caller.insert(caller).key;
         record.key = Some(key.id);
         key.used(record.time, peer);
-        let key: &Key = progress.key.insert(key);
 
         let (asked, below) = version.ok_or_else(|| {
             let detail = "The path does not begin with a version that exists; see `supportedVersions`.";
@@ -364,11 +369,12 @@ impl Service for Pipeline {
     fn serve(
         &'static self,
         request: Request<Body>,
-        peer: &Arc<Peer>,
+        peer: impl Borrow<Arc<Peer>> + Send,
     ) -> impl Future<Output = Response<Body>> + Send {
         // Taken apart first: a future keeps room for the whole of its arguments until its end.
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         async move {
+            let peer = peer.borrow();
             let settings = self.settings.load();
             let mut record = Record::open(self, &head, peer, settings.access_log);
             let mut progress = Progress::default();
@@ -384,11 +390,11 @@ impl Service for Pipeline {
             });
             // A request of a known key counts whatever it is answered with, so that every answer can tell
             // what is left. Nothing is refused for it here: the error that was met first stands.
-            if let (Some(key), None) = (&progress.key, progress.spent) {
-                progress.spent = Some(key.rate_limit.spend(record.received).unwrap_or_else(|spent| spent));
+            if let (Some(caller), None) = (&progress.caller, progress.spent) {
+                let spent = caller.key.rate_limit.spend(record.received);
+                progress.spent = Some(spent.unwrap_or_else(|spent| spent));
             }
-            let fields = std::mem::take(&mut head.headers);
-            let response = self.respond(&mut outcome, &head, fields, peer, &record, &progress, &settings);
+            let response = self.respond(&mut outcome, &head.method, peer, &record, &progress, &settings);
             record.close(response.status(), outcome.err().as_ref());
             response
         }
@@ -413,9 +419,8 @@ impl Service for Pipeline {
         let settings = self.settings.load();
         let record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);
-        let fields = HeaderMap::new();
         let mut response =
-            self.respond(&mut outcome, &head, fields, peer, &record, &Progress::default(), &settings);
+            self.respond(&mut outcome, &head.method, peer, &record, &Progress::default(), &settings);
         response.headers_mut().insert(header::DATE, date(record.time));
         record.close(response.status(), outcome.err().as_ref());
         response.map(Body::into_bytes)

@@ -25,6 +25,7 @@ mod streams;
 mod tcp;
 mod tls;
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -48,11 +49,11 @@ pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_confi
 
 /// What answers requests. It lives as long as the process, so that no request counts references to it.
 pub trait Service: Sync + 'static {
-    /// Answers one request. It cannot fail: an error is an answer too.
+    /// Answers one request of a connection. It cannot fail: an error is an answer too.
     fn serve(
         &'static self,
         request: Request<Body>,
-        peer: &Arc<Peer>,
+        peer: impl Borrow<Arc<Peer>> + Send,
     ) -> impl Future<Output = Response<Body>> + Send;
 
     /// The answer to something that never became a request: a head that could not be read, or one

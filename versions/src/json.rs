@@ -65,6 +65,7 @@ impl<'t> Writer<'t> {
 
     fn string(&mut self, string: &str) -> Result<(), Error> {
         if is_plain(string.as_bytes()) {
+            self.text.reserve(string.len() + 2);
             self.text.push(b'"');
             self.text.extend_from_slice(string.as_bytes());
             self.text.push(b'"');
@@ -87,15 +88,18 @@ fn is_plain(text: &[u8]) -> bool {
     let has_zero = |eight: u64| eight.wrapping_sub(ONES) & !eight & HIGH != 0;
     let special = |eight: u64| {
         let controls = eight.wrapping_sub(0x20 * ONES) & !eight & HIGH != 0;
-        controls || has_zero(eight ^ u64::from(b'"') * ONES) || has_zero(eight ^ u64::from(b'\\') * ONES)
+        controls || has_zero(eight ^ (ONES * u64::from(b'"'))) || has_zero(eight ^ (ONES * u64::from(b'\\')))
     };
-    let (eights, rest) = text.as_chunks::<8>();
-    // Filled up with what is plain.
-    let mut last = [b' '; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    // The last eight, and all before them; or the first four and the last four: they may overlap.
+    if let Some(last) = text.last_chunk::<8>() {
+        let (eights, _) = text.as_chunks::<8>();
+        !special(u64::from_le_bytes(*last)) && !eights.iter().any(|eight| special(u64::from_le_bytes(*eight)))
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        !special(u64::from(first) << 32 | u64::from(last))
+    } else {
+        text.iter().all(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\'))
     }
-    !eights.iter().any(|eight| special(u64::from_le_bytes(*eight))) && !special(u64::from_le_bytes(last))
 }
 
 impl<'w, 't> ser::Serializer for &'w mut Writer<'t> {
@@ -195,7 +199,11 @@ impl<'w, 't> ser::Serializer for &'w mut Writer<'t> {
         self.string(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), Error> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), Error> {
         value.serialize(self)
     }
 

@@ -97,7 +97,10 @@ impl Key {
     /// Notes that it was used, and on which connection. Costs a lock only where a connection uses the key
     /// for the first time, or keys take turns on it.
     pub fn used(&self, now: Timestamp, peer: &Arc<Peer>) {
-        self.usage.last_used.store(now.as_second(), Ordering::Relaxed);
+        // Only read in most cases: what is written goes from worker to worker.
+        if self.usage.last_used.load(Ordering::Relaxed) != now.as_second() {
+            self.usage.last_used.store(now.as_second(), Ordering::Relaxed);
+        }
         // Requests of one connection run on one worker; only a revocation writes the mark from elsewhere.
         if peer.mark.load(Ordering::Relaxed) != self.usage.number {
             peer.mark.store(self.usage.number, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use permissions::{Denial, KeySecret, Malformed, secrets_are_equal};
+use permissions::{Denial, KeyId, KeySecret, Malformed, secrets_are_equal};
 use versions::{Error, ErrorCode, Help};
 use zeroize::Zeroizing;
 
@@ -53,13 +53,14 @@ impl Refused {
     }
 }
 
-/// Who was recognised last on a connection, and by what.
+/// Who was recognised last on a connection, and by what. Its requests share it, and not the key itself: that one's
+/// users would be counted by every worker with every request.
 pub(super) struct Caller {
     /// The value of `Authorization`. It is in the connection's read buffer anyway; here it is wiped.
     authorization: Zeroizing<Box<[u8]>>,
     /// The key index's, from before the key was looked up.
     generation: u64,
-    key: Arc<Key>,
+    pub(super) key: Arc<Key>,
 }
 
 /// No `Authorization` of a key of ours is longer, but for blanks: longer ones are not remembered.
@@ -70,11 +71,11 @@ impl Pipeline {
     pub(super) fn authenticate(
         &self,
         authorization: Field<'_>,
-        known: &mut Option<Caller>,
+        known: &mut Option<Arc<Caller>>,
         now: Timestamp,
         client: IpAddr,
         peer: &Peer,
-    ) -> Result<Arc<Key>, (Refused, Option<Arc<Key>>)> {
+    ) -> Result<Arc<Caller>, (Refused, Option<KeyId>)> {
         let authorization = match authorization {
             Field::Missing => return Err((Refused::Missing, None)),
             Field::Repeated(_) => return Err((Refused::Unreadable, None)),
@@ -85,11 +86,14 @@ impl Pipeline {
         let remembered = known.as_ref().filter(|known| {
             known.generation == generation && secrets_are_equal(&known.authorization, authorization)
         });
-        let key = match remembered {
-            Some(known) => Arc::clone(&known.key),
-            None => self.look_up(authorization).map_err(|refused| (refused, None))?,
+        let caller = match remembered {
+            Some(known) => Arc::clone(known),
+            None => {
+                let key = self.look_up(authorization).map_err(|refused| (refused, None))?;
+                Arc::new(Caller { authorization: Zeroizing::new(authorization.into()), generation, key })
+            }
         };
-        let check = |address| key.check(now, address, peer.listener.environments);
+        let check = |address| caller.key.check(now, address, peer.listener.environments);
         let checked = match check(client) {
             // Whoever has a stolen key could forge an address that the key allows, and say that the
             // connection has moved there: the one that the handshake has proven has to be allowed too.
@@ -97,13 +101,12 @@ impl Pipeline {
             checked => checked,
         };
         if let Err(denial) = checked {
-            return Err((Refused::Denied(denial), Some(key)));
+            return Err((Refused::Denied(denial), Some(caller.key.id)));
         }
         if remembered.is_none() && authorization.len() <= REMEMBERED_BYTES_MAX {
-            let authorization = Zeroizing::new(authorization.into());
-            *known = Some(Caller { authorization, generation, key: Arc::clone(&key) });
+            *known = Some(Arc::clone(&caller));
         }
-        Ok(key)
+        Ok(caller)
     }
 
     fn look_up(&self, authorization: &[u8]) -> Result<Arc<Key>, Refused> {

@@ -36,7 +36,9 @@ pub(crate) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
 /// Whether the peer is a proxy whose fields are believed: by the address that it has, which may not be
 /// proven yet, and by the one that is.
 pub(super) fn is_proxy(peer: &Peer) -> bool {
-    peer.listener.trusts(peer.address()) && peer.listener.trusts(peer.origin)
+    let listener = &peer.listener;
+    // Most listeners trust nobody.
+    !listener.trusted_proxies.is_empty() && listener.trusts(peer.address()) && listener.trusts(peer.origin)
 }
 
 /// The first address, of those from the right, that is no trusted proxy, or the leftmost one if all are.

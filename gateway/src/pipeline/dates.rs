@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use permissions::Environment;
 use versions::{Calendar, Catalog, Error, ErrorCode, Help, State, VersionTable, midnight};
 
-use super::respond::http_date;
+use super::fields::http_date;
 use crate::config::Config;
 use crate::keys::index::Key;
 

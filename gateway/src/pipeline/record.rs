@@ -17,7 +17,7 @@ use versions::{Entry, Error, Protocol};
 
 use super::authenticate::Refused;
 use super::durations::MethodLabel;
-use super::respond::field;
+use super::fields::field;
 use super::{Pipeline, client, protocol};
 use crate::transport::Peer;
 

@@ -1,57 +1,69 @@
 //! The one place that turns an outcome into an answer: status, fields, body, for every protocol.
 
-use std::cell::RefCell;
-use std::time::{Duration, UNIX_EPOCH};
-
-use bytes::BytesMut;
-use http::request::Parts;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use jiff::Timestamp;
 use versions::{Error, ErrorCode, Protocol};
 
+use super::fields::{JSON, Own, date, field, policy};
 use super::record::Record;
 use super::{Pipeline, Progress, Reply, Settings};
 use crate::transport::{Body, Peer};
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const CLEAR: HeaderValue = HeaderValue::from_static("clear");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-const API_VERSION: HeaderName = HeaderName::from_static("api-version");
 const API_VERSION_REQUESTED: HeaderName = HeaderName::from_static("api-version-requested");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-
-/// No answer has more fields: with room for all of them from the start, no map grows on the way.
-const FIELDS_MAX: usize = 12;
 
 impl Pipeline {
-    /// `fields` is the request's map, whose memory the answer takes over; the body is taken out of `outcome`.
-    #[expect(clippy::too_many_arguments, reason = "everything that an answer depends on, and used once")]
+    /// The body is taken out of `outcome`.
     pub(super) fn respond(
         &self,
         outcome: &mut Result<Reply, Error>,
-        head: &Parts,
-        mut fields: HeaderMap,
+        method: &Method,
         peer: &Peer,
         record: &Record<'_>,
         progress: &Progress,
         settings: &Settings,
     ) -> Response<Body> {
-        fields.clear();
-        fields.reserve(FIELDS_MAX);
-        if matches!(record.protocol, Protocol::Http2 | Protocol::Http3) {
-            // Over HTTP/1 hyper writes it, straight into the answer's bytes.
-            fields.insert(header::DATE, date(record.time));
+        let (status, body) = match outcome {
+            Ok(Reply::Json(body)) => (StatusCode::OK, std::mem::take(body)),
+            Ok(Reply::Options(_)) => (StatusCode::NO_CONTENT, Bytes::new()),
+            Err(error) if error.code == ErrorCode::InvalidToken => {
+                (error.code.status(), settings.invalid_token.clone())
+            }
+            Err(error) => (error.code.status(), error.problem(&settings.docs_url, record.id()).into()),
+        };
+        let multiplexed = matches!(record.protocol, Protocol::Http2 | Protocol::Http3);
+        let length =
+            || field(|block| block.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes()));
+        let spent = progress.caller.as_ref().zip(progress.spent);
+        let own = Own {
+            multiplexed: multiplexed.then(|| [date(record.time), length()]),
+            request_id: unique(record.id_field()),
+            rate: spent.map(|(caller, spent)| {
+                let limit = unique(field(|block| spent.write_field(block)));
+                [limit, policy(caller.key.rate_limit.policy())]
+            }),
+            alt_svc: self.alt_svc(peer, record.protocol),
+        };
+        let mut fields = match (&outcome, progress.version) {
+            (Ok(Reply::Json(_)), Some(table)) if own.rate.is_some() => self.prepared.good(table, own),
+            (_, table) => own.into_fields(table.map(|table| table.field.clone())),
+        };
+        match outcome {
+            Ok(Reply::Json(_)) => {}
+            Ok(Reply::Options(allow)) => {
+                fields.insert(header::ALLOW, allow.clone());
+                // RFC 9110 §8.6: 204 has none.
+                fields.remove(header::CONTENT_LENGTH);
+            }
+            Err(error) => {
+                let kind = if error.code == ErrorCode::InvalidToken { JSON } else { PROBLEM };
+                fields.insert(header::CONTENT_TYPE, kind);
+                self.error_fields(&mut fields, error, record);
+            }
         }
-        fields.insert(header::CACHE_CONTROL, NO_STORE);
-        fields.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        fields.insert(REQUEST_ID, record.id_field());
         if let Some(table) = progress.version {
-            fields.insert(API_VERSION, table.field.clone());
             let entry = record.entry.map(|entry| entry.index);
             settings.dates.announce(&mut fields, table, entry, &self.catalog, record.time);
         }
@@ -61,37 +73,14 @@ impl Pipeline {
         if let Some(preview) = &progress.preview {
             preview.announce(&mut fields);
         }
-        if let (Some(key), Some(spent)) = (&progress.key, progress.spent) {
-            fields.insert(RATE_LIMIT, field(|block| spent.write_field(block)));
-            fields.insert(RATE_LIMIT_POLICY, key.rate_limit.policy().field.clone());
-        }
         let malformed =
             !progress.is_read && matches!(outcome, Err(error) if error.code == ErrorCode::MalformedRequest);
-        self.announce(&mut fields, peer, record.protocol, malformed);
-        let (status, body) = match outcome {
-            Ok(Reply::Json(body)) => {
-                fields.insert(header::CONTENT_TYPE, JSON);
-                (StatusCode::OK, std::mem::take(body))
-            }
-            Ok(Reply::Options(allow)) => {
-                fields.insert(header::ALLOW, allow.clone());
-                (StatusCode::NO_CONTENT, Default::default())
-            }
-            Err(error) => {
-                self.error_fields(&mut fields, error, record);
-                let body = if error.code == ErrorCode::InvalidToken {
-                    fields.insert(header::CONTENT_TYPE, JSON);
-                    settings.invalid_token.clone()
-                } else {
-                    fields.insert(header::CONTENT_TYPE, PROBLEM);
-                    error.problem(&settings.docs_url, record.id()).into()
-                };
-                (error.code.status(), body)
-            }
-        };
-        let body = if head.method == Method::HEAD && status != StatusCode::NO_CONTENT {
+        if self.closes(record.protocol, malformed) {
+            fields.insert(header::CONNECTION, CLOSE);
+        }
+        let body = if *method == Method::HEAD && status != StatusCode::NO_CONTENT {
             // hyper leaves the body of a HEAD answer in over HTTP/2, and h3 knows nothing of it at all.
-            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            fields.insert(header::CONTENT_LENGTH, length());
             Body::Empty
         } else {
             Body::from(body)
@@ -104,17 +93,24 @@ impl Pipeline {
 
     /// Where else to come, or to go away.
     pub(crate) fn announce(&self, fields: &mut HeaderMap, peer: &Peer, protocol: Protocol, malformed: bool) {
-        if protocol == Protocol::Http3 {
-            return;
+        if let Some(alt_svc) = self.alt_svc(peer, protocol) {
+            fields.insert(header::ALT_SVC, alt_svc);
         }
-        let draining = self.is_draining();
-        if let Some(alt_svc) = &peer.listener.alt_svc {
-            fields.insert(header::ALT_SVC, if draining { CLEAR } else { alt_svc.clone() });
-        }
-        // Behind a malformed request nobody knows where the next one begins.
-        if (draining || malformed) && protocol != Protocol::Http2 {
+        if self.closes(protocol, malformed) {
             fields.insert(header::CONNECTION, CLOSE);
         }
+    }
+
+    /// Where HTTP/3 is spoken, for those who do not speak it; nowhere any more where we end.
+    fn alt_svc(&self, peer: &Peer, protocol: Protocol) -> Option<HeaderValue> {
+        let alt_svc = peer.listener.alt_svc.as_ref().filter(|_| protocol != Protocol::Http3)?;
+        Some(if self.is_draining() { CLEAR } else { alt_svc.clone() })
+    }
+
+    /// Whether the answer is the last one of its connection. Over HTTP/2 and HTTP/3 frames say so. Behind a
+    /// malformed request nobody knows where the next one begins.
+    fn closes(&self, protocol: Protocol, malformed: bool) -> bool {
+        (malformed || self.is_draining()) && matches!(protocol, Protocol::Http10 | Protocol::Http11)
     }
 
     fn error_fields(&self, fields: &mut HeaderMap, error: &Error, record: &Record<'_>) {
@@ -145,36 +141,9 @@ impl Pipeline {
     }
 }
 
-/// The block of memory that the values of many answers are cut from.
-const BLOCK_BYTES: usize = 4096;
-
-/// A value that is this answer's alone, of visible ASCII.
-pub(super) fn field(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
-    thread_local! {
-        static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK_BYTES));
-    }
-    BLOCK.with_borrow_mut(|block| {
-        write(block);
-        HeaderValue::from_maybe_shared(block.split().freeze()).expect("visible ASCII is written")
-    })
-}
-
-/// `Date` (RFC 9110 §6.6.1), written once a second on each thread.
-pub(crate) fn date(now: Timestamp) -> HeaderValue {
-    thread_local! {
-        static WRITTEN: RefCell<(i64, HeaderValue)> = const { RefCell::new((i64::MIN, HeaderValue::from_static(""))) };
-    }
-    WRITTEN.with_borrow_mut(|(second, field)| {
-        if *second != now.as_second() {
-            *second = now.as_second();
-            *field = http_date(now);
-        }
-        field.clone()
-    })
-}
-
-/// A moment in the form of HTTP (RFC 9110 §5.6.7).
-pub(super) fn http_date(moment: Timestamp) -> HeaderValue {
-    let since = Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or(0));
-    HeaderValue::try_from(httpdate::fmt_http_date(UNIX_EPOCH + since)).expect("a date is ASCII text")
+/// Marks a value that no other answer has, so that HTTP/2 does not put it into its table of repeated fields
+/// (RFC 7541 §7.1.3): there it would push out those that repeat, and every later answer would search it.
+fn unique(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }

@@ -5,6 +5,7 @@
 //! timer wheel. See [`super::Connections::sweep`].
 
 use std::any::Any;
+use std::borrow::Borrow;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -12,7 +13,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use atomic_waker::AtomicWaker;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -118,8 +118,9 @@ pub struct Peer {
     /// The address that it was opened from, which the handshake has proven; an IPv4-mapped one is IPv4.
     /// Bounds per address go by it for as long as the connection lives.
     pub origin: IpAddr,
-    /// Where a QUIC connection has moved to since (RFC 9000 §9).
-    moved: ArcSwapOption<IpAddr>,
+    /// Where a QUIC connection has moved to since (RFC 9000 §9), and whether it has: hardly any does.
+    moved: Mutex<Option<IpAddr>>,
+    has_moved: AtomicBool,
     /// The listener that it came by.
     pub listener: Arc<Listener>,
     /// For whoever wants to know this connection again: the number that was stored last, at first 0.
@@ -148,7 +149,8 @@ impl Peer {
         Self {
             number,
             origin: address.to_canonical(),
-            moved: ArcSwapOption::empty(),
+            moved: Mutex::new(None),
+            has_moved: AtomicBool::new(false),
             listener,
             mark: AtomicU64::new(0),
             notes: Mutex::new(None),
@@ -219,14 +221,19 @@ impl Peer {
     /// The address at the other end now. One that the connection has moved to may be forged until the
     /// client answers from there, and quinn does not tell when it has.
     pub fn address(&self) -> IpAddr {
-        self.moved.load().as_deref().copied().unwrap_or(self.origin)
+        if !self.has_moved.load(Relaxed) {
+            return self.origin;
+        }
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(self.origin)
     }
 
     /// The client was seen at this address.
     pub fn seen_at(&self, address: IpAddr) {
         let address = address.to_canonical();
         if address != self.address() {
-            self.moved.store((address != self.origin).then(|| Arc::new(address)));
+            let moved = Some(address).filter(|address| *address != self.origin);
+            *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = moved;
+            self.has_moved.store(moved.is_some(), Relaxed);
         }
     }
 
@@ -391,8 +398,8 @@ pub(super) struct SweepLimits {
 /// A request in flight on a connection.
 pub(super) struct InFlight(Arc<Peer>);
 
-impl InFlight {
-    pub(super) fn peer(&self) -> &Arc<Peer> {
+impl Borrow<Arc<Peer>> for InFlight {
+    fn borrow(&self) -> &Arc<Peer> {
         &self.0
     }
 }

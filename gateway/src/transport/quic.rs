@@ -3,6 +3,7 @@
 //! quinn carries the connection, h3 speaks HTTP over [`super::streams`]. What h3 leaves out is added
 //! here: time limits, `date` and `content-length`, and the codes with which a connection ends.
 
+use std::borrow::Borrow as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -262,7 +263,7 @@ async fn serve_request<S: Service>(
     in_flight: InFlight,
     service: &'static S,
 ) {
-    let peer = in_flight.peer();
+    let peer: &Arc<Peer> = in_flight.borrow();
     let head = http3_head::read(resolver, link.settings.header).await;
     peer.seen_at(link.connection.remote_address().ip());
     let (mut send, response) = match head {

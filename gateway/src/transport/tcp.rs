@@ -4,6 +4,7 @@
 //! concrete connection: nothing else is understood on it any more.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,11 +13,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as HyperService, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -115,6 +118,8 @@ pub async fn serve_tcp<S: Service>(
     }
 }
 
+/// What it awaits is boxed: a task keeps room for the largest of its states, and is moved about as a whole
+/// when it is made.
 async fn serve_connection<S: Service>(
     stream: TcpStream,
     remote: SocketAddr,
@@ -130,16 +135,16 @@ async fn serve_connection<S: Service>(
     let Protocols { http1, http2 } = tcp.protocols;
     if let Some(tls) = &tcp.tls {
         let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
-        match peer.until_closed(handshake).await {
+        match Box::pin(peer.until_closed(handshake)).await {
             Some(Ok(stream)) => {
                 peer.enter(Phase::Head);
                 let (_, session) = stream.get_ref();
                 peer.establish(Encryption::agreed(session), ends);
                 let is_http2 = http2 && session.alpn_protocol() == Some(b"h2");
                 if is_http2 {
-                    speak_http2(stream, Bytes::new(), &open, tcp.service, &settings).await;
+                    Box::pin(speak_http2(stream, Bytes::new(), &open, tcp.service, &settings)).await;
                 } else if http1 {
-                    speak_http1(stream, Bytes::new(), &open, tcp.service).await;
+                    Box::pin(speak_http1(stream, Bytes::new(), &open, tcp.service)).await;
                 }
             }
             Some(Err(error)) => {
@@ -163,9 +168,9 @@ async fn serve_connection<S: Service>(
             (_, http2) => (http2, Bytes::new()),
         };
         if is_http2 {
-            speak_http2(stream, first, &open, tcp.service, &settings).await;
+            Box::pin(speak_http2(stream, first, &open, tcp.service, &settings)).await;
         } else {
-            speak_http1(stream, first, &open, tcp.service).await;
+            Box::pin(speak_http1(stream, first, &open, tcp.service)).await;
         }
     }
 }
@@ -237,7 +242,7 @@ async fn speak_http2<S: Service, T>(
     let peer = &open.peer;
     peer.multiplexed.store(true, Ordering::Relaxed);
     let io = TokioIo::new(Io::http2(stream, Arc::clone(peer), first));
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(AtOnce)
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.streams_per_connection_max)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
@@ -267,6 +272,21 @@ async fn speak_http2<S: Service, T>(
     .await;
 }
 
+/// Answers HTTP/2's requests where they are read: most are answered without waiting, and a task for each would
+/// cost more than its answer. What waits becomes a task.
+#[derive(Clone, Copy)]
+struct AtOnce;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for AtOnce {
+    fn execute(&self, request: F) {
+        let mut request = Box::pin(request);
+        // Its task polls it again, and is woken by what it waits for.
+        if request.as_mut().now_or_never().is_none() {
+            tokio::spawn(request);
+        }
+    }
+}
+
 /// hyper's view of our service: the requests of one connection.
 fn requests<S: Service>(
     peer: &Arc<Peer>,
@@ -279,8 +299,8 @@ fn requests<S: Service>(
 > + use<S> {
     let peer = Arc::clone(peer);
     service_fn(move |request: Request<Incoming>| {
-        let in_flight = peer.begin_request();
-        async move { Ok(service.serve(request.map(Body::Incoming), in_flight.peer()).await) }
+        // No block around it: that would move the whole request once more.
+        service.serve(request.map(Body::Incoming), peer.begin_request()).map(Ok)
     })
 }
 
