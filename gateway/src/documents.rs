@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::limits::check_head;
 use crate::pipeline::{Pipeline, client_address, date, protocol};
+use crate::telemetry::Access;
 use crate::transport::{Body, Peer, Service};
 
 /// Pages change with a reload or a day, so a copy may be shown for a while before it is asked about again.
@@ -244,17 +245,21 @@ impl Documents {
         )
         .record(took);
         if self.words.load().config.log.access {
-            info!(
-                target: "access",
+            let access = Access {
+                time: self.clock.now(),
+                request_id: None,
+                key_id: None,
                 method,
                 route,
-                status = status.as_u16(),
-                protocol = protocol.name(),
-                client = %client_address(&head.headers, peer),
-                listener = peer.listener.name,
-                duration_ms = took.as_secs_f64() * 1e3,
-                "request"
-            );
+                status: status.as_u16(),
+                error: None,
+                refused: None,
+                protocol: protocol.name(),
+                client: client_address(&head.headers, peer),
+                listener: &peer.listener.name,
+                duration: took,
+            };
+            access.log();
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Logs and metrics: where they go and in which form. What they say is decided where it happens.
 //!
-//! Log lines wait in a bounded queue for a thread that writes them to stderr; when it is full, lines are
+//! Log lines wait in a bounded [`queue`] for a thread that writes them to stderr; when it is full, lines are
 //! dropped and counted, and no request waits. Labels of metrics come from closed lists only.
 
-use std::io::IsTerminal as _;
+mod access;
+mod queue;
+
+use std::io::{self, IsTerminal as _};
 
 use metrics::{describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -16,33 +18,34 @@ use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 use crate::config::{Format, Level, Log};
 
+pub(crate) use access::Access;
+use queue::{Queue, Writer};
+
 /// The running log: keep it until the end, or the last lines are lost.
 pub struct Logs {
     level: reload::Handle<Targets, Registry>,
-    dropped: ErrorCounter,
-    _writer: WorkerGuard,
+    queue: Queue,
+    _writer: Writer,
 }
 
 impl Logs {
-    /// Begins to log; `color` says whether a terminal may be shown colours. Called once; a second log in
-    /// the same process stays with the first.
-    #[must_use]
-    pub fn start(log: &Log, color: bool) -> Self {
-        let (writer, guard) = NonBlockingBuilder::default()
-            .buffered_lines_limit(log.queue_lines_max)
-            .lossy(true)
-            .thread_name("log")
-            .finish(std::io::stderr());
-        let dropped = writer.error_counter();
+    /// Begins to log for so many `workers`; `color` says whether a terminal may be shown colours. Called once; a
+    /// second log in the same process stays with the first.
+    ///
+    /// # Errors
+    /// Where no thread can be started to write it.
+    pub fn start(log: &Log, workers: usize, color: bool) -> io::Result<Self> {
+        let (queue, writer) = Queue::start(log.queue_lines_max, workers, io::stderr())?;
         let (filter, level) = reload::Layer::new(targets(log.level));
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = io::stderr().is_terminal();
         let json = match log.format {
             Format::Json => true,
             Format::Text => false,
             Format::Auto => !terminal,
         };
-        let lines = fmt::layer().with_writer(writer);
+        let lines = fmt::layer().with_writer(queue.clone());
         let lines = if json {
+            access::write_json_to(queue.clone());
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
         } else {
             lines.with_ansi(terminal && color).boxed()
@@ -51,7 +54,7 @@ impl Logs {
         if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
             std::panic::set_hook(Box::new(log_panic));
         }
-        Self { level, dropped, _writer: guard }
+        Ok(Self { level, queue, _writer: writer })
     }
 
     /// Takes over another level.
@@ -62,8 +65,8 @@ impl Logs {
 
     /// Lines that were dropped because the queue was full.
     #[must_use]
-    pub fn dropped_lines(&self) -> usize {
-        self.dropped.dropped_lines()
+    pub fn dropped_lines(&self) -> u64 {
+        self.queue.dropped()
     }
 }
 

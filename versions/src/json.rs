@@ -24,14 +24,23 @@ const BLOCK_BYTES: usize = 4096;
 /// Larger bodies get memory of their own: one that waits for a slow client holds no whole block then.
 const SMALL_BYTES_MAX: usize = 512;
 
-/// Writes a value as `serde_json` does, without blanks.
+/// Writes a value behind what is there, as `serde_json` does, without blanks.
 ///
 /// # Errors
-/// What the value's own `Serialize` refuses, and maps whose keys are neither texts nor numbers.
+/// What the value's own `Serialize` refuses, and maps whose keys are neither texts nor numbers; then part of
+/// it may have been written.
+pub fn write(value: &impl Serialize, text: &mut Vec<u8>) -> Result<(), Error> {
+    value.serialize(&mut Writer { text })
+}
+
+/// The same as a body.
+///
+/// # Errors
+/// As [`write`].
 pub(crate) fn to_bytes(value: &impl Serialize) -> Result<Bytes, Error> {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
-        value.serialize(&mut Writer { text: scratch })?;
+        write(value, scratch)?;
         let body = if scratch.len() > SMALL_BYTES_MAX {
             Bytes::copy_from_slice(scratch)
         } else {

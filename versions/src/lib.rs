@@ -13,7 +13,7 @@ mod context;
 pub mod docs;
 mod endpoint;
 mod error;
-mod json;
+pub mod json;
 mod lifecycle;
 mod release;
 mod request;

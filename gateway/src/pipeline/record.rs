@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use permissions::KeyId;
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
-use tracing::{error, info};
+use tracing::error;
 use versions::{Entry, Error, Protocol};
 
 use super::authenticate::Refused;
 use super::durations::MethodLabel;
 use super::fields::field;
 use super::{Pipeline, client, protocol};
+use crate::telemetry::Access;
 use crate::transport::Peer;
 
 /// The status of a caller who went away, in log and metrics only.
@@ -118,21 +119,21 @@ impl<'r> Record<'r> {
             );
         }
         if self.access_log {
-            info!(
-                target: "access",
-                request_id = self.id(),
-                key_id = self.key.map(tracing::field::display),
-                method = self.method.name(),
-                route = self.entry.map_or("none", |entry| entry.template.as_str()),
+            let access = Access {
+                time: self.time,
+                request_id: Some(self.id()),
+                key_id: self.key,
+                method: self.method.name(),
+                route: self.entry.map_or("none", |entry| entry.template.as_str()),
                 status,
-                error = error.map(|error| error.code.name()),
-                refused = self.refused.map(Refused::name),
-                protocol = self.protocol.name(),
-                client = %self.client,
-                listener = self.peer.listener.name,
-                duration_ms = milliseconds(duration),
-                "request"
-            );
+                error: error.map(|error| error.code.name()),
+                refused: self.refused.map(Refused::name),
+                protocol: self.protocol.name(),
+                client: self.client,
+                listener: &self.peer.listener.name,
+                duration,
+            };
+            access.log();
         }
     }
 }
@@ -143,12 +144,6 @@ impl Drop for Record<'_> {
             self.report(CLIENT_CLOSED_REQUEST, None);
         }
     }
-}
-
-/// To the microsecond: more digits would be noise.
-#[expect(clippy::cast_precision_loss, reason = "a request does not last for centuries")]
-fn milliseconds(duration: std::time::Duration) -> f64 {
-    duration.as_micros() as f64 / 1e3
 }
 
 /// An error with all its causes, in one line.

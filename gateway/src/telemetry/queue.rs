@@ -1,0 +1,277 @@
+//! Log lines on their way to where they are written.
+//!
+//! Each worker has a part of the queue of its own, which it shares with nobody but the thread that writes; that one
+//! takes all lines of a part at once, so that neither waits for the other and a line costs no system call of its own.
+//! What does not fit is dropped and counted: no request waits for its log.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How long lines are gathered once there is one.
+const GATHERING: Duration = Duration::from_millis(10);
+/// How long the end waits for the last lines, where nobody takes them.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
+/// A part gives memory back beyond this size.
+const PART_BYTES_KEPT: usize = 1024 * 1024;
+
+/// The queue, for those who log.
+#[derive(Clone)]
+pub(super) struct Queue(Arc<Shared>);
+
+struct Shared {
+    parts: Box<[Part]>,
+    /// The most lines that wait in one part.
+    lines_max: usize,
+    dropped: AtomicU64,
+    /// Who writes them, and whether that thread sleeps until it is woken.
+    writer: OnceLock<Thread>,
+    sleeps: AtomicBool,
+    ends: AtomicBool,
+}
+
+/// In lines of the cache of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Part(Mutex<Lines>);
+
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    count: usize,
+}
+
+/// Keeps the writing thread; when it is dropped, the last lines are written.
+pub(super) struct Writer {
+    queue: Queue,
+    /// Asked only at the end; a receiver cannot be shared without it.
+    ended: Mutex<Receiver<()>>,
+}
+
+impl Queue {
+    /// Begins to write to `sink`; `lines_max` lines may wait in all, shared among so many `workers`.
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub(super) fn start(
+        lines_max: usize,
+        workers: usize,
+        sink: impl Write + Send + 'static,
+    ) -> io::Result<(Self, Writer)> {
+        // One more for the threads that are no workers.
+        let parts: Box<[Part]> = (0..=workers).map(|_| Part::default()).collect();
+        let queue = Self(Arc::new(Shared {
+            lines_max: (lines_max / parts.len()).max(1),
+            parts,
+            dropped: AtomicU64::new(0),
+            writer: OnceLock::new(),
+            sleeps: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
+        }));
+        let (end, ended) = sync_channel(1);
+        let shared = Arc::clone(&queue.0);
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            // Nothing else sets it.
+            let _ = shared.writer.set(thread::current());
+            shared.write(sink);
+            // Nobody waits any more where this fails.
+            let _ = end.send(());
+        })?;
+        Ok((queue.clone(), Writer { queue, ended: Mutex::new(ended) }))
+    }
+
+    /// Adds a line, with its line feed; `write` puts it behind what is there.
+    pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let shared = &*self.0;
+        let mut lines = shared.parts[part_number() % shared.parts.len()].lock();
+        if lines.count >= shared.lines_max {
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        lines.count += 1;
+        write(&mut lines.text);
+        if lines.count == 1 && shared.sleeps.swap(false, Ordering::SeqCst) {
+            shared.wake();
+        }
+    }
+
+    /// Lines that were dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Part {
+    /// A text is as good as it was where a thread panicked while it wrote.
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn wake(&self) {
+        // Before it is known, it has not slept yet.
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+
+    fn write(&self, mut sink: impl Write) {
+        let mut text = Vec::new();
+        loop {
+            let ends = self.ends.load(Ordering::SeqCst);
+            // Said before the parts are looked at: a line that comes in between wakes this thread.
+            self.sleeps.store(true, Ordering::SeqCst);
+            if self.parts.iter().all(|part| part.lock().count == 0) {
+                if ends {
+                    return;
+                }
+                thread::park();
+            }
+            self.sleeps.store(false, Ordering::SeqCst);
+            if !ends {
+                thread::sleep(GATHERING);
+            }
+            for part in &self.parts {
+                let mut lines = part.lock();
+                std::mem::swap(&mut lines.text, &mut text);
+                lines.count = 0;
+                drop(lines);
+                // Where nobody reads the log there is nobody to tell.
+                let _ = sink.write_all(&text).and_then(|()| sink.flush());
+                text.clear();
+                text.shrink_to(PART_BYTES_KEPT);
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.0.ends.store(true, Ordering::SeqCst);
+        self.queue.0.wake();
+        // Whichever way it ends, the process goes on.
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(LAST_LINES_TIMEOUT);
+    }
+}
+
+/// The part of this thread, as a number that has no bound.
+fn part_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    NUMBER.with(|number| *number)
+}
+
+/// One line at a time, as tracing writes them.
+pub(super) struct Line<'q>(&'q Queue);
+
+impl<'q> MakeWriter<'q> for Queue {
+    type Writer = Line<'q>;
+
+    fn make_writer(&'q self) -> Line<'q> {
+        Line(self)
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(|text| text.extend_from_slice(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// Hands on what is written, once it may.
+    struct Gate {
+        open: Receiver<()>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            // An error says that it is open for good.
+            let _ = self.open.recv();
+            self.written.send(text.to_vec()).map_err(io::Error::other)?;
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gate() -> (Gate, Sender<()>, Receiver<Vec<u8>>) {
+        let ((opener, open), (written, reader)) = (channel(), channel());
+        (Gate { open, written }, opener, reader)
+    }
+
+    fn push(queue: &Queue, number: usize) {
+        queue.push(|text| text.extend_from_slice(format!("{number}\n").as_bytes()));
+    }
+
+    #[test]
+    fn lines_are_written_in_their_order_and_the_last_at_the_end() {
+        let (gate, opener, reader) = gate();
+        drop(opener);
+        let (queue, writer) = Queue::start(1_000, 1, gate).unwrap();
+        for number in 0..200 {
+            push(&queue, number);
+            if number % 50 == 0 {
+                thread::sleep(2 * GATHERING);
+            }
+        }
+        drop(writer);
+        let text: Vec<u8> = reader.try_iter().flatten().collect();
+        let expected: String = (0..200).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        assert_eq!(queue.dropped(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_log_that_is_not_read_and_what_is_lost_is_counted() {
+        let (gate, opener, reader) = gate();
+        // Three parts with room for ten each; one thread fills one of them.
+        let (queue, writer) = Queue::start(30, 2, gate).unwrap();
+        push(&queue, 0);
+        // The writing thread is in the gate with the first line, and takes no other.
+        while queue.0.parts.iter().any(|part| part.lock().count > 0) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        for number in 1..=15 {
+            push(&queue, number);
+        }
+        assert_eq!(queue.dropped(), 5);
+        drop(opener);
+        drop(writer);
+        let text: Vec<u8> = reader.try_iter().flatten().collect();
+        let expected: String = (0..=10).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_ever() {
+        let (gate, _opener, _reader) = gate();
+        let (queue, writer) = Queue::start(30, 2, gate).unwrap();
+        push(&queue, 0);
+        let begin = std::time::Instant::now();
+        drop(writer);
+        assert!((LAST_LINES_TIMEOUT..10 * LAST_LINES_TIMEOUT).contains(&begin.elapsed()));
+    }
+}
