@@ -7,7 +7,7 @@
 //! - [`pipeline`]: the path of a request alone, without sockets: nanoseconds and allocations.
 //!
 //! The gateway is measured from outside, as the process that partners meet: only [`pipeline`] and
-//! [`seed`] know its insides, and only [`ready`] and [`compare`] its command line.
+//! [`seed`] know its insides, and only [`ready`] and [`start`] its command line.
 
 pub mod answer;
 pub mod compare;
@@ -22,3 +22,5 @@ pub mod protocol;
 pub mod ready;
 pub mod seed;
 pub mod server;
+pub mod start;
+pub mod statistics;
