@@ -33,6 +33,10 @@ impl Server {
     /// # Errors
     /// If it cannot be started, ends, is not ready in time, or is not the process that got ready.
     pub async fn start(mut command: Command, ready_file: &Path, log: &Path) -> anyhow::Result<Self> {
+        // One that an earlier server left would be taken for this one's.
+        if ready_file.exists() {
+            fs::remove_file(ready_file).with_context(|| format!("cannot remove {}", ready_file.display()))?;
+        }
         let output = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;

@@ -110,10 +110,6 @@ pub async fn gateway(binary: &Path, folder: &Path, setup: &Setup<'_>) -> anyhow:
     }
 
     let ready_file = folder.join("gateway.ready.json");
-    // One that an earlier server left would be taken for this one's.
-    if ready_file.exists() {
-        std::fs::remove_file(&ready_file).context("cannot remove the old ready file")?;
-    }
     let mut command = setup.command(&binary);
     command.arg("serve").arg("--ready-file").arg(&ready_file);
     with_store(&mut command, &data, &config);

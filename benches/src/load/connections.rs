@@ -121,8 +121,9 @@ async fn make(target: &Arc<Target>, job: &Arc<Job>, count: u64, at_a_time: usize
     Ok(())
 }
 
-/// One connection with one request.
-async fn one(target: &Target, job: &Job) -> anyhow::Result<()> {
+/// One connection with one request; of QUIC, what is to be ended.
+async fn one(target: &Target, job: &Job) -> anyhow::Result<Option<quinn::Endpoint>> {
+    let mut ended = None;
     let answer = match target.protocol {
         Protocol::H1 => Http1::new(target.tcp().await?).request(job).await,
         Protocol::H1Tls => Http1::new(target.tls().await?).request(job).await,
@@ -134,12 +135,14 @@ async fn one(target: &Target, job: &Job) -> anyhow::Result<()> {
             let (endpoint, connection) = target.quic().await?;
             let mut opened = Http3::open(connection, 1).await?;
             let answer = opened.pop().context("no stream")?.request(job).await;
-            http3::goodbye(&endpoint).await;
+            endpoint.close(http3::NO_ERROR, b"");
+            ended = Some(endpoint);
             answer
         }
         Protocol::QuicStreams => bail!("the handshakes are those of HTTP/3"),
     };
-    answer.map_err(Failure::into_error)
+    answer.map_err(Failure::into_error)?;
+    Ok(ended)
 }
 
 /// Connections that are opened, used for one request each, and then held until the standard input ends.

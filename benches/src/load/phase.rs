@@ -220,7 +220,7 @@ impl Worker {
 
     /// Lets the connections answer what the server sends them on its own, for a time.
     pub(super) fn idle(&self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
     /// Ends the connections in order.

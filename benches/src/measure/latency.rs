@@ -4,6 +4,8 @@ use super::paired::{Report, Rounds, rounds};
 use super::stage::{Common, Running, Stage, Subject};
 use crate::load::Outcome;
 
+const SMOKE_RATE: u64 = 1_000;
+
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -23,7 +25,8 @@ pub struct Options {
 
 pub(super) async fn measure(options: &Options) -> anyhow::Result<Report> {
     let stage = Stage::set(&options.common)?;
-    let (seconds, most) = if options.common.smoke { (1, 2_000) } else { (options.seconds, u64::MAX) };
+    let (seconds, rate) =
+        if options.common.smoke { (1, Some(SMOKE_RATE)) } else { (options.seconds, options.rate) };
     let number = options.rounds.number(7, options.common.smoke);
     let [floor, subject] = stage.both(&options.running).await?;
     let mut report = Report::new(
@@ -33,7 +36,7 @@ pub(super) async fn measure(options: &Options) -> anyhow::Result<Report> {
     for &protocol in &options.common.protocols {
         eprintln!("{}: {number} rounds", protocol.name());
         let pairs = rounds(number, [&floor, &subject], async |subject: &Subject| {
-            let rate = match options.rate {
+            let rate = match rate {
                 Some(rate) => rate,
                 None => {
                     let closed = [("seconds", "1".to_owned())];
@@ -41,7 +44,7 @@ pub(super) async fn measure(options: &Options) -> anyhow::Result<Report> {
                     half(most.rps)
                 }
             };
-            let open = [("seconds", seconds.to_string()), ("rate", rate.min(most).to_string())];
+            let open = [("seconds", seconds.to_string()), ("rate", rate.to_string())];
             stage.drive::<Outcome>("load", subject, protocol, &open).await
         })
         .await?;
