@@ -5,9 +5,7 @@
 //! the other on the same core, the order changing from round to round, and what is reported is the
 //! ratio of the two, round by round. Floor against floor shows what is left of the noise.
 
-mod gateway;
 mod report;
-mod statistics;
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -23,6 +21,7 @@ use crate::load::Outcome;
 use crate::pin;
 use crate::protocol::Protocol;
 use crate::server::Server;
+use crate::start::{self, Setup, this_program};
 use report::{Comparison, Contestant, Pair, Report};
 
 /// Requests and rounds of a smoke run: enough to see that everything works, over in seconds.
@@ -152,14 +151,15 @@ impl Stage {
         let (path, core) = (folder.path(), server_core);
         let placeholder = || answer::PLACEHOLDER_AUTHORIZATION.to_owned();
         let (floor, floor_authorization) = match (&options.gateway, options.keys) {
-            (Some(binary), Some(_)) => gateway::start(binary, &path.join("one"), core, 0).await?,
-            _ => (start_floor("floor", path, core).await?, placeholder()),
+            (Some(binary), Some(_)) => start::gateway(binary, &path.join("one"), &Setup::on(core)).await?,
+            _ => (start::floor(&path.join("floor"), &Setup::on(core)).await?, placeholder()),
         };
         let (subject, subject_authorization) = match &options.gateway {
             Some(binary) => {
-                gateway::start(binary, &path.join("gateway"), core, options.keys.unwrap_or(0)).await?
+                let setup = Setup { more_keys: options.keys.unwrap_or(0), ..Setup::on(core) };
+                start::gateway(binary, &path.join("gateway"), &setup).await?
             }
-            None => (start_floor("floor-again", path, core).await?, placeholder()),
+            None => (start::floor(&path.join("floor-again"), &Setup::on(core)).await?, placeholder()),
         };
         let keep = |name: &str, authorization: String| -> anyhow::Result<PathBuf> {
             let file = path.join(name);
@@ -218,17 +218,4 @@ impl Stage {
         ensure!(!output.stdout.is_empty(), "the load ended without figures ({})", output.status);
         serde_json::from_slice(&output.stdout).context("the load printed something else than its figures")
     }
-}
-
-/// Starts a floor, which is this program in another role.
-async fn start_floor(name: &str, folder: &Path, core: usize) -> anyhow::Result<Server> {
-    let ready_file = folder.join(name).with_extension("ready.json");
-    let mut command = pin::command(core, &this_program()?);
-    command.arg("floor").arg("--ready-file").arg(&ready_file);
-    Server::start(command, &ready_file, &folder.join(name).with_extension("log")).await
-}
-
-/// `cargo run --bin compare` builds one program only, so floor and load are roles of it.
-fn this_program() -> anyhow::Result<PathBuf> {
-    std::env::current_exe().context("cannot find this program's own file")
 }

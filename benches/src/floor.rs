@@ -2,9 +2,11 @@
 //!
 //! hyper's concrete builders, tokio-rustls, quinn and h3 on one current-thread runtime, set as the
 //! gateway sets them, answering the gateway's bytes from memory. What the gateway costs above this is
-//! its own work; what this costs is the price of the stack. It knows no keys and looks at no path.
+//! its own work; what this costs is the price of the stack. Beside HTTP it answers bare QUIC streams, which
+//! is the price of HTTP/3 without HTTP. It knows no keys and looks at no path.
 
 mod quic;
+mod streams;
 mod tcp;
 mod tls;
 
@@ -49,6 +51,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let clear = TcpListener::bind(any_port).context("cannot bind a port for cleartext")?;
     let (encrypted, datagrams) = bind_pair(any_port)?;
+    let bare = UdpSocket::bind(any_port).context("cannot bind a port for bare streams")?;
     let encrypted_address = encrypted.local_addr()?;
 
     let ca = std::path::absolute(options.ready_file.with_extension("ca.pem"))?;
@@ -59,6 +62,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         listeners: vec![
             listener("http", clear.local_addr()?, &["http1"], false),
             listener("https", encrypted_address, &["http1", "http2", "http3"], true),
+            listener("streams", bare.local_addr()?, &["quic-streams"], true),
         ],
         pid: std::process::id(),
         ca: Some(ca),
@@ -66,13 +70,15 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
 
     let answer = Arc::new(Answer::over_tcp(encrypted_address.port())?);
     let acceptor = identity.acceptor()?;
-    let endpoint = quic::endpoint(datagrams, &identity)?;
+    let endpoint = quic::endpoint(datagrams, &identity, b"h3")?;
+    let bare = quic::endpoint(bare, &identity, b"streams")?;
     ready.write(&options.ready_file)?;
 
     tokio::join!(
         tcp::accept(tcp::listen(clear)?, None, Arc::clone(&answer)),
         tcp::accept(tcp::listen(encrypted)?, Some(acceptor), answer),
         quic::accept(endpoint, Arc::new(Answer::over_quic())),
+        streams::accept(bare),
     );
     Ok(())
 }

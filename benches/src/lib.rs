@@ -4,10 +4,13 @@
 //! - [`load`]: a closed loop of requests over one protocol, which also reads the server's CPU time.
 //! - [`compare`]: floor and gateway in turn on one pinned core under the same load, as paired ratios.
 //!
+//! - [`measure`]: instructions, allocations, system calls, latency, handshakes and memory of both, and
+//!   the guard over the committed ones.
+//!
 //! - [`pipeline`]: the path of a request alone, without sockets: nanoseconds and allocations.
 //!
 //! The gateway is measured from outside, as the process that partners meet: only [`pipeline`] and
-//! [`seed`] know its insides, and only [`ready`] and [`compare`] its command line.
+//! [`seed`] know its insides, and only [`ready`] and [`start`] its command line.
 
 pub mod answer;
 pub mod compare;
@@ -16,9 +19,12 @@ pub mod dates;
 pub mod documents;
 pub mod floor;
 pub mod load;
+pub mod measure;
 pub mod pin;
 pub mod pipeline;
 pub mod protocol;
 pub mod ready;
 pub mod seed;
 pub mod server;
+pub mod start;
+pub mod statistics;

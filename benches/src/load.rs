@@ -1,19 +1,24 @@
-//! The load: a closed loop over a fixed number of connections and streams.
+//! The load: requests over a fixed number of connections and streams.
 //!
-//! Every stream sends its next request when the answer to the last one is complete. Connections are
+//! In a closed loop every stream sends its next request when the answer to the last one is complete; with a
+//! rate ([`pace`]) requests begin when they are due. Connections are
 //! made and warmed up before the clock starts, and the server's CPU time is read at the same two moments
 //! as the clock, so that handshakes are in neither figure. It is kept lighter than any server it
 //! drives: tasks live as long as their stream, and HTTP/1.1 and HTTP/2 go without hyper, whose client
 //! costs about as much as its server.
 //!
-//! Its latency figures have the flaw of every closed loop: a slow server is asked less often.
+//! The latency figures of the closed loop have the flaw of all of them: a slow server is asked less often.
 
+mod connections;
 mod http1;
 mod http2;
 mod http3;
 mod job;
+mod pace;
 mod phase;
+mod streams;
 mod target;
+mod verifier;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -28,6 +33,7 @@ use crate::answer;
 use crate::cpu::Reading;
 use crate::protocol::Protocol;
 use crate::ready::Ready;
+pub use connections::{Connections, Hold, Made};
 use job::Job;
 use phase::{Phase, Worker};
 use target::Target;
@@ -70,6 +76,10 @@ pub struct Options {
     /// Seconds to go on for, instead of a number of requests.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: Option<u64>,
+    /// Requests that begin in each second, whether or not the answers come as fast (an open loop). Latency
+    /// counts from when a request was due.
+    #[arg(long, requires = "seconds", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub rate: Option<u64>,
     /// Seconds after which a number of requests is given up.
     #[arg(long, default_value_t = 120)]
     pub time_limit: u64,
@@ -97,6 +107,8 @@ pub struct Outcome {
     pub p50_us: f64,
     /// 99 of 100 were.
     pub p99_us: f64,
+    /// 999 of 1,000 were.
+    pub p999_us: f64,
     /// CPU time of the server for one good answer, in microseconds.
     pub server_cpu_us: f64,
     /// CPU time of the server by elapsed time: 1 is one core kept busy.
@@ -123,6 +135,7 @@ pub fn measure(options: &Options) -> anyhow::Result<Outcome> {
     let ready = Ready::read(&options.ready_file)?;
     let target = Target::new(&ready, protocol)?;
     let job = Arc::new(Job::new(options, target.authority())?);
+    ensure!(options.rate.is_none() || options.threads.get() == 1, "one thread keeps a rate");
 
     let mut workers = Vec::new();
     for number in 0..options.threads.get() {
@@ -138,9 +151,10 @@ pub fn measure(options: &Options) -> anyhow::Result<Outcome> {
     let cpu = Reading::take(ready.pid)?;
     // Before the phase, whose time begins as it is made: what is measured is never shorter than what was asked.
     let start = Instant::now();
-    let phase = match options.seconds {
-        Some(seconds) => Phase::of_time(Duration::from_secs(seconds), LAST_REQUEST_TIMEOUT)?,
-        None => Phase::of_requests(options.requests.map_or(REQUESTS_USUAL, NonZeroU64::get), limit)?,
+    let phase = match (options.seconds, options.rate) {
+        (Some(seconds), Some(rate)) => Phase::of_rate(rate, seconds, LAST_REQUEST_TIMEOUT)?,
+        (Some(seconds), None) => Phase::of_time(Duration::from_secs(seconds), LAST_REQUEST_TIMEOUT)?,
+        (None, _) => Phase::of_requests(options.requests.map_or(REQUESTS_USUAL, NonZeroU64::get), limit)?,
     };
     let phase = Arc::new(phase);
     phase::run(&mut workers, &job, &phase)?;
@@ -161,6 +175,7 @@ pub fn measure(options: &Options) -> anyhow::Result<Outcome> {
         rps: answered / seconds,
         p50_us: tally.p50_us,
         p99_us: tally.p99_us,
+        p999_us: tally.p999_us,
         // Without an answer there is nothing to divide by, and infinity is not JSON.
         server_cpu_us: if tally.answered == 0 { 0.0 } else { cpu * 1e6 / answered },
         server_busy: cpu / seconds,

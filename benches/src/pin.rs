@@ -51,8 +51,15 @@ pub fn check_tools() -> anyhow::Result<()> {
 /// that comes about. Both tools replace themselves by what follows, so the child's id is the program's.
 #[must_use]
 pub fn command(core: usize, program: &Path) -> Command {
+    command_on(&[core], program)
+}
+
+/// As [`command`], on several cores.
+#[must_use]
+pub fn command_on(cores: &[usize], program: &Path) -> Command {
+    let cores: Vec<String> = cores.iter().map(usize::to_string).collect();
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &core.to_string()]).arg(program);
+    command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &cores.join(",")]).arg(program);
     command
 }
 

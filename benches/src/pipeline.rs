@@ -85,6 +85,18 @@ pub fn allocations(requests: u32, count: impl Fn() -> usize) -> anyhow::Result<f
     Ok((answered as f64 - made as f64) / f64::from(requests))
 }
 
+/// Makes requests and throws them away, then makes others and has them answered: what a profiler of the
+/// whole process finds between two runs that make as many in all are the answers alone.
+///
+/// # Errors
+/// As [`run`].
+pub fn exercise(made: u32, answered: u32) -> anyhow::Result<()> {
+    let mut caller = Caller::new(1)?;
+    caller.made(made);
+    caller.answered(answered)?;
+    Ok(())
+}
+
 impl Caller {
     fn new(keys: usize) -> anyhow::Result<Self> {
         let flags = [("limits.key_rate", "1000000/s+1000000"), ("log.access", "false")];

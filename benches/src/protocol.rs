@@ -15,10 +15,12 @@ pub enum Protocol {
     H2Tls,
     /// HTTP/3.
     H3,
+    /// The streams of QUIC with as many bytes and no HTTP: what HTTP/3 is measured by. Only the floor has it.
+    QuicStreams,
 }
 
 impl Protocol {
-    /// All of them, in the order in which they are reported.
+    /// Those of HTTP, in the order in which they are reported.
     pub const ALL: [Self; 4] = [Self::H1, Self::H1Tls, Self::H2Tls, Self::H3];
 
     /// The name on the command line and in reports.
@@ -29,6 +31,7 @@ impl Protocol {
             Self::H1Tls => "h1-tls",
             Self::H2Tls => "h2-tls",
             Self::H3 => "h3",
+            Self::QuicStreams => "quic-streams",
         }
     }
 
@@ -39,7 +42,14 @@ impl Protocol {
             Self::H1 | Self::H1Tls => "http1",
             Self::H2Tls => "http2",
             Self::H3 => "http3",
+            Self::QuicStreams => "quic-streams",
         }
+    }
+
+    /// Whether it runs over UDP.
+    #[must_use]
+    pub fn is_quic(self) -> bool {
+        matches!(self, Self::H3 | Self::QuicStreams)
     }
 
     /// Whether it needs a listener with a certificate.
@@ -56,6 +66,7 @@ impl Protocol {
             Self::H1Tls => Some(b"http/1.1"),
             Self::H2Tls => Some(b"h2"),
             Self::H3 => Some(b"h3"),
+            Self::QuicStreams => Some(b"streams"),
         }
     }
 
@@ -64,7 +75,7 @@ impl Protocol {
     pub fn usual_shape(self) -> (usize, usize) {
         match self {
             Self::H1 | Self::H1Tls => (32, 1),
-            Self::H2Tls | Self::H3 => (8, 16),
+            Self::H2Tls | Self::H3 | Self::QuicStreams => (8, 16),
         }
     }
 }

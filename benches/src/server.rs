@@ -6,11 +6,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ready::Ready;
 
 /// From the start of the process to its ready file; a first launch makes keys and certificates.
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Under a profiler that takes fifty times as long as usual.
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// From the request to end to the end: longer than the gateway drains.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_INTERVAL: Duration = Duration::from_millis(10);
 /// How much of what the server printed is shown when it fails.
 const LOG_LINES_SHOWN: usize = 20;
@@ -29,6 +33,10 @@ impl Server {
     /// # Errors
     /// If it cannot be started, ends, is not ready in time, or is not the process that got ready.
     pub async fn start(mut command: Command, ready_file: &Path, log: &Path) -> anyhow::Result<Self> {
+        // One that an earlier server left would be taken for this one's.
+        if ready_file.exists() {
+            fs::remove_file(ready_file).with_context(|| format!("cannot remove {}", ready_file.display()))?;
+        }
         let output = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
@@ -58,10 +66,28 @@ impl Server {
     /// Its resident memory now, in bytes; 0 where the system does not say.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kilobytes.unwrap_or(0) * 1024
+        memory_bytes(self.child.id())
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks the process to end and waits until it has: a profiler writes its figures then.
+    ///
+    /// # Errors
+    /// If it is still there after [`END_TIMEOUT`].
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no such process")?;
+        kill_process(pid, Signal::TERM).context("cannot end the server")?;
+        let deadline = Instant::now() + END_TIMEOUT;
+        while self.child.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "the server did not end within {END_TIMEOUT:?}");
+            tokio::time::sleep(READY_INTERVAL).await;
+        }
+        Ok(())
     }
 
     async fn await_ready(&mut self) -> anyhow::Result<()> {
@@ -90,6 +116,15 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The resident memory of a process now, in bytes; 0 where the system does not say.
+#[must_use]
+pub fn memory_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
 }
 
 /// The last lines of what the server printed.

@@ -38,6 +38,7 @@ fn options(ready_file: &Path, protocol: Protocol) -> load::Options {
         warm_up: 20,
         requests: Some(REQUESTS),
         seconds: None,
+        rate: None,
         time_limit: 20,
         expect: answer::BODY_PREFIX.to_owned(),
     }
@@ -88,6 +89,52 @@ fn a_time_ends_the_load() -> anyhow::Result<()> {
     })?;
     assert!(outcome.requests > 0 && outcome.errors == 0, "{outcome:?}");
     assert!((1.0..5.0).contains(&outcome.seconds), "{outcome:?}");
+    Ok(())
+}
+
+#[test]
+fn a_rate_is_kept_over_every_protocol() -> anyhow::Result<()> {
+    let (_folder, ready_file) = start_floor()?;
+    for protocol in Protocol::ALL {
+        let outcome = load::measure(&load::Options {
+            requests: None,
+            seconds: Some(1),
+            rate: Some(200),
+            ..options(&ready_file, protocol)
+        })?;
+        assert_eq!((outcome.requests, outcome.errors), (200, 0), "{outcome:?}");
+        assert!(outcome.p50_us <= outcome.p99_us && outcome.p99_us <= outcome.p999_us, "{outcome:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bare_streams_carry_as_many_bytes() -> anyhow::Result<()> {
+    let (_folder, ready_file) = start_floor()?;
+    let outcome = load::measure(&options(&ready_file, Protocol::QuicStreams))?;
+    assert_eq!((outcome.requests, outcome.errors), (REQUESTS.get(), 0), "{outcome:?}");
+    Ok(())
+}
+
+#[test]
+fn connections_are_made_anew_or_resumed() -> anyhow::Result<()> {
+    let (_folder, ready_file) = start_floor()?;
+    for protocol in Protocol::ALL {
+        for resume in [false, true] {
+            let connections = load::Connections {
+                ready_file: ready_file.clone(),
+                protocol,
+                authorization_file: None,
+                connections: 20,
+                at_a_time: 4,
+                resume,
+            };
+            let made = connections.measure()?;
+            assert_eq!(made.connections, 20);
+            let resumed = if resume && protocol.is_encrypted() { 20 } else { 0 };
+            assert_eq!(made.resumed, resumed, "{}", protocol.name());
+        }
+    }
     Ok(())
 }
 

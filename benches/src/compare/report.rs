@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::statistics::Spread;
 use crate::load::Outcome;
 use crate::protocol::Protocol;
 use crate::server::Server;
+use crate::statistics::Spread;
 
 /// The two runs of a round.
 pub(super) struct Pair {

@@ -17,10 +17,10 @@ use crate::answer::Answer;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// An endpoint on a bound socket.
-pub(super) fn endpoint(socket: UdpSocket, identity: &Identity) -> anyhow::Result<Endpoint> {
+pub(super) fn endpoint(socket: UdpSocket, identity: &Identity, alpn: &[u8]) -> anyhow::Result<Endpoint> {
     let mut transport = TransportConfig::default();
     transport.max_concurrent_bidi_streams(STREAMS_PER_CONNECTION_MAX.into());
-    let mut config = ServerConfig::with_crypto(Arc::new(identity.quic()?));
+    let mut config = ServerConfig::with_crypto(Arc::new(identity.quic(alpn)?));
     config.transport_config(Arc::new(transport));
     Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
         .context("cannot open a QUIC endpoint")

@@ -31,8 +31,8 @@ impl Identity {
     }
 
     /// TLS 1.3 for HTTP/3 (RFC 9001 §4.2 has no other).
-    pub(super) fn quic(&self) -> anyhow::Result<quinn::crypto::rustls::QuicServerConfig> {
-        Ok(self.config(&[&TLS13], &[b"h3"])?.try_into()?)
+    pub(super) fn quic(&self, alpn: &[u8]) -> anyhow::Result<quinn::crypto::rustls::QuicServerConfig> {
+        Ok(self.config(&[&TLS13], &[alpn])?.try_into()?)
     }
 
     fn config(

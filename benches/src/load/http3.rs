@@ -11,6 +11,9 @@ use super::job::{self, Failure, Job};
 /// How long the end of a connection may take to be told to the server.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// `H3_NO_ERROR` (RFC 9114 §8.1).
+pub(super) const NO_ERROR: quinn::VarInt = quinn::VarInt::from_u32(0x100);
+
 /// A handle of the connection, and the body under way.
 pub(super) struct Http3 {
     sender: SendRequest<h3_quinn::OpenStreams, Bytes>,
@@ -48,6 +51,6 @@ impl Http3 {
 
 /// Waits until the server was told, so that it does not keep the connection until its idle time is over.
 pub(super) async fn goodbye(endpoint: &quinn::Endpoint) {
-    endpoint.close(quinn::VarInt::from_u32(0x100), b"");
+    endpoint.close(NO_ERROR, b"");
     drop(tokio::time::timeout(GOODBYE_TIMEOUT, endpoint.wait_idle()).await);
 }

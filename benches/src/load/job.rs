@@ -1,6 +1,7 @@
 //! What is asked, in the form each protocol sends it, and what must come back.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context as _;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
@@ -8,6 +9,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Request, Uri};
 
 use super::Options;
+use crate::answer;
 
 /// The variable that holds `Authorization` where no file is named.
 const AUTHORIZATION_VARIABLE: &str = "LOAD_AUTHORIZATION";
@@ -31,6 +33,16 @@ pub(super) enum Failure {
     Connection(anyhow::Error),
 }
 
+impl Failure {
+    /// What went wrong, for those who have no use for the connection either way.
+    pub(super) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Answer(error) => anyhow::anyhow!(error),
+            Self::Connection(error) => error,
+        }
+    }
+}
+
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Connection(error.into())
@@ -38,8 +50,24 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 impl Job {
+    /// What the options ask for.
     pub(super) fn new(options: &Options, authority: &Authority) -> anyhow::Result<Self> {
-        let path: PathAndQuery = options.path.parse().context("--path is not a path")?;
+        let authorization = authorization(options.authorization_file.as_deref())?;
+        Self::of(&options.path, &options.expect, authorization, authority)
+    }
+
+    /// The usual path and answer.
+    pub(super) fn usual(authorization_file: Option<&Path>, authority: &Authority) -> anyhow::Result<Self> {
+        Self::of(answer::PATH, answer::BODY_PREFIX, authorization(authorization_file)?, authority)
+    }
+
+    fn of(
+        path: &str,
+        expect: &str,
+        authorization: Option<HeaderValue>,
+        authority: &Authority,
+    ) -> anyhow::Result<Self> {
+        let path: PathAndQuery = path.parse().context("--path is not a path")?;
         let mut request = Request::new(());
         *request.uri_mut() = Uri::builder()
             .scheme("https")
@@ -49,7 +77,7 @@ impl Job {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static("benches/0.1"));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if let Some(authorization) = authorization(options)? {
+        if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization);
         }
 
@@ -61,7 +89,7 @@ impl Job {
             http1.extend_from_slice(b"\r\n");
         }
         http1.extend_from_slice(b"\r\n");
-        Ok(Self { http1, request, expect: options.expect.clone().into_bytes() })
+        Ok(Self { http1, request, expect: expect.as_bytes().to_vec() })
     }
 
     /// Judges an answer whose body was read to its end.
@@ -86,8 +114,8 @@ pub(super) fn collect(body: &mut Vec<u8>, part: &[u8]) -> Result<(), Failure> {
 }
 
 /// The field's value. Errors name the place, never the value.
-fn authorization(options: &Options) -> anyhow::Result<Option<HeaderValue>> {
-    let text = match &options.authorization_file {
+fn authorization(file: Option<&Path>) -> anyhow::Result<Option<HeaderValue>> {
+    let text = match file {
         Some(path) => fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
         None => match std::env::var(AUTHORIZATION_VARIABLE) {
             Ok(text) => text,

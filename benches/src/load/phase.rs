@@ -16,6 +16,8 @@ use super::http1::Http1;
 use super::http2::Http2;
 use super::http3::{self, Http3};
 use super::job::{Failure, Job};
+use super::pace::Pace;
+use super::streams::Streams;
 use super::target::Target;
 use crate::protocol::Protocol;
 
@@ -29,6 +31,8 @@ pub(super) struct Phase {
     left: AtomicU64,
     /// When no further request is begun.
     until: Option<Instant>,
+    /// When each request begins, if not as soon as a stream is free.
+    pace: Option<Pace>,
     /// When the requests under way are given up.
     limit: Duration,
     counts: Mutex<Counts>,
@@ -47,24 +51,37 @@ pub(super) struct Tally {
     pub(super) first_error: Option<String>,
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
+    pub(super) p999_us: f64,
 }
 
 impl Phase {
     /// So many requests, given up after `limit`.
     pub(super) fn of_requests(requests: u64, limit: Duration) -> anyhow::Result<Self> {
-        Self::new(requests, None, limit)
+        Self::new(requests, None, None, limit)
     }
 
     /// As many requests as there is time for; those under way then have `grace`.
     pub(super) fn of_time(time: Duration, grace: Duration) -> anyhow::Result<Self> {
-        Self::new(u64::MAX, Some(Instant::now() + time), time + grace)
+        Self::new(u64::MAX, Some(Instant::now() + time), None, time + grace)
     }
 
-    fn new(requests: u64, until: Option<Instant>, limit: Duration) -> anyhow::Result<Self> {
+    /// So many requests per second, whether or not the answers come as fast; those that are late at the end
+    /// then have `grace`.
+    pub(super) fn of_rate(per_second: u64, seconds: u64, grace: Duration) -> anyhow::Result<Self> {
+        let pace = Pace::new(per_second, seconds);
+        Self::new(pace.total(), None, Some(pace), Duration::from_secs(seconds) + grace)
+    }
+
+    fn new(
+        requests: u64,
+        until: Option<Instant>,
+        pace: Option<Pace>,
+        limit: Duration,
+    ) -> anyhow::Result<Self> {
         let latencies =
             Histogram::new_with_bounds(LATENCY_MIN, LATENCY_MAX, 2).map_err(|e| anyhow!("{e}"))?;
         let counts = Mutex::new(Counts { latencies, errors: 0, first_error: None });
-        Ok(Self { left: AtomicU64::new(requests), until, limit, counts })
+        Ok(Self { left: AtomicU64::new(requests), until, pace, limit, counts })
     }
 
     /// Takes one request to send, if there is one.
@@ -74,6 +91,21 @@ impl Phase {
                 .left
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
                 .is_ok()
+    }
+
+    /// Waits for the turn of the next request, and gives the moment from which its latency counts.
+    async fn begin(&self) -> Option<Instant> {
+        match &self.pace {
+            Some(pace) => pace.next().await,
+            None => self.take().then(Instant::now),
+        }
+    }
+
+    /// Goes on while requests have yet to become due.
+    async fn keep_pace(&self) {
+        if let Some(pace) = &self.pace {
+            pace.release().await;
+        }
     }
 
     fn count(&self, result: Result<Duration, String>) {
@@ -93,7 +125,11 @@ impl Phase {
     /// The counts at the end. Requests that were never sent, because every stream had failed, are errors.
     pub(super) fn tally(&self) -> Tally {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let unsent = if self.until.is_none() { self.left.load(Ordering::Relaxed) } else { 0 };
+        let unsent = match (&self.pace, self.until) {
+            (Some(pace), _) => pace.left(),
+            (None, Some(_)) => 0,
+            (None, None) => self.left.load(Ordering::Relaxed),
+        };
         #[expect(clippy::cast_precision_loss, reason = "latencies are kept to two digits")]
         let micros = |quantile: f64| counts.latencies.value_at_quantile(quantile) as f64 / 1e3;
         Tally {
@@ -102,6 +138,7 @@ impl Phase {
             first_error: counts.first_error.clone(),
             p50_us: micros(0.50),
             p99_us: micros(0.99),
+            p999_us: micros(0.999),
         }
     }
 }
@@ -112,6 +149,7 @@ enum Stream {
     Encrypted(Box<Http1<TlsStream<TcpStream>>>),
     Two(Http2),
     Three(Http3),
+    Bare(Streams),
 }
 
 impl Stream {
@@ -121,6 +159,7 @@ impl Stream {
             Self::Encrypted(stream) => stream.request(job).await,
             Self::Two(stream) => stream.request(job).await,
             Self::Three(stream) => stream.request(job).await,
+            Self::Bare(stream) => stream.request(job).await,
         }
     }
 }
@@ -156,11 +195,32 @@ impl Worker {
                         worker.endpoints.push(endpoint);
                         worker.streams.extend(opened.into_iter().map(Stream::Three));
                     }
+                    Protocol::QuicStreams => {
+                        let (endpoint, connection) = target.quic().await?;
+                        worker.endpoints.push(endpoint);
+                        let opened = (0..streams).map(|_| Stream::Bare(Streams::new(connection.clone())));
+                        worker.streams.extend(opened);
+                    }
                 }
                 anyhow::Ok(())
             })?;
         }
         Ok(worker)
+    }
+
+    /// One request on every stream, one after the other.
+    pub(super) fn each_once(&mut self, job: &Job) -> anyhow::Result<()> {
+        self.runtime.block_on(async {
+            for stream in &mut self.streams {
+                stream.request(job).await.map_err(Failure::into_error)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets the connections answer what the server sends them on its own, for a time.
+    pub(super) fn idle(&self, time: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
     /// Ends the connections in order.
@@ -185,17 +245,17 @@ impl Worker {
                 }
                 anyhow::Ok(())
             };
-            tokio::time::timeout(phase.limit, all)
+            let (all, ()) = tokio::time::timeout(phase.limit, async { tokio::join!(all, phase.keep_pace()) })
                 .await
-                .with_context(|| format!("the requests took more than {:?}", phase.limit))?
+                .with_context(|| format!("the requests took more than {:?}", phase.limit))?;
+            all
         })
     }
 }
 
 /// Sends one request after the other; gives the stream back while it is of use.
 async fn drive(mut stream: Stream, job: Arc<Job>, phase: Arc<Phase>) -> Option<Stream> {
-    while phase.take() {
-        let start = Instant::now();
+    while let Some(start) = phase.begin().await {
         match stream.request(&job).await {
             Ok(()) => phase.count(Ok(start.elapsed())),
             Err(Failure::Answer(error)) => phase.count(Err(error)),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http::uri::Authority;
 use quinn::crypto::rustls::QuicClientConfig;
+use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -14,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::verifier::Counted;
 use crate::protocol::Protocol;
 use crate::ready::Ready;
 
@@ -32,19 +35,34 @@ pub(super) struct Target {
 
 /// The two forms of the same TLS configuration.
 struct Trust {
+    verifier: Arc<Counted>,
     tls: Arc<ClientConfig>,
     quic: Option<quinn::ClientConfig>,
 }
 
 impl Target {
     pub(super) fn new(ready: &Ready, protocol: Protocol) -> anyhow::Result<Self> {
+        Self::with_resumption(ready, protocol, true)
+    }
+
+    /// As [`Self::new`], but a connection may be kept from resuming the session of an earlier one.
+    pub(super) fn with_resumption(
+        ready: &Ready,
+        protocol: Protocol,
+        is_resumed: bool,
+    ) -> anyhow::Result<Self> {
         let address = ready.listener(protocol)?.address;
         let trust = match protocol.alpn() {
-            Some(alpn) => Some(Trust::new(ready, alpn, protocol == Protocol::H3)?),
+            Some(alpn) => Some(Trust::new(ready, alpn, protocol.is_quic(), is_resumed)?),
             None => None,
         };
         let authority = format!("{HOST}:{}", address.port()).parse()?;
         Ok(Self { protocol, address, authority, trust })
+    }
+
+    /// How often a server's certificate was looked at, which a resumed session does without.
+    pub(super) fn full_handshakes(&self) -> u64 {
+        self.trust.as_ref().map_or(0, |trust| trust.verifier.count())
     }
 
     /// What goes into `Host` and `:authority`.
@@ -98,7 +116,7 @@ impl Target {
 }
 
 impl Trust {
-    fn new(ready: &Ready, alpn: &[u8], is_quic: bool) -> anyhow::Result<Self> {
+    fn new(ready: &Ready, alpn: &[u8], is_quic: bool, is_resumed: bool) -> anyhow::Result<Self> {
         let ca = ready.ca.as_ref().context("the ready file names no CA")?;
         let mut roots = RootCertStore::empty();
         for certificate in
@@ -107,17 +125,22 @@ impl Trust {
             roots.add(certificate?)?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = Counted::new(roots, Arc::clone(&provider))?;
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.to_vec()];
+        if !is_resumed {
+            config.resumption = Resumption::disabled();
+        }
         let tls = Arc::new(config);
         let quic = if is_quic {
             Some(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(Arc::clone(&tls))?)))
         } else {
             None
         };
-        Ok(Self { tls, quic })
+        Ok(Self { verifier, tls, quic })
     }
 }

@@ -6,15 +6,19 @@ use serde::Serialize;
 
 /// Where some figures lie.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Spread {
-    pub(super) min: f64,
-    pub(super) median: f64,
-    pub(super) max: f64,
+pub struct Spread {
+    /// The least.
+    pub min: f64,
+    /// The one in the middle.
+    pub median: f64,
+    /// The greatest.
+    pub max: f64,
 }
 
 impl Spread {
     /// Of no figures, all three are 0.
-    pub(super) fn of(figures: impl Iterator<Item = f64>) -> Self {
+    #[must_use]
+    pub fn of(figures: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = figures.collect();
         sorted.sort_by(f64::total_cmp);
         let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {

@@ -1,0 +1,282 @@
+//! What callgrind counted, by function.
+//!
+//! The format is described in Valgrind's manual ("Callgrind Format Specification"). Two runs of the same
+//! program that differ only in how many requests they answered are taken off each other, which leaves
+//! the requests: start-up, handshakes and the end are the same in both.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+/// Functions that hand out memory, of mimalloc (which Rust code calls) and of libc (which C code calls).
+const ALLOCATORS: [&str; 8] = [
+    "mi_malloc_aligned",
+    "mi_zalloc_aligned",
+    "mi_realloc_aligned",
+    "malloc",
+    "calloc",
+    "realloc",
+    "posix_memalign",
+    "aligned_alloc",
+];
+/// How the functions of aws-lc begin, each with the version behind it.
+const CRYPTO_PREFIX: &str = "aws_lc_";
+
+/// What runs once in a process, such as the calibration of a clock, which goes on for a time and thus costs
+/// more or less from run to run: it belongs to no request.
+const ONCE: [&str; 2] = ["once_cell::imp::OnceCell", "std::sync::once::Once"];
+
+/// Whose code a function is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Part {
+    /// Of the program: ours, the crates, the allocator.
+    Program,
+    /// Of the cryptography inside the program, which chooses its functions by the kind of CPU.
+    Crypto,
+    /// Of the libraries that it is linked to; libc chooses by the kind of CPU too.
+    Library,
+}
+
+/// One function's figures, for one run or for one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Cost {
+    /// Instructions of its own, with all that was inlined into it.
+    pub(super) own: f64,
+    /// With those of the functions that it called; too many where functions call each other in a circle.
+    pub(super) inclusive: f64,
+    /// How often it asked for memory.
+    pub(super) allocations: f64,
+}
+
+/// The figures of a run or of a request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Profile {
+    pub(super) functions: BTreeMap<(Part, String), Cost>,
+}
+
+impl Profile {
+    /// Reads a profile. `program` is the file that was run.
+    pub(super) fn read(path: &Path, program: &Path) -> anyhow::Result<Self> {
+        let text = fs::read(path).with_context(|| format!("callgrind wrote no {}", path.display()))?;
+        let name = program.file_name().context("the program has no name")?;
+        Self::parse(&String::from_utf8_lossy(&text), &name.to_string_lossy())
+    }
+
+    fn parse(text: &str, program: &str) -> anyhow::Result<Self> {
+        let mut profile = Self::default();
+        let mut objects = Names::default();
+        let mut functions = Names::default();
+        let (mut object, mut function) = (String::new(), String::new());
+        let (mut called_object, mut called) = (None, String::new());
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if let Some(name) = line.strip_prefix("ob=") {
+                object = objects.resolve(name)?;
+            } else if let Some(name) = line.strip_prefix("fn=") {
+                function = functions.resolve(name)?;
+            } else if let Some(name) = line.strip_prefix("cob=") {
+                called_object = Some(objects.resolve(name)?);
+            } else if let Some(name) = line.strip_prefix("cfn=") {
+                called = functions.resolve(name)?;
+            } else if let Some(calls) = line.strip_prefix("calls=") {
+                let calls: f64 = calls.split(' ').next().unwrap_or_default().parse()?;
+                let inclusive = cost(lines.next().context("a call without a cost")?)?;
+                let callee = called_object.take().unwrap_or_else(|| object.clone());
+                let cost = profile.cost(&object, &function, program);
+                if called != function {
+                    cost.inclusive += inclusive;
+                }
+                // One allocator that calls another has been asked once.
+                let asked = ALLOCATORS.contains(&called.as_str()) && !ALLOCATORS.contains(&function.as_str());
+                let known = callee.ends_with(program) || callee.contains("libc.so");
+                if asked && known {
+                    cost.allocations += calls;
+                }
+            } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
+                let own = cost(line)?;
+                let cost = profile.cost(&object, &function, program);
+                cost.own += own;
+                cost.inclusive += own;
+            }
+        }
+        if profile.functions.is_empty() {
+            bail!("callgrind counted nothing");
+        }
+        Ok(profile)
+    }
+
+    fn cost(&mut self, object: &str, function: &str, program: &str) -> &mut Cost {
+        let part = if !object.ends_with(program) {
+            Part::Library
+        } else if function.starts_with(CRYPTO_PREFIX) {
+            Part::Crypto
+        } else {
+            Part::Program
+        };
+        self.functions.entry((part, function.to_owned())).or_default()
+    }
+
+    /// What one request costs, by a run with `requests` requests more than an earlier one.
+    pub(super) fn per_request(&self, earlier: &Self, requests: f64) -> Self {
+        let mut functions = BTreeMap::new();
+        let once = |name: &str| ONCE.iter().any(|once| name.starts_with(once));
+        for key in self.functions.keys().chain(earlier.functions.keys()).filter(|(_, name)| !once(name)) {
+            let [now, before] =
+                [self, earlier].map(|profile| profile.functions.get(key).copied().unwrap_or_default());
+            let cost = Cost {
+                own: (now.own - before.own) / requests,
+                inclusive: (now.inclusive - before.inclusive) / requests,
+                allocations: (now.allocations - before.allocations) / requests,
+            };
+            functions.insert(key.clone(), cost);
+        }
+        Self { functions }
+    }
+
+    /// Instructions of one part.
+    pub(super) fn instructions(&self, part: Part) -> f64 {
+        self.of(part).map(|(_, cost)| cost.own).sum()
+    }
+
+    /// Allocations, whoever asked for them.
+    pub(super) fn allocations(&self) -> f64 {
+        self.functions.values().map(|cost| cost.allocations).sum()
+    }
+
+    /// The functions of one part.
+    pub(super) fn of(&self, part: Part) -> impl Iterator<Item = (&str, &Cost)> {
+        let of_part = move |key: &&(Part, String)| key.0 == part;
+        self.functions
+            .iter()
+            .filter(move |(key, _)| of_part(key))
+            .map(|((_, name), cost)| (name.as_str(), cost))
+    }
+
+    /// The functions that have most of a figure, the greatest first.
+    pub(super) fn top(&self, count: usize, figure: fn(&Cost) -> f64) -> Vec<(Part, &str, Cost)> {
+        let mut all: Vec<_> =
+            self.functions.iter().map(|((part, name), cost)| (*part, name.as_str(), *cost)).collect();
+        all.sort_by(|one, other| figure(&other.2).total_cmp(&figure(&one.2)));
+        all.truncate(count);
+        all
+    }
+}
+
+/// The second number of a line of costs; a line without one costs nothing.
+fn cost(line: &str) -> anyhow::Result<f64> {
+    line.split(' ').nth(1).map_or(Ok(0.0), |number| number.parse().context("a cost is no number"))
+}
+
+/// Names that are written out once, as `(12) name`, and then stand as `(12)`.
+#[derive(Default)]
+struct Names {
+    known: HashMap<String, String>,
+}
+
+impl Names {
+    fn resolve(&mut self, text: &str) -> anyhow::Result<String> {
+        let Some((id, name)) = text.strip_prefix('(').and_then(|rest| rest.split_once(')')) else {
+            return Ok(plain(text));
+        };
+        if let Some(name) = name.strip_prefix(' ') {
+            self.known.insert(id.to_owned(), plain(name));
+        }
+        self.known.get(id).cloned().with_context(|| format!("callgrind does not say what ({id}) is"))
+    }
+}
+
+/// A name as it is in every build: without the hashes of crates (`[0123456789abcdef]`), the numbers that
+/// the linker puts behind a function it moved (`.llvm.123`) and those of recursion (`'2`).
+fn plain(name: &str) -> String {
+    let name = name.split_once(".llvm.").map_or(name, |(before, _)| before);
+    let name = match name.rsplit_once('\'') {
+        Some((before, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => before,
+        _ => name,
+    };
+    let mut plain = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('[') {
+        plain.push_str(before);
+        match after.split_once(']') {
+            Some((hash, behind)) if hash.len() >= 12 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                rest = behind;
+            }
+            _ => {
+                plain.push('[');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+# callgrind format
+events: Ir
+summary: 33
+
+ob=(1) /tmp/server
+fl=(1) a.rs
+fn=(1) one::serve'2
+10 5
++3 4
+cfn=(2) mi_malloc_aligned
+calls=3 20
++1 9
+cob=(2) /lib/libc.so.6
+cfn=(3) memcpy
+calls=1 7
+* 2
+fn=(2)
+1 6
+cfn=(4) malloc
+calls=1 1
+1 3
+fn=(5) aws_lc_0_1_seal
+7 8
+
+ob=(2)
+fn=(3)
+7 2
+";
+
+    #[test]
+    fn costs_belong_to_functions_and_parts() -> anyhow::Result<()> {
+        let profile = Profile::parse(TEXT, "server")?;
+        let serve = profile.functions[&(Part::Program, "one::serve".to_owned())];
+        assert_eq!(serve, Cost { own: 9.0, inclusive: 20.0, allocations: 3.0 });
+        assert_eq!(profile.instructions(Part::Program), 15.0);
+        assert_eq!(profile.instructions(Part::Crypto), 8.0);
+        assert_eq!(profile.instructions(Part::Library), 2.0);
+        assert_eq!(profile.allocations(), 3.0);
+        assert_eq!(profile.top(1, |cost| cost.own)[0].1, "one::serve");
+        Ok(())
+    }
+
+    #[test]
+    fn two_runs_leave_the_requests_between_them() -> anyhow::Result<()> {
+        let profile = Profile::parse(TEXT, "server")?;
+        let mut more = profile.clone();
+        let once = "once_cell::imp::OnceCell<T>::initialize".to_owned();
+        more.functions.insert((Part::Program, once), Cost { own: 900.0, ..Cost::default() });
+        more.functions.insert((Part::Program, "new".to_owned()), Cost { own: 40.0, ..Cost::default() });
+        let request = more.per_request(&profile, 4.0);
+        assert_eq!(request.instructions(Part::Program), 10.0);
+        assert_eq!(request.allocations(), 0.0);
+        Ok(())
+    }
+
+    #[test]
+    fn names_are_the_same_in_every_build() {
+        assert_eq!(plain("core[b0b93dadfe27ccb2]::ops::call.llvm.77"), "core::ops::call");
+        assert_eq!(plain("<[u8] as Write>::write'3"), "<[u8] as Write>::write");
+        assert_eq!(plain("poll<'a>"), "poll<'a>");
+    }
+}
