@@ -40,6 +40,7 @@ fn options(ready_file: &Path, protocol: Protocol) -> load::Options {
         seconds: None,
         time_limit: 20,
         expect: answer::BODY_PREFIX.to_owned(),
+        expect_status: vec![200],
     }
 }
 

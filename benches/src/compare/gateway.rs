@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
+use super::contestant::Contestant;
 use crate::pin;
+use crate::protocol::Protocol;
 use crate::seed::seed;
 use crate::server::Server;
 
@@ -46,14 +48,14 @@ struct CreatedKey {
     key: String,
 }
 
-/// Makes a key and `more_keys` that nobody uses, starts the gateway, and gives the value of
-/// `Authorization` to send.
+/// Makes a key and `more_keys` that nobody uses, and starts the gateway.
 pub(super) async fn start(
+    name: &str,
     binary: &Path,
     folder: &Path,
     core: usize,
     more_keys: u32,
-) -> anyhow::Result<(Server, String)> {
+) -> anyhow::Result<Contestant> {
     std::fs::create_dir_all(folder).context("cannot make a folder")?;
     let binary = binary
         .canonicalize()
@@ -73,7 +75,7 @@ pub(super) async fn start(
     command.arg("serve").arg("--ready-file").arg(&ready_file);
     with_store(&mut command, &data, &config);
     let server = Server::start(command, &ready_file, &folder.join("gateway.log")).await?;
-    Ok((server, authorization))
+    Contestant::new(name, server, &authorization, &Protocol::ALL)
 }
 
 async fn create_key(binary: &Path, data: &Path, config: &Path) -> anyhow::Result<String> {

@@ -21,6 +21,7 @@ pub(super) struct Job {
     /// The request over HTTP/2 and HTTP/3.
     pub(super) request: Request<()>,
     expect: Vec<u8>,
+    expect_status: Vec<u16>,
 }
 
 /// Why a request has failed.
@@ -61,12 +62,13 @@ impl Job {
             http1.extend_from_slice(b"\r\n");
         }
         http1.extend_from_slice(b"\r\n");
-        Ok(Self { http1, request, expect: options.expect.clone().into_bytes() })
+        let (expect, expect_status) = (options.expect.clone().into_bytes(), options.expect_status.clone());
+        Ok(Self { http1, request, expect, expect_status })
     }
 
     /// Judges an answer whose body was read to its end.
     pub(super) fn check(&self, status: u16, body: &[u8]) -> Result<(), Failure> {
-        if status != 200 {
+        if !self.expect_status.contains(&status) {
             return Err(Failure::Answer(format!("status {status}: {}", String::from_utf8_lossy(body))));
         }
         if !body.starts_with(&self.expect) {
