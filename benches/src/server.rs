@@ -163,4 +163,21 @@ mod tests {
         assert!(format!("{error:#}").contains("no such option"));
         Ok(())
     }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_server_without_ready_file_that_ends_at_once_gets_none() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        // The port is given back at once, so that nobody accepts on it.
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let listeners = vec![crate::floor::listener("http", address, &["http1"], false)];
+        let (ready_file, log) = (folder.path().join("ready"), folder.path().join("log"));
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo address in use; exit 1"]);
+        let started =
+            Server::start_without_ready_file(command, (listeners, Path::new("ca")), &ready_file, &log).await;
+        let Err(error) = started else { bail!("it cannot be ready") };
+        assert!(format!("{error:#}").contains("address in use"));
+        assert!(!ready_file.exists());
+        Ok(())
+    }
 }

@@ -199,3 +199,62 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run over HTTP/3 that cost so many microseconds a request.
+    fn outcome(server_cpu_us: f64) -> Outcome {
+        Outcome {
+            protocol: Protocol::H3,
+            requests: 1,
+            errors: 0,
+            first_error: None,
+            seconds: 1.0,
+            rps: 1e6 / server_cpu_us,
+            p50_us: 1.0,
+            p99_us: 1.0,
+            server_cpu_us,
+            server_busy: 1.0,
+        }
+    }
+
+    /// Two rounds: the second one on a machine that is half as fast, and a peer that has no HTTP/3.
+    fn comparison() -> Comparison {
+        let round = |slower: f64| vec![Some(outcome(8.0 * slower)), Some(outcome(4.0 * slower)), None];
+        Comparison::new(Protocol::H3, &["floor", "gateway", "peer"], 1, &[round(1.0), round(2.0)])
+    }
+
+    #[test]
+    fn ratios_are_made_within_a_round_so_that_a_slower_one_does_not_show() {
+        let Comparison { rows, noise, .. } = comparison();
+        let floor = rows[0].figures.as_ref().expect("the floor speaks everything");
+        assert_eq!((floor.cpu_us.min, floor.cpu_us.max), (8.0, 16.0));
+        let ratio = floor.cpu_ratio.expect("it is not the subject");
+        assert_eq!((ratio.min, ratio.median, ratio.max), (0.5, 0.5, 0.5));
+        assert_eq!(floor.rps_ratio.map(|ratio| ratio.median), Some(2.0));
+        assert!(rows[1].figures.as_ref().is_some_and(|gateway| gateway.cpu_ratio.is_none()));
+        assert_eq!((noise.min, noise.max), (8.0 / 12.0, 16.0 / 12.0));
+    }
+
+    #[test]
+    fn a_contestant_that_does_not_speak_a_protocol_is_shown_as_such() {
+        let about = |name: &str| About { name: name.to_owned(), ready_after_ms: 1.0, memory_mb: 1.0 };
+        let report = Report {
+            machine: Machine::describe(),
+            floor: "floor".to_owned(),
+            subject: "gateway".to_owned(),
+            rounds: 2,
+            requests: 1,
+            contestants: ["floor", "gateway", "peer"].map(about).into(),
+            comparisons: vec![comparison()],
+        };
+        let text = report.to_string();
+        let peer = text.lines().find(|line| line.contains(" peer ")).unwrap_or_default();
+        assert!(peer.split_whitespace().filter(|&word| word == "-").count() == 4, "{text}");
+        assert!(text.contains("h3 −33 to +33 %"), "{text}");
+        let plot = super::super::plot::svg(&report).unwrap_or_default();
+        assert!(plot.contains("(gateway ÷ it: 0.50)") && !plot.contains(">peer<"), "{plot}");
+    }
+}

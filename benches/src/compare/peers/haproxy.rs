@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 
 use super::{Launch, PARTNER, Place, REQUESTS_PER_SECOND_MAX, TCP, install};
-use crate::answer;
+use crate::answer::{self, Answer};
 
-/// Writes the configuration; `-db` keeps it in the foreground as one process.
+/// Writes the configuration; `-db` keeps it in the foreground as one process. It adds no `date` by itself.
 pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
     let tool = install::haproxy()?;
     let about = tool.says(&["-v"])?;
@@ -21,7 +21,7 @@ pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
     let [certificate, private_key] = pem;
     let pem = place.write("both.pem", &(certificate? + &private_key?))?;
     let mut fields = String::new();
-    for (name, value) in place.answer.configured() {
+    for (name, value) in Answer::over_tcp(place.https.port())?.with_constant_date().configured() {
         write!(fields, " hdr {name} '{value}'")?;
     }
     let (http, https, path, body) = (place.http, place.https, answer::PATH, answer::BODY);
