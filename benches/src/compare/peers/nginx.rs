@@ -15,8 +15,10 @@ const HTTP3_MODULE: &str = "--with-http_v3_module";
 /// Writes the configuration.
 ///
 /// - `return` alone would answer before `limit_req` is asked, which has a later phase: so it stands in a
-///   location of its own, to which `try_files` sends every request behind that phase.
-/// - Without a master the one process is the worker: nothing to add up, nothing that outlives it.
+///   location of its own, to which the page of the error sends every request behind that phase. Of the
+///   ways to get there this one costs nginx least (`try_files` 3 to 5 % more), if it is not logged.
+/// - Without a master the one process is the worker, which costs the same: nothing to add up, and nothing
+///   that outlives it.
 pub(super) fn launch(tool: &Tool, place: &Place) -> anyhow::Result<Launch> {
     let about = tool.says(&["-V"])?;
     let version = about.split_once("nginx/").context("`nginx -V` names no version")?.1;
@@ -41,16 +43,13 @@ pub(super) fn launch(tool: &Tool, place: &Place) -> anyhow::Result<Launch> {
 daemon off;
 master_process off;
 worker_processes 1;
-error_log stderr error;
+error_log stderr crit;
 pid nginx.pid;
 events {{ worker_connections 4096; }}
 http {{
   access_log off;
   server_tokens off;
   keepalive_requests 1000000000;
-  open_file_cache max=16 inactive=1h;
-  open_file_cache_valid 1h;
-  open_file_cache_errors on;
   client_body_temp_path temporary-body;
   proxy_temp_path temporary-proxy;
   fastcgi_temp_path temporary-fastcgi;
@@ -69,12 +68,12 @@ http {{
     ssl_certificate {certificate};
     ssl_certificate_key {private_key};
     ssl_protocols TLSv1.3;
-    root nowhere;
     location / {{ return 404; }}
     location = {path} {{
       if ($partner = '') {{ return 401; }}
       limit_req zone=partners burst={REQUESTS_PER_SECOND_MAX} nodelay;
-      try_files /absent @answer;
+      deny all;
+      error_page 403 = @answer;
     }}
     location @answer {{
       default_type application/json;
