@@ -74,7 +74,7 @@ struct Place {
 pub(super) async fn start(peer: Peer, folder: &Path, core: usize) -> anyhow::Result<Contestant> {
     let place = Place::make(&folder.join(peer.to_possible_value().context("no name")?.get_name()))?;
     let launch = match peer {
-        Peer::Nginx => nginx::launch(&install::nginx()?, &place),
+        Peer::Nginx => nginx::launch("nginx", &install::nginx()?, &place),
         Peer::Haproxy => haproxy::launch(&place),
         Peer::Caddy => caddy::launch(&place),
         Peer::Pingora => programs::launch("pingora", "pingora-core", &place),
@@ -87,7 +87,7 @@ pub(super) async fn start(peer: Peer, folder: &Path, core: usize) -> anyhow::Res
 pub(super) async fn start_nginx(binary: &Path, folder: &Path, core: usize) -> anyhow::Result<Contestant> {
     let binary = binary.canonicalize().with_context(|| format!("there is no {}", binary.display()))?;
     let place = Place::make(&folder.join("nginx-named"))?;
-    let launch = nginx::launch(&install::Tool::at(binary), &place)?;
+    let launch = nginx::launch("own nginx", &install::Tool::at(binary), &place)?;
     place.start(launch, core).await
 }
 

@@ -12,14 +12,14 @@ use crate::protocol::Protocol;
 /// What `nginx -V` shows of one that was built with HTTP/3.
 const HTTP3_MODULE: &str = "--with-http_v3_module";
 
-/// Writes the configuration.
+/// Writes the configuration; `name` goes before the version.
 ///
 /// - `return` alone would answer before `limit_req` is asked, which has a later phase: so it stands in a
 ///   location of its own, to which the page of the error sends every request behind that phase. Of the
 ///   ways to get there this one costs nginx least (`try_files` 3 to 5 % more), if it is not logged.
 /// - Without a master the one process is the worker, which costs the same: nothing to add up, and nothing
 ///   that outlives it.
-pub(super) fn launch(tool: &Tool, place: &Place) -> anyhow::Result<Launch> {
+pub(super) fn launch(name: &str, tool: &Tool, place: &Place) -> anyhow::Result<Launch> {
     let about = tool.says(&["-V"])?;
     let version = about.split_once("nginx/").context("`nginx -V` names no version")?.1;
     let version = version.split_whitespace().next().unwrap_or_default();
@@ -86,7 +86,7 @@ http {{
     let file = place.write("nginx.conf", &config)?;
     let folder = format!("{}/", place.folder.display());
     Ok(Launch {
-        name: format!("nginx {version}"),
+        name: format!("{name} {version}"),
         program: tool.program.clone(),
         arguments: ["-e", "stderr", "-p", &folder, "-c", &file].map(str::to_owned).to_vec(),
         variables: tool.variables(),
