@@ -1,8 +1,8 @@
-//! The bytes that both contestants answer: those of the gateway's `ping.json`.
+//! The bytes that all contestants answer: those of the gateway's `ping.json`.
 //!
-//! The floor must put the same fields with the same lengths on the wire, or the comparison would
-//! measure the size of an answer. Where the gateway's value differs from call to call, the floor has
-//! a constant of the same length.
+//! Floor and peers must put the same fields with the same lengths on the wire, or the comparison would
+//! measure the size of an answer. Where the gateway's value differs from call to call, they have
+//! a constant of the same length. `benches/peers` includes this file.
 
 use bytes::Bytes;
 use http::header::{
@@ -16,7 +16,7 @@ pub const PATH: &str = "/2026-02-01/ping.json";
 /// How the body of every good answer begins; what follows is the time that the request took.
 pub const BODY_PREFIX: &str = r#"{"status":"success","env":"production","RRT":""#;
 
-/// An `Authorization` value of a key's length, for servers that do not look at it.
+/// An `Authorization` value of a key's length: the one that peers know, and the floor does not look at.
 pub const PLACEHOLDER_AUTHORIZATION: &str =
     "Bearer pgw_live_0000000000000000000000000000000000000000000000000";
 
@@ -26,7 +26,11 @@ pub const STREAM_REQUEST_BYTES: usize = 105;
 /// Bytes of an answer's stream: a HEADERS frame with the fields below, and a DATA frame with the body.
 pub const STREAM_ANSWER_BYTES: usize = 205;
 
-const BODY: &[u8] = br#"{"status":"success","env":"production","RRT":"0.08 ms"}"#;
+/// The whole body of floor and peers.
+pub const BODY: &str = r#"{"status":"success","env":"production","RRT":"0.08 ms"}"#;
+
+/// What stands in `date` where the server's library adds none.
+const CONSTANT_DATE: &str = "Sun, 01 Feb 2026 00:00:00 GMT";
 
 /// The fields and body of the floor's answer over one protocol, built once.
 #[derive(Debug)]
@@ -35,7 +39,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer over HTTP/1.1 and HTTP/2; hyper adds `date` by itself.
+    /// The answer over HTTP/1.1 and HTTP/2, where the server adds `date` by itself.
     ///
     /// # Errors
     /// Never for a port that came from a socket: the field is then plain ASCII.
@@ -48,9 +52,21 @@ impl Answer {
     /// The answer over HTTP/3, where h3 adds no `date`. It is a constant: the floor has no clock to read.
     #[must_use]
     pub fn over_quic() -> Self {
-        let mut headers = fields();
-        headers.insert(DATE, HeaderValue::from_static("Sun, 01 Feb 2026 00:00:00 GMT"));
-        Self { headers }
+        Self { headers: fields() }.with_constant_date()
+    }
+
+    /// The same answer from a server whose library adds no `date`.
+    #[must_use]
+    pub fn with_constant_date(mut self) -> Self {
+        self.headers.insert(DATE, HeaderValue::from_static(CONSTANT_DATE));
+        self
+    }
+
+    /// The fields that are named in a peer's configuration: all but those of the body, which it adds.
+    pub fn configured(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields =
+            self.headers.iter().filter(|(name, _)| **name != CONTENT_TYPE && **name != CONTENT_LENGTH);
+        fields.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
     }
 
     /// The head of the answer to a request with this method, and the body that goes with it.
@@ -61,7 +77,7 @@ impl Answer {
         let mut response = Response::new(());
         if method == Method::GET {
             *response.headers_mut() = self.headers.clone();
-            return (response, Bytes::from_static(BODY));
+            return (response, Bytes::from_static(BODY.as_bytes()));
         }
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));

@@ -1,36 +1,36 @@
-//! Floor and gateway in turn, as paired ratios.
+//! Floor, gateway and peers in turn, as paired ratios.
 //!
 //! The same binary varies by a quarter from one minute to the next on a shared machine, so a figure
-//! of its own says little. In each round both contestants do the same number of requests one right after
+//! of its own says little. In each round all contestants do the same number of requests one right after
 //! the other on the same core, the order changing from round to round, and what is reported is the
-//! ratio of the two, round by round. Floor against floor shows what is left of the noise.
+//! gateway's figure by each other's, round by round. Floor against floor shows what is left of the noise.
 
+mod contestant;
+mod machine;
+mod peers;
+mod plot;
 mod report;
 
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
-use std::time::Duration;
+use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::ArgGroup;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::answer;
 use crate::load::Outcome;
 use crate::pin;
 use crate::protocol::Protocol;
-use crate::server::Server;
 use crate::start::{self, Setup, this_program};
-use report::{Comparison, Contestant, Pair, Report};
+use contestant::Contestant;
+use machine::Machine;
+use peers::Peer;
+use report::{About, Comparison, Report};
 
 /// Requests and rounds of a smoke run: enough to see that everything works, over in seconds.
 const SMOKE_REQUESTS: u64 = 200;
 const SMOKE_ROUNDS: u32 = 1;
-/// One part in so many is sent as a warm-up before each run.
-const WARM_UP_SHARE: u64 = 10;
-/// A run that takes longer than this is given up; the load gives up a little earlier by itself.
-const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The command line of the comparison.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,6 +51,12 @@ pub struct Options {
     /// Compare the gateway with so many keys to itself with one, instead of to the floor.
     #[arg(long, value_name = "N", requires = "gateway", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub keys: Option<u32>,
+    /// Servers to compare the gateway with, beside the floor; what is missing is installed below target.
+    #[arg(long, value_name = "PEER", value_delimiter = ',')]
+    pub peers: Vec<Peer>,
+    /// An nginx from elsewhere, as one more peer; if it was built with HTTP/3, it is compared over that too.
+    #[arg(long, value_name = "FILE")]
+    pub nginx: Option<PathBuf>,
     /// What to compare over.
     #[arg(long, value_delimiter = ',', default_values = ["h1", "h1-tls", "h2-tls", "h3"])]
     pub protocols: Vec<Protocol>,
@@ -66,25 +72,29 @@ pub struct Options {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// Write a plot of the CPU per request, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
 }
 
 /// Everything that runs while rounds are made. Fields are dropped in this order: the servers end
 /// before their folder goes.
 struct Stage {
-    /// The floor, or whatever takes its place.
-    floor: Server,
-    subject: Server,
-    floor_authorization: PathBuf,
-    subject_authorization: PathBuf,
+    /// The floor, or whatever takes its place; the subject, whose figures are divided by those of each
+    /// other; then the peers.
+    contestants: Vec<Contestant>,
     load_core: usize,
     requests: u64,
     _folder: TempDir,
 }
 
+/// The subject's place among the contestants.
+const SUBJECT: usize = 1;
+
 /// Compares, prints, and says by the exit code whether every request was answered as it should be.
 ///
 /// # Errors
-/// If a server cannot be started or a load ends without figures.
+/// If a server cannot be started, does not do its job, or a load ends without figures.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {
@@ -96,6 +106,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
         }
     })?;
+    if let Some(file) = &options.plot {
+        std::fs::write(file, plot::svg(&report)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -108,36 +122,32 @@ async fn compare(options: &Options) -> anyhow::Result<Report> {
     if cfg!(debug_assertions) && !options.smoke {
         eprintln!("This is a debug build: the floor's figures mean nothing. Use cargo run --release.");
     }
+    let machine = Machine::describe();
     let rounds = if options.smoke { SMOKE_ROUNDS } else { options.rounds };
     let stage = Stage::set(options).await?;
+    let names: Vec<&str> = stage.contestants.iter().map(|contestant| contestant.name.as_str()).collect();
     let mut comparisons = Vec::new();
     for &protocol in &options.protocols {
         eprintln!("{}: {rounds} rounds", protocol.name());
-        let mut pairs = Vec::new();
-        for round in 1..=rounds {
-            pairs.push(stage.round(protocol, round).await?);
+        let mut outcomes = Vec::new();
+        for round in 0..rounds as usize {
+            outcomes.push(stage.round(protocol, round).await?);
         }
-        comparisons.push(Comparison::new(protocol, &pairs));
+        comparisons.push(Comparison::new(protocol, &names, SUBJECT, &outcomes));
     }
-    let (floor, subject) = match options.keys {
-        Some(keys) => ("1 key", format!("{keys} keys")),
-        None if options.floor_vs_floor => ("floor", "again".to_owned()),
-        None => ("floor", "gateway".to_owned()),
-    };
-    let contestants = [(floor, &stage.floor), (subject.as_str(), &stage.subject)]
-        .map(|(name, server)| Contestant::new(name, server));
     Ok(Report {
-        floor: floor.to_owned(),
-        contestants,
-        subject,
+        machine,
+        floor: names[0].to_owned(),
+        subject: names[SUBJECT].to_owned(),
         rounds,
         requests: stage.requests,
+        contestants: stage.contestants.iter().map(About::new).collect(),
         comparisons,
     })
 }
 
 impl Stage {
-    /// Starts both contestants on the same core.
+    /// Starts all contestants on the same core, and sees each do its job.
     async fn set(options: &Options) -> anyhow::Result<Self> {
         pin::check_tools()?;
         let cores = pin::allowed_cores()?;
@@ -149,73 +159,60 @@ impl Stage {
 
         let folder = tempfile::Builder::new().prefix("compare-").tempdir().context("cannot make a folder")?;
         let (path, core) = (folder.path(), server_core);
-        let placeholder = || answer::PLACEHOLDER_AUTHORIZATION.to_owned();
-        let (floor, floor_authorization) = match (&options.gateway, options.keys) {
-            (Some(binary), Some(_)) => start::gateway(binary, &path.join("one"), &Setup::on(core)).await?,
-            _ => (start::floor(&path.join("floor"), &Setup::on(core)).await?, placeholder()),
-        };
-        let (subject, subject_authorization) = match &options.gateway {
-            Some(binary) => {
-                let setup = Setup { more_keys: options.keys.unwrap_or(0), ..Setup::on(core) };
-                start::gateway(binary, &path.join("gateway"), &setup).await?
+        let mut contestants = Vec::new();
+        contestants.push(match (&options.gateway, options.keys) {
+            (Some(binary), Some(_)) => {
+                start_gateway("1 key", binary, &path.join("one"), &Setup::on(core)).await?
             }
-            None => (start::floor(&path.join("floor-again"), &Setup::on(core)).await?, placeholder()),
-        };
-        let keep = |name: &str, authorization: String| -> anyhow::Result<PathBuf> {
-            let file = path.join(name);
-            std::fs::write(&file, authorization).context("cannot write the authorization")?;
-            Ok(file)
-        };
-        let floor_authorization = keep("authorization-floor", floor_authorization)?;
-        let subject_authorization = keep("authorization-subject", subject_authorization)?;
-        let requests = if options.smoke { SMOKE_REQUESTS } else { options.requests };
-        Ok(Self {
-            floor,
-            subject,
-            floor_authorization,
-            subject_authorization,
-            load_core,
-            requests,
-            _folder: folder,
-        })
-    }
-
-    /// One run of each, the floor first in odd rounds.
-    async fn round(&self, protocol: Protocol, round: u32) -> anyhow::Result<Pair> {
-        if round % 2 == 1 {
-            let floor = self.drive(&self.floor, &self.floor_authorization, protocol).await?;
-            Ok(Pair {
-                floor,
-                subject: self.drive(&self.subject, &self.subject_authorization, protocol).await?,
-            })
-        } else {
-            let subject = self.drive(&self.subject, &self.subject_authorization, protocol).await?;
-            Ok(Pair { floor: self.drive(&self.floor, &self.floor_authorization, protocol).await?, subject })
+            _ => start_floor("floor", path, core).await?,
+        });
+        contestants.push(match (&options.gateway, options.keys) {
+            (Some(binary), keys) => {
+                let name = keys.map_or_else(|| "gateway".to_owned(), |keys| format!("{keys} keys"));
+                let setup = Setup { more_keys: keys.unwrap_or(0), ..Setup::on(core) };
+                start_gateway(&name, binary, &path.join("gateway"), &setup).await?
+            }
+            (None, _) => start_floor("again", path, core).await?,
+        });
+        for &peer in &options.peers {
+            contestants.push(peers::start(peer, path, core).await?);
         }
+        if let Some(binary) = &options.nginx {
+            contestants.push(peers::start_nginx(binary, path, core).await?);
+        }
+        for contestant in &contestants {
+            for &protocol in options.protocols.iter().filter(|&&protocol| contestant.speaks(protocol)) {
+                contestant.prove(protocol, load_core).await?;
+            }
+        }
+        let requests = if options.smoke { SMOKE_REQUESTS } else { options.requests };
+        Ok(Self { contestants, load_core, requests, _folder: folder })
     }
 
-    /// Runs the load as a process of its own, because it needs another core than the server.
-    async fn drive(
-        &self,
-        server: &Server,
-        authorization: &Path,
-        protocol: Protocol,
-    ) -> anyhow::Result<Outcome> {
-        let mut command = pin::command(self.load_core, &this_program()?);
-        command
-            .args(["load", "--protocol", protocol.name()])
-            .args(["--requests", &self.requests.to_string()])
-            .args(["--warm-up", &(self.requests / WARM_UP_SHARE).to_string()])
-            .arg("--ready-file")
-            .arg(server.ready_file())
-            .arg("--authorization-file")
-            .arg(authorization)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit());
-        let run = tokio::process::Command::from(command).kill_on_drop(true).output();
-        let output = tokio::time::timeout(RUN_TIMEOUT, run).await.context("the load took too long")??;
-        // It also ends with 1 when requests failed, but then it has figures, and they say so.
-        ensure!(!output.stdout.is_empty(), "the load ended without figures ({})", output.status);
-        serde_json::from_slice(&output.stdout).context("the load printed something else than its figures")
+    /// One run of each that speaks the protocol, another one first in each round.
+    async fn round(&self, protocol: Protocol, round: usize) -> anyhow::Result<Vec<Option<Outcome>>> {
+        let count = self.contestants.len();
+        let mut outcomes = vec![None; count];
+        for place in (0..count).map(|turn| (round + turn) % count) {
+            let contestant = &self.contestants[place];
+            if contestant.speaks(protocol) {
+                outcomes[place] = Some(contestant.drive(protocol, self.requests, self.load_core).await?);
+            }
+        }
+        Ok(outcomes)
     }
+}
+
+async fn start_floor(name: &str, folder: &Path, core: usize) -> anyhow::Result<Contestant> {
+    Contestant::floor(name, start::floor(&folder.join(name), &Setup::on(core)).await?)
+}
+
+async fn start_gateway(
+    name: &str,
+    binary: &Path,
+    folder: &Path,
+    setup: &Setup<'_>,
+) -> anyhow::Result<Contestant> {
+    let (server, authorization) = start::gateway(binary, folder, setup).await?;
+    Contestant::new(name, server, &authorization, &Protocol::ALL)
 }

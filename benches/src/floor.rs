@@ -8,7 +8,7 @@
 mod quic;
 mod streams;
 mod tcp;
-mod tls;
+pub(crate) mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
@@ -84,7 +84,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
 }
 
 /// One port number, free for TCP and for UDP.
-fn bind_pair(any_port: SocketAddr) -> anyhow::Result<(TcpListener, UdpSocket)> {
+pub(crate) fn bind_pair(any_port: SocketAddr) -> anyhow::Result<(TcpListener, UdpSocket)> {
     for _ in 0..PORT_ATTEMPTS_MAX {
         let stream = TcpListener::bind(any_port).context("cannot bind a port for TLS")?;
         if let Ok(datagrams) = UdpSocket::bind(stream.local_addr()?) {
@@ -94,7 +94,7 @@ fn bind_pair(any_port: SocketAddr) -> anyhow::Result<(TcpListener, UdpSocket)> {
     bail!("found no port that is free for TCP and for UDP in {PORT_ATTEMPTS_MAX} attempts")
 }
 
-fn listener(name: &str, address: SocketAddr, protocols: &[&str], tls: bool) -> Listener {
+pub(crate) fn listener(name: &str, address: SocketAddr, protocols: &[&str], tls: bool) -> Listener {
     Listener {
         name: name.to_owned(),
         address,

@@ -2,7 +2,7 @@
 //!
 //! - [`floor`]: the gateway's stack, answering the gateway's bytes, with nothing in between.
 //! - [`load`]: a closed loop of requests over one protocol, which also reads the server's CPU time.
-//! - [`compare`]: floor and gateway in turn on one pinned core under the same load, as paired ratios.
+//! - [`compare`]: floor, gateway and peers in turn on one pinned core under the same load, as paired ratios.
 //!
 //! - [`measure`]: instructions, allocations, system calls, latency, handshakes and memory of both, and
 //!   the guard over the committed ones.
@@ -10,7 +10,8 @@
 //! - [`pipeline`]: the path of a request alone, without sockets: nanoseconds and allocations.
 //!
 //! The gateway is measured from outside, as the process that partners meet: only [`pipeline`] and
-//! [`seed`] know its insides, and only [`ready`] and [`start`] its command line.
+//! [`seed`] know its insides, and only [`ready`] and [`start`] its command line. What the peers are is known
+//! to [`compare`] alone; those that are libraries are programs of `benches/peers`.
 
 pub mod answer;
 pub mod compare;

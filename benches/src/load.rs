@@ -86,6 +86,9 @@ pub struct Options {
     /// How the body of every answer must begin.
     #[arg(long, default_value = answer::BODY_PREFIX)]
     pub expect: String,
+    /// The statuses of which every answer must have one.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', default_values_t = [200])]
+    pub expect_status: Vec<u16>,
 }
 
 /// What was measured.

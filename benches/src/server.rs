@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
 
-use crate::ready::Ready;
+use crate::ready::{Listener, Ready};
 
 /// From the start of the process to its ready file; a first launch makes keys and certificates.
 /// Under a profiler that takes fifty times as long as usual.
@@ -32,7 +33,34 @@ impl Server {
     ///
     /// # Errors
     /// If it cannot be started, ends, is not ready in time, or is not the process that got ready.
-    pub async fn start(mut command: Command, ready_file: &Path, log: &Path) -> anyhow::Result<Self> {
+    pub async fn start(command: Command, ready_file: &Path, log: &Path) -> anyhow::Result<Self> {
+        let mut server = Self::spawn(command, ready_file, log)?;
+        let begin = Instant::now();
+        server.await_ready().await.with_context(|| failed(log))?;
+        server.ready_after = begin.elapsed();
+        Ok(server)
+    }
+
+    /// Starts a server that knows no ready files: waits until it accepts connections on every listener,
+    /// and writes the file for it.
+    ///
+    /// # Errors
+    /// If it cannot be started, ends, or does not accept in time.
+    pub async fn start_without_ready_file(
+        command: Command,
+        (listeners, ca): (Vec<Listener>, &Path),
+        ready_file: &Path,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let mut server = Self::spawn(command, ready_file, log)?;
+        let begin = Instant::now();
+        server.await_listeners(&listeners).await.with_context(|| failed(log))?;
+        server.ready_after = begin.elapsed();
+        Ready { listeners, pid: server.child.id(), ca: Some(ca.to_owned()) }.write(ready_file)?;
+        Ok(server)
+    }
+
+    fn spawn(mut command: Command, ready_file: &Path, log: &Path) -> anyhow::Result<Self> {
         // One that an earlier server left would be taken for this one's.
         if ready_file.exists() {
             fs::remove_file(ready_file).with_context(|| format!("cannot remove {}", ready_file.display()))?;
@@ -40,15 +68,13 @@ impl Server {
         let output = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        let begin = Instant::now();
-        let mut server = Self { child, ready_file: ready_file.to_owned(), ready_after: Duration::ZERO };
-        match server.await_ready().await {
-            Ok(()) => {
-                server.ready_after = begin.elapsed();
-                Ok(server)
-            }
-            Err(error) => Err(error.context(format!("the server failed; it printed:\n{}", tail(log)))),
-        }
+        Ok(Self { child, ready_file: ready_file.to_owned(), ready_after: Duration::ZERO })
+    }
+
+    /// The process, which is also the one whose CPU time counts.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where the load finds it.
@@ -69,12 +95,6 @@ impl Server {
         memory_bytes(self.child.id())
     }
 
-    /// The process.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Asks the process to end and waits until it has: a profiler writes its figures then.
     ///
     /// # Errors
@@ -93,9 +113,7 @@ impl Server {
     async fn await_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("it ended before it was ready ({status})");
-            }
+            self.ensure_running()?;
             // A file that is there but not whole yet is as good as none.
             if let Ok(ready) = Ready::read(&self.ready_file) {
                 // CPU time is read by this number, so another process's would be a false figure.
@@ -105,6 +123,26 @@ impl Server {
             }
             ensure!(Instant::now() < deadline, "it was not ready after {READY_TIMEOUT:?}");
             tokio::time::sleep(READY_INTERVAL).await;
+        }
+    }
+
+    async fn await_listeners(&mut self, listeners: &[Listener]) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        for Listener { address, .. } in listeners {
+            while TcpStream::connect(address).await.is_err() {
+                self.ensure_running()?;
+                ensure!(Instant::now() < deadline, "nothing accepts on {address} after {READY_TIMEOUT:?}");
+                tokio::time::sleep(READY_INTERVAL).await;
+            }
+        }
+        // Whoever accepted was another process if this one could not bind and ended.
+        self.ensure_running()
+    }
+
+    fn ensure_running(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("it ended before it was ready ({status})"),
+            None => Ok(()),
         }
     }
 }
@@ -127,6 +165,11 @@ pub fn memory_bytes(pid: u32) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
+/// What an error says first.
+fn failed(log: &Path) -> String {
+    format!("the server failed; it printed:\n{}", tail(log))
+}
+
 /// The last lines of what the server printed.
 fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
@@ -147,6 +190,23 @@ mod tests {
         let started = Server::start(command, &folder.path().join("ready"), &folder.path().join("log")).await;
         let Err(error) = started else { bail!("it cannot be ready") };
         assert!(format!("{error:#}").contains("no such option"));
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_server_without_ready_file_that_ends_at_once_gets_none() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        // The port is given back at once, so that nobody accepts on it.
+        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let listeners = vec![crate::floor::listener("http", address, &["http1"], false)];
+        let (ready_file, log) = (folder.path().join("ready"), folder.path().join("log"));
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo address in use; exit 1"]);
+        let started =
+            Server::start_without_ready_file(command, (listeners, Path::new("ca")), &ready_file, &log).await;
+        let Err(error) = started else { bail!("it cannot be ready") };
+        assert!(format!("{error:#}").contains("address in use"));
+        assert!(!ready_file.exists());
         Ok(())
     }
 }

@@ -41,6 +41,7 @@ fn options(ready_file: &Path, protocol: Protocol) -> load::Options {
         rate: None,
         time_limit: 20,
         expect: answer::BODY_PREFIX.to_owned(),
+        expect_status: vec![200],
     }
 }
 

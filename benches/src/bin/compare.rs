@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use benches::{compare, floor, load};
 use clap::{Parser, Subcommand};
 
-/// CPU time and requests per second of the gateway by those of its stack alone, in paired rounds.
+/// CPU time and requests per second of the gateway by those of its stack alone and of other servers, in
+/// paired rounds.
 ///
 /// Ends with 1 if any request was not answered as it should be.
 #[derive(Parser)]
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 Examples:
   compare --gateway target/release/partner-gateway
   compare --gateway target/release/partner-gateway --protocols h2-tls,h3 --rounds 21 --json
+  compare --gateway target/release/partner-gateway --peers nginx,haproxy,caddy,pingora,axum --plot cpu.svg
   compare --floor-vs-floor        how noisy is this machine?
   compare --floor-vs-floor --smoke")]
 struct Cli {

@@ -9,19 +9,25 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 /// A key and the certificate that it signed for itself: its own authority.
-pub(super) struct Identity {
+pub(crate) struct Identity {
     pair: CertifiedKey<KeyPair>,
 }
 
 impl Identity {
-    pub(super) fn generate() -> anyhow::Result<Self> {
+    /// One that names localhost.
+    pub(crate) fn generate() -> anyhow::Result<Self> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         Ok(Self { pair: rcgen::generate_simple_self_signed(names)? })
     }
 
     /// What a client must trust.
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.pair.cert.pem()
+    }
+
+    /// The private key, for servers that read it from a file.
+    pub(crate) fn private_key_pem(&self) -> String {
+        self.pair.signing_key.serialize_pem()
     }
 
     /// TLS 1.3 and 1.2 for HTTP/2 and HTTP/1.1.

@@ -23,6 +23,7 @@ pub(super) struct Job {
     /// The request over HTTP/2 and HTTP/3.
     pub(super) request: Request<()>,
     expect: Vec<u8>,
+    expect_status: Vec<u16>,
 }
 
 /// Why a request has failed.
@@ -53,7 +54,8 @@ impl Job {
     /// What the options ask for.
     pub(super) fn new(options: &Options, authority: &Authority) -> anyhow::Result<Self> {
         let authorization = authorization(options.authorization_file.as_deref())?;
-        Self::of(&options.path, &options.expect, authorization, authority)
+        let job = Self::of(&options.path, &options.expect, authorization, authority)?;
+        Ok(Self { expect_status: options.expect_status.clone(), ..job })
     }
 
     /// The usual path and answer.
@@ -89,12 +91,12 @@ impl Job {
             http1.extend_from_slice(b"\r\n");
         }
         http1.extend_from_slice(b"\r\n");
-        Ok(Self { http1, request, expect: expect.as_bytes().to_vec() })
+        Ok(Self { http1, request, expect: expect.as_bytes().to_vec(), expect_status: vec![200] })
     }
 
     /// Judges an answer whose body was read to its end.
     pub(super) fn check(&self, status: u16, body: &[u8]) -> Result<(), Failure> {
-        if status != 200 {
+        if !self.expect_status.contains(&status) {
             return Err(Failure::Answer(format!("status {status}: {}", String::from_utf8_lossy(body))));
         }
         if !body.starts_with(&self.expect) {

@@ -1,0 +1,82 @@
+//! pingora answering by itself: its HTTP service with a map of keys and its own rate estimator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::Parser as _;
+use http::header::AUTHORIZATION;
+use http::{Method, Response, StatusCode};
+use peers::answer::{self, Answer};
+use peers::{Keys, Options, REQUESTS_PER_SECOND_MAX};
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::server::Server;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::services::listening::Service;
+use pingora_limits::rate::Rate;
+
+/// The allocator of the gateway, so that every program of Rust pays the same for its memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What a request needs.
+struct Api {
+    keys: Keys,
+    rate: Rate,
+    answer: Answer,
+}
+
+impl Api {
+    /// The answer's head and body, or why there is none.
+    fn respond(&self, session: &ServerSession) -> Result<Response<Vec<u8>>, StatusCode> {
+        let request = session.req_header();
+        let authorization = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let partner: &Arc<str> =
+            authorization.and_then(|value| self.keys.get(value)).ok_or(StatusCode::UNAUTHORIZED)?;
+        if self.rate.observe(partner, 1) > REQUESTS_PER_SECOND_MAX as isize {
+            return Err(StatusCode::TOO_MANY_REQUESTS);
+        }
+        if request.uri.path() != answer::PATH {
+            return Err(StatusCode::NOT_FOUND);
+        }
+        let (head, body) = self.answer.to(&Method::GET);
+        Ok(head.map(|()| body.to_vec()))
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Api {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        self.respond(session).unwrap_or_else(|status| {
+            let mut response = Response::new(Vec::new());
+            *response.status_mut() = status;
+            response.headers_mut().insert(http::header::CONTENT_LENGTH, 0.into());
+            response
+        })
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let api = Api {
+        keys: peers::read_keys(&options)?,
+        rate: Rate::new(Duration::from_secs(1)),
+        answer: Answer::over_tcp(options.https.port())?.with_constant_date(),
+    };
+    let mut tls = TlsSettings::intermediate(
+        &options.certificate.to_string_lossy(),
+        &options.private_key.to_string_lossy(),
+    )?;
+    tls.enable_h2();
+    let mut service = Service::new("api".to_owned(), api);
+    service.add_tcp(&options.http.to_string());
+    service.add_tls_with_settings(&options.https.to_string(), None, tls);
+    // One thread that shares its tasks with none: with work stealing each costs more.
+    let conf = ServerConf { threads: 1, work_stealing: false, ..ServerConf::default() };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.add_service(service);
+    server.bootstrap();
+    server.run_forever()
+}
