@@ -4,12 +4,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::FrameTooLarge;
-use super::streams::RequestBody;
+use super::http3::{RequestBody, RequestError};
 
 /// A body: of a request as it comes in, or of an answer.
 pub enum Body {
@@ -48,7 +47,7 @@ pub enum BodyError {
     Incoming(#[source] hyper::Error),
     /// Over HTTP/3.
     #[error("the body broke off")]
-    Http3(#[source] h3::error::StreamError),
+    Http3(#[source] RequestError),
 }
 
 impl BodyError {
@@ -60,8 +59,7 @@ impl BodyError {
         // as an end of file or a reset.
         let error = match self {
             Self::Incoming(error) => error,
-            Self::Http3(h3::error::StreamError::Undefined(error)) => return error.is::<FrameTooLarge>(),
-            Self::Http3(_) => return false,
+            Self::Http3(error) => return error.is_malformed(),
         };
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
         cause.is_some_and(|cause| {
@@ -83,11 +81,10 @@ impl http_body::Body for Body {
             Self::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Self::Incoming(body) => ready!(http_body::Body::poll_frame(Pin::new(body), context))
                 .map(|frame| frame.map_err(BodyError::Incoming)),
-            Self::Http3(body) => match ready!(body.poll_recv_data(context)) {
-                Ok(Some(mut data)) => Some(Ok(Frame::data(data.copy_to_bytes(data.remaining())))),
-                Ok(None) => None,
-                Err(error) => Some(Err(BodyError::Http3(error))),
-            },
+            Self::Http3(body) => ready!(body.poll_content(context))
+                .map(|content| content.map(Frame::data))
+                .map_err(BodyError::Http3)
+                .transpose(),
         })
     }
 

@@ -1,9 +1,8 @@
 //! Refuses HTTP/3 frames of absurd size before anything buffers them.
 //!
-//! h3 0.0.8 collects a whole frame, of whatever length its sender declares, before it looks at any
-//! limit: sixteen streams that each declare a huge HEADERS frame take the memory of the process. This
-//! guard reads type and length of each frame as the bytes pass (RFC 9114 §7.1) and says when one is
-//! larger than any honest client sends. DATA may have any length: h3 hands it on piece by piece.
+//! h3 0.0.8 collects a whole frame of a control stream, of whatever length its sender declares, before it
+//! looks at any limit. This guard reads type and length of each frame as the bytes pass (RFC 9114 §7.1) and says
+//! when one is larger than any honest client sends. DATA may have any length: h3 refuses it by its type.
 
 /// A frame other than DATA was declared larger than the guard allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +19,7 @@ pub struct FrameTooLarge {
 const DATA: u64 = 0x0;
 const STREAM_TYPE_CONTROL: u64 = 0x0;
 
-/// Watches one stream.
+/// Watches one unidirectional stream.
 #[derive(Debug)]
 pub struct FrameGuard {
     state: State,
@@ -43,15 +42,10 @@ enum State {
 }
 
 impl FrameGuard {
-    /// Watches a request stream, which begins with a frame.
+    /// Watches a unidirectional stream, which begins with its type. Of a control stream, frames other than
+    /// DATA may have at most `frame_bytes_max` bytes.
     #[must_use]
-    pub fn request_stream(frame_bytes_max: u64) -> Self {
-        Self { state: State::Kind, frame_bytes_max, varint: Varint::default() }
-    }
-
-    /// Watches a unidirectional stream, which begins with its type.
-    #[must_use]
-    pub fn unidirectional_stream(frame_bytes_max: u64) -> Self {
+    pub fn new(frame_bytes_max: u64) -> Self {
         Self { state: State::StreamType, frame_bytes_max, varint: Varint::default() }
     }
 
@@ -104,6 +98,11 @@ pub(super) struct Varint {
 }
 
 impl Varint {
+    /// Whether a part of it has come.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.missing > 0
+    }
+
     /// Takes bytes from the front until the integer is whole.
     pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<u64> {
         loop {
@@ -148,6 +147,13 @@ mod tests {
         bytes
     }
 
+    /// Watches a control stream whose type has come.
+    fn control() -> FrameGuard {
+        let mut guard = FrameGuard::new(MAX);
+        guard.inspect(&[0]).unwrap();
+        guard
+    }
+
     fn inspect_in_pieces(guard: &mut FrameGuard, bytes: &[u8], piece: usize) -> Result<(), FrameTooLarge> {
         bytes.chunks(piece).try_for_each(|piece| guard.inspect(piece))
     }
@@ -155,7 +161,7 @@ mod tests {
     #[test]
     fn a_large_frame_is_refused_however_its_bytes_come() {
         for piece in 1..20 {
-            let mut guard = FrameGuard::request_stream(MAX);
+            let mut guard = control();
             let bytes = [frame(0x21, 3), frame(0, 500), frame(1, MAX), frame(1, 1 << 34)].concat();
             assert_eq!(
                 inspect_in_pieces(&mut guard, &bytes, piece),
@@ -167,11 +173,9 @@ mod tests {
     #[test]
     fn only_the_control_stream_has_frames_among_the_unidirectional_ones() {
         let large = frame(4, MAX + 1);
-        let mut control = FrameGuard::unidirectional_stream(MAX);
-        assert_eq!(control.inspect(&varint(0)), Ok(()));
-        assert!(control.inspect(&large).is_err());
+        assert!(control().inspect(&large).is_err());
         for other in [2, 3, 0x54, 0x1f * 7 + 0x21] {
-            let mut guard = FrameGuard::unidirectional_stream(MAX);
+            let mut guard = FrameGuard::new(MAX);
             assert_eq!(guard.inspect(&varint(other)), Ok(()));
             assert_eq!(guard.inspect(&large), Ok(()));
         }
@@ -183,15 +187,15 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..300),
             piece in 1_usize..50,
         ) {
-            let whole = FrameGuard::request_stream(MAX).inspect(&bytes);
-            let pieces = inspect_in_pieces(&mut FrameGuard::request_stream(MAX), &bytes, piece);
+            let whole = control().inspect(&bytes);
+            let pieces = inspect_in_pieces(&mut control(), &bytes, piece);
             prop_assert_eq!(whole, pieces);
         }
 
         #[test]
         fn honest_frames_pass(frames in proptest::collection::vec((1_u64..1 << 20, 0..=MAX), 0..20)) {
             let bytes: Vec<u8> = frames.iter().flat_map(|(kind, length)| frame(*kind, *length)).collect();
-            prop_assert_eq!(FrameGuard::request_stream(MAX).inspect(&bytes), Ok(()));
+            prop_assert_eq!(control().inspect(&bytes), Ok(()));
         }
     }
 }

@@ -1,8 +1,7 @@
-//! quinn behind h3's transport traits, with a guard on every stream that is read.
+//! quinn's unidirectional streams behind h3's transport traits, with a guard on each that is read.
 //!
-//! Ours rather than h3-quinn's for three reasons: it boxes nothing per stream; every byte passes the
-//! [`FrameGuard`] before h3 buffers it; and a stream that is dropped before its end is stopped with
-//! `H3_NO_ERROR`, because quinn's own code 0 makes strict clients (curl, ngtcp2) throw away the answer.
+//! Ours rather than h3-quinn's for two reasons: every byte passes the [`FrameGuard`] before h3 buffers it, and
+//! h3 is given no request streams: [`super::http3`] reads those.
 
 use std::future::Future as _;
 use std::pin::{Pin, pin};
@@ -18,18 +17,14 @@ use quinn::VarInt;
 use super::FrameGuard;
 use super::side_streams::SideStreams;
 
-/// The receiving half of a request.
-pub(super) type RequestBody = h3::server::RequestStream<RecvStream, Bytes>;
-
-type Accepting<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>> + Send + Sync>>;
+type Accepting = Pin<Box<dyn Stream<Item = Result<quinn::RecvStream, quinn::ConnectionError>> + Send + Sync>>;
 
 /// One QUIC connection, as h3 wants it.
 pub(super) struct Connection {
     connection: quinn::Connection,
     // quinn's accept futures hold a place in a queue that is lost when they are dropped, so they are
     // kept between polls; this is one box per connection, not one per stream.
-    bidirectional: Accepting<(quinn::SendStream, quinn::RecvStream)>,
-    unidirectional: Accepting<quinn::RecvStream>,
+    unidirectional: Accepting,
     side_streams: SideStreams,
     frame_bytes_max: u64,
 }
@@ -37,15 +32,11 @@ pub(super) struct Connection {
 impl Connection {
     /// Frames other than DATA may have at most `frame_bytes_max` bytes.
     pub(super) fn new(connection: quinn::Connection, frame_bytes_max: u64) -> Self {
-        let bidirectional = futures_util::stream::unfold(connection.clone(), |connection| async move {
-            Some((connection.accept_bi().await, connection))
-        });
         let unidirectional = futures_util::stream::unfold(connection.clone(), |connection| async move {
             Some((connection.accept_uni().await, connection))
         });
         Self {
             connection,
-            bidirectional: Box::pin(bidirectional),
             unidirectional: Box::pin(unidirectional),
             side_streams: SideStreams::default(),
             frame_bytes_max,
@@ -53,10 +44,10 @@ impl Connection {
     }
 }
 
-fn next<T>(
-    accepting: &mut Accepting<T>,
+fn next(
+    accepting: &mut Accepting,
     context: &mut Context<'_>,
-) -> Poll<Result<T, ConnectionErrorIncoming>> {
+) -> Poll<Result<quinn::RecvStream, ConnectionErrorIncoming>> {
     Poll::Ready(match ready!(accepting.as_mut().poll_next(context)) {
         Some(accepted) => accepted.map_err(connection_error),
         None => Err(ConnectionErrorIncoming::InternalError("the stream of streams ended".to_owned())),
@@ -72,7 +63,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
         context: &mut Context<'_>,
     ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
         while let Poll::Ready(stream) = next(&mut self.unidirectional, context)? {
-            let guard = FrameGuard::unidirectional_stream(self.frame_bytes_max);
+            let guard = FrameGuard::new(self.frame_bytes_max);
             self.side_streams.take(RecvStream::new(stream, guard));
         }
         self.side_streams.poll(context).map_err(|code| {
@@ -82,15 +73,8 @@ impl<B: Buf> quic::Connection<B> for Connection {
         })
     }
 
-    fn poll_accept_bidi(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
-        let (send, receive) = ready!(next(&mut self.bidirectional, context))?;
-        Poll::Ready(Ok(BidiStream {
-            send: SendStream { stream: send, writing: None },
-            receive: RecvStream::new(receive, FrameGuard::request_stream(self.frame_bytes_max)),
-        }))
+    fn poll_accept_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<NoStream, ConnectionErrorIncoming>> {
+        Poll::Pending
     }
 
     fn opener(&self) -> OpenStreams {
@@ -99,14 +83,11 @@ impl<B: Buf> quic::Connection<B> for Connection {
 }
 
 impl<B: Buf> quic::OpenStreams<B> for Connection {
-    type BidiStream = BidiStream<B>;
+    type BidiStream = NoStream;
     type SendStream = SendStream<B>;
 
-    fn poll_open_bidi(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
-        OpenStreams(self.connection.clone()).poll_open_bidi(context)
+    fn poll_open_bidi(&mut self, context: &mut Context<'_>) -> Poll<Result<NoStream, StreamErrorIncoming>> {
+        quic::OpenStreams::<B>::poll_open_bidi(&mut OpenStreams(self.connection.clone()), context)
     }
 
     fn poll_open_send(
@@ -125,10 +106,10 @@ impl<B: Buf> quic::OpenStreams<B> for Connection {
 pub(super) struct OpenStreams(quinn::Connection);
 
 impl<B: Buf> quic::OpenStreams<B> for OpenStreams {
-    type BidiStream = BidiStream<B>;
+    type BidiStream = NoStream;
     type SendStream = SendStream<B>;
 
-    fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<BidiStream<B>, StreamErrorIncoming>> {
+    fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<NoStream, StreamErrorIncoming>> {
         // RFC 9114 §6.1: a server opens no bidirectional stream, and h3's server never asks for one.
         Poll::Ready(Err(unknown(std::io::Error::other("a server opens no request streams"))))
     }
@@ -150,61 +131,49 @@ impl<B: Buf> quic::OpenStreams<B> for OpenStreams {
     }
 }
 
-/// A request stream.
-pub(super) struct BidiStream<B: Buf> {
-    send: SendStream<B>,
-    receive: RecvStream,
-}
+/// A request stream, of which h3 gets none.
+pub(super) enum NoStream {}
 
-impl<B: Buf> quic::BidiStream<B> for BidiStream<B> {
-    type SendStream = SendStream<B>;
-    type RecvStream = RecvStream;
-
-    fn split(self) -> (SendStream<B>, RecvStream) {
-        (self.send, self.receive)
-    }
-}
-
-impl<B: Buf> quic::RecvStream for BidiStream<B> {
+impl quic::RecvStream for NoStream {
     type Buf = Bytes;
 
-    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        self.receive.poll_data(context)
+    fn poll_data(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        match *self {}
     }
 
-    fn stop_sending(&mut self, error_code: u64) {
-        self.receive.stop_sending(error_code);
+    fn stop_sending(&mut self, _: u64) {
+        match *self {}
     }
 
     fn recv_id(&self) -> StreamId {
-        self.receive.recv_id()
+        match *self {}
     }
 }
 
-impl<B: Buf> quic::SendStream<B> for BidiStream<B> {
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.send.poll_ready(context)
+impl<B: Buf> quic::SendStream<B> for NoStream {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        match *self {}
     }
 
-    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
-        self.send.send_data(data)
+    fn send_data<T: Into<WriteBuf<B>>>(&mut self, _: T) -> Result<(), StreamErrorIncoming> {
+        match *self {}
     }
 
-    fn poll_finish(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        self.send.poll_finish(context)
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        match *self {}
     }
 
-    fn reset(&mut self, reset_code: u64) {
-        self.send.reset(reset_code);
+    fn reset(&mut self, _: u64) {
+        match *self {}
     }
 
     fn send_id(&self) -> StreamId {
-        self.send.send_id()
+        match *self {}
     }
 }
 
 /// A stream that is read.
-pub struct RecvStream {
+pub(super) struct RecvStream {
     stream: quinn::RecvStream,
     /// What was read of it already and is to be read again.
     put_back: Option<Bytes>,

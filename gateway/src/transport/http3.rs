@@ -1,0 +1,207 @@
+//! HTTP/3 on one connection (RFC 9114).
+//!
+//! The request streams are read and written here, by a codec of our own; `h3` runs the connection over the
+//! unidirectional streams: settings, the client's GOAWAY and ours, and what must not be there. It never
+//! sees a request.
+
+mod answer;
+mod control;
+mod frames;
+mod head;
+mod huffman;
+mod qpack;
+mod receive;
+
+use std::borrow::Borrow as _;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures_util::future::OptionFuture;
+use http::{Response, StatusCode, Version, header};
+use tracing::debug;
+
+use super::peer::{InFlight, Phase};
+use super::{Body, Close, Peer, Service, Settings, within};
+
+pub(super) use control::Control;
+pub use frames::{Frame, FrameError, Frames};
+pub use head::{HeadError, read_head};
+use receive::Receiver;
+pub(super) use receive::RequestBody;
+pub use receive::RequestError;
+
+/// The codes with which streams and connections end (RFC 9114 §8.1, RFC 9204 §6).
+pub(super) mod codes {
+    use quinn::VarInt;
+
+    pub(in crate::transport) const NO_ERROR: VarInt = VarInt::from_u32(0x100);
+    pub(super) const FRAME_UNEXPECTED: VarInt = VarInt::from_u32(0x105);
+    pub(super) const FRAME_ERROR: VarInt = VarInt::from_u32(0x106);
+    pub(super) const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);
+    pub(super) const REQUEST_REJECTED: VarInt = VarInt::from_u32(0x10b);
+    pub(super) const REQUEST_CANCELLED: VarInt = VarInt::from_u32(0x10c);
+    pub(super) const REQUEST_INCOMPLETE: VarInt = VarInt::from_u32(0x10d);
+    pub(super) const QPACK_DECOMPRESSION_FAILED: VarInt = VarInt::from_u32(0x200);
+}
+
+/// The most that a frame other than DATA, and a head when it is unpacked, may have. Larger than any
+/// `header_bytes_max`, so that a head over that limit is still read and answered in our form.
+const FRAME_BYTES_MAX: usize = 128 * 1024;
+/// How many faults one oversized head counts for: the connection survives a few, and no attack.
+const TOO_LARGE_FAULTS: u32 = 64;
+/// Requests that are still answered after the first GOAWAY: those that were on their way.
+const GOAWAY_GRACE_REQUESTS: u64 = 256;
+
+/// What the requests of a connection share.
+pub(super) struct Link {
+    pub(super) connection: quinn::Connection,
+    pub(super) settings: Arc<Settings>,
+}
+
+enum Next {
+    Announce,
+    End(quinn::VarInt),
+    Leaving,
+    Accepted(Result<(quinn::SendStream, quinn::RecvStream), quinn::ConnectionError>),
+}
+
+/// Answers requests until the connection is over; returns the code to close it with, where that has not happened.
+pub(super) async fn speak<S: Service>(
+    control: &mut Control,
+    link: &Arc<Link>,
+    peer: &Arc<Peer>,
+    service: &'static S,
+) -> quinn::VarInt {
+    let mut watch = peer.watch_close();
+    // Kept between polls: its place in quinn's queue is lost when it is dropped.
+    let mut accepting = pin!(link.connection.accept_bi());
+    // The place of one request after another.
+    let mut serving = Box::pin(OptionFuture::from(None));
+    // How many requests have begun, and how many may, once GOAWAY has said so.
+    let (mut begun, mut begun_max) = (0, None);
+    loop {
+        let next = std::future::poll_fn(|context| match watch.poll(context) {
+            Some(Close::Now) => Poll::Ready(Next::End(codes::NO_ERROR)),
+            Some(Close::Excess) => Poll::Ready(Next::End(codes::EXCESSIVE_LOAD)),
+            Some(Close::Drain | Close::Revoked) if begun_max.is_none() => Poll::Ready(Next::Announce),
+            _ => match control.poll(context) {
+                Poll::Ready(Ok(())) => Poll::Ready(Next::Leaving),
+                Poll::Ready(Err(_)) => Poll::Ready(Next::End(codes::NO_ERROR)),
+                Poll::Pending => accepting.as_mut().poll(context).map(Next::Accepted),
+            },
+        });
+        match next.await {
+            Next::Announce => {
+                let requests = begun + GOAWAY_GRACE_REQUESTS;
+                begun_max = Some(requests);
+                peer.enter(Phase::Goodbye);
+                // A client that takes no word of it is not waited for.
+                if !matches!(within(link.settings.goodbye, control.go_away(requests)).await, Some(Ok(()))) {
+                    return codes::NO_ERROR;
+                }
+            }
+            // The client has said that it will go (GOAWAY): so do we, once all is answered. The last answers
+            // may then still be on their way, so the client is the one to close, or else the sweep.
+            Next::Leaving => peer.close(Close::Drain),
+            Next::Accepted(Ok((mut send, mut receive))) => {
+                accepting.set(link.connection.accept_bi());
+                let number = send.id().index();
+                if begun_max.is_some_and(|max| number >= max) {
+                    // Errors say that the stream is over already.
+                    let _ = receive.stop(codes::REQUEST_REJECTED);
+                    let _ = send.reset(codes::REQUEST_REJECTED);
+                    continue;
+                }
+                begun = begun.max(number + 1);
+                let request = serve_request(send, receive, Arc::clone(link), peer.begin_request(), service);
+                serving.set(Some(request).into());
+                // Most requests are whole when they are accepted and answered at once: no task for those.
+                if poll_once(serving.as_mut()).await.is_pending() {
+                    tokio::spawn(std::mem::replace(&mut serving, Box::pin(None.into())));
+                }
+            }
+            // The client has gone away, or the connection has ended with the code that it had to.
+            Next::Accepted(Err(_)) => return codes::NO_ERROR,
+            Next::End(code) => return code,
+        }
+    }
+}
+
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+async fn serve_request<S: Service>(
+    mut send: quinn::SendStream,
+    receive: quinn::RecvStream,
+    link: Arc<Link>,
+    in_flight: InFlight,
+    service: &'static S,
+) {
+    let peer: &Arc<Peer> = in_flight.borrow();
+    let mut receiver = Receiver::new(receive, Arc::clone(&link));
+    let head = within(link.settings.header, receiver.head()).await;
+    peer.seen_at(link.connection.remote_address().ip());
+    let response = match head {
+        Some(Ok(request)) => {
+            peer.forgive_fault();
+            // A length that is declared has to be compared with what comes, and be it nothing.
+            let is_whole = receiver.has_ended() && !request.headers().contains_key(header::CONTENT_LENGTH);
+            let body = if is_whole { Body::Empty } else { Body::Http3(Box::new(RequestBody::new(receiver))) };
+            service.serve(request.map(|()| body), peer).await
+        }
+        Some(Err(error)) => {
+            debug!(%error, "HTTP/3 request was refused or given up");
+            let Some(status) = refusal(&error) else {
+                give_up(&mut send, &mut receiver, &error);
+                return peer.count_faults(1);
+            };
+            refuse(status, peer, service).map(Body::from)
+        }
+        None => refuse(StatusCode::REQUEST_TIMEOUT, peer, service).map(Body::from),
+    };
+    match within(link.settings.write, answer::send(&mut send, response)).await {
+        Some(Ok(())) => {}
+        // The client gave up the stream, or the connection is over.
+        Some(Err(_)) => {}
+        None => drop(send.reset(codes::REQUEST_CANCELLED)),
+    }
+}
+
+/// What a head that is none is answered with; `None` where nobody waits for an answer any more.
+fn refusal(error: &RequestError) -> Option<StatusCode> {
+    match error {
+        RequestError::Frames(FrameError::TooLarge(_)) => {
+            metrics::counter!("gateway_frames_refused_total").increment(1);
+            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        }
+        RequestError::Head(HeadError::TooLarge) => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        RequestError::Head(HeadError::Malformed) => Some(StatusCode::BAD_REQUEST),
+        _ => None,
+    }
+}
+
+/// Ends both halves of a stream whose client did not say what it wants.
+fn give_up(send: &mut quinn::SendStream, receiver: &mut Receiver, error: &RequestError) {
+    let code = match error {
+        RequestError::Incomplete => codes::REQUEST_INCOMPLETE,
+        _ => codes::REQUEST_CANCELLED,
+    };
+    receiver.stop(code);
+    // An error says that the stream is over already.
+    let _ = send.reset(code);
+}
+
+/// Reports a head that never became a request, and makes the answer to it.
+fn refuse<S: Service>(status: StatusCode, peer: &Arc<Peer>, service: &'static S) -> Response<Bytes> {
+    let (reason, faults) = match status {
+        StatusCode::REQUEST_TIMEOUT => ("timeout", 1),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", TOO_LARGE_FAULTS),
+        _ => ("malformed", 1),
+    };
+    metrics::counter!("gateway_heads_refused_total", "reason" => reason).increment(1);
+    peer.count_faults(faults);
+    service.refuse(status, Version::HTTP_3, peer)
+}

@@ -1,0 +1,408 @@
+//! Field sections as they are sent (RFC 9204 §4.5): lines of the static table and literals.
+//!
+//! We announce a dynamic table of no bytes, so nothing may refer to one, and no section waits for another
+//! stream. A text stays as it was sent until someone wants it; see [`Text`].
+
+use bytes::{BufMut as _, BytesMut};
+use http::{HeaderName, HeaderValue};
+
+use super::huffman;
+
+/// A section is no QPACK, or refers to what is not there: `QPACK_DECOMPRESSION_FAILED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Undecodable;
+
+/// A field line.
+#[derive(Debug)]
+pub(super) enum Line<'s> {
+    /// Name and value of the static table.
+    Known(&'static Entry),
+    /// A name of the static table and a value.
+    Named(&'static Entry, Text<'s>),
+    /// A name and a value.
+    Literal(Text<'s>, Text<'s>),
+}
+
+/// A text as it was sent: as it is, or in the Huffman code.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<'s> {
+    is_coded: bool,
+    bytes: &'s [u8],
+}
+
+impl Text<'_> {
+    /// Appends it as it is meant.
+    pub(super) fn write(&self, text: &mut BytesMut) -> Result<(), Undecodable> {
+        if self.is_coded {
+            return huffman::decode(self.bytes, text).map_err(|_| Undecodable);
+        }
+        text.extend_from_slice(self.bytes);
+        Ok(())
+    }
+}
+
+/// The lines of a section that are left.
+#[derive(Debug)]
+pub(super) struct Lines<'s>(&'s [u8]);
+
+impl<'s> Lines<'s> {
+    /// Begins a section with its prefix (RFC 9204 §4.5.1).
+    pub(super) fn of(section: &'s [u8]) -> Result<Self, Undecodable> {
+        let mut lines = Self(section);
+        let required_inserts = lines.integer(8)?;
+        let is_negative = lines.first()? & 0x80 != 0;
+        lines.integer(7)?;
+        // The base only matters to lines of the dynamic table, but must not be below zero.
+        if required_inserts == 0 && !is_negative { Ok(lines) } else { Err(Undecodable) }
+    }
+
+    /// The next line; `None` is the end.
+    pub(super) fn next(&mut self) -> Result<Option<Line<'s>>, Undecodable> {
+        let Ok(first) = self.first() else { return Ok(None) };
+        Ok(Some(match first {
+            0b1100_0000.. => Line::Known(entry(self.integer(6)?)?),
+            0b0101_0000..=0b0101_1111 | 0b0111_0000..=0b0111_1111 => {
+                Line::Named(entry(self.integer(4)?)?, self.text(7)?)
+            }
+            0b0010_0000..=0b0011_1111 => Line::Literal(self.text(3)?, self.text(7)?),
+            // Of the dynamic table, which is empty.
+            _ => return Err(Undecodable),
+        }))
+    }
+
+    fn first(&self) -> Result<u8, Undecodable> {
+        self.0.first().copied().ok_or(Undecodable)
+    }
+
+    /// An integer whose first byte has `prefix` bits of it (RFC 9204 §4.1.1), below 2^62.
+    fn integer(&mut self, prefix: u32) -> Result<u64, Undecodable> {
+        let (&first, mut rest) = self.0.split_first().ok_or(Undecodable)?;
+        let full = u8::MAX >> (8 - prefix);
+        let mut value = u64::from(first & full);
+        if value == u64::from(full) {
+            let mut shift = 0;
+            loop {
+                let (&byte, behind) = rest.split_first().ok_or(Undecodable)?;
+                rest = behind;
+                if shift > 49 {
+                    return Err(Undecodable);
+                }
+                value += u64::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+        }
+        self.0 = rest;
+        Ok(value)
+    }
+
+    /// A text whose length has a prefix of `prefix` bits, behind the bit that says how it is coded.
+    fn text(&mut self, prefix: u32) -> Result<Text<'s>, Undecodable> {
+        let is_coded = self.first()? & 1 << prefix != 0;
+        let length = usize::try_from(self.integer(prefix)?).map_err(|_| Undecodable)?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Undecodable)?;
+        self.0 = rest;
+        Ok(Text { is_coded, bytes })
+    }
+}
+
+/// Writes the prefix of a section that refers to no dynamic table.
+pub(super) fn write_prefix(section: &mut BytesMut) {
+    section.put_slice(&[0, 0]);
+}
+
+/// Writes a line whose name and value are those of the static table's.
+pub(super) fn write_known(section: &mut BytesMut, index: usize) {
+    write_integer(section, 0b1100_0000, 6, index);
+}
+
+/// Writes a line whose name is that of the static table's.
+pub(super) fn write_named(section: &mut BytesMut, index: usize, value: &[u8]) {
+    write_integer(section, 0b0101_0000, 4, index);
+    write_text(section, 0, 7, value);
+}
+
+/// Writes a line as literals. Nothing is written in the Huffman code, whose making costs more than the encryption
+/// of the bytes that it would spare.
+pub(super) fn write_literal(section: &mut BytesMut, name: &[u8], value: &[u8]) {
+    write_text(section, 0b0010_0000, 3, name);
+    write_text(section, 0, 7, value);
+}
+
+fn write_text(section: &mut BytesMut, first: u8, prefix: u32, text: &[u8]) {
+    write_integer(section, first, prefix, text.len());
+    section.put_slice(text);
+}
+
+fn write_integer(section: &mut BytesMut, first: u8, prefix: u32, value: usize) {
+    let full = u8::MAX >> (8 - prefix);
+    if value < usize::from(full) {
+        return section.put_u8(first | value as u8);
+    }
+    section.put_u8(first | full);
+    let mut rest = value - usize::from(full);
+    while rest >= 0x80 {
+        section.put_u8(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    section.put_u8(rest as u8);
+}
+
+/// A pseudo-header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pseudo {
+    Method,
+    Scheme,
+    Authority,
+    Path,
+    /// An answer's.
+    Foreign,
+}
+
+/// A line of the static table.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A pseudo-header, with its name and value.
+    Pseudo(Pseudo, &'static str, &'static str),
+    /// A field.
+    Field(HeaderName, HeaderValue),
+}
+
+fn entry(index: u64) -> Result<&'static Entry, Undecodable> {
+    usize::try_from(index).ok().and_then(|index| STATIC_TABLE.get(index)).ok_or(Undecodable)
+}
+
+const fn pseudo(pseudo: Pseudo, name: &'static str, value: &'static str) -> Entry {
+    Entry::Pseudo(pseudo, name, value)
+}
+
+const fn field(name: &'static str, value: &'static str) -> Entry {
+    Entry::Field(HeaderName::from_static(name), HeaderValue::from_static(value))
+}
+
+/// RFC 9204, Appendix A.
+pub(super) static STATIC_TABLE: [Entry; 99] = [
+    pseudo(Pseudo::Authority, ":authority", ""),
+    pseudo(Pseudo::Path, ":path", "/"),
+    field("age", "0"),
+    field("content-disposition", ""),
+    field("content-length", "0"),
+    field("cookie", ""),
+    field("date", ""),
+    field("etag", ""),
+    field("if-modified-since", ""),
+    field("if-none-match", ""),
+    field("last-modified", ""),
+    field("link", ""),
+    field("location", ""),
+    field("referer", ""),
+    field("set-cookie", ""),
+    pseudo(Pseudo::Method, ":method", "CONNECT"),
+    pseudo(Pseudo::Method, ":method", "DELETE"),
+    pseudo(Pseudo::Method, ":method", "GET"),
+    pseudo(Pseudo::Method, ":method", "HEAD"),
+    pseudo(Pseudo::Method, ":method", "OPTIONS"),
+    pseudo(Pseudo::Method, ":method", "POST"),
+    pseudo(Pseudo::Method, ":method", "PUT"),
+    pseudo(Pseudo::Scheme, ":scheme", "http"),
+    pseudo(Pseudo::Scheme, ":scheme", "https"),
+    pseudo(Pseudo::Foreign, ":status", "103"),
+    pseudo(Pseudo::Foreign, ":status", "200"),
+    pseudo(Pseudo::Foreign, ":status", "304"),
+    pseudo(Pseudo::Foreign, ":status", "404"),
+    pseudo(Pseudo::Foreign, ":status", "503"),
+    field("accept", "*/*"),
+    field("accept", "application/dns-message"),
+    field("accept-encoding", "gzip, deflate, br"),
+    field("accept-ranges", "bytes"),
+    field("access-control-allow-headers", "cache-control"),
+    field("access-control-allow-headers", "content-type"),
+    field("access-control-allow-origin", "*"),
+    field("cache-control", "max-age=0"),
+    field("cache-control", "max-age=2592000"),
+    field("cache-control", "max-age=604800"),
+    field("cache-control", "no-cache"),
+    field("cache-control", "no-store"),
+    field("cache-control", "public, max-age=31536000"),
+    field("content-encoding", "br"),
+    field("content-encoding", "gzip"),
+    field("content-type", "application/dns-message"),
+    field("content-type", "application/javascript"),
+    field("content-type", "application/json"),
+    field("content-type", "application/x-www-form-urlencoded"),
+    field("content-type", "image/gif"),
+    field("content-type", "image/jpeg"),
+    field("content-type", "image/png"),
+    field("content-type", "text/css"),
+    field("content-type", "text/html; charset=utf-8"),
+    field("content-type", "text/plain"),
+    field("content-type", "text/plain;charset=utf-8"),
+    field("range", "bytes=0-"),
+    field("strict-transport-security", "max-age=31536000"),
+    field("strict-transport-security", "max-age=31536000; includesubdomains"),
+    field("strict-transport-security", "max-age=31536000; includesubdomains; preload"),
+    field("vary", "accept-encoding"),
+    field("vary", "origin"),
+    field("x-content-type-options", "nosniff"),
+    field("x-xss-protection", "1; mode=block"),
+    pseudo(Pseudo::Foreign, ":status", "100"),
+    pseudo(Pseudo::Foreign, ":status", "204"),
+    pseudo(Pseudo::Foreign, ":status", "206"),
+    pseudo(Pseudo::Foreign, ":status", "302"),
+    pseudo(Pseudo::Foreign, ":status", "400"),
+    pseudo(Pseudo::Foreign, ":status", "403"),
+    pseudo(Pseudo::Foreign, ":status", "421"),
+    pseudo(Pseudo::Foreign, ":status", "425"),
+    pseudo(Pseudo::Foreign, ":status", "500"),
+    field("accept-language", ""),
+    field("access-control-allow-credentials", "FALSE"),
+    field("access-control-allow-credentials", "TRUE"),
+    field("access-control-allow-headers", "*"),
+    field("access-control-allow-methods", "get"),
+    field("access-control-allow-methods", "get, post, options"),
+    field("access-control-allow-methods", "options"),
+    field("access-control-expose-headers", "content-length"),
+    field("access-control-request-headers", "content-type"),
+    field("access-control-request-method", "get"),
+    field("access-control-request-method", "post"),
+    field("alt-svc", "clear"),
+    field("authorization", ""),
+    field("content-security-policy", "script-src 'none'; object-src 'none'; base-uri 'none'"),
+    field("early-data", "1"),
+    field("expect-ct", ""),
+    field("forwarded", ""),
+    field("if-range", ""),
+    field("origin", ""),
+    field("purpose", "prefetch"),
+    field("server", ""),
+    field("timing-allow-origin", "*"),
+    field("upgrade-insecure-requests", "1"),
+    field("user-agent", ""),
+    field("x-forwarded-for", ""),
+    field("x-frame-options", "deny"),
+    field("x-frame-options", "sameorigin"),
+];
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A line as a peer may send it, in the Huffman code or not.
+    pub(in super::super) fn write_coded(section: &mut BytesMut, name: &[u8], value: &[u8], is_coded: bool) {
+        if !is_coded {
+            return write_literal(section, name, value);
+        }
+        write_text(section, 0b0010_1000, 3, &huffman::tests::encode(name));
+        write_text(section, 0b1000_0000, 7, &huffman::tests::encode(value));
+    }
+
+    type Field = (Vec<u8>, Vec<u8>);
+
+    fn read(section: &[u8]) -> Result<Vec<Field>, Undecodable> {
+        let text = |text: Text<'_>| {
+            let mut bytes = BytesMut::new();
+            text.write(&mut bytes).map(|()| bytes.to_vec())
+        };
+        let mut lines = Lines::of(section)?;
+        let mut read = Vec::new();
+        while let Some(line) = lines.next()? {
+            read.push(match line {
+                Line::Known(entry) => {
+                    let (name, value) = entry.texts();
+                    (name.into(), value.into())
+                }
+                Line::Named(entry, value) => (entry.texts().0.into(), text(value)?),
+                Line::Literal(name, value) => (text(name)?, text(value)?),
+            });
+        }
+        Ok(read)
+    }
+
+    impl Entry {
+        pub(in super::super) fn texts(&self) -> (&str, &str) {
+            match self {
+                Self::Pseudo(_, name, value) => (name, value),
+                Self::Field(name, value) => (name.as_str(), value.to_str().unwrap()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_section_is_read_as_the_rfc_shows_it() {
+        // RFC 9204, Appendix B.1.
+        let bytes = [&[0, 0, 0x51, 0x0b][..], b"/index.html"].concat();
+        assert_eq!(read(&bytes), Ok(vec![(b":path".to_vec(), b"/index.html".to_vec())]));
+    }
+
+    #[test]
+    fn what_refers_to_a_dynamic_table_cannot_be_decoded() {
+        for wrong in [
+            // Appendix B.2: an insert is required.
+            &[0x03, 0x81, 0x10, 0x11][..],
+            &[0x01, 0x00],
+            // A base below zero.
+            &[0x00, 0x80],
+            // Indexed, by name, and the same behind the base.
+            &[0, 0, 0x80],
+            &[0, 0, 0x40, 0],
+            &[0, 0, 0x60, 0],
+            &[0, 0, 0x10],
+            &[0, 0, 0x00, 0],
+            // There are 99 lines in the static table.
+            &[0, 0, 0xff, 99 - 63],
+            &[0, 0, 0x5f, 99 - 15, 0],
+        ] {
+            assert_eq!(read(wrong), Err(Undecodable), "{wrong:x?}");
+        }
+        assert_eq!(read(&[0, 0, 0xff, 98 - 63]).unwrap().len(), 1);
+        assert_eq!(read(&[0, 0x7f, 0x10]), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_cut_or_has_no_end_cannot_be_decoded() {
+        let whole = [
+            &[0, 0, 0x5f, 80, 0x83, 0x63, 0x63, 0x63, 0x23, b'a', b'b', b'c', 1, b'x', 0x51, 0x7f, 0][..],
+            &[b'/'; 127],
+        ]
+        .concat();
+        assert_eq!(read(&whole).unwrap().len(), 3);
+        for end in (0..whole.len()).filter(|end| ![2, 8, 14].contains(end)) {
+            assert_eq!(read(&whole[..end]), Err(Undecodable), "cut at {end}");
+        }
+        for wrong in [[&[0, 0, 0x51, 0x7f][..], &[0xff; 9], &[1]].concat(), [&[0xff; 30][..]].concat()] {
+            assert_eq!(read(&wrong), Err(Undecodable), "{wrong:x?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_section_is_read_as_it_was_written(
+            lines: Vec<(Vec<u8>, Vec<u8>, bool)>,
+            known in proptest::collection::vec(0..STATIC_TABLE.len(), 0..9),
+        ) {
+            let mut section = BytesMut::new();
+            write_prefix(&mut section);
+            let mut expected = Vec::new();
+            for (name, value, is_coded) in lines {
+                write_coded(&mut section, &name, &value, is_coded);
+                expected.push((name, value));
+            }
+            for index in known {
+                let (name, value) = STATIC_TABLE[index].texts();
+                write_known(&mut section, index);
+                write_named(&mut section, index, b"another");
+                expected.extend([(name.into(), value.into()), (name.into(), b"another".to_vec())]);
+            }
+            prop_assert_eq!(read(&section), Ok(expected));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(section: Vec<u8>) {
+            let _ = read(&section);
+        }
+    }
+}
