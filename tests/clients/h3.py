@@ -34,6 +34,8 @@ class ControlStream:
     def __init__(self):
         self.data = b""
         self.frames = []
+        # The first request that is not answered, as GOAWAY says.
+        self.refused_from = None
 
     def receive(self, data):
         self.data += data
@@ -44,8 +46,10 @@ class ControlStream:
                 return
             while not buffer.eof():
                 kind = buffer.pull_uint_var()
-                buffer.pull_bytes(buffer.pull_uint_var())
+                payload = buffer.pull_bytes(buffer.pull_uint_var())
                 self.frames.append(kind)
+                if kind == GOAWAY:
+                    self.refused_from = Buffer(data=payload).pull_uint_var() // 4
         except BufferReadError:
             pass  # The rest has not come yet.
 
@@ -61,11 +65,18 @@ class Client(QuicConnectionProtocol):
         self.close_reason = ""
         self.streams = {}
         self.server_streams = {}
+        self.reset_codes = set()
 
     @property
     def goaway(self):
         """Whether the server said that it will go."""
         return any(GOAWAY in stream.frames for stream in self.server_streams.values())
+
+    @property
+    def refused_from(self):
+        """The first request that the server will not answer, from 0 on; None where it has not said so."""
+        said = [stream.refused_from for stream in self.server_streams.values()]
+        return next((number for number in said if number is not None), None)
 
     def quic_event_received(self, event):
         if isinstance(event, ProtocolNegotiated):
@@ -78,6 +89,8 @@ class Client(QuicConnectionProtocol):
             self.closed.set()
             for queue in self.streams.values():
                 queue.put_nowait(None)
+        if isinstance(event, StreamReset):
+            self.reset_codes.add(event.error_code)
         if isinstance(event, (StreamReset, StopSendingReceived)) and event.stream_id in self.streams:
             self.streams[event.stream_id].put_nowait(event)
         if self.http is not None:

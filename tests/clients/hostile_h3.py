@@ -109,6 +109,17 @@ async def goaway_with_request(client, key):
     return {"answers": [status], "closeCode": await closed(client, 5)}
 
 
+async def goaway_and_on(client, key):
+    """The word that there will be no more requests, and many more behind it."""
+    before = (await client.ask("GET", PING, key))[0]
+    client.send(client.http._local_control_stream_id, frame(GOAWAY, b"\x00"))
+    answers = [before]
+    for _ in range(30):
+        streams = [client.request("GET", PING, key) for _ in range(10)]
+        answers.extend([(await client.answer(stream))[0] for stream in streams])
+    return {"answers": answers, "refusedFrom": client.refused_from, "resetCodes": sorted(client.reset_codes)}
+
+
 async def migrating(client, key):
     """A request from each of many ports, by one connection; then a new id for it at each."""
     statuses = []
@@ -144,8 +155,8 @@ async def many_fields(client, key):
     stream = client.open()
     head = encode(client, stream, client.headers("GET", PING, key))
     client.send(stream, frame(HEADERS, head + b"\xc2" * 30000), end=True)
-    first = await client.answer(stream)
-    return {"status": first[0], "closeCode": await closed(client, 1)}
+    status, fields, body = await client.answer(stream)
+    return {"status": status, "fields": dict(fields), "body": body.decode(), "closeCode": await closed(client, 1)}
 
 
 async def large_fields(client, key):
@@ -224,6 +235,20 @@ def behind_head(data):
     return run
 
 
+def with_content(*frames):
+    """A request with a head that declares no length, and these frames."""
+
+    async def run(client, key):
+        stream = client.open()
+        head = encode(client, stream, client.headers("GET", PING, key, [JSON]))
+        client.send(stream, b"".join([frame(HEADERS, head), *frames]), end=True)
+        status, fields, body = await client.answer(stream, 5)
+        closing = await closed(client, 1)
+        return {"status": status, "fields": dict(fields), "body": body.decode(), "closeCode": closing}
+
+    return run
+
+
 def on_control_stream(data, end=False):
     async def run(client, _key):
         client.send(client.http._local_control_stream_id, data, end)
@@ -277,6 +302,8 @@ PATH, BEARER = (b":path", PING.encode()), (b"authorization", b"Bearer {key}")
 GOOD = [METHOD, SCHEME, AUTHORITY, PATH, BEARER]
 JSON = (b"content-type", b"application/json")
 
+CONTENT, TRAILERS = frame(DATA, b"{}"), frame(HEADERS, b"\x00\x00\x23x-a\x01b")
+
 CASES = {
     "oversized_headers": oversized_headers,
     "oversized_unknown": oversized_unknown,
@@ -285,6 +312,7 @@ CASES = {
     "lost_heads": lost_heads,
     "goaway_behind_request": goaway_behind_request,
     "goaway_with_request": goaway_with_request,
+    "goaway_and_on": goaway_and_on,
     "migrating": migrating,
     "endless_data": endless_data,
     "many_fields": many_fields,
@@ -307,6 +335,16 @@ CASES = {
     "qpack_cut": on_request_stream(frame(HEADERS, b"\x00\x00\x27\xff")),
     "empty_headers": on_request_stream(frame(HEADERS, b"")),
     "empty_stream": on_request_stream(b""),
+    "data_behind_trailers": with_content(CONTENT, TRAILERS, CONTENT),
+    "trailers_behind_trailers": with_content(CONTENT, TRAILERS, TRAILERS),
+    "goaway_behind_content": with_content(CONTENT, frame(GOAWAY, b"\x00")),
+    "content_cut": with_content(frame(DATA, b"{}", 3)),
+    "frame_cut": with_content(CONTENT, b"\x21"),
+    "trailers_undecodable": with_content(CONTENT, frame(HEADERS, b"\x00\x00\x80")),
+    "trailers": with_content(CONTENT, TRAILERS),
+    "content_between_unknown": with_content(frame(0x21, b"a"), CONTENT, frame(0x40, b""), TRAILERS, frame(0x21, b"b")),
+    "pseudo_in_trailers": with_content(CONTENT, frame(HEADERS, b"\x00\x00\xd1")),
+    "upper_case_in_trailers": with_content(CONTENT, frame(HEADERS, b"\x00\x00\x21A\x01b")),
     "second_settings": on_control_stream(frame(SETTINGS, b"")),
     "data_on_control": on_control_stream(frame(DATA, b"x")),
     "headers_on_control": on_control_stream(frame(HEADERS, b"\x00\x00")),

@@ -14,9 +14,10 @@ pub(super) struct NotHuffman;
 /// # Errors
 /// [`NotHuffman`] where there is the symbol that ends a text, or padding of a byte and more or of other bits than ones.
 pub(super) fn decode(coded: &[u8], text: &mut BytesMut) -> Result<(), NotHuffman> {
-    let (begin, mut end) = (text.len(), text.len());
+    let begin = text.len();
     // No code is shorter than five bits.
     text.resize(begin + coded.len() * 8 / 5, 0);
+    let (places, mut length) = (&mut text[begin..], 0);
     let mut rest = coded;
     // The next bits, from the highest on, of which so many have been taken from `rest`. Behind those stand
     // zeros, or bits that will be taken next.
@@ -37,13 +38,17 @@ pub(super) fn decode(coded: &[u8], text: &mut BytesMut) -> Result<(), NotHuffman
             }
         }
         loop {
-            let short = SHORT[(bits >> 56) as usize];
-            let symbol = if short.bits > 0 { short } else { long(bits)? };
+            let mut symbol = SHORT[(bits >> 56) as usize];
             if u32::from(symbol.bits) > count {
-                break;
+                if symbol.bits == LONG {
+                    symbol = long(bits)?;
+                }
+                if u32::from(symbol.bits) > count {
+                    break;
+                }
             }
-            text[end] = symbol.byte;
-            end += 1;
+            places[length] = symbol.byte;
+            length += 1;
             bits <<= symbol.bits;
             count -= u32::from(symbol.bits);
         }
@@ -51,7 +56,7 @@ pub(super) fn decode(coded: &[u8], text: &mut BytesMut) -> Result<(), NotHuffman
             break;
         }
     }
-    text.truncate(end);
+    text.truncate(begin + length);
     let is_padding = count < 8 && bits.leading_ones() >= count;
     if is_padding { Ok(()) } else { Err(NotHuffman) }
 }
@@ -59,11 +64,12 @@ pub(super) fn decode(coded: &[u8], text: &mut BytesMut) -> Result<(), NotHuffman
 #[derive(Clone, Copy)]
 struct Symbol {
     byte: u8,
-    /// How many bits its code has; 0 is none.
+    /// How many bits its code has.
     bits: u8,
 }
 
 /// The symbol whose code has more than eight bits and stands first in `bits`.
+#[cold]
 fn long(bits: u64) -> Result<Symbol, NotHuffman> {
     let next = (bits >> 32) as u32;
     for codes in &BY_LENGTH[SHORT_BITS + 1..] {
@@ -119,9 +125,12 @@ const BY_LENGTH_AND_SORTED: ([Codes; LONGEST_BITS + 1], [u8; 256]) = {
     (codes, sorted)
 };
 
-/// What each byte begins with, where that is a whole code.
+/// Says that a code has more than eight bits, by being more than there ever are.
+const LONG: u8 = u8::MAX;
+
+/// What each byte begins with: a whole code, or [`LONG`].
 static SHORT: [Symbol; 256] = {
-    let mut table = [Symbol { byte: 0, bits: 0 }; 256];
+    let mut table = [Symbol { byte: 0, bits: LONG }; 256];
     let mut length = 1;
     while length <= SHORT_BITS {
         let codes = BY_LENGTH_AND_SORTED.0[length];

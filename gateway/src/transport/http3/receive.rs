@@ -56,14 +56,16 @@ pub(super) struct Receiver {
     frames: Frames,
     /// What came behind the bytes that the frames have.
     behind: Bytes,
-    /// Whether all of it was read, or is not wanted.
+    /// Whether all of it was read, or nothing more can or need be.
     has_ended: bool,
+    /// What was met behind the head, for whoever asks for content.
+    failure: Option<quinn::ReadError>,
 }
 
 impl Receiver {
     pub(super) fn new(stream: quinn::RecvStream, link: Arc<Link>) -> Self {
         let frames = Frames::new(FRAME_BYTES_MAX as u64);
-        Self { stream, link, frames, behind: Bytes::new(), has_ended: false }
+        Self { stream, link, frames, behind: Bytes::new(), has_ended: false, failure: None }
     }
 
     /// The head of the request; whether there is anything behind it, [`Self::has_ended`] tells.
@@ -78,17 +80,17 @@ impl Receiver {
             let request = head::read_head(&section, FRAME_BYTES_MAX)?;
             // Nearly always, this is the end: then nobody has to ask for content.
             let more = poll_fn(|context| Poll::Ready(self.poll_more(context))).await;
-            if let Poll::Ready(more) = more {
-                more?;
+            if let Poll::Ready(Err(failure)) = more {
+                self.failure = Some(failure);
             }
             Ok(request)
         };
         read.await.inspect_err(|error| self.fail(error))
     }
 
-    /// Whether all was read.
+    /// Whether the head was all there is.
     pub(super) const fn has_ended(&self) -> bool {
-        self.has_ended
+        self.has_ended && self.failure.is_none()
     }
 
     /// The next content; `None` at the end.
@@ -113,6 +115,9 @@ impl Receiver {
             if let Some(frame) = self.frames.read()? {
                 return Poll::Ready(Ok(Some(frame)));
             }
+            if let Some(failure) = self.failure.take() {
+                return Poll::Ready(Err(failure.into()));
+            }
             if self.has_ended {
                 self.frames.end()?;
                 return Poll::Ready(Ok(None));
@@ -122,7 +127,7 @@ impl Receiver {
     }
 
     /// Gives the frames what has come, if they have read all before it, or learns that nothing more will.
-    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), RequestError>> {
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), quinn::ReadError>> {
         if !self.frames.is_out_of_bytes() {
             return Poll::Ready(Ok(()));
         }
@@ -143,7 +148,7 @@ impl Receiver {
             Ok(None) => self.has_ended = true,
             Err(error) => {
                 self.has_ended = true;
-                return Poll::Ready(Err(error.into()));
+                return Poll::Ready(Err(error));
             }
         }
         Poll::Ready(Ok(()))
