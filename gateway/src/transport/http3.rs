@@ -11,6 +11,7 @@ mod head;
 mod huffman;
 mod qpack;
 mod receive;
+mod static_table;
 
 use std::borrow::Borrow as _;
 use std::pin::{Pin, pin};

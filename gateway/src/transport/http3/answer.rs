@@ -8,7 +8,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use super::head;
-use super::qpack::{self, Entry, STATIC_TABLE};
+use super::qpack;
+use super::static_table::{Entry, STATIC_TABLE};
 use crate::transport::Body;
 
 const DATA: u8 = 0x0;

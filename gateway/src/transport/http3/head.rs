@@ -9,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header};
 
-use super::qpack::{Entry, Line, Lines, Pseudo, Text, Undecodable};
+use super::qpack::{Line, Lines, Text, Undecodable};
+use super::static_table::{Entry, Pseudo};
 
 /// Why a section is no head of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
