@@ -9,8 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 const MAX: usize = 4096;
 /// `GET https://h/a` with `x: y`.
-const GOOD: &[u8] =
-    &[0, 0, 0xd1, 0xd7, 0x50, 1, b'h', 0x51, 2, b'/', b'a', 0x21, b'x', 1, b'y'];
+const GOOD: &[u8] = &[0, 0, 0xd1, 0xd7, 0x50, 1, b'h', 0x51, 2, b'/', b'a', 0x21, b'x', 1, b'y'];
 
 fuzz_target!(|section: &[u8]| {
     let read = read_head(section, MAX);
