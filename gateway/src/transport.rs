@@ -23,6 +23,7 @@ mod steering;
 mod streams;
 mod tcp;
 mod tls;
+mod unanswered;
 
 use std::borrow::Borrow;
 use std::future::Future;

@@ -1,6 +1,6 @@
 //! The fields of a request that the path reads, found in one pass over all of them.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The fields that the path reads, found in one pass: a look-up of each takes longer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,6 @@ pub enum Field<'h> {
 
 /// Names a newer version, whose answer is wanted as well.
 pub const API_VERSION_PREVIEW: HeaderName = HeaderName::from_static("api-version-preview");
-const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
 impl<'h> Fields<'h> {
     /// Finds them.
@@ -45,24 +44,34 @@ impl<'h> Fields<'h> {
     pub fn find(all: &'h HeaderMap) -> Self {
         let mut found = Self::default();
         for (name, value) in all {
-            found.bytes += name.as_str().len() + value.len() + 32;
-            let field = if *name == header::AUTHORIZATION {
-                &mut found.authorization
-            } else if *name == header::HOST {
-                &mut found.host
-            } else if *name == header::ACCEPT {
-                &mut found.accept
-            } else if *name == header::CONTENT_LENGTH {
-                &mut found.content_length
-            } else if *name == header::TRANSFER_ENCODING {
-                found.of_connection = true;
-                &mut found.transfer_encoding
-            } else if *name == EARLY_DATA {
-                &mut found.early_data
-            } else {
-                found.of_connection |= is_of_connection(name, value);
-                found.has_preview |= *name == API_VERSION_PREVIEW;
-                continue;
+            // By the text, whose length tells most names apart.
+            let name = name.as_str();
+            found.bytes += name.len() + value.len() + 32;
+            let field = match name {
+                "authorization" => &mut found.authorization,
+                "host" => &mut found.host,
+                "accept" => &mut found.accept,
+                "content-length" => &mut found.content_length,
+                "early-data" => &mut found.early_data,
+                "transfer-encoding" => {
+                    found.of_connection = true;
+                    &mut found.transfer_encoding
+                }
+                // What only HTTP/1 says of a connection makes any other version's request malformed
+                // (RFC 9113 §8.2.2, RFC 9114 §4.2).
+                "connection" | "upgrade" | "keep-alive" | "proxy-connection" => {
+                    found.of_connection = true;
+                    continue;
+                }
+                "te" => {
+                    found.of_connection |= !value.as_bytes().eq_ignore_ascii_case(b"trailers");
+                    continue;
+                }
+                "api-version-preview" => {
+                    found.has_preview = true;
+                    continue;
+                }
+                _ => continue,
             };
             *field = match *field {
                 Field::Missing => Field::Once(value),
@@ -82,13 +91,4 @@ impl<'h> Field<'h> {
             Self::Once(value) | Self::Repeated(value) => Some(value),
         }
     }
-}
-
-/// What only HTTP/1 says of a connection makes any other version's request malformed (RFC 9113 §8.2.2,
-/// RFC 9114 §4.2).
-fn is_of_connection(name: &HeaderName, value: &HeaderValue) -> bool {
-    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-    [header::CONNECTION, header::UPGRADE, KEEP_ALIVE, PROXY_CONNECTION].contains(name)
-        || (*name == header::TE && !value.as_bytes().eq_ignore_ascii_case(b"trailers"))
 }

@@ -85,6 +85,10 @@ impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRe
         if this.first.has_remaining() {
             let length = this.first.len().min(buffer.remaining());
             buffer.put_slice(&this.first.split_to(length));
+            if this.first.is_empty() {
+                // Even an empty piece keeps its memory.
+                this.first = Bytes::new();
+            }
         } else {
             let read = Pin::new(&mut this.stream).poll_read(context, buffer);
             if read.is_pending() && this.watch.is_in_head() && this.peer.phase() == Phase::Idle {

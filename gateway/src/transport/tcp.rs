@@ -16,7 +16,6 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,6 +29,7 @@ use super::connections::Open;
 use super::io::{Io, LINGER_BYTES_MAX, http1_text};
 use super::peer::{Carrier, Phase};
 use super::round_trip::Ends;
+use super::unanswered::Unanswered;
 use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings};
 
 /// Which of the two a listener speaks.
@@ -227,7 +227,8 @@ where
     } else if !ended {
         return;
     }
-    linger(stream).await;
+    // Boxed: its buffer would be part of every connection from the beginning.
+    Box::pin(linger(stream)).await;
 }
 
 async fn speak_http2<S: Service, T>(
@@ -242,7 +243,8 @@ async fn speak_http2<S: Service, T>(
     let peer = &open.peer;
     peer.multiplexed.store(true, Ordering::Relaxed);
     let io = TokioIo::new(Io::http2(stream, Arc::clone(peer), first));
-    let connection = http2::Builder::new(AtOnce)
+    let unanswered = Unanswered::default();
+    let connection = http2::Builder::new(unanswered.clone())
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.streams_per_connection_max)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
@@ -263,28 +265,20 @@ async fn speak_http2<S: Service, T>(
             }
             _ => {}
         }
-        connection.as_mut().poll(context).map(|ended| {
-            if let Err(error) = ended {
-                debug!(error = &error as &dyn std::error::Error, client.address = %peer.origin, "HTTP/2 ended");
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                if let Err(error) = ended {
+                    debug!(error = &error as &dyn std::error::Error, client.address = %peer.origin, "HTTP/2 ended");
+                }
+                return Poll::Ready(());
             }
-        })
+            // All that has been read is answered, and then all answers are written at once.
+            if !unanswered.answer() {
+                return Poll::Pending;
+            }
+        }
     })
     .await;
-}
-
-/// Answers HTTP/2's requests where they are read: most are answered without waiting, and a task for each would
-/// cost more than its answer. What waits becomes a task.
-#[derive(Clone, Copy)]
-struct AtOnce;
-
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for AtOnce {
-    fn execute(&self, request: F) {
-        let mut request = Box::pin(request);
-        // Its task polls it again, and is woken by what it waits for.
-        if request.as_mut().now_or_never().is_none() {
-            tokio::spawn(request);
-        }
-    }
 }
 
 /// hyper's view of our service: the requests of one connection.
