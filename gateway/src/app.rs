@@ -60,7 +60,8 @@ pub fn serve(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on a signal is waited for, not died of.
     let signals = runtime.block_on(async { drain::Signals::catch() })?;
-    let logs = Arc::new(Logs::start(&config.log, config.runtime.worker_count(), color)?);
+    let (logs, _last_lines) = Logs::start(&config.log, config.runtime.worker_count(), color)?;
+    let logs = Arc::new(logs);
     harden();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     if let Some(file) = ready_file {

@@ -19,22 +19,23 @@ use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 use crate::config::{Format, Level, Log};
 
 pub(crate) use access::Access;
-use queue::{Queue, Writer};
+pub use queue::LogWriter;
+use queue::Queue;
 
-/// The running log: keep it until the end, or the last lines are lost.
+/// The running log.
 pub struct Logs {
     level: reload::Handle<Targets, Registry>,
     queue: Queue,
-    _writer: Writer,
 }
 
 impl Logs {
     /// Begins to log for so many `workers`; `color` says whether a terminal may be shown colours. Called once; a
-    /// second log in the same process stays with the first.
+    /// second log in the same process stays with the first. The writer is to be kept until the end, where it
+    /// writes the last lines.
     ///
     /// # Errors
     /// Where no thread can be started to write it.
-    pub fn start(log: &Log, workers: usize, color: bool) -> io::Result<Self> {
+    pub fn start(log: &Log, workers: usize, color: bool) -> io::Result<(Self, LogWriter)> {
         let (queue, writer) = Queue::start(log.queue_lines_max, workers, io::stderr())?;
         let (filter, level) = reload::Layer::new(targets(log.level));
         let terminal = io::stderr().is_terminal();
@@ -54,7 +55,7 @@ impl Logs {
         if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
             std::panic::set_hook(Box::new(log_panic));
         }
-        Ok(Self { level, queue, _writer: writer })
+        Ok((Self { level, queue }, writer))
     }
 
     /// Takes over another level.

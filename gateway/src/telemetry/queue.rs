@@ -46,11 +46,10 @@ struct Lines {
     count: usize,
 }
 
-/// Keeps the writing thread; when it is dropped, the last lines are written.
-pub(super) struct Writer {
+/// The writing thread; when this is dropped, the last lines are written.
+pub struct LogWriter {
     queue: Queue,
-    /// Asked only at the end; a receiver cannot be shared without it.
-    ended: Mutex<Receiver<()>>,
+    ended: Receiver<()>,
 }
 
 impl Queue {
@@ -62,7 +61,7 @@ impl Queue {
         lines_max: usize,
         workers: usize,
         sink: impl Write + Send + 'static,
-    ) -> io::Result<(Self, Writer)> {
+    ) -> io::Result<(Self, LogWriter)> {
         // One more for the threads that are no workers.
         let parts: Box<[Part]> = (0..=workers).map(|_| Part::default()).collect();
         let queue = Self(Arc::new(Shared {
@@ -82,7 +81,7 @@ impl Queue {
             // Nobody waits any more where this fails.
             let _ = end.send(());
         })?;
-        Ok((queue.clone(), Writer { queue, ended: Mutex::new(ended) }))
+        Ok((queue.clone(), LogWriter { queue, ended }))
     }
 
     /// Adds a line, with its line feed; `write` puts it behind what is there.
@@ -151,13 +150,12 @@ impl Shared {
     }
 }
 
-impl Drop for Writer {
+impl Drop for LogWriter {
     fn drop(&mut self) {
         self.queue.0.ends.store(true, Ordering::SeqCst);
         self.queue.0.wake();
         // Whichever way it ends, the process goes on.
-        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = ended.recv_timeout(LAST_LINES_TIMEOUT);
+        let _ = self.ended.recv_timeout(LAST_LINES_TIMEOUT);
     }
 }
 
