@@ -125,3 +125,54 @@ impl Route {
         route
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::context::tests::{Still, context};
+    use crate::{Empty, ErrorCode};
+
+    /// Waits for ever, and says so or not.
+    struct Slow<const WAITS: bool>;
+
+    impl<const WAITS: bool> Endpoint for Slow<WAITS> {
+        const NAME: &'static str = "slow";
+        const METHOD: Method = Method::GET;
+        const PATH: &'static str = "/slow.json";
+        const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
+        const SUMMARY: &'static str = "Waits.";
+
+        type Request = Empty;
+        type Response = bool;
+
+        fn example() -> bool {
+            true
+        }
+    }
+
+    impl<const WAITS: bool> Handler for Slow<WAITS> {
+        const WAITS: bool = WAITS;
+
+        async fn handle(_: &Context<'_>, _: Empty) -> Result<bool, Error> {
+            std::future::pending().await
+        }
+    }
+
+    #[test]
+    fn whoever_says_never_to_wait_and_waits_is_an_error_of_ours() {
+        let (services, headers) = (Still::new(Instant::now()), HeaderMap::new());
+        let context = context(&services, &headers, Duration::ZERO);
+        let answer = |route: Route| {
+            let Action::Native(handle) = route.action;
+            let input = Input { parameters: None, query: "", content: Bytes::new() };
+            handle(&context, input).now_or_never()
+        };
+        assert!(answer(Route::native::<Slow<true>>()).is_none());
+        let error = answer(Route::native::<Slow<false>>()).unwrap().unwrap_err();
+        assert_eq!(error.code, ErrorCode::Internal);
+    }
+}
