@@ -36,7 +36,7 @@ pub fn write(value: &impl Serialize, text: &mut Vec<u8>) -> Result<(), Error> {
 /// The same as a body.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub(crate) fn to_bytes(value: &impl Serialize) -> Result<Bytes, Error> {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
