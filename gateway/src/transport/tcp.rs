@@ -127,51 +127,69 @@ async fn serve_connection<S: Service>(
     tcp: TcpService<S>,
     settings: Arc<Settings>,
 ) {
-    let peer = &open.peer;
     // Answers are written whole: waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let ends = Carrier::Tcp(Ends { local, remote });
+    let ends = Ends { local, remote };
+    match &tcp.tls {
+        Some(tls) => Box::pin(serve_tls(stream, tls, ends, &open, &tcp, &settings)).await,
+        None => serve_cleartext(stream, ends, &open, &tcp, &settings).await,
+    }
+}
+
+async fn serve_tls<S: Service>(
+    stream: TcpStream,
+    tls: &Arc<rustls::ServerConfig>,
+    ends: Ends,
+    open: &Open,
+    tcp: &TcpService<S>,
+    settings: &Settings,
+) {
+    let peer = &open.peer;
+    let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(stream));
+    let error = match peer.until_closed(handshake).await {
+        Some(Ok(stream)) => {
+            peer.enter(Phase::Head);
+            let (_, session) = stream.get_ref();
+            peer.establish(Encryption::agreed(session), Carrier::Tcp(ends));
+            let is_http2 = session.alpn_protocol() == Some(b"h2");
+            if is_http2 && tcp.protocols.http2 {
+                Box::pin(speak_http2(stream, Bytes::new(), open, tcp.service, settings)).await;
+            } else if tcp.protocols.http1 {
+                Box::pin(speak_http1(stream, Bytes::new(), open, tcp.service)).await;
+            }
+            return;
+        }
+        Some(Err(error)) => error,
+        None => std::io::ErrorKind::TimedOut.into(),
+    };
+    debug!(%error, client.address = %peer.origin, "TLS handshake failed");
+    metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
+}
+
+async fn serve_cleartext<S: Service>(
+    mut stream: TcpStream,
+    ends: Ends,
+    open: &Open,
+    tcp: &TcpService<S>,
+    settings: &Settings,
+) {
+    let peer = &open.peer;
+    peer.enter(Phase::Head);
+    peer.establish(None, Carrier::Tcp(ends));
     let Protocols { http1, http2 } = tcp.protocols;
-    if let Some(tls) = &tcp.tls {
-        let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
-        match Box::pin(peer.until_closed(handshake)).await {
-            Some(Ok(stream)) => {
-                peer.enter(Phase::Head);
-                let (_, session) = stream.get_ref();
-                peer.establish(Encryption::agreed(session), ends);
-                let is_http2 = http2 && session.alpn_protocol() == Some(b"h2");
-                if is_http2 {
-                    Box::pin(speak_http2(stream, Bytes::new(), &open, tcp.service, &settings)).await;
-                } else if http1 {
-                    Box::pin(speak_http1(stream, Bytes::new(), &open, tcp.service)).await;
-                }
-            }
-            Some(Err(error)) => {
-                debug!(%error, client.address = %peer.origin, "TLS handshake failed");
-                metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
-            }
-            None => {
-                metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
-            }
-        }
+    let (is_http2, first) = match (http1, http2) {
+        (true, true) => match peer.until_closed(tell_apart(&mut stream)).await {
+            Some(Ok(told)) => told,
+            // It sent nothing in its time, or went away.
+            Some(Err(_)) | None => return,
+        },
+        (_, http2) => (http2, Bytes::new()),
+    };
+    if is_http2 {
+        Box::pin(speak_http2(stream, first, open, tcp.service, settings)).await;
     } else {
-        peer.enter(Phase::Head);
-        peer.establish(None, ends);
-        let mut stream = stream;
-        let (is_http2, first) = match (http1, http2) {
-            (true, true) => match peer.until_closed(tell_apart(&mut stream)).await {
-                Some(Ok(told)) => told,
-                // It sent nothing in its time, or went away.
-                Some(Err(_)) | None => return,
-            },
-            (_, http2) => (http2, Bytes::new()),
-        };
-        if is_http2 {
-            Box::pin(speak_http2(stream, first, &open, tcp.service, &settings)).await;
-        } else {
-            Box::pin(speak_http1(stream, first, &open, tcp.service)).await;
-        }
+        Box::pin(speak_http1(stream, first, open, tcp.service)).await;
     }
 }
 
