@@ -210,7 +210,14 @@ async fn tell_apart(stream: &mut TcpStream) -> std::io::Result<(bool, Bytes)> {
     }
 }
 
-async fn speak_http1<S: Service, T>(stream: T, first: Bytes, open: &Open, service: &'static S)
+/// The connection is made before the future: what an `async fn` is given it keeps room for until its end, and
+/// the stream would stand in it twice.
+fn speak_http1<S: Service, T>(
+    stream: T,
+    first: Bytes,
+    open: &Open,
+    service: &'static S,
+) -> impl Future<Output = ()> + Send
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -222,31 +229,33 @@ where
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(io, requests(peer, service));
-    let mut announced = false;
-    let mut watch = peer.watch_close();
-    let ended = std::future::poll_fn(|context| {
-        match watch.poll(context) {
-            Some(Close::Now | Close::Excess) => return Poll::Ready(false),
-            Some(Close::Drain | Close::Revoked) if !announced => {
-                announced = true;
-                peer.enter(Phase::Goodbye);
-                Pin::new(&mut connection).graceful_shutdown();
+    async move {
+        let mut announced = false;
+        let mut watch = peer.watch_close();
+        let ended = std::future::poll_fn(|context| {
+            match watch.poll(context) {
+                Some(Close::Now | Close::Excess) => return Poll::Ready(false),
+                Some(Close::Drain | Close::Revoked) if !announced => {
+                    announced = true;
+                    peer.enter(Phase::Goodbye);
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+                _ => {}
             }
-            _ => {}
+            // An error is the client's: hyper has answered it, through our refusal, as far as it can be.
+            Pin::new(&mut connection).poll(context).map(|_| true)
+        })
+        .await;
+        let (mut stream, head_begun) = connection.into_parts().io.into_inner().into_inner();
+        if !ended && head_begun && peer.phase() == Phase::Head {
+            let late = http1_text(&refuse(StatusCode::REQUEST_TIMEOUT));
+            let _ = tokio::time::timeout(LINGER, stream.write_all(&late)).await;
+        } else if !ended {
+            return;
         }
-        // An error is the client's: hyper has answered it, through our refusal, as far as it can be.
-        Pin::new(&mut connection).poll(context).map(|_| true)
-    })
-    .await;
-    let (mut stream, head_begun) = connection.into_parts().io.into_inner().into_inner();
-    if !ended && head_begun && peer.phase() == Phase::Head {
-        let late = http1_text(&refuse(StatusCode::REQUEST_TIMEOUT));
-        let _ = tokio::time::timeout(LINGER, stream.write_all(&late)).await;
-    } else if !ended {
-        return;
+        // Boxed: its buffer would be part of every connection from the beginning.
+        Box::pin(linger(stream)).await;
     }
-    // Boxed: its buffer would be part of every connection from the beginning.
-    Box::pin(linger(stream)).await;
 }
 
 async fn speak_http2<S: Service, T>(
