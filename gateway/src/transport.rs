@@ -11,6 +11,7 @@ mod connections;
 mod encryption;
 mod frame_guard;
 mod head_watch;
+mod http2;
 mod http3;
 mod io;
 mod peer;
@@ -23,7 +24,6 @@ mod steering;
 mod streams;
 mod tcp;
 mod tls;
-mod unanswered;
 
 use std::borrow::Borrow;
 use std::future::Future;

@@ -1,7 +1,7 @@
 //! The one form of a body, whatever protocol carries it.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,8 +16,10 @@ pub enum Body {
     Empty,
     /// All bytes at once; `None` when they are taken.
     Full(Option<Bytes>),
-    /// What comes over HTTP/1 or HTTP/2.
-    Incoming(Incoming),
+    /// What comes over HTTP/1.
+    Http1(Incoming),
+    /// What comes over HTTP/2.
+    Http2(h2::RecvStream),
     /// What comes over HTTP/3; boxed, because it is large and every request of any protocol is moved about.
     Http3(Box<RequestBody>),
 }
@@ -34,7 +36,7 @@ impl Body {
     pub fn into_bytes(self) -> Bytes {
         match self {
             Self::Full(bytes) => bytes.unwrap_or_default(),
-            Self::Empty | Self::Incoming(_) | Self::Http3(_) => Bytes::new(),
+            Self::Empty | Self::Http1(_) | Self::Http2(_) | Self::Http3(_) => Bytes::new(),
         }
     }
 }
@@ -42,9 +44,12 @@ impl Body {
 /// The client went away, or what it sent breaks the protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// Over HTTP/1 or HTTP/2.
+    /// Over HTTP/1.
     #[error("the body broke off")]
-    Incoming(#[source] hyper::Error),
+    Http1(#[source] hyper::Error),
+    /// Over HTTP/2.
+    #[error("the body broke off")]
+    Http2(#[source] h2::Error),
     /// Over HTTP/3.
     #[error("the body broke off")]
     Http3(#[source] RequestError),
@@ -58,7 +63,9 @@ impl BodyError {
         // hyper reports a malformed chunk as invalid input, and everything else that ends a body early
         // as an end of file or a reset.
         let error = match self {
-            Self::Incoming(error) => error,
+            Self::Http1(error) => error,
+            // The stream is over with it: there is nobody left to be told.
+            Self::Http2(_) => return false,
             Self::Http3(error) => return error.is_malformed(),
         };
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
@@ -79,8 +86,16 @@ impl http_body::Body for Body {
         Poll::Ready(match &mut *self {
             Self::Empty => None,
             Self::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Self::Incoming(body) => ready!(http_body::Body::poll_frame(Pin::new(body), context))
-                .map(|frame| frame.map_err(BodyError::Incoming)),
+            Self::Http1(body) => ready!(http_body::Body::poll_frame(Pin::new(body), context))
+                .map(|frame| frame.map_err(BodyError::Http1)),
+            Self::Http2(body) => {
+                let data = ready!(pin!(body.data()).poll(context));
+                if let Some(Ok(data)) = &data {
+                    // As much more may come now. An error says that the stream is over.
+                    let _ = body.flow_control().release_capacity(data.len());
+                }
+                data.map(|data| data.map(Frame::data).map_err(BodyError::Http2))
+            }
             Self::Http3(body) => ready!(body.poll_content(context))
                 .map(|content| content.map(Frame::data))
                 .map_err(BodyError::Http3)
@@ -92,7 +107,8 @@ impl http_body::Body for Body {
         match self {
             Self::Empty | Self::Full(None) => true,
             Self::Full(Some(_)) | Self::Http3(_) => false,
-            Self::Incoming(body) => http_body::Body::is_end_stream(body),
+            Self::Http1(body) => http_body::Body::is_end_stream(body),
+            Self::Http2(body) => body.is_end_stream(),
         }
     }
 
@@ -100,8 +116,8 @@ impl http_body::Body for Body {
         match self {
             Self::Empty | Self::Full(None) => SizeHint::with_exact(0),
             Self::Full(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Incoming(body) => http_body::Body::size_hint(body),
-            Self::Http3(_) => SizeHint::default(),
+            Self::Http1(body) => http_body::Body::size_hint(body),
+            Self::Http2(_) | Self::Http3(_) => SizeHint::default(),
         }
     }
 }

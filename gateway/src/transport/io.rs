@@ -38,7 +38,7 @@ pub(super) struct Io<S, R> {
 }
 
 impl<S> Io<S, fn(StatusCode) -> Response<Bytes>> {
-    /// HTTP/2, whose frames are hyper's own affair.
+    /// HTTP/2, whose frames are not looked at here.
     pub(super) const fn http2(stream: S, peer: Arc<Peer>, first: Bytes) -> Self {
         Self {
             stream,
@@ -150,7 +150,7 @@ where
         flushed
     }
 
-    /// Shuts our direction down. Over HTTP/2, which hyper does not give the stream back of, it also lingers
+    /// Shuts our direction down. Over HTTP/2, whose connection does not give the stream back, it also lingers
     /// (see [`linger`](super::tcp::linger)); the sweep ends that when `goodbye` is over.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;

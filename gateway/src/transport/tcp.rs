@@ -1,14 +1,13 @@
 //! HTTP/1.1 and HTTP/2 over TCP, with and without TLS.
 //!
-//! The protocol is chosen by ALPN, or in cleartext by HTTP/2's preface, and then spoken by hyper's
-//! concrete connection: nothing else is understood on it any more.
+//! The protocol is chosen by ALPN, or in cleartext by HTTP/2's preface: nothing else is understood on the
+//! connection any more. HTTP/1.1 is spoken here, by hyper's concrete connection.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,9 +15,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::{Service as HyperService, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -29,8 +28,7 @@ use super::connections::Open;
 use super::io::{Io, LINGER_BYTES_MAX, http1_text};
 use super::peer::{Carrier, Phase};
 use super::round_trip::Ends;
-use super::unanswered::Unanswered;
-use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings};
+use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings, http2};
 
 /// Which of the two a listener speaks.
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +61,7 @@ impl<S> Clone for TcpService<S> {
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// The most that is buffered of a head. Larger than any `header_bytes_max`, so that a head over that
 /// limit is still read and answered in our form.
-const HEAD_BYTES_MAX: usize = 128 * 1024;
-/// Streams that an HTTP/2 client may have reset before we have looked at them. Honest clients under
-/// load reach tens; a rapid-reset attack (CVE-2023-44487) thousands.
-const RESET_STREAMS_MAX: usize = 256;
-/// The most that is buffered of answers on one HTTP/2 stream.
-const SEND_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 128 * 1024;
 /// How long a connection that is over is read, so that its last answer arrives.
 const LINGER: Duration = Duration::from_secs(1);
 /// The bytes that open an HTTP/2 connection (RFC 9113 §3.4).
@@ -154,7 +147,7 @@ async fn serve_tls<S: Service>(
             peer.establish(Encryption::agreed(session), Carrier::Tcp(ends));
             let is_http2 = session.alpn_protocol() == Some(b"h2");
             if is_http2 && tcp.protocols.http2 {
-                Box::pin(speak_http2(stream, Bytes::new(), open, tcp.service, settings)).await;
+                Box::pin(http2::speak(stream, Bytes::new(), peer, tcp.service, settings)).await;
             } else if tcp.protocols.http1 {
                 Box::pin(speak_http1(stream, Bytes::new(), open, tcp.service)).await;
             }
@@ -187,7 +180,7 @@ async fn serve_cleartext<S: Service>(
         (_, http2) => (http2, Bytes::new()),
     };
     if is_http2 {
-        Box::pin(speak_http2(stream, first, open, tcp.service, settings)).await;
+        Box::pin(http2::speak(stream, first, peer, tcp.service, settings)).await;
     } else {
         Box::pin(speak_http1(stream, first, open, tcp.service)).await;
     }
@@ -258,56 +251,6 @@ where
     }
 }
 
-async fn speak_http2<S: Service, T>(
-    stream: T,
-    first: Bytes,
-    open: &Open,
-    service: &'static S,
-    settings: &Settings,
-) where
-    T: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let peer = &open.peer;
-    peer.multiplexed.store(true, Ordering::Relaxed);
-    let io = TokioIo::new(Io::http2(stream, Arc::clone(peer), first));
-    let unanswered = Unanswered::default();
-    let connection = http2::Builder::new(unanswered.clone())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(settings.streams_per_connection_max)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
-        .max_local_error_reset_streams(RESET_STREAMS_MAX)
-        .max_send_buf_size(SEND_BYTES_MAX)
-        .serve_connection(io, requests(peer, service));
-    let mut connection = std::pin::pin!(connection);
-    let mut announced = false;
-    let mut watch = peer.watch_close();
-    std::future::poll_fn(|context| {
-        match watch.poll(context) {
-            Some(Close::Now | Close::Excess) => return Poll::Ready(()),
-            Some(Close::Drain | Close::Revoked) if !announced => {
-                announced = true;
-                peer.enter(Phase::Goodbye);
-                connection.as_mut().graceful_shutdown();
-            }
-            _ => {}
-        }
-        loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
-                if let Err(error) = ended {
-                    debug!(error = &error as &dyn std::error::Error, client.address = %peer.origin, "HTTP/2 ended");
-                }
-                return Poll::Ready(());
-            }
-            // All that has been read is answered, and then all answers are written at once.
-            if !unanswered.answer() {
-                return Poll::Pending;
-            }
-        }
-    })
-    .await;
-}
-
 /// hyper's view of our service: the requests of one connection.
 fn requests<S: Service>(
     peer: &Arc<Peer>,
@@ -321,7 +264,7 @@ fn requests<S: Service>(
     let peer = Arc::clone(peer);
     service_fn(move |request: Request<Incoming>| {
         // No block around it: that would move the whole request once more.
-        service.serve(request.map(Body::Incoming), peer.begin_request()).map(Ok)
+        service.serve(request.map(Body::Http1), peer.begin_request()).map(Ok)
     })
 }
 

@@ -1,0 +1,149 @@
+//! HTTP/2 on one connection (RFC 9113), by the `h2` crate.
+//!
+//! hyper would do little more with it than to make a task of each request, and to write each answer by itself.
+//! Here all that has been read is answered, most of it without waiting, and then all answers are written at
+//! once; only a request that waits becomes a task.
+
+use std::cell::RefCell;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::OptionFuture;
+use h2::RecvStream;
+use h2::server::{Builder, SendResponse};
+use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::debug;
+
+use super::io::Io;
+use super::peer::Phase;
+use super::tcp::HEAD_BYTES_MAX;
+use super::{Body, Close, Peer, Service, Settings};
+
+/// Streams that a client may have reset before we have looked at them. Honest clients under load reach
+/// tens; a rapid-reset attack (CVE-2023-44487) thousands.
+const RESET_STREAMS_MAX: usize = 256;
+/// The content that may be on its way to us: on one stream, and on the whole connection.
+const WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// A request that was read, and the place of its answer.
+type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
+
+/// Answers requests until the connection is over; `first` was read from the stream before.
+pub(super) async fn speak<S: Service, T>(
+    stream: T,
+    first: Bytes,
+    peer: &Arc<Peer>,
+    service: &'static S,
+    settings: &Settings,
+) where
+    T: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    peer.multiplexed.store(true, Ordering::Relaxed);
+    let mut handshake = Builder::new()
+        .max_concurrent_streams(settings.streams_per_connection_max)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .handshake(Io::http2(stream, Arc::clone(peer), first));
+    let mut connection = None;
+    let mut announced = false;
+    let mut watch = peer.watch_close();
+    let ended = std::future::poll_fn(|context| {
+        let close = watch.poll(context);
+        if let Some(Close::Now | Close::Excess) = close {
+            return Poll::Ready(Ok(()));
+        }
+        let connection = match &mut connection {
+            Some(connection) => connection,
+            none => none.insert(std::task::ready!(Pin::new(&mut handshake).poll(context))?),
+        };
+        if let (Some(Close::Drain | Close::Revoked), false) = (close, announced) {
+            announced = true;
+            peer.enter(Phase::Goodbye);
+            connection.graceful_shutdown();
+        }
+        loop {
+            let mut accepted = UNANSWERED.take();
+            let ended = loop {
+                match pin!(connection.accept()).poll(context) {
+                    Poll::Ready(Some(Ok(request))) => accepted.push(request),
+                    Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(error)),
+                    Poll::Ready(None) => break Poll::Ready(Ok(())),
+                    Poll::Pending => break Poll::Pending,
+                }
+            };
+            let is_idle = accepted.is_empty();
+            answer(&mut accepted, context, peer, service);
+            UNANSWERED.set(accepted);
+            if ended.is_ready() || is_idle {
+                return ended;
+            }
+        }
+    })
+    .await;
+    if let Err(error) = ended {
+        debug!(error = &error as &dyn std::error::Error, client.address = %peer.origin, "HTTP/2 ended");
+    }
+}
+
+thread_local! {
+    /// The memory for requests that have been read and not yet answered, of whichever connection is being
+    /// driven. Their number is bounded by that of a connection's streams.
+    static UNANSWERED: RefCell<Vec<Accepted>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Answers what has been read.
+fn answer<S: Service>(
+    accepted: &mut Vec<Accepted>,
+    context: &mut Context<'_>,
+    peer: &Arc<Peer>,
+    service: &'static S,
+) {
+    if accepted.is_empty() {
+        return;
+    }
+    // The place of one request after another.
+    let mut serving = Box::pin(OptionFuture::from(None));
+    for (request, respond) in accepted.drain(..) {
+        let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Http2(body) });
+        serving.set(Some(service.serve(request, peer.begin_request())).into());
+        match serving.as_mut().poll(context) {
+            Poll::Ready(response) => send(respond, response),
+            Poll::Pending => {
+                let serving = std::mem::replace(&mut serving, Box::pin(None.into()));
+                tokio::spawn(wait(serving, respond));
+            }
+        }
+    }
+}
+
+/// Awaits an answer, unless the client gives the request up.
+async fn wait(
+    mut serving: Pin<Box<impl Future<Output = Option<Response<Body>>>>>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let response = std::future::poll_fn(|context| match serving.as_mut().poll(context) {
+        Poll::Ready(response) => Poll::Ready(response),
+        Poll::Pending => respond.poll_reset(context).map(|_| None),
+    });
+    let response = response.await;
+    send(respond, response);
+}
+
+/// Hands an answer over, to be written when the client has room for it. An error says that the client has
+/// given the request up, or that the connection is over.
+fn send(mut respond: SendResponse<Bytes>, response: Option<Response<Body>>) {
+    let Some(response) = response else { return };
+    let (head, body) = response.into_parts();
+    let content = body.into_bytes();
+    let sent = respond.send_response(Response::from_parts(head, ()), content.is_empty());
+    if let (Ok(mut stream), false) = (sent, content.is_empty()) {
+        let _ = stream.send_data(content, true);
+    }
+}
