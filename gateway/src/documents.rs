@@ -223,7 +223,7 @@ impl Documents {
         fields.insert(header::REFERRER_POLICY, NO_REFERRER);
         self.pipeline.announce(fields, peer, protocol(head.version), malformed);
         if head.method == Method::HEAD {
-            // Neither hyper over HTTP/2 nor h3 leaves it out by itself.
+            // Over HTTP/2 and HTTP/3 nothing else leaves it out.
             *response.body_mut() = Body::Empty;
         }
         (response, route)

@@ -341,7 +341,7 @@ async fn read(
                 kept.extend_from_slice(data);
             }
         }
-        // hyper has seen to it over HTTP/1 and HTTP/2; h3 leaves it to us (RFC 9114 §4.1.2).
+        // hyper and h2 have seen to it over HTTP/1 and HTTP/2; over HTTP/3 it is left to us (RFC 9114 §4.1.2).
         if declared.is_some_and(|declared| declared != bytes as u64) {
             let detail = format!("The content has {bytes} bytes, and `Content-Length` says something else.");
             return Err(Error::new(ErrorCode::MalformedRequest, detail));

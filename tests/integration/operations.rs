@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use bytes::Bytes;
 use http::Request;
 use rand::Rng as _;
-use tests::{Client, KeySpec, Protocol, TestGateway, get, tool, with_method};
+use tests::{
+    Client, KeySpec, Protocol, RawH2, TestGateway, frame, get, kind, request_block, tool, with_method,
+};
 
 use crate::contract::{CONNECTION, INVALID_TOKEN, PING};
 
@@ -210,10 +212,25 @@ async fn a_caller_who_goes_away_is_recorded_too() {
     assert!(raw.write(head.as_bytes()).await);
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     drop(raw);
+    assert_recorded_as_gone(&gateway, "1.1").await;
+
+    // Over HTTP/2 by a reset in the middle of the content, with the code of a client that has changed its mind.
+    let mut raw = RawH2::connect(gateway.address(Protocol::H2c)).await;
+    let block = request_block("GET", PING, &[("authorization", &key.bearer())]);
+    let (end_headers, cancel) = (4, 8_u32);
+    assert!(raw.write(&frame(kind::HEADERS, end_headers, 1, &block)).await);
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(raw.write(&frame(kind::RST_STREAM, 0, 1, &cancel.to_be_bytes())).await);
+    assert_recorded_as_gone(&gateway, "2").await;
+}
+
+async fn assert_recorded_as_gone(gateway: &TestGateway, version: &str) {
     let recorded = tests::eventually(tests::PATIENCE, async || {
         let metrics = gateway.operations("/metrics").await.text();
         let counts = samples(&metrics, "http_server_request_duration_seconds_count");
-        counts.iter().any(|line| line.contains("\"499\"")).then_some(())
+        let version = format!("network_protocol_version=\"{version}\"");
+        counts.iter().any(|line| line.contains("\"499\"") && line.contains(&version)).then_some(())
     });
-    assert!(recorded.await.is_some(), "no 499: {}", gateway.operations("/metrics").await.text());
+    let metrics = gateway.operations("/metrics").await.text();
+    assert!(recorded.await.is_some(), "no 499 over {version}: {metrics}");
 }

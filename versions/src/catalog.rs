@@ -213,10 +213,13 @@ impl Catalog {
     #[must_use]
     pub fn version<'p>(&self, path: &'p str) -> Option<(&VersionTable, &'p str)> {
         let rest = path.strip_prefix('/')?;
-        // The end of the first segment, looked for no further than a name is long.
-        let end = rest.bytes().take(Version::NAME_BYTES_MAX + 1).position(|byte| byte == b'/')?;
-        let (name, below) = rest.split_at(end);
-        Some((self.named(name)?, below))
+        let start = start(rest.as_bytes());
+        // The end of the first segment, looked for no further than a name is long, in all bytes at once.
+        let others = start ^ (ONES * u128::from(b'/'));
+        let slashes = others.wrapping_sub(ONES) & !others & (ONES << 7);
+        let end = (slashes != 0).then(|| slashes.trailing_zeros() / 8)?;
+        let index = self.names.get(&key(start, end))?;
+        Some((&self.versions[*index], rest.get(end as usize..)?))
     }
 
     /// An entry of the path, whatever the method: what all entries of a path share is its template.
@@ -324,13 +327,28 @@ fn place_free(version: Version, route: &Route, current: &[Route]) -> Result<(), 
     Ok(())
 }
 
+/// A 1 in each byte.
+const ONES: u128 = u128::MAX / 0xff;
+
+/// The first bytes as one number, one more than the longest name has; zeros where there are fewer.
+fn start(bytes: &[u8]) -> u128 {
+    let mut start = [0; Version::NAME_BYTES_MAX + 1];
+    match bytes.first_chunk() {
+        Some(first) => start = *first,
+        None => start[..bytes.len()].copy_from_slice(bytes),
+    }
+    u128::from_le_bytes(start)
+}
+
 /// The bytes of a version's name as one number, its length in the last byte; `None` for what is longer
 /// than any name.
 fn name_key(name: &[u8]) -> Option<u128> {
-    let mut key = [0; Version::NAME_BYTES_MAX + 1];
-    key.get_mut(..name.len()).filter(|_| name.len() <= Version::NAME_BYTES_MAX)?.copy_from_slice(name);
-    key[Version::NAME_BYTES_MAX] = u8::try_from(name.len()).ok()?;
-    Some(u128::from_le_bytes(key))
+    (name.len() <= Version::NAME_BYTES_MAX).then(|| key(start(name), name.len() as u32))
+}
+
+/// The same, of the first `length` bytes of a text.
+const fn key(start: u128, length: u32) -> u128 {
+    start & ((1 << (length * 8)) - 1) | (length as u128) << 120
 }
 
 /// `GET, HEAD, OPTIONS` for a resource that answers GET.

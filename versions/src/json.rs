@@ -73,14 +73,15 @@ impl<'t> Writer<'t> {
     }
 
     fn string(&mut self, string: &str) -> Result<(), Error> {
-        if is_plain(string.as_bytes()) {
-            self.text.reserve(string.len() + 2);
-            self.text.push(b'"');
-            self.text.extend_from_slice(string.as_bytes());
-            self.text.push(b'"');
-            return Ok(());
+        let begin = self.text.len();
+        self.text.reserve(string.len() + 2);
+        self.text.push(b'"');
+        if !push_plain(self.text, string.as_bytes()) {
+            self.text.truncate(begin);
+            return serde_json::to_writer(&mut *self.text, string);
         }
-        serde_json::to_writer(&mut *self.text, string)
+        self.text.push(b'"');
+        Ok(())
     }
 
     fn integer(&mut self, integer: impl itoa::Integer) -> Result<(), Error> {
@@ -89,26 +90,49 @@ impl<'t> Writer<'t> {
     }
 }
 
-/// Whether a text stands in JSON as it is: no quote, no backslash, no control character (RFC 8259 §7).
-fn is_plain(text: &[u8]) -> bool {
+/// Writes a text that stands in JSON as it is: no quote, no backslash, no control character (RFC 8259 §7). Where it
+/// does not, `false`, and part of it may have been written.
+///
+/// Pieces of one size are looked at and copied in the same step: copying a text of any length is a call each
+/// time.
+fn push_plain(text: &mut Vec<u8>, plain: &[u8]) -> bool {
+    if plain.len() < 4 {
+        text.extend_from_slice(plain);
+        return plain.iter().all(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\'));
+    }
+    let (eights, rest) = plain.as_chunks::<8>();
+    for eight in eights {
+        text.extend_from_slice(eight);
+        if is_special(u64::from_le_bytes(*eight)) {
+            return false;
+        }
+    }
+    // The rest is the end of the last eight bytes, or of the last four: what they have more is there already.
+    if let (1.., Some(last)) = (rest.len(), plain.last_chunk::<8>()) {
+        text.truncate(text.len() - (8 - rest.len()));
+        text.extend_from_slice(last);
+        return !is_special(u64::from_le_bytes(*last));
+    }
+    if let (1.., Some(first), Some(last)) = (rest.len(), rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        text.extend_from_slice(first);
+        text.truncate(text.len() - (8 - rest.len()));
+        text.extend_from_slice(last);
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return !is_special(u64::from(first) << 32 | u64::from(last));
+    }
+    true
+}
+
+/// Whether one of eight bytes does not stand in JSON as it is.
+const fn is_special(eight: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * ONES;
     // Whether a byte of the eight is zero: it alone borrows from the bit that it does not have itself.
-    let has_zero = |eight: u64| eight.wrapping_sub(ONES) & !eight & HIGH != 0;
-    let special = |eight: u64| {
-        let controls = eight.wrapping_sub(0x20 * ONES) & !eight & HIGH != 0;
-        controls || has_zero(eight ^ (ONES * u64::from(b'"'))) || has_zero(eight ^ (ONES * u64::from(b'\\')))
-    };
-    // The last eight, and all before them; or the first four and the last four: they may overlap.
-    if let Some(last) = text.last_chunk::<8>() {
-        let (eights, _) = text.as_chunks::<8>();
-        !special(u64::from_le_bytes(*last)) && !eights.iter().any(|eight| special(u64::from_le_bytes(*eight)))
-    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-        !special(u64::from(first) << 32 | u64::from(last))
-    } else {
-        text.iter().all(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\'))
+    const fn has_zero(eight: u64) -> bool {
+        eight.wrapping_sub(ONES) & !eight & HIGH != 0
     }
+    let controls = eight.wrapping_sub(0x20 * ONES) & !eight & HIGH != 0;
+    controls || has_zero(eight ^ (ONES * b'"' as u64)) || has_zero(eight ^ (ONES * b'\\' as u64))
 }
 
 impl<'w, 't> ser::Serializer for &'w mut Writer<'t> {

@@ -125,11 +125,10 @@ impl Spent {
     /// `RateLimit`: what remains, and when the whole is back.
     pub fn write_field(self, text: &mut BytesMut) {
         let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let parts =
-            [r#""default";r="#, remaining.format(self.remaining), ";t=", reset.format(self.reset_seconds)];
-        for part in parts {
-            text.extend_from_slice(part.as_bytes());
-        }
+        text.extend_from_slice(br#""default";r="#);
+        text.extend_from_slice(remaining.format(self.remaining).as_bytes());
+        text.extend_from_slice(b";t=");
+        text.extend_from_slice(reset.format(self.reset_seconds).as_bytes());
     }
 }
 

@@ -79,7 +79,7 @@ impl Pipeline {
             fields.insert(header::CONNECTION, CLOSE);
         }
         let body = if *method == Method::HEAD && status != StatusCode::NO_CONTENT {
-            // hyper leaves the body of a HEAD answer in over HTTP/2, and h3 knows nothing of it at all.
+            // Over HTTP/2 and HTTP/3 nothing else leaves the body of an answer to HEAD out.
             fields.insert(header::CONTENT_LENGTH, length());
             Body::Empty
         } else {
