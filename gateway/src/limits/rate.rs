@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use governor::clock::Clock;
@@ -106,7 +106,9 @@ impl RequestClock {
     /// From now on, on this thread, it is this moment.
     fn set(now: Instant) -> Nanos {
         static BEGINNING: OnceLock<Instant> = OnceLock::new();
-        let since = now.saturating_duration_since(*BEGINNING.get_or_init(|| now));
+        // Before the moment of any request: another thread's may have been read earlier than this first one.
+        let beginning = || now.checked_sub(Duration::from_secs(60)).unwrap_or(now);
+        let since = now.saturating_duration_since(*BEGINNING.get_or_init(beginning));
         let nanoseconds = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         NOW.set(nanoseconds);
         nanoseconds.into()
@@ -134,8 +136,6 @@ impl Spent {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn limit(rate: &str) -> RateLimit {
