@@ -48,15 +48,19 @@ impl Access<'_> {
     /// Writes the line.
     pub(crate) fn log(&self) {
         let Some(queue) = QUEUE.get() else { return self.log_as_text() };
+        let mut outcome = Ok(());
         queue.push(|text| {
             let begin = text.len();
-            if let Err(error) = json::write(self, text) {
-                text.truncate(begin);
-                error!(%error, "A line of the access log could not be written");
-            } else {
-                text.push(b'\n');
+            outcome = json::write(self, text);
+            match outcome {
+                Ok(()) => text.push(b'\n'),
+                Err(_) => text.truncate(begin),
             }
         });
+        // Not before: it is a line of the same queue.
+        if let Err(error) = outcome {
+            error!(%error, "A line of the access log could not be written");
+        }
     }
 
     fn log_as_text(&self) {

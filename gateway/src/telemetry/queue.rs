@@ -122,6 +122,8 @@ impl Shared {
 
     fn write(&self, mut sink: impl Write) {
         let mut text = Vec::new();
+        // Whether the last line that was written lacks its end.
+        let mut is_torn = false;
         loop {
             let ends = self.ends.load(Ordering::SeqCst);
             // Said before the parts are looked at: a line that comes in between wakes this thread.
@@ -141,13 +143,42 @@ impl Shared {
                 std::mem::swap(&mut lines.text, &mut text);
                 lines.count = 0;
                 drop(lines);
-                // Where nobody reads the log there is nobody to tell.
-                let _ = sink.write_all(&text).and_then(|()| sink.flush());
+                if is_torn && !text.is_empty() {
+                    text.insert(0, b'\n');
+                }
+                let written = write_out(&mut sink, &text);
+                let (written, lost) = text.split_at(written);
+                if !lost.is_empty() {
+                    let lines = memchr::memchr_iter(b'\n', lost).count() as u64;
+                    self.dropped.fetch_add(lines, Ordering::Relaxed);
+                }
+                if let Some(last) = written.last() {
+                    is_torn = *last != b'\n';
+                }
                 text.clear();
                 text.shrink_to(PART_BYTES_KEPT);
             }
         }
     }
+}
+
+/// Writes as much of it as can be written; returns how many bytes that were. Whoever is behind with reading is
+/// waited for: meanwhile the queue fills, and counts what it drops.
+fn write_out(sink: &mut impl Write, text: &[u8]) -> usize {
+    let mut written = 0;
+    while written < text.len() {
+        match sink.write(&text[written..]) {
+            Ok(0) => break,
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(GATHERING),
+            // A full disk, a reader that has gone: there is nobody to tell.
+            Err(_) => break,
+        }
+    }
+    // What was written counts as written.
+    let _ = sink.flush();
+    written
 }
 
 impl Drop for LogWriter {
@@ -261,6 +292,56 @@ mod tests {
         let text: Vec<u8> = reader.try_iter().flatten().collect();
         let expected: String = (0..=10).map(|number| format!("{number}\n")).collect();
         assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    /// Takes a few bytes at a time, and in between none, for this reason.
+    struct Reluctant {
+        refuses: io::ErrorKind,
+        ready: bool,
+        written: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Reluctant {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.ready = !self.ready;
+            if !self.ready {
+                return Err(self.refuses.into());
+            }
+            let taken = text.len().min(3);
+            self.written.lock().unwrap().extend_from_slice(&text[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What such a sink has of two batches of lines, and how many lines count as lost.
+    fn reluctantly_written(refuses: io::ErrorKind) -> (String, u64) {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let sink = Reluctant { refuses, ready: false, written: Arc::clone(&written) };
+        let (queue, writer) = Queue::start(30, 0, sink).unwrap();
+        for batch in ["one\ntwo\n", "3\n4\n"] {
+            batch
+                .split_inclusive('\n')
+                .for_each(|line| queue.push(|text| text.extend_from_slice(line.as_bytes())));
+            thread::sleep(10 * GATHERING);
+        }
+        drop(writer);
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        (text, queue.dropped())
+    }
+
+    #[test]
+    fn a_reader_that_is_behind_loses_nothing() {
+        assert_eq!(reluctantly_written(io::ErrorKind::WouldBlock), ("one\ntwo\n3\n4\n".to_owned(), 0));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_the_next_line_begins_anew() {
+        let (text, lost) = reluctantly_written(io::ErrorKind::StorageFull);
+        assert_eq!((text.as_str(), lost), ("one\n3\n", 3));
     }
 
     #[test]
