@@ -8,6 +8,7 @@
 mod addresses;
 mod drain;
 mod listen;
+mod ready_file;
 mod reload;
 mod welcome;
 
@@ -24,6 +25,7 @@ use tracing::info;
 use versions::{Catalog, RELEASES};
 
 use addresses::Addresses;
+use ready_file::ReadyFile;
 
 use crate::authority;
 use crate::clock::{Clock, SystemClock};
@@ -64,10 +66,7 @@ pub fn serve(
     let logs = Arc::new(logs);
     harden();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    if let Some(file) = ready_file {
-        // Whoever waits for this file must not find an earlier process's. There usually is none.
-        let _ = std::fs::remove_file(file);
-    }
+    let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
 
     folder.prepare()?;
     let (mut store, secret) = Store::open_with_secret(folder, config.store.busy_timeout)?;
@@ -130,9 +129,8 @@ pub fn serve(
         let serving =
             bound.serve(pipeline, documents, operations, &connections, &operators_connections, &readiness)?;
         readiness.started.store(true, Ordering::Relaxed);
-        if let Some(file) = ready_file {
-            listen::write_ready_file(file, &description)
-                .with_context(|| format!("cannot write the ready file {}", file.display()))?;
+        if let Some(file) = &ready_file {
+            file.write(&description)?;
         }
         info!(workers = config.runtime.worker_count(), "Serving");
 
@@ -158,10 +156,7 @@ pub fn serve(
         };
         anyhow::Ok(drain::until_ended(signals, serving, pipeline, &connections, &readiness, &reloader).await)
     })?;
-    if let Some(file) = ready_file {
-        // It names a process that is about to be gone.
-        let _ = std::fs::remove_file(file);
-    }
+    drop(ready_file);
     drop(stop_follower);
     // An error is what is waited for: the follower has dropped its end, or is too slow.
     let _ = farewell.recv_timeout(FOLLOWER_FAREWELL);

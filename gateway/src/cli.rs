@@ -120,8 +120,8 @@ Examples:
     Backup(backup::Arguments),
     /// Ask the running server whether it is ready
     #[command(after_help = "\
-Exits with 0 when every server that runs on this data folder is ready, and with 69 when one is not, does
-not answer in time, or none runs.
+Exits with 0 when every server that runs on this data folder is ready, and with 69 when one
+is not, does not answer in time, or none runs.
 
 Examples:
   partner-gateway health

@@ -260,6 +260,7 @@ async fn two_servers_do_not_take_the_same_address() {
     let Err((status, log)) = second.try_launch().await else { panic!("the address is taken") };
     assert!(!status.success(), "{status}");
     assert!(log.contains(&taken.to_string()), "the address is named: {log}");
+    assert!(log.contains("`listeners.http.addresses`"), "and what to do: {log}");
 }
 
 #[tokio::test]

@@ -103,6 +103,13 @@ async fn what_cannot_be_done_now_ends_with_1_and_what_is_not_there_with_69() {
     assert_eq!(output.status.code(), Some(69));
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
     assert_eq!(told, serde_json::json!({"ready": false, "nodes": []}));
+    let output = start.run(&["serve", "--ready-file", "no-folder/ready.json"]).await;
+    assert_told(
+        &output,
+        1,
+        &["cannot write the ready file no-folder/ready.json"],
+        "a ready file in no folder",
+    );
     assert!(!start.data().exists(), "looking makes nothing");
     assert!(start.run(&["partner", "create", "acme"]).await.status.success());
     assert_told(&start.run(&["partner", "create", "acme"]).await, 1, &["acme", "already"], "twice");

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -110,7 +109,15 @@ pub(super) fn bind(
                 Err(error) if address.is_ipv6() && is_absent(&error) && bound.len() > before => {
                     warn!(%address, listener = name, "This machine has no such address; the listener does without it");
                 }
-                Err(error) => return Err(error.context(format!("the listener `{name}` cannot be served"))),
+                Err(error) => {
+                    let taken = error.downcast_ref::<BindError>().map(|error| error.reason.kind());
+                    let help = if taken == Some(io::ErrorKind::AddrInUse) {
+                        format!("; end what has its address, or set another in `listeners.{name}.addresses`")
+                    } else {
+                        String::new()
+                    };
+                    return Err(error.context(format!("the listener `{name}` cannot be served{help}")));
+                }
             }
         }
     }
@@ -394,12 +401,4 @@ async fn report(protocol: &str, serving: impl Future<Output = io::Result<()>>) {
     if let Err(error) = serving.await {
         error!(%error, "A {protocol} socket cannot be served");
     }
-}
-
-/// Writes what is listened on, whole or not at all: whoever sees the file can read it.
-pub(super) fn write_ready_file(file: &Path, description: &Value) -> io::Result<()> {
-    let mut new = file.as_os_str().to_owned();
-    new.push(".new");
-    std::fs::write(&new, format!("{description}\n"))?;
-    std::fs::rename(&new, file)
 }
