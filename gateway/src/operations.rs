@@ -12,8 +12,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+use versions::Services as _;
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, date};
 use crate::readiness::Readiness;
 use crate::telemetry::Logs;
 use crate::transport::{Body, Connections, Peer, Service};
@@ -92,9 +93,9 @@ impl Service for Operations {
         let fields = response.headers_mut();
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if is_head {
-            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
+        // Over HTTP/2 and HTTP/3 nothing else puts them in.
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        fields.insert(header::DATE, date(self.pipeline.now()));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             fields.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
@@ -106,6 +107,7 @@ impl Service for Operations {
         *response.status_mut() = status;
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response.headers_mut().insert(header::DATE, date(self.pipeline.now()));
         response
     }
 }

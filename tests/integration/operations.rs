@@ -8,17 +8,26 @@ use bytes::Bytes;
 use http::Request;
 use rand::Rng as _;
 use tests::{
-    Client, KeySpec, Protocol, RawH2, TestGateway, frame, get, kind, request_block, tool, with_method,
+    Client, Family, KeySpec, Protocol, RawH2, TestGateway, Way, frame, get, kind, request_block, tool,
+    with_method,
 };
 
 use crate::contract::{CONNECTION, INVALID_TOKEN, PING};
 
 #[tokio::test]
 async fn probes_and_version_answer_without_a_credential() {
-    let gateway = TestGateway::start("").await;
-    for path in ["/livez", "/readyz", "/version", "/metrics"] {
-        let answer = gateway.operations(path).await;
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    let gateway = TestGateway::start("[listeners.operations]\nprotocols = [\"http1\", \"http2\"]").await;
+    for protocol in [Protocol::H1, Protocol::H2c] {
+        let way = Way { protocol, family: Family::V4 };
+        let client =
+            Client::open(&gateway, "operations", way).await.expect("the operations listener accepts");
+        for path in ["/livez", "/readyz", "/version", "/metrics"] {
+            let answer = client.ask(get(path)).await;
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            let length = answer.field("content-length").and_then(|length| length.parse().ok());
+            assert_eq!(length, Some(answer.body.len()), "{path}");
+            assert!(answer.field("date").is_some_and(|date| date.ends_with(" GMT")), "{path}: {answer:?}");
+        }
     }
     let ready = gateway.operations("/readyz").await.json();
     assert_eq!(ready, serde_json::json!({ "status": "ready", "store": "ok" }), "nothing is missing");
