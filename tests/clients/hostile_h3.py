@@ -62,6 +62,23 @@ async def oversized_once(client, key):
     return {"status": status, "fields": dict(fields), "body": body.decode(), "statusAfter": after}
 
 
+async def longest_target(client, key):
+    """A target that no type of ours has room for."""
+    stream = client.open()
+    target = PING.encode() + b"?" + b"a" * 65535
+    # By hand, because the encoder takes no such value: what its length has more than the prefix has room for.
+    rest, length = len(target) - 127, [127]
+    while rest >= 128:
+        rest, low = divmod(rest, 128)
+        length.append(low | 128)
+    length.append(rest)
+    method, scheme, authority, path = b"\xd1", b"\xd7", b"\x50\x09localhost", b"\x51" + bytes(length) + target
+    client.send(stream, frame(HEADERS, b"\0\0" + method + scheme + authority + path))
+    status, fields, body = await client.answer(stream)
+    after, _, _ = await client.ask("GET", PING, key)
+    return {"status": status, "fields": dict(fields), "body": body.decode(), "statusAfter": after}
+
+
 async def late_head(client, key):
     """Half a head, and time; then a whole one."""
     stream = client.open()
@@ -308,6 +325,7 @@ CASES = {
     "oversized_headers": oversized_headers,
     "oversized_unknown": oversized_unknown,
     "oversized_once": oversized_once,
+    "longest_target": longest_target,
     "late_head": late_head,
     "lost_heads": lost_heads,
     "goaway_behind_request": goaway_behind_request,

@@ -302,8 +302,8 @@ fn logged(gateway: &TestGateway, status: u64) -> usize {
 #[tokio::test]
 async fn one_bad_head_is_answered_and_its_connection_goes_on() {
     let (gateway, key) = strict().await;
-    let seen = run(&gateway, &key, &["oversized_once", "late_head"]).await;
-    for (name, status) in [("oversized_once", 431), ("late_head", 408)] {
+    let seen = run(&gateway, &key, &["oversized_once", "longest_target", "late_head"]).await;
+    for (name, status) in [("oversized_once", 431), ("longest_target", 414), ("late_head", 408)] {
         let seen = &seen[name];
         assert_eq!(seen["status"], status, "{name}: {seen}");
         let body = seen["body"].as_str().expect("a text");

@@ -179,6 +179,7 @@ fn refusal(error: &RequestError) -> Option<StatusCode> {
             Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
         }
         RequestError::Head(HeadError::TooLarge) => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        RequestError::Head(HeadError::TargetTooLong) => Some(StatusCode::URI_TOO_LONG),
         RequestError::Head(HeadError::Malformed) => Some(StatusCode::BAD_REQUEST),
         _ => None,
     }

@@ -1,4 +1,7 @@
 //! An answer as the bytes of its stream: HEADERS and DATA, in one piece where it is small.
+//!
+//! The client's SETTINGS_MAX_FIELD_SECTION_SIZE, which is advice (RFC 9114 §4.2.2), is not looked at: the fields of
+//! an answer count less than a kilobyte, and a client that takes less than that could be told nothing at all.
 
 use std::cell::RefCell;
 

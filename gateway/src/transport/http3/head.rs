@@ -21,6 +21,9 @@ pub enum HeadError {
     /// Decoded, it has more bytes than are taken; 32 are added for each field (RFC 9114 §4.2.2).
     #[error("a field section is too large when it is decoded")]
     TooLarge,
+    /// Its target is longer than any that could be kept.
+    #[error("the target is too long")]
+    TargetTooLong,
     /// It is malformed (RFC 9114 §4.1.2).
     #[error("a field section is malformed")]
     Malformed,
@@ -36,6 +39,8 @@ impl From<Undecodable> for HeadError {
 const BLOCK_BYTES: usize = 4096;
 /// What RFC 9114 §4.2.2 adds to the bytes of a field's name and value.
 const FIELD_OVERHEAD: usize = 32;
+/// The longest target that the type for it has room for.
+const TARGET_BYTES_MAX: usize = u16::MAX as usize - 1;
 /// Maps for more fields than this are not kept for the next head.
 const SPARE_FIELDS_MAX: usize = 64;
 
@@ -52,16 +57,18 @@ pub fn read_head(section: &[u8], bytes_max: usize) -> Result<Request<()>, HeadEr
     let mut fields = SPARE.take().unwrap_or_default();
     let mut target = Target::default();
     let mut fields_begun = false;
-    walk(section, bytes_max, |field| {
-        match field {
-            Decoded::Pseudo(pseudo, value) if !fields_begun => target.set(pseudo, value)?,
-            Decoded::Pseudo(..) => return None,
-            Decoded::Field(name, value) => {
-                fields_begun = true;
-                fields.try_append(name, value).ok()?;
-            }
+    walk(section, bytes_max, |field| match field {
+        Decoded::Pseudo(Pseudo::Path, value) if value.len() > TARGET_BYTES_MAX => {
+            Err(HeadError::TargetTooLong)
         }
-        Some(())
+        Decoded::Pseudo(pseudo, value) if !fields_begun => {
+            target.set(pseudo, value).ok_or(HeadError::Malformed)
+        }
+        Decoded::Pseudo(..) => Err(HeadError::Malformed),
+        Decoded::Field(name, value) => {
+            fields_begun = true;
+            fields.try_append(name, value).map(drop).map_err(|_| HeadError::Malformed)
+        }
     })?;
     target.into_request(fields).ok_or(HeadError::Malformed)
 }
@@ -71,7 +78,10 @@ pub fn read_head(section: &[u8], bytes_max: usize) -> Result<Request<()>, HeadEr
 /// # Errors
 /// [`HeadError`]
 pub(super) fn check_trailers(section: &[u8], bytes_max: usize) -> Result<(), HeadError> {
-    walk(section, bytes_max, |field| matches!(field, Decoded::Field(..)).then_some(()))
+    walk(section, bytes_max, |field| match field {
+        Decoded::Field(..) => Ok(()),
+        Decoded::Pseudo(..) => Err(HeadError::Malformed),
+    })
 }
 
 /// Keeps a map for the next head on this thread.
@@ -87,11 +97,11 @@ enum Decoded {
     Field(HeaderName, HeaderValue),
 }
 
-/// Decodes each line for `take`, which says `None` where it makes the section malformed.
+/// Decodes each line for `take`.
 fn walk(
     section: &[u8],
     bytes_max: usize,
-    mut take: impl FnMut(Decoded) -> Option<()>,
+    mut take: impl FnMut(Decoded) -> Result<(), HeadError>,
 ) -> Result<(), HeadError> {
     let mut lines = Lines::of(section)?;
     let mut left = bytes_max;
@@ -101,7 +111,7 @@ fn walk(
         while let Some(line) = lines.next()? {
             let (bytes, field) = decode(&line, block)?;
             left = left.checked_sub(bytes + FIELD_OVERHEAD).ok_or(HeadError::TooLarge)?;
-            field.and_then(&mut take).ok_or(HeadError::Malformed)?;
+            take(field.ok_or(HeadError::Malformed)?)?;
         }
         Ok(())
     })

@@ -74,7 +74,7 @@ impl<'s> Lines<'s> {
         self.0.first().copied().ok_or(Undecodable)
     }
 
-    /// An integer whose first byte has `prefix` bits of it (RFC 9204 §4.1.1), below 2^62.
+    /// An integer whose first byte has `prefix` bits of it (RFC 9204 §4.1.1), of 62 bits and a little more.
     fn integer(&mut self, prefix: u32) -> Result<u64, Undecodable> {
         let (&first, mut rest) = self.0.split_first().ok_or(Undecodable)?;
         let full = u8::MAX >> (8 - prefix);
@@ -84,7 +84,7 @@ impl<'s> Lines<'s> {
             loop {
                 let (&byte, behind) = rest.split_first().ok_or(Undecodable)?;
                 rest = behind;
-                if shift > 49 {
+                if shift > 56 {
                     return Err(Undecodable);
                 }
                 value += u64::from(byte & 0x7f) << shift;

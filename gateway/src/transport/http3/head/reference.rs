@@ -115,6 +115,7 @@ pub(super) fn compare(section: &Bytes, bytes_max: usize) -> Result<(), TestCaseE
                 matches!(theirs, Err(StreamError::HeaderTooBig { .. } | StreamError::ConnectionError(_)));
             prop_assert!(is_refused, "{:?}", theirs);
         }
+        (Err(HeadError::TargetTooLong), Ok(theirs)) => prop_assert!(false, "{:?}", theirs.uri()),
         (Err(_), Err(_)) => {}
     }
     Ok(())

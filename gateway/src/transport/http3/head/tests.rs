@@ -110,7 +110,7 @@ fn a_head_that_is_malformed_is_refused() {
         assert_eq!(read(&lines).err(), Some(HeadError::Malformed), "{lines:?}");
     }
     let lines = [GET, HTTPS, AUTHORITY, (":path", &long)];
-    assert_eq!(read_head(&section(&lines, false), 100_000).err(), Some(HeadError::Malformed));
+    assert_eq!(read_head(&section(&lines, false), 100_000).err(), Some(HeadError::TargetTooLong));
 }
 
 #[test]
