@@ -211,6 +211,20 @@ async fn a_drained_gateway_takes_no_new_connections() {
     assert!(gateway.ended(PATIENCE).await.expect("it ends").success());
 }
 
+#[tokio::test]
+async fn a_client_that_says_nothing_is_not_waited_for() {
+    let overlay = "[listeners.http]\nprotocols = [\"http2\"]\n\
+                   [timeouts]\nheader = \"30s\"\ngoodbye = \"500ms\"\n[drain]\nannounce = \"100ms\"\ndeadline = \"25s\"";
+    let gateway = TestGateway::start(overlay).await;
+    // Not even the preface of HTTP/2.
+    let silent = Raw::connect(gateway.address(Protocol::H2c)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.signal(Signal::TERM);
+    let ended = gateway.ended(Duration::from_secs(10)).await;
+    assert!(ended.expect("it does not wait for the head's whole time").success());
+    drop(silent);
+}
+
 /// A gateway whose drain outlasts `announce` and `goodbye` by far.
 async fn patient() -> (TestGateway, Key) {
     let overlay = "[timeouts]\ngoodbye = \"1s\"\n[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"";

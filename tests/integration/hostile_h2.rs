@@ -285,6 +285,43 @@ async fn malformed_heads_are_never_served() {
 }
 
 #[tokio::test]
+async fn a_connect_takes_no_request_with_it() {
+    const REQUESTS: u32 = 90;
+    const CONNECTIONS: u64 = 200;
+    let _turn = tests::heavy().await;
+    let (gateway, key) = strict().await;
+    let block = get_block(&key);
+    let mut together: Vec<u8> = (0..REQUESTS)
+        .flat_map(|request| frame(kind::HEADERS, WHOLE, stream(0, request, REQUESTS), &block))
+        .collect();
+    let mut connect = Vec::new();
+    for (name, value) in [(":method", "CONNECT"), (":authority", "localhost"), ("content-length", "5")] {
+        literal(&mut connect, name, value);
+    }
+    let last = stream(0, REQUESTS, REQUESTS);
+    together.extend(frame(kind::HEADERS, END_HEADERS, last, &connect));
+    let recorded = async |status| {
+        let metrics = gateway.operations("/metrics").await.text();
+        let counts = metrics.lines().filter(|line| {
+            line.starts_with("http_server_request_duration_seconds_count")
+                && line.contains(&format!("\"{status}\""))
+                && line.contains("network_protocol_version=\"2\"")
+        });
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    let (answered, before) = (recorded(200).await, gateway.memory_bytes());
+    for _ in 0..CONNECTIONS {
+        let mut connection = RawH2::connect(gateway.address(Protocol::H2c)).await;
+        assert!(connection.write(&together).await);
+        assert_eq!(connection.status(last, PATIENCE).await, Some(400), "this is no proxy");
+    }
+    assert_eq!(recorded(200).await, answered + CONNECTIONS * u64::from(REQUESTS));
+    assert_eq!(recorded(400).await, CONNECTIONS);
+    let grown = gateway.memory_bytes().saturating_sub(before);
+    assert!(grown < GROWTH_MAX, "memory grew by {grown} bytes");
+}
+
+#[tokio::test]
 async fn more_streams_than_announced_are_refused_and_the_others_served() {
     let gateway =
         TestGateway::start("[limits]\nstreams_per_connection_max = 8\n[timeouts]\nbody = \"20s\"").await;

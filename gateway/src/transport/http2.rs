@@ -55,17 +55,21 @@ pub(super) async fn speak<S: Service, T>(
     let mut announced = false;
     let mut watch = peer.watch_close();
     let ended = std::future::poll_fn(|context| {
-        let close = watch.poll(context);
-        if let Some(Close::Now | Close::Excess) = close {
-            return Poll::Ready(Ok(()));
+        let leaves = match watch.poll(context) {
+            Some(Close::Now | Close::Excess) => return Poll::Ready(Ok(())),
+            Some(Close::Drain | Close::Revoked) => true,
+            None => false,
+        };
+        if leaves {
+            // Also of a client that has not even said its preface: it is not waited for any longer than others.
+            peer.enter(Phase::Goodbye);
         }
         let connection = match &mut connection {
             Some(connection) => connection,
             none => none.insert(std::task::ready!(Pin::new(&mut handshake).poll(context))?),
         };
-        if let (Some(Close::Drain | Close::Revoked), false) = (close, announced) {
+        if leaves && !announced {
             announced = true;
-            peer.enter(Phase::Goodbye);
             connection.graceful_shutdown();
         }
         loop {
