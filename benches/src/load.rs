@@ -118,6 +118,19 @@ pub struct Outcome {
     pub server_busy: f64,
 }
 
+impl Outcome {
+    /// Whether every request was answered as it should be; `name` is the server's.
+    ///
+    /// # Errors
+    /// If one was not; the message says what went wrong first.
+    pub fn ensure_right(&self, name: &str) -> anyhow::Result<()> {
+        let (errors, protocol) = (self.errors, self.protocol.name());
+        let first = self.first_error.as_deref().unwrap_or_default();
+        ensure!(errors == 0, "{name} over {protocol}: {errors} requests went wrong, first: {first}");
+        Ok(())
+    }
+}
+
 /// Measures, prints the outcome, and says by the exit code whether all was well.
 ///
 /// # Errors

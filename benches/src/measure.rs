@@ -1,67 +1,49 @@
-//! Instruments: what the comparison of CPU time does not show.
+//! Instruments of the gateway alone: the guard over its instructions, and what its settings cost.
 //!
-//! Each one starts floor and gateway by itself, in the same way, and measures them in turn. What varies
-//! from minute to minute is measured in paired rounds; what does not, by the difference of two runs.
+//! What is also measured of other servers is a figure of [`crate::compare`].
 
-mod callgrind;
 mod guard;
-mod handshakes;
-mod instructions;
-mod latency;
-mod memory;
 mod paired;
 mod settings;
-mod stage;
 mod streams;
-mod system_calls;
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::options::Common;
+use crate::stage::until_ended;
 pub use guard::PipelineOptions;
-pub use stage::{Common, Running};
+
+/// Rounds, and requests that each one answers in a round, if nothing else is asked for.
+const ROUNDS: u32 = 21;
+const REQUESTS: u64 = 8_000;
+const SMOKE_REQUESTS: u64 = 200;
 
 /// One instrument and its options.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Instrument {
-    /// User instructions and allocations per request, by function (callgrind).
-    Instructions(instructions::Options),
     /// Instructions and allocations of this build beside the committed ones, 3 % either way.
     Guard(guard::Options),
-    /// System calls per request under load (strace).
-    SystemCalls(system_calls::Options),
-    /// Latency at half of the most that each one can, in an open loop.
-    Latency(latency::Options),
-    /// CPU of a new connection, whole handshakes and resumed ones.
-    Handshakes(handshakes::Options),
-    /// Memory of the idle process and of an idle connection.
-    Memory(memory::Options),
     /// CPU of HTTP/3 by that of the streams of QUIC alone.
-    Streams(streams::Options),
+    Streams(Common),
     /// CPU with the access log by that without.
-    AccessLog(settings::Options),
+    AccessLog(Common),
     /// CPU with many keys by that with one.
     Keys(settings::KeysOptions),
     /// CPU and throughput of two workers by those of one.
-    Cores(settings::Options),
+    Cores(Common),
 }
 
 impl Instrument {
     async fn measure(&self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Guard(options) => guard::run(options).await,
-            Self::Instructions(options) => show(&instructions::measure(options).await?, &options.common),
-            Self::SystemCalls(options) => show(&system_calls::measure(options).await?, &options.common),
-            Self::Latency(options) => show(&latency::measure(options).await?, &options.common),
-            Self::Handshakes(options) => show(&handshakes::measure(options).await?, &options.common),
-            Self::Memory(options) => show(&memory::measure(options).await?, &options.common),
-            Self::Streams(options) => show(&streams::measure(options).await?, &options.common),
-            Self::AccessLog(options) => show(&settings::access_log(options).await?, &options.common),
-            Self::Keys(options) => show(&settings::keys(options).await?, &options.options.common),
-            Self::Cores(options) => show(&settings::cores(options).await?, &options.common),
+            Self::Streams(common) => show(&streams::measure(common).await?, common),
+            Self::AccessLog(common) => show(&settings::access_log(common).await?, common),
+            Self::Keys(options) => show(&settings::keys(options).await?, &options.common),
+            Self::Cores(common) => show(&settings::cores(common).await?, common),
         }
     }
 }
@@ -71,16 +53,7 @@ impl Instrument {
 /// # Errors
 /// If a server cannot be started, a tool is missing, or a request is not answered as it should be.
 pub fn run(instrument: &Instrument) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        // Both signals end it by dropping it, which ends the servers and removes their folder.
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            code = instrument.measure() => code,
-            result = tokio::signal::ctrl_c() => Err(result.map_or_else(Into::into, |()| anyhow::anyhow!("interrupted"))),
-            _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
-        }
-    })
+    until_ended(instrument.measure())
 }
 
 /// The path of a request alone, for callgrind.
@@ -92,7 +65,7 @@ pub fn pipeline(options: &PipelineOptions) -> anyhow::Result<()> {
 }
 
 fn show<R: Serialize + Display>(report: &R, common: &Common) -> anyhow::Result<ExitCode> {
-    if common.json {
+    if common.place.json {
         println!("{}", serde_json::to_string_pretty(report)?);
     } else {
         print!("{report}");

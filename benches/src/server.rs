@@ -95,13 +95,13 @@ impl Server {
         memory_bytes(self.child.id())
     }
 
-    /// Asks the process to end and waits until it has: a profiler writes its figures then.
+    /// Asks the process by a signal to end and waits until it has: a profiler writes its figures then.
     ///
     /// # Errors
     /// If it is still there after [`END_TIMEOUT`].
-    pub async fn end(mut self) -> anyhow::Result<()> {
+    pub async fn end(mut self, signal: Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no such process")?;
-        kill_process(pid, Signal::TERM).context("cannot end the server")?;
+        kill_process(pid, signal).context("cannot end the server")?;
         let deadline = Instant::now() + END_TIMEOUT;
         while self.child.try_wait()?.is_none() {
             ensure!(Instant::now() < deadline, "the server did not end within {END_TIMEOUT:?}");
@@ -156,9 +156,30 @@ impl Drop for Server {
     }
 }
 
+/// The processes that a process started and that are still there.
+///
+/// # Errors
+/// If the system does not list its processes.
+pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc").context("cannot list the processes")?.flatten() {
+        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that has ended meanwhile is nobody's child.
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        if parent(&stat) == Some(pid) {
+            children.push(child);
+        }
+    }
+    Ok(children)
+}
+
+/// The fourth field of `/proc/PID/stat`. The second one is a name in parentheses, which may hold some itself.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// The resident memory of a process now, in bytes; 0 where the system does not say.
-#[must_use]
-pub fn memory_bytes(pid: u32) -> u64 {
+fn memory_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
@@ -190,6 +211,17 @@ mod tests {
         let started = Server::start(command, &folder.path().join("ready"), &folder.path().join("log")).await;
         let Err(error) = started else { bail!("it cannot be ready") };
         assert!(format!("{error:#}").contains("no such option"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_process_is_its_parents_child() -> anyhow::Result<()> {
+        assert_eq!(parent("42 (a) b (c) S 7 42 42 0"), Some(7));
+        let mut child = Command::new("sleep").arg("60").spawn()?;
+        let found = children(std::process::id());
+        child.kill()?;
+        child.wait()?;
+        assert!(found?.contains(&child.id()));
         Ok(())
     }
 

@@ -7,24 +7,24 @@ use std::process::ExitCode;
 use benches::{compare, floor, load};
 use clap::{Parser, Subcommand};
 
-/// CPU time and requests per second of the gateway by those of its stack alone and of other servers, in
-/// paired rounds.
+/// The gateway beside its stack alone and other servers, in paired rounds: CPU, requests per second,
+/// instructions, allocations, system calls, latency, handshakes and memory.
 ///
 /// Ends with 1 if any request was not answered as it should be.
 #[derive(Parser)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
-  compare --gateway target/release/partner-gateway
-  compare --gateway target/release/partner-gateway --protocols h2-tls,h3 --rounds 21 --json
-  compare --gateway target/release/partner-gateway --peers nginx,haproxy,caddy,pingora,axum --plot cpu.svg
-  compare --floor-vs-floor        how noisy is this machine?
-  compare --floor-vs-floor --smoke")]
+  compare                        CPU and requests per second of target/release/partner-gateway and the floor
+  compare --peers nginx,haproxy,caddy,pingora,axum --figures all --plot compare.svg
+  compare --peers nginx --nginx /opt/nginx/sbin/nginx --protocols h2-tls,h3 --rounds 21 --json
+  compare --figures instructions --functions 12 --protocols h3
+  compare --floor-vs-floor       how noisy is this machine?")]
 struct Cli {
     #[command(subcommand)]
     role: Option<Role>,
     #[command(flatten)]
-    options: Option<compare::Options>,
+    options: compare::Options,
 }
 
 /// What this program is when it starts itself.
@@ -36,6 +36,12 @@ enum Role {
     /// The load.
     #[command(hide = true)]
     Load(load::Options),
+    /// Connections made one after the other.
+    #[command(hide = true)]
+    Connect(load::Connections),
+    /// Connections held open.
+    #[command(hide = true)]
+    Hold(load::Hold),
 }
 
 /// The allocator of the gateway, so that the floor pays the same for its memory.
@@ -44,10 +50,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    match (cli.role, cli.options) {
-        (Some(Role::Floor(options)), _) => floor::run(&options).map(|()| ExitCode::SUCCESS),
-        (Some(Role::Load(options)), _) => load::run(&options),
-        (None, Some(options)) => compare::run(&options),
-        (None, None) => anyhow::bail!("name the gateway with --gateway, or use --floor-vs-floor"),
+    match cli.role {
+        Some(Role::Floor(options)) => floor::run(&options).map(|()| ExitCode::SUCCESS),
+        Some(Role::Load(options)) => load::run(&options),
+        Some(Role::Connect(options)) => options.run().map(|()| ExitCode::SUCCESS),
+        Some(Role::Hold(options)) => options.run().map(|()| ExitCode::SUCCESS),
+        None => compare::run(&cli.options),
     }
 }

@@ -1,4 +1,4 @@
-//! The instruments as a process: `measure instructions`.
+//! The instruments as a process: `measure guard`.
 //!
 //! It starts itself again as floor, load and pipeline, so that one `cargo run` builds all that is needed.
 
@@ -7,13 +7,12 @@ use std::process::ExitCode;
 use benches::{floor, load, measure};
 use clap::{Parser, Subcommand};
 
-/// Instructions, allocations, system calls, latency, handshakes and memory of floor and gateway.
+/// What the gateway's settings cost, and whether its instructions are as committed.
 #[derive(Parser)]
 #[command(after_help = "\
 Examples:
-  measure instructions --protocols h3
-  measure latency --seconds 10 --json
-  measure system-calls --ready-file FILE --authorization-file FILE
+  measure access-log --protocols h1,h3 --rounds 9
+  measure keys --keys 100000 --json
   measure guard              is this build as the committed figures say?
   measure guard --write      take the figures of this build")]
 struct Cli {
@@ -38,12 +37,6 @@ enum Role {
     /// The load.
     #[command(hide = true)]
     Load(load::Options),
-    /// Connections made one after the other.
-    #[command(hide = true)]
-    Connect(load::Connections),
-    /// Connections held open.
-    #[command(hide = true)]
-    Hold(load::Hold),
     /// The path of a request alone.
     #[command(hide = true)]
     Pipeline(measure::PipelineOptions),
@@ -58,8 +51,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Instrument(instrument) => measure::run(&instrument),
         Command::Role(Role::Floor(options)) => floor::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Role(Role::Load(options)) => load::run(&options),
-        Command::Role(Role::Connect(options)) => options.run().map(|()| ExitCode::SUCCESS),
-        Command::Role(Role::Hold(options)) => options.run().map(|()| ExitCode::SUCCESS),
         Command::Role(Role::Pipeline(options)) => measure::pipeline(&options).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,37 +1,40 @@
-//! What a comparison came to, as JSON and as a table.
+//! What a comparison came to, also as JSON.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::contestant::Contestant;
+use super::figure::{Detail, Figure, Metric, Sample};
 use super::machine::Machine;
-use crate::load::Outcome;
+use super::{FLOOR, SUBJECT};
 use crate::protocol::Protocol;
+use crate::stage::Subject;
 use crate::statistics::Spread;
 
-/// One of the servers, beside its requests.
+/// One of the servers, beside its figures.
 #[derive(Debug, Serialize)]
 pub(super) struct About {
     pub(super) name: String,
     /// From the start of the process until it serves.
-    ready_after_ms: f64,
-    /// Resident memory after all rounds.
-    memory_mb: f64,
+    pub(super) ready_after_ms: f64,
+    /// Resident memory before the first request, and after the last one.
+    pub(super) idle_mb: f64,
+    pub(super) memory_mb: f64,
 }
 
 impl About {
-    pub(super) fn new(contestant: &Contestant) -> Self {
-        let Contestant { name, server, .. } = contestant;
-        Self {
-            name: name.clone(),
-            ready_after_ms: server.ready_after().as_secs_f64() * 1e3,
-            memory_mb: server.memory_bytes() as f64 / 1e6,
-        }
+    #[expect(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
+    pub(super) fn new(subject: &Subject) -> anyhow::Result<Self> {
+        Ok(Self {
+            name: subject.name.clone(),
+            ready_after_ms: subject.ready_after().as_secs_f64() * 1e3,
+            idle_mb: subject.idle_bytes as f64 / 1e6,
+            memory_mb: subject.memory_bytes()? as f64 / 1e6,
+        })
     }
 }
 
-/// All protocols.
+/// All figures and protocols.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) machine: Machine,
@@ -39,223 +42,271 @@ pub(super) struct Report {
     pub(super) floor: String,
     /// What was compared with each other contestant.
     pub(super) subject: String,
-    pub(super) rounds: u32,
-    pub(super) requests: u64,
     pub(super) contestants: Vec<About>,
+    /// One for each figure and protocol, those of a figure in one go.
     pub(super) comparisons: Vec<Comparison>,
 }
 
-/// One protocol, over all rounds.
+/// One figure over one protocol, in all rounds.
 #[derive(Debug, Serialize)]
 pub(super) struct Comparison {
+    pub(super) figure: Figure,
     pub(super) protocol: Protocol,
-    /// The floor's CPU per request in each round by its own median: how much the machine varied.
-    pub(super) noise: Spread,
+    pub(super) rounds: usize,
+    /// How it was measured, in words.
+    pub(super) how: String,
+    /// The floor's first number in each round by its own median: how much the machine varied. One round
+    /// does not say.
+    pub(super) noise: Option<Spread>,
     /// One for each contestant, in their order.
     pub(super) rows: Vec<Row>,
 }
 
-/// One contestant over one protocol.
+/// One contestant.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub(super) contestant: String,
-    /// None if it does not speak the protocol.
-    pub(super) figures: Option<Figures>,
+    /// By [`Metric::key`]; what was not measured has none.
+    values: BTreeMap<&'static str, Value>,
+    /// Medians of what the numbers are made up of.
+    pub(super) details: Vec<Detail>,
+    /// Why a number is missing, although it speaks the protocol.
+    pub(super) missing: Option<String>,
+    /// Requests that were not answered as they should be, and the first reason.
+    pub(super) errors: u64,
+    pub(super) first_error: Option<String>,
 }
 
-/// One contestant's own figures, and the subject's by them.
-#[derive(Debug, Serialize)]
-pub(super) struct Figures {
-    pub(super) cpu_us: Spread,
-    rps: Spread,
-    p50_us: Spread,
-    p99_us: Spread,
-    /// Below 1 the load could not keep the server busy, and requests per second are the load's own figure.
-    busy: Spread,
-    /// Subject by contestant, within each round; none for the subject itself.
-    pub(super) cpu_ratio: Option<Spread>,
-    rps_ratio: Option<Spread>,
-    errors: u64,
-    first_error: Option<String>,
+/// One number over all rounds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Value {
+    #[serde(flatten)]
+    pub(super) own: Spread,
+    /// Subject by contestant, within each round; none for the subject itself, and for what only describes.
+    pub(super) ratio: Option<Spread>,
 }
 
 impl Comparison {
-    /// `rounds` has one outcome for each of `names`.
+    /// `rounds` has a sample for each of `names`, or none for one that does not speak the protocol.
     pub(super) fn new(
+        figure: Figure,
         protocol: Protocol,
+        how: String,
         names: &[&str],
-        subject: usize,
-        rounds: &[Vec<Option<Outcome>>],
+        rounds: &[Vec<Option<Sample>>],
     ) -> Self {
-        let row = |(place, name): (usize, &&str)| Row {
-            contestant: (*name).to_owned(),
-            figures: Figures::new(place, subject, rounds),
-        };
-        let rows: Vec<Row> = names.iter().enumerate().map(row).collect();
-        let floor = rounds.iter().filter_map(|round| Some(round[0].as_ref()?.server_cpu_us));
-        let noise = Spread::of(floor.clone()).median;
-        Self { protocol, noise: Spread::of(floor.map(|cpu| cpu / noise).filter(|by| by.is_finite())), rows }
-    }
-
-    fn errors(&self) -> u64 {
-        self.rows.iter().filter_map(|row| row.figures.as_ref()).map(|figures| figures.errors).sum()
+        let rows: Vec<Row> =
+            names.iter().enumerate().map(|(place, name)| Row::new(figure, name, place, rounds)).collect();
+        let noise = figure.metrics().first().filter(|_| rounds.len() > 1).and_then(|metric| {
+            let median = rows[FLOOR].value(metric)?.own.median;
+            let own = rounds.iter().filter_map(|round| round[FLOOR].as_ref()?.value(metric));
+            Some(Spread::of(own.map(|value| value / median).filter(|ratio| ratio.is_finite())))
+        });
+        Self { figure, protocol, rounds: rounds.len(), how, noise, rows }
     }
 }
 
-impl Figures {
-    fn new(place: usize, subject: usize, rounds: &[Vec<Option<Outcome>>]) -> Option<Self> {
-        let outcomes: Vec<&Outcome> = rounds.iter().filter_map(|round| round[place].as_ref()).collect();
-        if outcomes.is_empty() {
-            return None;
-        }
-        let own = |figure: fn(&Outcome) -> f64| Spread::of(outcomes.iter().map(|outcome| figure(outcome)));
-        let ratio = |figure: fn(&Outcome) -> f64| {
-            let of_round = |round: &Vec<Option<Outcome>>| {
-                Some(figure(round[subject].as_ref()?) / figure(round[place].as_ref()?))
+impl Row {
+    fn new(figure: Figure, name: &str, place: usize, rounds: &[Vec<Option<Sample>>]) -> Self {
+        let samples: Vec<&Sample> = rounds.iter().filter_map(|round| round[place].as_ref()).collect();
+        let mut values = BTreeMap::new();
+        for metric in figure.metrics() {
+            let own: Vec<f64> = samples.iter().filter_map(|sample| sample.value(metric)).collect();
+            // What is missing in one round is a figure of other rounds than its neighbours'.
+            if own.is_empty() || own.len() < samples.len() {
+                continue;
+            }
+            let ratio = |round: &Vec<Option<Sample>>| {
+                Some(round[SUBJECT].as_ref()?.value(metric)? / round[place].as_ref()?.value(metric)?)
             };
             // A run in which nothing was answered has no ratio; its errors are counted all the same.
-            let ratios = rounds.iter().filter_map(of_round).filter(|ratio| ratio.is_finite());
-            (place != subject).then(|| Spread::of(ratios))
-        };
-        Some(Self {
-            cpu_us: own(|outcome| outcome.server_cpu_us),
-            rps: own(|outcome| outcome.rps),
-            p50_us: own(|outcome| outcome.p50_us),
-            p99_us: own(|outcome| outcome.p99_us),
-            busy: own(|outcome| outcome.server_busy),
-            cpu_ratio: ratio(|outcome| outcome.server_cpu_us),
-            rps_ratio: ratio(|outcome| outcome.rps),
-            errors: outcomes.iter().map(|outcome| outcome.errors).sum(),
-            first_error: outcomes.iter().find_map(|outcome| outcome.first_error.clone()),
-        })
+            let ratios: Vec<f64> =
+                rounds.iter().filter_map(ratio).filter(|ratio| ratio.is_finite()).collect();
+            let is_compared = metric.is_compared && place != SUBJECT && !ratios.is_empty();
+            let ratio = is_compared.then(|| Spread::of(ratios.into_iter()));
+            values.insert(metric.key, Value { own: Spread::of(own.into_iter()), ratio });
+        }
+        Self {
+            contestant: name.to_owned(),
+            values,
+            details: medians(&samples),
+            missing: samples.iter().find_map(|sample| sample.missing.clone()),
+            errors: samples.iter().map(|sample| sample.errors).sum(),
+            first_error: samples.iter().find_map(|sample| sample.first_error.clone()),
+        }
     }
+
+    /// A number, if it was measured.
+    pub(super) fn value(&self, metric: &Metric) -> Option<&Value> {
+        self.values.get(metric.key)
+    }
+}
+
+/// The details in the order in which they first came; in a round that has not got one it is 0.
+fn medians(samples: &[&Sample]) -> Vec<Detail> {
+    let mut medians: Vec<Detail> = Vec::new();
+    for detail in samples.iter().flat_map(|sample| &sample.details) {
+        if medians.iter().any(|known| (known.of, &known.name) == (detail.of, &detail.name)) {
+            continue;
+        }
+        let of = |sample: &&Sample| {
+            let same = |other: &&Detail| (other.of, &other.name) == (detail.of, &detail.name);
+            sample.details.iter().find(same).map_or(0.0, |detail| detail.value)
+        };
+        medians.push(Detail { value: Spread::of(samples.iter().map(of)).median, ..detail.clone() });
+    }
+    medians
 }
 
 impl Report {
+    /// Requests that were not answered as they should be.
     pub(super) fn errors(&self) -> u64 {
-        self.comparisons.iter().map(Comparison::errors).sum()
+        self.comparisons.iter().flat_map(|comparison| &comparison.rows).map(|row| row.errors).sum()
     }
 
-    /// How much the machine varied, for each protocol.
-    pub(super) fn noise(&self) -> String {
+    /// The figures that were measured, each with its comparisons.
+    pub(super) fn figures(&self) -> impl Iterator<Item = (Figure, &[Comparison])> {
+        let chunks = self.comparisons.chunk_by(|one, other| one.figure == other.figure);
+        chunks.filter_map(|chunk| Some((chunk.first()?.figure, chunk)))
+    }
+
+    /// How much the machine varied, for each figure that was measured more than once.
+    pub(super) fn noise(&self) -> Vec<String> {
         let spread = |Comparison { protocol, noise, .. }: &Comparison| {
+            let noise = (*noise)?;
             let (less, more) = ((1.0 - noise.min) * 100.0, (noise.max - 1.0) * 100.0);
-            format!("{} −{less:.0} to +{more:.0} %", protocol.name())
+            Some(format!("{} −{less:.0} to +{more:.0} %", protocol.name()))
         };
-        let all: Vec<String> = self.comparisons.iter().map(spread).collect();
-        format!("{}'s own CPU per request around its median: {}", self.floor, all.join(", "))
+        let of_figure = |(figure, comparisons): (Figure, &[Comparison])| {
+            let all: Vec<String> = comparisons.iter().filter_map(spread).collect();
+            let all = if all.is_empty() { "one round does not say".to_owned() } else { all.join(", ") };
+            format!("{}: {all}", figure.name())
+        };
+        self.figures().map(of_figure).collect()
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { machine, subject, rounds, requests, contestants, comparisons, .. } = self;
-        let width = contestants.iter().map(|about| about.name.chars().count()).max().unwrap_or(0);
-        let ratio = format!("{subject} ÷ it");
-        writeln!(
-            formatter,
-            "{rounds} rounds of {requests} requests each, on one core; ratios are min / median / max\n"
-        )?;
-        writeln!(
-            formatter,
-            "{:7} {:width$} | {:^47} | {:^32} |  busy | errors",
-            "", "", "CPU per request, µs", "requests per second"
-        )?;
-        writeln!(
-            formatter,
-            "{:7} {:width$} | {:>7} {:>15}   {ratio:>20} | {:>9}   {ratio:>20} |       |",
-            "", "", "median", "(min..max)", "median"
-        )?;
-        for Comparison { protocol, rows, .. } in comparisons {
-            for (place, Row { contestant, figures }) in rows.iter().enumerate() {
-                let protocol = if place == 0 { protocol.name() } else { "" };
-                write!(formatter, "{protocol:7} {contestant:width$} | ")?;
-                let Some(Figures { cpu_us, rps, busy, cpu_ratio, rps_ratio, errors, .. }) = figures else {
-                    writeln!(
-                        formatter,
-                        "{:>7} {:39} | {:>9} {:22} | {:>5} | {:>6}",
-                        "-", "", "-", "", "-", "-"
-                    )?;
-                    continue;
-                };
-                let range = format!("({:.1}..{:.1})", cpu_us.min, cpu_us.max);
-                let text = |ratio: &Option<Spread>| ratio.map(|ratio| ratio.to_string()).unwrap_or_default();
-                write!(formatter, "{:7.1} {range:>15}   {:>20} | ", cpu_us.median, text(cpu_ratio))?;
-                write!(formatter, "{:9.0}   {:>20} | ", rps.median, text(rps_ratio))?;
-                writeln!(formatter, "{:3.0} % | {errors:6}", busy.median * 100.0)?;
-            }
-        }
-        writeln!(formatter, "\nmachine: {machine}\nnoise: {}", self.noise())?;
-        for About { name, ready_after_ms, memory_mb } in contestants {
-            writeln!(formatter, "{name}: ready after {ready_after_ms:.0} ms, {memory_mb:.1} MB resident")?;
-        }
-        for Comparison { protocol, rows, .. } in comparisons {
-            for Row { contestant, figures } in rows {
-                if let Some(error) = figures.as_ref().and_then(|figures| figures.first_error.as_ref()) {
-                    writeln!(formatter, "\n{} of {contestant}: {error}", protocol.name())?;
+    /// Why numbers are missing and what went wrong, once for each contestant and figure.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for Comparison { figure, protocol, rows, .. } in &self.comparisons {
+            for Row { contestant, missing, errors, first_error, .. } in rows {
+                if let Some(why) = missing {
+                    notes.push(format!("{contestant}, {}: {why}", figure.name()));
+                }
+                if *errors > 0 {
+                    let (figure, protocol) = (figure.name(), protocol.name());
+                    let first = first_error.as_deref().unwrap_or("unknown");
+                    notes.push(format!(
+                        "{contestant}, {figure} over {protocol}: {errors} ERRORS, first: {first}"
+                    ));
                 }
             }
         }
-        Ok(())
+        let mut seen = Vec::new();
+        notes.retain(|note| {
+            let is_new = !seen.contains(note);
+            if is_new {
+                seen.push(note.clone());
+            }
+            is_new
+        });
+        notes
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::figure::{BUSY, CPU, INSTRUCTIONS, REQUESTS_PER_SECOND};
     use super::*;
 
-    /// A run over HTTP/3 that cost so many microseconds a request.
-    fn outcome(server_cpu_us: f64) -> Outcome {
-        Outcome {
-            protocol: Protocol::H3,
-            requests: 1,
-            errors: 0,
-            first_error: None,
-            seconds: 1.0,
-            rps: 1e6 / server_cpu_us,
-            p50_us: 1.0,
-            p99_us: 1.0,
-            p999_us: 1.0,
-            server_cpu_us,
-            server_busy: 1.0,
-        }
+    fn sample(cpu_us: f64) -> Option<Sample> {
+        Some(Sample::default().with(&CPU, cpu_us).with(&REQUESTS_PER_SECOND, 1e6 / cpu_us).with(&BUSY, 99.0))
     }
 
     /// Two rounds: the second one on a machine that is half as fast, and a peer that has no HTTP/3.
-    fn comparison() -> Comparison {
-        let round = |slower: f64| vec![Some(outcome(8.0 * slower)), Some(outcome(4.0 * slower)), None];
-        Comparison::new(Protocol::H3, &["floor", "gateway", "peer"], 1, &[round(1.0), round(2.0)])
+    fn cpu(protocol: Protocol) -> Comparison {
+        let peer = |slower: f64| if protocol == Protocol::H3 { None } else { sample(5.0 * slower) };
+        let round = |slower: f64| vec![sample(8.0 * slower), sample(4.0 * slower), peer(slower)];
+        let (rounds, names) = ([round(1.0), round(2.0)], ["floor", "gateway", "peer"]);
+        Comparison::new(Figure::Cpu, protocol, "1 request each".to_owned(), &names, &rounds)
+    }
+
+    /// A report of CPU over two protocols and of instructions, which the peer cannot have.
+    pub(in super::super) fn report() -> Report {
+        let counted = |count| Some(Sample::default().with(&INSTRUCTIONS, count));
+        let round = vec![counted(8_000.0), counted(10_000.0), Some(Sample::missing("written in Go"))];
+        let names = ["floor", "gateway", "peer"];
+        let instructions =
+            Comparison::new(Figure::Instructions, Protocol::H1, "counted".to_owned(), &names, &[round]);
+        let about =
+            |name: &str| About { name: name.to_owned(), ready_after_ms: 1.0, idle_mb: 1.0, memory_mb: 1.0 };
+        Report {
+            machine: Machine::describe(),
+            floor: "floor".to_owned(),
+            subject: "gateway".to_owned(),
+            contestants: names.map(about).into(),
+            comparisons: vec![cpu(Protocol::H1), cpu(Protocol::H3), instructions],
+        }
     }
 
     #[test]
     fn ratios_are_made_within_a_round_so_that_a_slower_one_does_not_show() {
-        let Comparison { rows, noise, .. } = comparison();
-        let floor = rows[0].figures.as_ref().expect("the floor speaks everything");
-        assert_eq!((floor.cpu_us.min, floor.cpu_us.max), (8.0, 16.0));
-        let ratio = floor.cpu_ratio.expect("it is not the subject");
+        let Comparison { rows, noise, .. } = cpu(Protocol::H3);
+        let floor = rows[FLOOR].value(&CPU).expect("the floor speaks everything");
+        assert_eq!((floor.own.min, floor.own.max), (8.0, 16.0));
+        let ratio = floor.ratio.expect("it is not the subject");
         assert_eq!((ratio.min, ratio.median, ratio.max), (0.5, 0.5, 0.5));
-        assert_eq!(floor.rps_ratio.map(|ratio| ratio.median), Some(2.0));
-        assert!(rows[1].figures.as_ref().is_some_and(|gateway| gateway.cpu_ratio.is_none()));
-        assert_eq!((noise.min, noise.max), (8.0 / 12.0, 16.0 / 12.0));
+        let faster = rows[FLOOR].value(&REQUESTS_PER_SECOND).and_then(|value| value.ratio);
+        assert_eq!(faster.map(|ratio| ratio.median), Some(2.0));
+        assert!(rows[SUBJECT].value(&CPU).is_some_and(|value| value.ratio.is_none()));
+        assert!(rows[FLOOR].value(&BUSY).is_some_and(|value| value.ratio.is_none()));
+        assert!(rows[2].value(&CPU).is_none());
+        assert_eq!(noise, Some(Spread { min: 8.0 / 12.0, median: 1.0, max: 16.0 / 12.0 }));
     }
 
     #[test]
-    fn a_contestant_that_does_not_speak_a_protocol_is_shown_as_such() {
-        let about = |name: &str| About { name: name.to_owned(), ready_after_ms: 1.0, memory_mb: 1.0 };
-        let report = Report {
-            machine: Machine::describe(),
-            floor: "floor".to_owned(),
-            subject: "gateway".to_owned(),
-            rounds: 2,
-            requests: 1,
-            contestants: ["floor", "gateway", "peer"].map(about).into(),
-            comparisons: vec![comparison()],
-        };
-        let text = report.to_string();
-        let peer = text.lines().find(|line| line.contains(" peer ")).unwrap_or_default();
-        assert!(peer.split_whitespace().filter(|&word| word == "-").count() == 4, "{text}");
-        assert!(text.contains("h3 −33 to +33 %"), "{text}");
-        let plot = super::super::plot::svg(&report).unwrap_or_default();
-        assert!(plot.contains("(gateway ÷ it: 0.50)") && !plot.contains(">peer<"), "{plot}");
+    fn a_number_that_is_missing_in_one_round_is_no_number() {
+        let good = || Some(Sample::default().with(&CPU, 4.0));
+        let rounds = [vec![good(), good()], vec![Some(Sample::missing("gone")), good()]];
+        let comparison =
+            Comparison::new(Figure::Cpu, Protocol::H1, String::new(), &["floor", "gateway"], &rounds);
+        assert!(comparison.rows[FLOOR].value(&CPU).is_none());
+        assert_eq!(comparison.rows[FLOOR].missing.as_deref(), Some("gone"));
+        assert!(comparison.noise.is_none());
+    }
+
+    #[test]
+    fn a_detail_that_a_round_has_not_got_counts_as_none_there() {
+        let detail =
+            |name: &str, value| Detail { of: "system calls", name: name.to_owned(), value, inclusive: None };
+        let of = |details: Vec<Detail>| Sample { details, ..Sample::default() };
+        let (one, other) =
+            (of(vec![detail("read", 4.0)]), of(vec![detail("read", 2.0), detail("futex", 1.0)]));
+        assert_eq!(medians(&[&one, &other]), [detail("read", 3.0), detail("futex", 0.5)]);
+    }
+
+    #[test]
+    fn errors_are_counted_and_named() {
+        let mut report = report();
+        assert_eq!(report.errors(), 0);
+        report.comparisons[1].rows[SUBJECT].errors = 3;
+        report.comparisons[1].rows[SUBJECT].first_error = Some("status 500".to_owned());
+        assert_eq!(report.errors(), 3);
+        let notes = report.notes();
+        assert_eq!(
+            notes,
+            ["gateway, cpu over h3: 3 ERRORS, first: status 500", "peer, instructions: written in Go"]
+        );
+    }
+
+    #[test]
+    fn json_has_every_number_with_its_ratio() -> anyhow::Result<()> {
+        let json = serde_json::to_value(report())?;
+        let row = &json["comparisons"][0]["rows"][2];
+        assert_eq!(json["comparisons"][0]["figure"], "cpu");
+        assert_eq!((&row["contestant"], &row["values"]["cpu_us"]["median"]), (&"peer".into(), &7.5.into()));
+        assert_eq!(row["values"]["cpu_us"]["ratio"]["median"], 0.8);
+        assert_eq!(json["comparisons"][2]["rows"][2]["missing"], "written in Go");
+        Ok(())
     }
 }

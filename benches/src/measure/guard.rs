@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::callgrind::{Cost, Part, Profile};
-use super::instructions::{self, LONG_RUN};
-use super::stage::{Common, Stage};
+use crate::callgrind::{self, Cost, LONG_RUN, Part, Profile};
+use crate::options::Place;
 use crate::protocol::Protocol;
+use crate::stage::{Contestant, Stage};
 use crate::start::{Setup, this_program};
 
 /// How far a figure may move, as a part of the committed one.
@@ -37,7 +37,7 @@ const PROTOCOLS: [Protocol; 3] = [Protocol::H1, Protocol::H2Tls, Protocol::H3];
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    pub common: Common,
+    pub place: Place,
     /// The committed figures.
     #[arg(long, value_name = "FILE", default_value = "benches/guard.json")]
     pub figures: PathBuf,
@@ -73,14 +73,15 @@ pub struct PipelineOptions {
 
 /// Measures, then writes or compares.
 pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    instructions::check_tool()?;
-    let stage = Stage::set(&options.common)?;
+    callgrind::check_tool()?;
+    let stage = Stage::set(&options.place)?;
+    let gateway = Contestant::gateway("gateway", &options.place.gateway);
     let mut figures = Figures::new();
     eprintln!("{PIPELINE}");
     figures.insert(PIPELINE.to_owned(), Figure::of(&pipeline(&stage).await?));
     for protocol in PROTOCOLS {
         eprintln!("{}", protocol.name());
-        let request = instructions::request(&stage, false, protocol, (1, 1), REQUESTS).await?;
+        let request = callgrind::request(&stage, &gateway, protocol, (1, 1), REQUESTS).await?;
         figures.insert(protocol.name().to_owned(), Figure::of(&request));
     }
     if options.write {
@@ -88,7 +89,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         std::fs::write(&options.figures, text)
             .with_context(|| format!("cannot write {}", options.figures.display()))?;
     }
-    if options.common.json {
+    if options.place.json {
         println!("{}", serde_json::to_string_pretty(&figures)?);
     }
     let committed = read(&options.figures)?;
@@ -111,7 +112,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     eprintln!(
         "\nIf that is meant, or for the better: {} guard --gateway {} --write, and commit {}",
         this_program()?.file_name().unwrap_or_default().display(),
-        options.common.gateway.display(),
+        options.place.gateway.display(),
         options.figures.display()
     );
     Ok(ExitCode::FAILURE)

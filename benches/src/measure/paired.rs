@@ -6,21 +6,6 @@ use serde::Serialize;
 
 use crate::statistics::Spread;
 
-/// How often both are measured.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Rounds {
-    /// Rounds, in each of which both are measured one right after the other.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub rounds: Option<u32>,
-}
-
-impl Rounds {
-    /// The number asked for, or else the usual one; a smoke run has one round.
-    pub(super) fn number(&self, usual: u32, is_smoke: bool) -> u32 {
-        if is_smoke { 1 } else { self.rounds.unwrap_or(usual) }
-    }
-}
-
 /// Measures both in each round, the first one first in odd rounds.
 pub(super) async fn rounds<S: Copy, T>(
     number: u32,

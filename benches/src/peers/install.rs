@@ -17,6 +17,7 @@ const CMAKE: &str = "cmake==4.4.4";
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 
 /// A program, and where the libraries are that it was unpacked with.
+#[derive(Debug)]
 pub(super) struct Tool {
     pub(super) program: PathBuf,
     pub(super) libraries: Option<PathBuf>,

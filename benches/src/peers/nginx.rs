@@ -5,31 +5,37 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 
 use super::install::Tool;
-use super::{Launch, PARTNER, Place, REQUESTS_PER_SECOND_MAX, TCP};
+use super::{Installed, Kind, Launch, PARTNER, Place, REQUESTS_PER_SECOND_MAX, TCP};
 use crate::answer;
 use crate::protocol::Protocol;
 
 /// What `nginx -V` shows of one that was built with HTTP/3.
 const HTTP3_MODULE: &str = "--with-http_v3_module";
 
-/// Writes the configuration; `name` goes before the version.
+/// `name` goes before the version.
+pub(super) fn installed(name: &str, tool: Tool) -> anyhow::Result<Installed> {
+    let about = tool.says(&["-V"])?;
+    let version = about.split_once("nginx/").context("`nginx -V` names no version")?.1;
+    let version = version.split_whitespace().next().unwrap_or_default();
+    let mut protocols = TCP.to_vec();
+    if about.contains(HTTP3_MODULE) {
+        protocols.push(Protocol::H3);
+    }
+    Ok(Installed { kind: Kind::Nginx, name: format!("{name} {version}"), tool, protocols })
+}
+
+/// Writes the configuration.
 ///
 /// - `return` alone would answer before `limit_req` is asked, which has a later phase: so it stands in a
 ///   location of its own, to which the page of the error sends every request behind that phase. Of the
 ///   ways to get there this one costs nginx least (`try_files` 3 to 5 % more), if it is not logged.
 /// - Without a master the one process is the worker, which costs the same: nothing to add up, and nothing
 ///   that outlives it.
-pub(super) fn launch(name: &str, tool: &Tool, place: &Place) -> anyhow::Result<Launch> {
-    let about = tool.says(&["-V"])?;
-    let version = about.split_once("nginx/").context("`nginx -V` names no version")?.1;
-    let version = version.split_whitespace().next().unwrap_or_default();
-    let has_http3 = about.contains(HTTP3_MODULE);
-    let mut protocols = TCP.to_vec();
+pub(super) fn launch(nginx: &Installed, place: &Place) -> anyhow::Result<Launch> {
     let (http, https) = (place.http, place.https);
     // The forms of old: HTTP/3 came together with the new one.
     let mut listen = format!("listen {https} ssl http2 reuseport;");
-    if has_http3 {
-        protocols.push(Protocol::H3);
+    if nginx.protocols.contains(&Protocol::H3) {
         listen = format!("listen {https} ssl reuseport;\n    listen {https} quic reuseport;\n    http2 on;");
     }
     let mut fields = String::new();
@@ -86,10 +92,7 @@ http {{
     let file = place.write("nginx.conf", &config)?;
     let folder = format!("{}/", place.folder.display());
     Ok(Launch {
-        name: format!("{name} {version}"),
-        program: tool.program.clone(),
         arguments: ["-e", "stderr", "-p", &folder, "-c", &file].map(str::to_owned).to_vec(),
-        variables: tool.variables(),
-        protocols,
+        variables: Vec::new(),
     })
 }

@@ -2,15 +2,20 @@
 
 use std::fmt::Write as _;
 
-use super::{Launch, PARTNER, Place, install};
+use super::{Installed, Kind, Launch, PARTNER, Place, install};
 use crate::answer;
 use crate::protocol::Protocol;
 
-/// Writes the configuration; the environment gives it one thread and keeps its own files in the folder.
-pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
+pub(super) fn installed() -> anyhow::Result<Installed> {
     let tool = install::caddy()?;
     let about = tool.says(&["version"])?;
     let version = about.split_whitespace().next().unwrap_or_default().trim_start_matches('v');
+    let name = format!("caddy {version}");
+    Ok(Installed { kind: Kind::Caddy, name, tool, protocols: Protocol::ALL.to_vec() })
+}
+
+/// Writes the configuration; the environment gives it one thread and keeps its own files in the folder.
+pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
     let mut fields = String::new();
     for (name, value) in place.answer.configured() {
         writeln!(fields, "        {name} `{value}`")?;
@@ -60,8 +65,6 @@ https://localhost:{} {{
     let file = place.write("Caddyfile", &config)?;
     let home = place.folder.display().to_string();
     Ok(Launch {
-        name: format!("caddy {version}"),
-        program: tool.program,
         arguments: ["run", "--adapter", "caddyfile", "--config", &file].map(str::to_owned).to_vec(),
         variables: vec![
             ("GOMAXPROCS", "1".to_owned()),
@@ -69,6 +72,5 @@ https://localhost:{} {{
             ("XDG_CONFIG_HOME", home.clone()),
             ("XDG_DATA_HOME", home),
         ],
-        protocols: Protocol::ALL.to_vec(),
     })
 }

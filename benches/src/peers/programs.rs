@@ -1,11 +1,17 @@
 //! The peers that are libraries: the programs of `benches/peers`.
 
-use super::{Launch, PARTNER, Place, TCP, install};
+use super::{Installed, Kind, Launch, PARTNER, Place, TCP, install};
 use crate::answer;
 
 /// Builds the program if need be; `library` is the crate whose version is shown.
-pub(super) fn launch(name: &str, library: &str, place: &Place) -> anyhow::Result<Launch> {
+pub(super) fn installed(kind: Kind, name: &str, library: &str) -> anyhow::Result<Installed> {
     let tool = install::program(name)?;
+    let name = format!("{name} {}", install::crate_version(library)?);
+    Ok(Installed { kind, name, tool, protocols: TCP.to_vec() })
+}
+
+/// Writes the file of keys.
+pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
     let keys = place.write("keys", &format!("{PARTNER} {}\n", answer::PLACEHOLDER_AUTHORIZATION))?;
     let options = [
         ("--http", place.http.to_string()),
@@ -14,11 +20,6 @@ pub(super) fn launch(name: &str, library: &str, place: &Place) -> anyhow::Result
         ("--private-key", place.private_key.display().to_string()),
         ("--keys", keys),
     ];
-    Ok(Launch {
-        name: format!("{name} {}", install::crate_version(library)?),
-        program: tool.program,
-        arguments: options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect(),
-        variables: Vec::new(),
-        protocols: TCP.to_vec(),
-    })
+    let arguments = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
+    Ok(Launch { arguments, variables: Vec::new() })
 }

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::paired::{Report, Rounds, rounds};
-use super::stage::{Common, Running, Stage, Subject};
-use crate::load::Outcome;
+use super::Run;
+use super::figure::{Detail, SYSTEM_CALLS, Sample};
 use crate::protocol::Protocol;
+use crate::stage::{Stage, Subject};
 
+/// Requests of the short run.
+const REQUESTS: u64 = 5_000;
 /// The second run has so many times the requests of the first.
 const LONG_RUN: u64 = 5;
 const SMOKE_REQUESTS: u64 = 200;
@@ -21,50 +23,33 @@ const STRACE_INTERVAL: Duration = Duration::from_millis(20);
 /// Calls below this are not shown by name.
 const SHOWN_MIN: f64 = 0.005;
 
-/// The command line.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Options {
-    #[command(flatten)]
-    pub common: Common,
-    #[command(flatten)]
-    pub running: Running,
-    #[command(flatten)]
-    pub rounds: Rounds,
-    /// Requests of the short run; the long one has five times as many.
-    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub requests: u64,
-}
-
 /// How often each system call was made.
 type Calls = BTreeMap<String, f64>;
 
-pub(super) async fn measure(options: &Options) -> anyhow::Result<Report> {
+/// Whether strace is there.
+pub(super) fn check_tool() -> anyhow::Result<()> {
     match Command::new("strace").arg("--version").stdout(Stdio::null()).status() {
-        Ok(status) if status.success() => {}
+        Ok(status) if status.success() => Ok(()),
         _ => bail!("strace is needed; install it with: apt-get install strace"),
     }
-    let stage = Stage::set(&options.common)?;
-    let requests = if options.common.smoke { SMOKE_REQUESTS } else { options.requests };
-    let number = options.rounds.number(3, options.common.smoke);
-    let [floor, subject] = stage.both(&options.running).await?;
-    let mut report = Report::new("system calls per request under load (strace)", [floor.name, subject.name]);
-    for &protocol in &options.common.protocols {
-        let pairs = rounds(number, [&floor, &subject], async |subject: &Subject| {
-            request(&stage, subject, protocol, requests).await
-        })
-        .await?;
-        report.row(protocol.name(), "in all", &pairs, |calls| calls.values().sum());
-        let mut names: Vec<&String> = pairs.iter().flatten().flat_map(Calls::keys).collect();
-        names.sort_unstable();
-        names.dedup();
-        let of = |calls: &Calls, name: &String| calls.get(name).copied().unwrap_or(0.0);
-        for name in names {
-            if pairs.iter().flatten().any(|calls| of(calls, name) >= SHOWN_MIN) {
-                report.row(protocol.name(), name.as_str(), &pairs, |calls| of(calls, name));
-            }
-        }
-    }
-    Ok(report)
+}
+
+/// How it is measured.
+pub(super) fn describe(run: &Run<'_>) -> String {
+    let requests = requests(run);
+    format!("strace under load, by runs of {requests} and {} requests", requests * LONG_RUN)
+}
+
+pub(super) async fn sample(run: &Run<'_>, place: usize, protocol: Protocol) -> anyhow::Result<Sample> {
+    let calls = request(&run.stage, &run.subjects[place], protocol, requests(run)).await?;
+    let in_all = calls.values().sum();
+    let shown = calls.into_iter().filter(|(_, calls)| *calls >= SHOWN_MIN);
+    let detail = |(name, value)| Detail { of: "system calls", name, value, inclusive: None };
+    Ok(Sample { details: shown.map(detail).collect(), ..Sample::default() }.with(&SYSTEM_CALLS, in_all))
+}
+
+fn requests(run: &Run<'_>) -> u64 {
+    run.options.common.requests(REQUESTS, SMOKE_REQUESTS)
 }
 
 /// What one request takes, by the difference of two runs.
@@ -87,15 +72,15 @@ async fn run(stage: &Stage, subject: &Subject, protocol: Protocol, requests: u64
     let mut strace = tokio::process::Command::new("strace")
         .args(["--follow-forks", "--summary-only", "--output"])
         .arg(&file)
-        .args(["--attach", &subject.pid.to_string()])
+        .args(["--attach", &subject.pid().to_string()])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .context("cannot run strace")?;
-    attached(subject.pid).await?;
+    attached(subject.pid()).await?;
     let load = [("requests", requests.to_string()), ("warm-up", "100".to_owned())];
-    let _: Outcome = stage.drive("load", subject, protocol, &load).await?;
+    stage.load(subject, protocol, &load).await?;
     let pid = strace.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     kill_process(pid.context("strace ended too early")?, Signal::INT)?;
     tokio::time::timeout(STRACE_TIMEOUT, strace.wait()).await.context("strace did not end")??;

@@ -3,12 +3,19 @@
 //! The format is described in Valgrind's manual ("Callgrind Format Specification"). Two runs of the same
 //! program that differ only in how many requests they answered are taken off each other, which leaves
 //! the requests: start-up, handshakes and the end are the same in both.
+//!
+//! An allocation is a call of libc's `malloc` and its like, from wherever it comes, or of mimalloc's inside
+//! the program. What a server takes from a pool of its own (nginx, haproxy) is none until the pool asks libc.
+
+mod run;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+
+pub(crate) use run::{LONG_RUN, check_tool, request};
 
 /// Functions that hand out memory, of mimalloc (which Rust code calls) and of libc (which C code calls).
 const ALLOCATORS: [&str; 8] = [
@@ -30,7 +37,7 @@ const ONCE: [&str; 2] = ["once_cell::imp::OnceCell", "std::sync::once::Once"];
 
 /// Whose code a function is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// Of the program: ours, the crates, the allocator.
     Program,
     /// Of the cryptography inside the program, which chooses its functions by the kind of CPU.
@@ -41,24 +48,24 @@ pub(super) enum Part {
 
 /// One function's figures, for one run or for one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Cost {
+pub(crate) struct Cost {
     /// Instructions of its own, with all that was inlined into it.
-    pub(super) own: f64,
+    pub(crate) own: f64,
     /// With those of the functions that it called; too many where functions call each other in a circle.
-    pub(super) inclusive: f64,
+    pub(crate) inclusive: f64,
     /// How often it asked for memory.
-    pub(super) allocations: f64,
+    pub(crate) allocations: f64,
 }
 
 /// The figures of a run or of a request.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Profile {
-    pub(super) functions: BTreeMap<(Part, String), Cost>,
+pub(crate) struct Profile {
+    pub(crate) functions: BTreeMap<(Part, String), Cost>,
 }
 
 impl Profile {
     /// Reads a profile. `program` is the file that was run.
-    pub(super) fn read(path: &Path, program: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path, program: &Path) -> anyhow::Result<Self> {
         let text = fs::read(path).with_context(|| format!("callgrind wrote no {}", path.display()))?;
         let name = program.file_name().context("the program has no name")?;
         Self::parse(&String::from_utf8_lossy(&text), &name.to_string_lossy())
@@ -119,7 +126,7 @@ impl Profile {
     }
 
     /// What one request costs, by a run with `requests` requests more than an earlier one.
-    pub(super) fn per_request(&self, earlier: &Self, requests: f64) -> Self {
+    pub(crate) fn per_request(&self, earlier: &Self, requests: f64) -> Self {
         let mut functions = BTreeMap::new();
         let once = |name: &str| ONCE.iter().any(|once| name.starts_with(once));
         for key in self.functions.keys().chain(earlier.functions.keys()).filter(|(_, name)| !once(name)) {
@@ -136,17 +143,17 @@ impl Profile {
     }
 
     /// Instructions of one part.
-    pub(super) fn instructions(&self, part: Part) -> f64 {
+    pub(crate) fn instructions(&self, part: Part) -> f64 {
         self.of(part).map(|(_, cost)| cost.own).sum()
     }
 
     /// Allocations, whoever asked for them.
-    pub(super) fn allocations(&self) -> f64 {
+    pub(crate) fn allocations(&self) -> f64 {
         self.functions.values().map(|cost| cost.allocations).sum()
     }
 
     /// The functions of one part.
-    pub(super) fn of(&self, part: Part) -> impl Iterator<Item = (&str, &Cost)> {
+    pub(crate) fn of(&self, part: Part) -> impl Iterator<Item = (&str, &Cost)> {
         let of_part = move |key: &&(Part, String)| key.0 == part;
         self.functions
             .iter()
@@ -155,7 +162,7 @@ impl Profile {
     }
 
     /// The functions that have most of a figure, the greatest first.
-    pub(super) fn top(&self, count: usize, figure: fn(&Cost) -> f64) -> Vec<(Part, &str, Cost)> {
+    pub(crate) fn top(&self, count: usize, figure: fn(&Cost) -> f64) -> Vec<(Part, &str, Cost)> {
         let mut all: Vec<_> =
             self.functions.iter().map(|((part, name), cost)| (*part, name.as_str(), *cost)).collect();
         all.sort_by(|one, other| figure(&other.2).total_cmp(&figure(&one.2)));

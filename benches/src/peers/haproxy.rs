@@ -4,15 +4,20 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 
-use super::{Launch, PARTNER, Place, REQUESTS_PER_SECOND_MAX, TCP, install};
+use super::{Installed, Kind, Launch, PARTNER, Place, REQUESTS_PER_SECOND_MAX, TCP, install};
 use crate::answer::{self, Answer};
 
-/// Writes the configuration; `-db` keeps it in the foreground as one process. It adds no `date` by itself.
-pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
+pub(super) fn installed() -> anyhow::Result<Installed> {
     let tool = install::haproxy()?;
     let about = tool.says(&["-v"])?;
     let version = about.split_once("version ").context("`haproxy -v` names no version")?.1;
     let version = version.split(['-', ' ']).next().unwrap_or_default();
+    let name = format!("haproxy {version}");
+    Ok(Installed { kind: Kind::Haproxy, name, tool, protocols: TCP.to_vec() })
+}
+
+/// Writes the configuration; `-db` keeps it in the foreground as one process. It adds no `date` by itself.
+pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
     // A key is looked up without the word before it, because a blank ends it in a map file.
     let (_, key) = answer::PLACEHOLDER_AUTHORIZATION.split_once(' ').context("the key has no scheme")?;
     let keys = place.write("keys.map", &format!("{key} {PARTNER}\n"))?;
@@ -49,11 +54,6 @@ frontend api
 "
     );
     let file = place.write("haproxy.cfg", &config)?;
-    Ok(Launch {
-        name: format!("haproxy {version}"),
-        variables: tool.variables(),
-        program: tool.program,
-        arguments: ["-db", "-f", &file].map(str::to_owned).to_vec(),
-        protocols: TCP.to_vec(),
-    })
+    let arguments = ["-db", "-f", &file].map(str::to_owned).to_vec();
+    Ok(Launch { arguments, variables: Vec::new() })
 }
