@@ -12,6 +12,8 @@ use crate::protocol::Protocol;
 /// Requests of the short run.
 const REQUESTS: u64 = 2_000;
 const SMOKE_REQUESTS: u64 = 50;
+/// A part that has less is not shown: not everyone has aws-lc in the program.
+const INSTRUCTIONS_SHOWN_MIN: f64 = 0.5;
 /// Functions that allocate less often are not shown.
 const ALLOCATIONS_SHOWN_MIN: f64 = 0.005;
 
@@ -28,7 +30,7 @@ pub(super) async fn sample(run: &Run<'_>, place: usize, protocol: Protocol) -> a
     }
     let shape = protocol.usual_shape();
     let profile = callgrind::request(&run.stage, contestant, protocol, shape, requests(run)).await?;
-    let parts = [("program", Part::Program), ("crypto", Part::Crypto), ("libraries", Part::Library)];
+    let parts = [("program", Part::Program), ("aws-lc", Part::Crypto), ("libraries", Part::Library)];
     let parts = parts.map(|(name, part)| (name, profile.instructions(part)));
     let in_all = parts.iter().map(|(_, instructions)| instructions).sum();
     let part = |(name, value): (&str, f64)| Detail {
@@ -37,7 +39,8 @@ pub(super) async fn sample(run: &Run<'_>, place: usize, protocol: Protocol) -> a
         value,
         inclusive: None,
     };
-    let mut details: Vec<Detail> = parts.map(part).into();
+    let shown = parts.into_iter().filter(|(_, instructions)| instructions.abs() >= INSTRUCTIONS_SHOWN_MIN);
+    let mut details: Vec<Detail> = shown.map(part).collect();
     details.extend(functions(&profile, run.options.functions));
     Ok(Sample { details, ..Sample::default() }
         .with(&INSTRUCTIONS, in_all)

@@ -147,6 +147,7 @@ fn short(value: f64, digits: usize) -> String {
     if value.abs() >= 100_000.0 {
         return format!("{:.0}k", value / 1_000.0);
     }
+    let digits = if value.abs() >= 100.0 { 0 } else { digits };
     format!("{value:.digits$}")
 }
 
@@ -202,7 +203,8 @@ mod tests {
     fn numbers_are_short() {
         assert_eq!(short(1_234_567.0, 0), "1235k");
         assert_eq!(short(99_999.4, 0), "99999");
-        assert_eq!(short(5.25, 1), "5.2");
+        assert_eq!(short(109.93, 2), "110");
+        assert_eq!(short(9.93, 2), "9.93");
     }
 
     #[test]

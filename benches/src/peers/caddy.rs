@@ -6,6 +6,7 @@ use super::{Installed, Kind, Launch, PARTNER, Place, install};
 use crate::answer;
 use crate::protocol::Protocol;
 
+/// The system's caddy or PyPI's, which speaks everything.
 pub(super) fn installed() -> anyhow::Result<Installed> {
     let tool = install::caddy()?;
     let about = tool.says(&["version"])?;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::{Installed, Kind, Launch, PARTNER, Place, REQUESTS_PER_SECOND_MAX, TCP, install};
 use crate::answer::{self, Answer};
 
+/// The system's haproxy or Debian's.
 pub(super) fn installed() -> anyhow::Result<Installed> {
     let tool = install::haproxy()?;
     let about = tool.says(&["-v"])?;

@@ -12,7 +12,7 @@ use crate::protocol::Protocol;
 /// What `nginx -V` shows of one that was built with HTTP/3.
 const HTTP3_MODULE: &str = "--with-http_v3_module";
 
-/// `name` goes before the version.
+/// An nginx, with `name` before its version; it speaks HTTP/3 if it was built with it.
 pub(super) fn installed(name: &str, tool: Tool) -> anyhow::Result<Installed> {
     let about = tool.says(&["-V"])?;
     let version = about.split_once("nginx/").context("`nginx -V` names no version")?.1;
