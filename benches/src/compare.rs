@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
 
     /// All rounds of one figure over one protocol.
     async fn compare(&self, figure: Figure, protocol: Protocol) -> anyhow::Result<Comparison> {
-        let rounds = self.options.common.rounds(figure.rounds());
+        let rounds = figure.rounds(&self.options.common);
         eprintln!("{}, {}: {rounds} rounds", figure.name(), protocol.name());
         let rate = match figure {
             Figure::Latency => latency::rate(self, protocol).await?,

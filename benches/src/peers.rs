@@ -111,8 +111,7 @@ impl Installed {
 
     /// Why it cannot be run under callgrind, if it cannot.
     pub(crate) fn no_callgrind(&self) -> Option<&'static str> {
-        matches!(self.kind, Kind::Caddy)
-            .then_some("valgrind cannot follow a program of Go, which changes its stacks by itself")
+        matches!(self.kind, Kind::Caddy).then_some("valgrind breaks off where it is to run a program of Go")
     }
 
     /// By what it ends at once: pingora would go on for five minutes after TERM.

@@ -6,13 +6,15 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use serde::Serialize;
 
+use crate::options::Common;
+
 /// Something that is measured of every contestant over every protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Figure {
     /// CPU time of the server and requests per second, as fast as they are answered.
     Cpu,
-    /// User instructions and allocations per request (callgrind).
+    /// User instructions and allocations per request, counted once (callgrind).
     Instructions,
     /// System calls per request under load (strace).
     SystemCalls,
@@ -90,14 +92,14 @@ impl Figure {
         }
     }
 
-    /// Rounds if nothing else is asked for: many where the machine's mood shows.
-    pub(super) fn rounds(self) -> u32 {
+    /// Rounds: many where the machine's mood shows. What is counted does not depend on it, and takes long.
+    pub(super) fn rounds(self, common: &Common) -> u32 {
         match self {
-            Self::Cpu => 41,
+            Self::Cpu => common.rounds(41),
             Self::Instructions => 1,
-            Self::SystemCalls | Self::Memory => 3,
-            Self::Latency => 7,
-            Self::Handshakes => 15,
+            Self::SystemCalls | Self::Memory => common.rounds(3),
+            Self::Latency => common.rounds(7),
+            Self::Handshakes => common.rounds(15),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::figure::{ALLOCATIONS, Detail, INSTRUCTIONS, Sample};
 use crate::callgrind::{self, Cost, LONG_RUN, Part, Profile};
 use crate::protocol::Protocol;
 
-/// Requests of the short run.
+/// Requests of the short run; more would be counted for hours and come to the same.
 const REQUESTS: u64 = 2_000;
 const SMOKE_REQUESTS: u64 = 50;
 /// A part that has less is not shown: not everyone has aws-lc in the program.
@@ -68,5 +68,5 @@ fn functions(profile: &Profile, count: usize) -> impl Iterator<Item = Detail> {
 }
 
 fn requests(run: &Run<'_>) -> u64 {
-    run.options.common.requests(REQUESTS, SMOKE_REQUESTS)
+    run.options.common.requests(REQUESTS, SMOKE_REQUESTS).min(REQUESTS)
 }

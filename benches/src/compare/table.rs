@@ -10,7 +10,9 @@ use crate::statistics::Spread;
 const NONE: &str = "—";
 /// Characters of a number and of a ratio.
 const NUMBER: usize = 9;
-const RATIO: usize = 20;
+const RATIO: usize = 24;
+/// Parts of a number below this are not shown.
+const SHOWN_MIN: f64 = 0.005;
 /// Details with longer names have lines of their own.
 const SHORT_NAMES: [&str; 2] = ["system calls", "instructions"];
 
@@ -101,8 +103,9 @@ fn details(formatter: &mut Formatter<'_>, comparison: &Comparison, row: &Row) ->
         let Some(Detail { of, .. }) = same.first() else { continue };
         let number = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
         if SHORT_NAMES.contains(of) {
+            let shown = same.iter().filter(|detail| detail.value.abs() >= SHOWN_MIN);
             let all: Vec<String> =
-                same.iter().map(|detail| format!("{} {}", detail.name, number(detail.value))).collect();
+                shown.map(|detail| format!("{} {}", detail.name, number(detail.value))).collect();
             writeln!(formatter, "{head}, {of}: {}", all.join(", "))?;
             continue;
         }
@@ -133,9 +136,9 @@ mod tests {
             }
         }
         let peer = lines(tables[0], "peer");
-        assert!(peer[0].contains("7.5   0.80 / 0.80 / 0.80"), "{text}");
+        assert!(peer[0].contains("7.5       0.80 / 0.80 / 0.80"), "{text}");
         assert_eq!(peer[1].matches('—').count(), 3, "{text}");
-        assert!(lines(tables[1], "floor")[0].contains("8000                 1.25"), "{text}");
+        assert!(lines(tables[1], "floor")[0].contains("8000                     1.25"), "{text}");
         assert_eq!(lines(tables[1], "peer")[0].matches('—').count(), 2, "{text}");
         assert!(text.contains("\npeer, instructions: written in Go\n"), "{text}");
     }
