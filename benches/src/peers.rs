@@ -111,7 +111,8 @@ impl Installed {
 
     /// Why it cannot be run under callgrind, if it cannot.
     pub(crate) fn no_callgrind(&self) -> Option<&'static str> {
-        matches!(self.kind, Kind::Caddy).then_some("callgrind breaks off at the signals of the scheduler of Go")
+        matches!(self.kind, Kind::Caddy)
+            .then_some("callgrind breaks off at the signals of the scheduler of Go")
     }
 
     /// By what it ends at once: pingora would go on for five minutes after TERM.
