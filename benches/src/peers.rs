@@ -52,21 +52,12 @@ pub enum Peer {
 /// A peer that is there and can be started.
 #[derive(Debug)]
 pub(crate) struct Installed {
-    kind: Kind,
+    /// Whose command line and configuration it takes.
+    peer: Peer,
     /// With the version.
     pub(crate) name: String,
     tool: Tool,
     pub(crate) protocols: Vec<Protocol>,
-}
-
-/// Whose command line and configuration it takes.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Nginx,
-    Haproxy,
-    Caddy,
-    Pingora,
-    Axum,
 }
 
 /// How a peer is run, once it is configured.
@@ -93,8 +84,8 @@ impl Installed {
             Peer::Nginx => nginx::installed("nginx", install::nginx()?),
             Peer::Haproxy => haproxy::installed(),
             Peer::Caddy => caddy::installed(),
-            Peer::Pingora => programs::installed(Kind::Pingora, "pingora", "pingora-core"),
-            Peer::Axum => programs::installed(Kind::Axum, "axum", "axum"),
+            Peer::Pingora => programs::installed(peer, "pingora", "pingora-core"),
+            Peer::Axum => programs::installed(peer, "axum", "axum"),
         }
     }
 
@@ -111,23 +102,22 @@ impl Installed {
 
     /// Why it cannot be run under callgrind, if it cannot.
     pub(crate) fn no_callgrind(&self) -> Option<&'static str> {
-        matches!(self.kind, Kind::Caddy)
-            .then_some("callgrind breaks off at the signals of the scheduler of Go")
+        (self.peer == Peer::Caddy).then_some("callgrind breaks off at the signals of the scheduler of Go")
     }
 
     /// By what it ends at once: pingora would go on for five minutes after TERM.
     pub(crate) fn end_signal(&self) -> Signal {
-        if matches!(self.kind, Kind::Pingora) { Signal::INT } else { Signal::TERM }
+        if self.peer == Peer::Pingora { Signal::INT } else { Signal::TERM }
     }
 
     /// Configures and starts it, on ports that are free now.
     pub(crate) async fn start(&self, folder: &Path, setup: &Setup<'_>) -> anyhow::Result<Server> {
         let place = Place::make(folder)?;
-        let launch = match self.kind {
-            Kind::Nginx => nginx::launch(self, &place),
-            Kind::Haproxy => haproxy::launch(&place),
-            Kind::Caddy => caddy::launch(&place),
-            Kind::Pingora | Kind::Axum => programs::launch(&place),
+        let launch = match self.peer {
+            Peer::Nginx => nginx::launch(self, &place),
+            Peer::Haproxy => haproxy::launch(&place),
+            Peer::Caddy => caddy::launch(&place),
+            Peer::Pingora | Peer::Axum => programs::launch(&place),
         };
         let Launch { arguments, variables } = launch?;
         let mut command: Command = setup.command(self.program());

@@ -29,8 +29,8 @@ pub(crate) type Argument = (&'static str, String);
 
 /// The cores and the folder. The folder goes when this is dropped.
 pub(crate) struct Stage {
-    pub(crate) server_core: usize,
-    pub(crate) load_core: usize,
+    server_core: usize,
+    load_core: usize,
     folder: TempDir,
 }
 

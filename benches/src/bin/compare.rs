@@ -58,3 +58,18 @@ fn main() -> anyhow::Result<ExitCode> {
         None => compare::run(&cli.options),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_needs_no_option() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["compare"]).is_ok_and(|cli| cli.role.is_none()));
+        assert!(Cli::try_parse_from(["compare", "--figures", "all", "--peers", "nginx,haproxy"]).is_ok());
+        assert!(Cli::try_parse_from(["compare", "--floor-vs-floor", "--gateway", "g"]).is_err());
+    }
+}

@@ -54,3 +54,17 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Role(Role::Pipeline(options)) => measure::pipeline(&options).map(|()| ExitCode::SUCCESS),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_the_guard_takes_no_rounds() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["measure", "keys", "--keys", "10,20", "--rounds", "3"]).is_ok());
+        assert!(Cli::try_parse_from(["measure", "guard", "--rounds", "3"]).is_err());
+    }
+}

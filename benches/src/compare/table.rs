@@ -147,6 +147,6 @@ mod tests {
     fn the_text_says_how_noisy_the_run_was() {
         let text = report().to_string();
         assert!(text.contains("  cpu: h1 −33 to +33 %, h3 −33 to +33 %\n"), "{text}");
-        assert!(text.contains("  instructions: one round does not say\n"), "{text}");
+        assert!(text.contains("  instructions: counted once"), "{text}");
     }
 }

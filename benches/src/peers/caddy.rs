@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Installed, Kind, Launch, PARTNER, Place, install};
+use super::{Installed, Launch, PARTNER, Peer, Place, install};
 use crate::answer;
 use crate::protocol::Protocol;
 
@@ -12,7 +12,7 @@ pub(super) fn installed() -> anyhow::Result<Installed> {
     let about = tool.says(&["version"])?;
     let version = about.split_whitespace().next().unwrap_or_default().trim_start_matches('v');
     let name = format!("caddy {version}");
-    Ok(Installed { kind: Kind::Caddy, name, tool, protocols: Protocol::ALL.to_vec() })
+    Ok(Installed { peer: Peer::Caddy, name, tool, protocols: Protocol::ALL.to_vec() })
 }
 
 /// Writes the configuration; the environment gives it one thread and keeps its own files in the folder.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 
-use super::{Installed, Kind, Launch, PARTNER, Place, REQUESTS_PER_SECOND_MAX, TCP, install};
+use super::{Installed, Launch, PARTNER, Peer, Place, REQUESTS_PER_SECOND_MAX, TCP, install};
 use crate::answer::{self, Answer};
 
 /// The system's haproxy or Debian's.
@@ -14,7 +14,7 @@ pub(super) fn installed() -> anyhow::Result<Installed> {
     let version = about.split_once("version ").context("`haproxy -v` names no version")?.1;
     let version = version.split(['-', ' ']).next().unwrap_or_default();
     let name = format!("haproxy {version}");
-    Ok(Installed { kind: Kind::Haproxy, name, tool, protocols: TCP.to_vec() })
+    Ok(Installed { peer: Peer::Haproxy, name, tool, protocols: TCP.to_vec() })
 }
 
 /// Writes the configuration; `-db` keeps it in the foreground as one process. It adds no `date` by itself.

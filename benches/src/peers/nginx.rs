@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 
 use super::install::Tool;
-use super::{Installed, Kind, Launch, PARTNER, Place, REQUESTS_PER_SECOND_MAX, TCP};
+use super::{Installed, Launch, PARTNER, Peer, Place, REQUESTS_PER_SECOND_MAX, TCP};
 use crate::answer;
 use crate::protocol::Protocol;
 
@@ -21,7 +21,7 @@ pub(super) fn installed(name: &str, tool: Tool) -> anyhow::Result<Installed> {
     if about.contains(HTTP3_MODULE) {
         protocols.push(Protocol::H3);
     }
-    Ok(Installed { kind: Kind::Nginx, name: format!("{name} {version}"), tool, protocols })
+    Ok(Installed { peer: Peer::Nginx, name: format!("{name} {version}"), tool, protocols })
 }
 
 /// Writes the configuration.

@@ -1,13 +1,13 @@
 //! The peers that are libraries: the programs of `benches/peers`.
 
-use super::{Installed, Kind, Launch, PARTNER, Place, TCP, install};
+use super::{Installed, Launch, PARTNER, Peer, Place, TCP, install};
 use crate::answer;
 
 /// Builds the program if need be; `library` is the crate whose version is shown.
-pub(super) fn installed(kind: Kind, name: &str, library: &str) -> anyhow::Result<Installed> {
+pub(super) fn installed(peer: Peer, name: &str, library: &str) -> anyhow::Result<Installed> {
     let tool = install::program(name)?;
     let name = format!("{name} {}", install::crate_version(library)?);
-    Ok(Installed { kind, name, tool, protocols: TCP.to_vec() })
+    Ok(Installed { peer, name, tool, protocols: TCP.to_vec() })
 }
 
 /// Writes the file of keys.
