@@ -16,6 +16,9 @@ use crate::ready::{Listener, Ready};
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 /// From the request to end to the end: longer than the gateway drains.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a server is asked to end. One that looks for the signal right before it arrives and then waits
+/// for a connection, as nginx may, does not end by it.
+const END_INTERVAL: Duration = Duration::from_secs(5);
 const READY_INTERVAL: Duration = Duration::from_millis(10);
 /// How much of what the server printed is shown when it fails.
 const LOG_LINES_SHOWN: usize = 20;
@@ -101,10 +104,14 @@ impl Server {
     /// If it is still there after [`END_TIMEOUT`].
     pub async fn end(mut self, signal: Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no such process")?;
-        kill_process(pid, signal).context("cannot end the server")?;
         let deadline = Instant::now() + END_TIMEOUT;
+        let mut asked: Option<Instant> = None;
         while self.child.try_wait()?.is_none() {
             ensure!(Instant::now() < deadline, "the server did not end within {END_TIMEOUT:?}");
+            if asked.is_none_or(|at| at.elapsed() >= END_INTERVAL) {
+                kill_process(pid, signal).context("cannot end the server")?;
+                asked = Some(Instant::now());
+            }
             tokio::time::sleep(READY_INTERVAL).await;
         }
         Ok(())
@@ -222,6 +229,25 @@ mod tests {
         child.kill()?;
         child.wait()?;
         assert!(found?.contains(&child.id()));
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_server_that_misses_the_first_signal_ends_by_the_second() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let ready_file = folder.path().join("ready");
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap 'trap - TERM' TERM; touch $0; while :; do sleep 0.05; done"]);
+        command.arg(&ready_file);
+        let server = Server::spawn(command, &ready_file, &folder.path().join("log"))?;
+        let deadline = Instant::now() + READY_TIMEOUT;
+        while !ready_file.exists() {
+            ensure!(Instant::now() < deadline, "the shell did not begin");
+            tokio::time::sleep(READY_INTERVAL).await;
+        }
+        let begin = Instant::now();
+        server.end(Signal::TERM).await?;
+        assert!(begin.elapsed() >= END_INTERVAL, "it ended after {:?}", begin.elapsed());
         Ok(())
     }
 
