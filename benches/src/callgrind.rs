@@ -28,6 +28,8 @@ const ALLOCATORS: [&str; 8] = [
     "posix_memalign",
     "aligned_alloc",
 ];
+/// How what libc has between `posix_memalign` and `malloc` begins: who came through it has been counted.
+const ALLOCATOR_INSIDE: &str = "_mid_memalign";
 /// How the functions of aws-lc begin, each with the version behind it.
 const CRYPTO_PREFIX: &str = "aws_lc_";
 
@@ -96,7 +98,9 @@ impl Profile {
                     cost.inclusive += inclusive;
                 }
                 // One allocator that calls another has been asked once.
-                let asked = ALLOCATORS.contains(&called.as_str()) && !ALLOCATORS.contains(&function.as_str());
+                let inside =
+                    ALLOCATORS.contains(&function.as_str()) || function.starts_with(ALLOCATOR_INSIDE);
+                let asked = ALLOCATORS.contains(&called.as_str()) && !inside;
                 let known = callee.ends_with(program) || callee.contains("libc.so");
                 if asked && known {
                     cost.allocations += calls;
@@ -264,6 +268,37 @@ fn=(3)
         assert_eq!(profile.instructions(Part::Library), 2.0);
         assert_eq!(profile.allocations(), 3.0);
         assert_eq!(profile.top(1, |cost| cost.own)[0].1, "one::serve");
+        Ok(())
+    }
+
+    #[test]
+    fn an_allocation_that_goes_through_several_allocators_is_one() -> anyhow::Result<()> {
+        let text = "\
+ob=/tmp/server
+fn=ngx_memalign
+1 1
+cob=/lib/libc.so.6
+cfn=posix_memalign
+calls=2 1
+1 9
+ob=/lib/libc.so.6
+fn=posix_memalign
+1 1
+cfn=_mid_memalign.constprop.0
+calls=2 1
+1 8
+fn=_mid_memalign.constprop.0
+1 1
+cfn=malloc
+calls=2 1
+1 7
+fn=strdup
+1 1
+cfn=malloc
+calls=1 1
+1 7
+";
+        assert_eq!(Profile::parse(text, "server")?.allocations(), 3.0);
         Ok(())
     }
 
