@@ -180,7 +180,9 @@ impl Report {
         let of_figure = |(figure, comparisons): (Figure, &[Comparison])| {
             let all: Vec<String> = comparisons.iter().filter_map(spread).collect();
             let all = match figure {
-                Figure::Instructions => "counted once, which varies by about 1 %".to_owned(),
+                Figure::Instructions => {
+                    "counted once: how requests are batched is all that varies".to_owned()
+                }
                 _ if all.is_empty() => "one round does not say".to_owned(),
                 _ => all.join(", "),
             };
