@@ -7,6 +7,10 @@
 //! drives: tasks live as long as their stream, and HTTP/1.1 and HTTP/2 go without hyper, whose client
 //! costs about as much as its server.
 //!
+//! On a core of its own it does not sleep: to wake it is an interrupt that the kernel charges to the server whose
+//! answer it is, and the quicker the load is done with its work, the more often that happens. A server's clients
+//! are on other machines.
+//!
 //! The latency figures of the closed loop have the flaw of all of them: a slow server is asked less often.
 
 mod connections;
@@ -80,6 +84,9 @@ pub struct Options {
     /// counts from when a request was due.
     #[arg(long, requires = "seconds", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub rate: Option<u64>,
+    /// Ask for answers all the time instead of sleeping until there are some, for a core that nothing else needs.
+    #[arg(long)]
+    pub awake: bool,
     /// Seconds after which a number of requests is given up.
     #[arg(long, default_value_t = 120)]
     pub time_limit: u64,
@@ -157,7 +164,7 @@ pub fn measure(options: &Options) -> anyhow::Result<Outcome> {
     for number in 0..options.threads.get() {
         // The first ones take one connection more where they cannot all have the same.
         let share = (connections + options.threads.get() - 1 - number) / options.threads.get();
-        workers.push(Worker::connect(&target, share, streams)?);
+        workers.push(Worker::connect(&target, share, streams, options.awake)?);
     }
 
     let limit = Duration::from_secs(options.time_limit);

@@ -24,6 +24,9 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(600);
 /// As long as a key, and known to nobody.
 const WRONG_AUTHORIZATION: &str = "Bearer pgw_live_1111111111111111111111111111111111111111111111111";
 
+/// The role that sends requests.
+pub(crate) const LOAD: &str = "load";
+
 /// An option of a driving program, without its two dashes; one without a value has an empty one.
 pub(crate) type Argument = (&'static str, String);
 
@@ -31,6 +34,8 @@ pub(crate) type Argument = (&'static str, String);
 pub(crate) struct Stage {
     server_core: usize,
     load_core: usize,
+    /// Whether nothing else needs the load's core.
+    load_is_alone: bool,
     folder: TempDir,
 }
 
@@ -73,7 +78,12 @@ impl Stage {
         let most = getrlimit(Resource::Nofile).maximum;
         setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
         let folder = tempfile::Builder::new().prefix("benches-").tempdir().context("cannot make a folder")?;
-        Ok(Self { server_core, load_core, folder })
+        Ok(Self { server_core, load_core, load_is_alone: load_core != server_core, folder })
+    }
+
+    /// The servers that are measured have the load's core too.
+    pub(crate) const fn share_the_loads_core(&mut self) {
+        self.load_is_alone = false;
     }
 
     /// A place for a file of ours.
@@ -110,7 +120,7 @@ impl Stage {
         if subject.knows_keys {
             let wrong = subject.authorization_file.with_extension("wrong");
             std::fs::write(&wrong, WRONG_AUTHORIZATION).context("cannot write the wrong authorization")?;
-            let mut command = self.driver("load", subject, protocol, &wrong)?;
+            let mut command = self.driver(LOAD, subject, protocol, &wrong)?;
             command.args(["--expect-status", "401,403", "--expect", ""]);
             let outcome: Outcome = figures(&self.output(arguments(command, &one)).await?)?;
             outcome.ensure_right(&subject.name).context("it does not refuse a wrong key")?;
@@ -125,7 +135,7 @@ impl Stage {
         protocol: Protocol,
         options: &[Argument],
     ) -> anyhow::Result<Outcome> {
-        let outcome: Outcome = self.drive("load", subject, protocol, options).await?;
+        let outcome: Outcome = self.drive(LOAD, subject, protocol, options).await?;
         outcome.ensure_right(&subject.name)?;
         Ok(outcome)
     }
@@ -154,6 +164,9 @@ impl Stage {
         let mut command = pin::command(self.load_core, &this_program()?);
         command.args([role, "--protocol", protocol.name(), "--ready-file"]).arg(subject.ready_file());
         command.arg("--authorization-file").arg(authorization_file);
+        if role == LOAD && self.load_is_alone {
+            command.arg("--awake");
+        }
         Ok(command)
     }
 

@@ -39,6 +39,7 @@ fn options(ready_file: &Path, protocol: Protocol) -> load::Options {
         requests: Some(REQUESTS),
         seconds: None,
         rate: None,
+        awake: false,
         time_limit: 20,
         expect: answer::BODY_PREFIX.to_owned(),
         expect_status: vec![200],

@@ -4,6 +4,7 @@ use super::Run;
 use super::figure::{BUSY, CPU, REQUESTS_PER_SECOND, Sample};
 use crate::load::Outcome;
 use crate::protocol::Protocol;
+use crate::stage::LOAD;
 
 const REQUESTS: u64 = 8_000;
 const SMOKE_REQUESTS: u64 = 200;
@@ -18,7 +19,7 @@ pub(super) fn describe(run: &Run<'_>) -> String {
 pub(super) async fn sample(run: &Run<'_>, place: usize, protocol: Protocol) -> anyhow::Result<Sample> {
     let requests = requests(run);
     let load = [("requests", requests.to_string()), ("warm-up", (requests / WARM_UP_SHARE).to_string())];
-    let outcome: Outcome = run.stage.drive("load", &run.subjects[place], protocol, &load).await?;
+    let outcome: Outcome = run.stage.drive(LOAD, &run.subjects[place], protocol, &load).await?;
     Ok(Sample { errors: outcome.errors, first_error: outcome.first_error, ..Sample::default() }
         .with(&CPU, outcome.server_cpu_us)
         .with(&REQUESTS_PER_SECOND, outcome.rps)

@@ -6,6 +6,7 @@ use super::Run;
 use super::figure::{P50, P99, P999, RATE, Sample};
 use crate::load::Outcome;
 use crate::protocol::Protocol;
+use crate::stage::LOAD;
 
 const SMOKE_RATE: u64 = 1_000;
 
@@ -39,7 +40,7 @@ pub(super) async fn sample(
     rate: u64,
 ) -> anyhow::Result<Sample> {
     let open = [("seconds", seconds(run).to_string()), ("rate", rate.to_string())];
-    let outcome: Outcome = run.stage.drive("load", &run.subjects[place], protocol, &open).await?;
+    let outcome: Outcome = run.stage.drive(LOAD, &run.subjects[place], protocol, &open).await?;
     Ok(Sample { errors: outcome.errors, first_error: outcome.first_error, ..Sample::default() }
         .with(&P50, outcome.p50_us)
         .with(&P99, outcome.p99_us)

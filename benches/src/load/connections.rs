@@ -171,7 +171,7 @@ impl Hold {
         let ready = Ready::read(&self.ready_file)?;
         let target = Target::new(&ready, self.protocol)?;
         let job = Job::usual(self.authorization_file.as_deref(), target.authority())?;
-        let mut worker = Worker::connect(&target, self.connections, 1)?;
+        let mut worker = Worker::connect(&target, self.connections, 1, false)?;
         worker.each_once(&job)?;
         worker.idle(SETTLE);
         println!("{}", self.connections);

@@ -170,13 +170,20 @@ pub(super) struct Worker {
     streams: Vec<Stream>,
     endpoints: Vec<quinn::Endpoint>,
     runtime: Runtime,
+    /// Whether the thread does not sleep while a phase runs.
+    awake: bool,
 }
 
 impl Worker {
     /// Opens the connections, one after the other.
-    pub(super) fn connect(target: &Target, connections: usize, streams: usize) -> anyhow::Result<Self> {
+    pub(super) fn connect(
+        target: &Target,
+        connections: usize,
+        streams: usize,
+        awake: bool,
+    ) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut worker = Self { streams: Vec::new(), endpoints: Vec::new(), runtime };
+        let mut worker = Self { streams: Vec::new(), endpoints: Vec::new(), runtime, awake };
         for _ in 0..connections {
             worker.runtime.block_on(async {
                 match target.protocol {
@@ -225,7 +232,7 @@ impl Worker {
 
     /// Ends the connections in order.
     pub(super) fn close(self) {
-        let Self { streams, endpoints, runtime } = self;
+        let Self { streams, endpoints, runtime, .. } = self;
         runtime.block_on(async {
             drop(streams);
             for endpoint in &endpoints {
@@ -245,6 +252,16 @@ impl Worker {
                 }
                 anyhow::Ok(())
             };
+            // Ends when it is dropped.
+            let mut awake = JoinSet::new();
+            if self.awake {
+                // A runtime that has something to do looks for events without waiting for them.
+                awake.spawn(async {
+                    loop {
+                        tokio::task::yield_now().await;
+                    }
+                });
+            }
             let (all, ()) = tokio::time::timeout(phase.limit, async { tokio::join!(all, phase.keep_pace()) })
                 .await
                 .with_context(|| format!("the requests took more than {:?}", phase.limit))?;

@@ -51,7 +51,8 @@ pub(super) async fn keys(options: &KeysOptions) -> anyhow::Result<Report> {
 
 /// Two workers beside one, the load on the second core both times.
 pub(super) async fn cores(common: &Common) -> anyhow::Result<Report> {
-    let stage = Stage::set(&common.place)?;
+    let mut stage = Stage::set(&common.place)?;
+    stage.share_the_loads_core();
     let one = gateway(&stage, common, "1 worker", &stage.setup()).await?;
     let cores = pin::allowed_cores()?;
     let two = Setup { workers: 2, cores: cores.into_iter().take(2).collect(), ..stage.setup() };
