@@ -16,13 +16,14 @@ pub const PATH: &str = "/2026-02-01/ping.json";
 /// How the body of every good answer begins; what follows is the time that the request took.
 pub const BODY_PREFIX: &str = r#"{"status":"success","env":"production","RRT":""#;
 
-/// An `Authorization` value of a key's length: the one that peers know, and the floor does not look at.
+/// An `Authorization` value of a key's length, with as many kinds of letters: the one that peers know, and the floor
+/// does not look at.
 pub const PLACEHOLDER_AUTHORIZATION: &str =
-    "Bearer pgw_live_0000000000000000000000000000000000000000000000000";
+    "Bearer pgw_live_4rTqYb8WmJc2PzKd7HvXn5GsLf9QxAe3RuNi6ZoDt1MkVhEwS";
 
 /// Bytes of a request's stream over HTTP/3: a HEADERS frame with the load's fields, by the static table and
 /// Huffman's code.
-pub const STREAM_REQUEST_BYTES: usize = 105;
+pub const STREAM_REQUEST_BYTES: usize = 113;
 /// Bytes of an answer's stream: a HEADERS frame with the fields below, and a DATA frame with the body.
 pub const STREAM_ANSWER_BYTES: usize = 205;
 

@@ -45,10 +45,13 @@ impl Clock for SystemClock {
     /// By the processor's own counter, where it has one that runs evenly. The kernel's clock is read no faster
     /// than the processor ends all that it has begun, which was a twentieth of what a request cost.
     fn monotonic(&self) -> Instant {
-        static BEGINNING: LazyLock<(Instant, quanta::Instant)> =
-            LazyLock::new(|| (Instant::now(), quanta::Instant::now()));
-        let (instant, counted) = *BEGINNING;
-        instant + counted.elapsed()
+        static BEGINNING: LazyLock<(Instant, quanta::Clock, u64)> = LazyLock::new(|| {
+            let clock = quanta::Clock::new();
+            let counted = clock.raw();
+            (Instant::now(), clock, counted)
+        });
+        let (instant, clock, counted) = &*BEGINNING;
+        *instant + clock.delta(*counted, clock.raw())
     }
 
     /// Reads one clock for most requests of a busy worker, since each reading costs as much as a look-up.

@@ -417,7 +417,7 @@ impl Service for Pipeline {
         let (mut head, ()) = Request::new(()).into_parts();
         head.version = version;
         let settings = self.settings.load();
-        let record = Record::open(self, &head, peer, settings.access_log);
+        let mut record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);
         let mut response =
             self.respond(&mut outcome, &head.method, peer, &record, &Progress::default(), &settings);

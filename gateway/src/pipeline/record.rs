@@ -96,7 +96,7 @@ impl<'r> Record<'r> {
     }
 
     /// Reports the request with what it was answered with.
-    pub(super) fn close(mut self, status: StatusCode, error: Option<&Error>) {
+    pub(super) fn close(&mut self, status: StatusCode, error: Option<&Error>) {
         let status = if self.client_is_gone { CLIENT_CLOSED_REQUEST } else { status.as_u16() };
         self.report(status, error);
     }
