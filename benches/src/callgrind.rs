@@ -34,7 +34,7 @@ const ALLOCATOR_INSIDE: &str = "_mid_memalign";
 const CRYPTO_PREFIX: &str = "aws_lc_";
 
 /// What runs once in a process, such as the calibration of a clock, which goes on for a time and thus costs
-/// more or less from run to run: it belongs to no request.
+/// more or less from run to run: it belongs to no request. Part of the functions' names.
 const ONCE: [&str; 2] = ["once_cell::imp::OnceCell", "std::sync::once::Once"];
 
 /// Whose code a function is.
@@ -132,7 +132,7 @@ impl Profile {
     /// What one request costs, by a run with `requests` requests more than an earlier one.
     pub(crate) fn per_request(&self, earlier: &Self, requests: f64) -> Self {
         let mut functions = BTreeMap::new();
-        let once = |name: &str| ONCE.iter().any(|once| name.starts_with(once));
+        let once = |name: &str| ONCE.iter().any(|once| name.contains(once));
         for key in self.functions.keys().chain(earlier.functions.keys()).filter(|(_, name)| !once(name)) {
             let [now, before] =
                 [self, earlier].map(|profile| profile.functions.get(key).copied().unwrap_or_default());
