@@ -322,11 +322,18 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink = Reluctant { refuses, ready: false, written: Arc::clone(&written) };
         let (queue, writer) = Queue::start(30, 0, sink).unwrap();
-        for batch in ["one\ntwo\n", "3\n4\n"] {
-            batch
-                .split_inclusive('\n')
-                .for_each(|line| queue.push(|text| text.extend_from_slice(line.as_bytes())));
-            thread::sleep(10 * GATHERING);
+        // Lines that have come to something, one way or the other.
+        let settled = || {
+            let written = written.lock().unwrap().iter().filter(|byte| **byte == b'\n').count() as u64;
+            written + queue.dropped()
+        };
+        for (batch, lines) in [("one\ntwo\n", 2), ("3\n4\n", 4)] {
+            // In one piece, so that the writing thread finds both.
+            queue.push(|text| text.extend_from_slice(batch.as_bytes()));
+            let deadline = std::time::Instant::now() + 10 * LAST_LINES_TIMEOUT;
+            while settled() < lines && std::time::Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
         }
         drop(writer);
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
