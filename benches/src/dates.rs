@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
@@ -16,7 +16,7 @@ use jiff::civil::Date;
 use permissions::{ApiAccessPermission, Environment};
 use rand::seq::SliceRandom as _;
 use versions::{
-    Action, Calendar, Catalog, Change, Connection, Context, Empty, Endpoint, Entry, Error, Handler,
+    Action, Calendar, Catalog, Change, Connection, Context, Empty, Endpoint, Entry, Error, Handler, Instant,
     Lifecycle, Protocol, RELEASES, Release, Route, Services, Tls, Version, successor,
 };
 

@@ -6,9 +6,10 @@
 
 use std::cell::Cell;
 use std::sync::{LazyLock, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use versions::Instant;
 
 /// Tells the time of day, and the time that has passed.
 pub trait Clock: Send + Sync {
@@ -45,13 +46,8 @@ impl Clock for SystemClock {
     /// By the processor's own counter, where it has one that runs evenly. The kernel's clock is read no faster
     /// than the processor ends all that it has begun, which was a twentieth of what a request cost.
     fn monotonic(&self) -> Instant {
-        static BEGINNING: LazyLock<(Instant, quanta::Clock, u64)> = LazyLock::new(|| {
-            let clock = quanta::Clock::new();
-            let counted = clock.raw();
-            (Instant::now(), clock, counted)
-        });
-        let (instant, clock, counted) = &*BEGINNING;
-        *instant + clock.delta(*counted, clock.raw())
+        static COUNTER: LazyLock<quanta::Clock> = LazyLock::new(quanta::Clock::new);
+        COUNTER.now()
     }
 
     /// Reads one clock for most requests of a busy worker, since each reading costs as much as a look-up.

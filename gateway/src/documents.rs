@@ -329,7 +329,7 @@ mod tests {
             self.0.now()
         }
 
-        fn monotonic(&self) -> std::time::Instant {
+        fn monotonic(&self) -> versions::Instant {
             self.0.monotonic()
         }
     }

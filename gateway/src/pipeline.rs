@@ -24,7 +24,6 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
@@ -36,8 +35,8 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
 use versions::{
-    Action, Answer, Calendar, Catalog, Context, Entry, Error, ErrorCode, Help, Input, Protocol, Services,
-    VersionTable, has_content,
+    Action, Answer, Calendar, Catalog, Context, Entry, Error, ErrorCode, Help, Input, Instant, Protocol,
+    Services, VersionTable, has_content,
 };
 
 use crate::clock::Clock;

@@ -2,7 +2,9 @@
 
 use http::Method;
 use permissions::Environment;
-use tests::{Client, Family, KeySpec, Protocol, TestGateway, WAYS, Way, get, with_method};
+use tests::{
+    Client, Family, KeySpec, PATIENCE, Protocol, RawH2, TestGateway, WAYS, Way, frame, get, kind, with_method,
+};
 
 use crate::contract::{
     CONNECTION, PING, assert_fields, assert_fields_of_anyone, assert_ping_body, assert_problem,
@@ -25,6 +27,27 @@ async fn ping_answers_the_same_over_every_way_in() {
         }
         assert!(client.is_open(), "{way}: the connection serves more than one request");
     }
+}
+
+#[tokio::test]
+async fn a_name_is_written_once_on_a_connection_of_http2() {
+    /// `x-request-id` in Huffman's code (RFC 7541 appendix B).
+    const NAME: [u8; 9] = [0xf2, 0xb5, 0x85, 0xed, 0x69, 0x50, 0x95, 0x8d, 0x27];
+    let gateway = TestGateway::start("").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let mut connection = RawH2::connect(gateway.address(Protocol::H2c)).await;
+    // A table of 4096 bytes, which the client had without a word (RFC 9113 §6.5.2).
+    assert!(connection.write(&frame(kind::SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0])).await);
+    let mut blocks = Vec::new();
+    for stream in [1, 3, 5] {
+        assert!(connection.get(stream, PING, &[("authorization", &key.bearer())]).await);
+        let answer = connection.find(PATIENCE, |frame| frame.stream == stream && frame.kind == kind::HEADERS);
+        let answer = answer.await.expect("it is answered");
+        assert_eq!(answer.status(), Some(200));
+        blocks.push(answer.payload);
+    }
+    let named = blocks.iter().map(|block| block.windows(NAME.len()).any(|window| window == NAME));
+    assert_eq!(named.collect::<Vec<_>>(), [true, false, false], "{blocks:02x?}");
 }
 
 #[tokio::test]

@@ -44,9 +44,14 @@ impl Frame {
         if self.kind != kind::HEADERS {
             return None;
         }
-        // A dynamic table size update may stand before the first field.
+        // A dynamic table size update may stand before the first field, of several bytes if all its own bits are set.
         while block.first()? & 0xe0 == 0x20 {
+            let is_long = block[0] & 0x1f == 0x1f;
             block = &block[1..];
+            while is_long && block.first()? & 0x80 != 0 {
+                block = &block[1..];
+            }
+            block = &block[usize::from(is_long)..];
         }
         match *block.first()? {
             indexed @ 0x88..=0x8e => Some([200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)]),

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
 use permissions::Environment;
+/// A reading of the monotonic clock, in nanoseconds: the difference of two is the time that has passed.
+pub use quanta::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 

@@ -61,15 +61,19 @@ struct Writer<'t> {
 /// Members or elements that are being written, up to the bracket that closes them.
 struct Group<'w, 't> {
     writer: &'w mut Writer<'t>,
-    /// What stands before the next one: nothing before the first.
-    comma: &'static [u8],
+    is_empty: bool,
     close: &'static [u8],
 }
 
 impl<'t> Writer<'t> {
     fn group(&mut self, open: &'static [u8], close: &'static [u8]) -> Group<'_, 't> {
-        self.text.extend_from_slice(open);
-        Group { writer: self, comma: b"", close }
+        self.signs(open);
+        Group { writer: self, is_empty: true, close }
+    }
+
+    /// Writes one or two signs: for them, copying a slice is more work than writing each.
+    fn signs(&mut self, signs: &'static [u8]) {
+        signs.iter().for_each(|sign| self.text.push(*sign));
     }
 
     fn string(&mut self, string: &str) -> Result<(), Error> {
@@ -123,16 +127,16 @@ fn push_plain(text: &mut Vec<u8>, plain: &[u8]) -> bool {
     true
 }
 
-/// Whether one of eight bytes does not stand in JSON as it is.
+/// Whether one of eight bytes does not stand in JSON as it is: a quote, a backslash or a control character
+/// (RFC 8259 §7).
 const fn is_special(eight: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * ONES;
-    // Whether a byte of the eight is zero: it alone borrows from the bit that it does not have itself.
-    const fn has_zero(eight: u64) -> bool {
-        eight.wrapping_sub(ONES) & !eight & HIGH != 0
-    }
-    let controls = eight.wrapping_sub(0x20 * ONES) & !eight & HIGH != 0;
-    controls || has_zero(eight ^ (ONES * b'"' as u64)) || has_zero(eight ^ (ONES * b'\\' as u64))
+    let control = eight.wrapping_sub(0x20 * ONES);
+    let quote = (eight ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslash = (eight ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    // A byte below what was taken from it has borrowed its highest bit, which it did not have itself.
+    (control | quote | backslash) & !eight & HIGH != 0
 }
 
 impl<'w, 't> ser::Serializer for &'w mut Writer<'t> {
@@ -299,19 +303,26 @@ impl<'w, 't> ser::Serializer for &'w mut Writer<'t> {
 
 impl Group<'_, '_> {
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.writer.text.extend_from_slice(std::mem::replace(&mut self.comma, b","));
+        self.comma();
         value.serialize(&mut *self.writer)
     }
 
     fn member<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
-        self.writer.text.extend_from_slice(std::mem::replace(&mut self.comma, b","));
+        self.comma();
         self.writer.string(name)?;
         self.writer.text.push(b':');
         value.serialize(&mut *self.writer)
     }
 
+    /// What stands between one and the next.
+    fn comma(&mut self) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.writer.text.push(b',');
+        }
+    }
+
     fn close(self) -> Result<(), Error> {
-        self.writer.text.extend_from_slice(self.close);
+        self.writer.signs(self.close);
         Ok(())
     }
 }
@@ -321,9 +332,8 @@ impl ser::SerializeMap for Group<'_, '_> {
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        let text = &mut *self.writer.text;
-        text.extend_from_slice(std::mem::replace(&mut self.comma, b","));
-        let begin = text.len();
+        self.comma();
+        let begin = self.writer.text.len();
         key.serialize(&mut *self.writer)?;
         let text = &mut *self.writer.text;
         match text.get(begin) {

@@ -23,7 +23,7 @@ pub mod v2026_02_01;
 pub mod v2026_11_01;
 
 pub use catalog::{Catalog, Contradiction, Entry, Resource, VersionTable};
-pub use context::{Connection, Context, Protocol, Services, Tls};
+pub use context::{Connection, Context, Instant, Protocol, Services, Tls};
 pub use endpoint::{Change, Endpoint, Handler, successor};
 pub use error::{Error, ErrorCode, Help};
 pub use lifecycle::{Calendar, Life, Lifecycle, LifecycleError, State, midnight};

@@ -128,13 +128,13 @@ impl Route {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use http::HeaderMap;
 
     use super::*;
     use crate::context::tests::{Still, context};
-    use crate::{Empty, ErrorCode};
+    use crate::{Empty, ErrorCode, Instant};
 
     /// Waits for ever, and says so or not.
     struct Slow<const WAITS: bool>;

@@ -7,10 +7,10 @@
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use lru::LruCache;
 use permissions::Rate;
+use versions::Instant;
 
 use super::{Policy, RateLimit};
 

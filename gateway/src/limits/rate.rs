@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use governor::clock::Clock;
@@ -15,6 +15,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use permissions::Rate;
+use versions::Instant;
 
 /// A rate with its field, made once for all keys that share it.
 #[derive(Debug)]

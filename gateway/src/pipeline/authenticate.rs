@@ -5,11 +5,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
 use permissions::{Denial, KeyId, KeySecret, Malformed, secrets_are_equal};
-use versions::{Error, ErrorCode, Help};
+use versions::{Error, ErrorCode, Help, Instant};
 use zeroize::Zeroizing;
 
 use super::client::is_proxy;

@@ -2,6 +2,7 @@
 //! values set that are its own. Filling a map name by name would hash each of them, for every answer.
 
 use std::cell::RefCell;
+use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::BytesMut;
@@ -113,6 +114,8 @@ impl Own {
 /// The block of memory that the values of many answers are cut from.
 const BLOCK_BYTES: usize = 4096;
 
+const SMALL_BODY_BYTES_MAX: usize = 512;
+
 /// A value that is this answer's alone, of visible ASCII.
 pub(super) fn field(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
     thread_local! {
@@ -122,6 +125,15 @@ pub(super) fn field(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
         write(block);
         HeaderValue::from_maybe_shared(block.split().freeze()).expect("visible ASCII is written")
     })
+}
+
+/// `Content-Length`. Those of small bodies are written once for all answers.
+pub(super) fn length(bytes: usize) -> HeaderValue {
+    static WRITTEN: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
+        let write = |length: usize| HeaderValue::from_static(length.to_string().leak());
+        (0..SMALL_BODY_BYTES_MAX).map(write).collect()
+    });
+    WRITTEN.get(bytes).cloned().unwrap_or_else(|| bytes.into())
 }
 
 /// `Date` (RFC 9110 §6.6.1), written once a second on each thread.

@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::time::Instant;
 
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -13,7 +12,7 @@ use permissions::KeyId;
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use tracing::error;
-use versions::{Entry, Error, Protocol};
+use versions::{Entry, Error, Instant, Protocol};
 
 use super::authenticate::Refused;
 use super::durations::MethodLabel;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use versions::{Error, ErrorCode, Protocol};
 
-use super::fields::{JSON, Own, date, field, policy};
+use super::fields::{JSON, Own, date, field, length, policy};
 use super::record::Record;
 use super::{Pipeline, Progress, Reply, Settings};
 use crate::transport::{Body, Peer};
@@ -34,8 +34,7 @@ impl Pipeline {
             Err(error) => (error.code.status(), error.problem(&settings.docs_url, record.id()).into()),
         };
         let multiplexed = matches!(record.protocol, Protocol::Http2 | Protocol::Http3);
-        let length =
-            || field(|block| block.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes()));
+        let length = || length(body.len());
         let spent = progress.caller.as_ref().zip(progress.spent);
         let own = Own {
             multiplexed: multiplexed.then(|| [date(record.time), length()]),

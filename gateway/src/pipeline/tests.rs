@@ -1,7 +1,7 @@
 //! The path alone, with endpoints that no partner should ever meet.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response, StatusCode, header};
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
 use serde_json::Value;
 use versions::{
-    Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Lifecycle, Release, Route, Version,
+    Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Instant, Lifecycle, Release, Route, Version,
 };
 
 use super::Pipeline;

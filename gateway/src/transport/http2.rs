@@ -7,14 +7,14 @@
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::OptionFuture;
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
@@ -28,6 +28,10 @@ use super::{Body, Close, Peer, Service, Settings};
 const RESET_STREAMS_MAX: usize = 256;
 /// The content that may be on its way to us: on one stream, and on the whole connection.
 const WINDOW_BYTES: u32 = 1024 * 1024;
+/// For how many of the connection's sweeps, ten a second, the client's table of fields is counted on to keep a
+/// name. It has 4096 bytes unless the client says otherwise (RFC 9113 §6.5.2), and a date a second pushes out what
+/// is in it within a minute.
+const NAMES_KEPT: u32 = 450;
 
 /// A request that was read, and the place of its answer.
 type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
@@ -42,7 +46,7 @@ pub(super) async fn speak<S: Service, T>(
 ) where
     T: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    peer.multiplexed.store(true, Ordering::Relaxed);
+    peer.multiplexed.store(true, Relaxed);
     let mut handshake = Builder::new()
         .max_concurrent_streams(settings.streams_per_connection_max)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
@@ -53,8 +57,10 @@ pub(super) async fn speak<S: Service, T>(
         .handshake(Io::http2(stream, Arc::clone(peer), first));
     let mut connection = None;
     let mut announced = false;
+    let mut named = None;
     let mut watch = peer.watch_close();
     let ended = std::future::poll_fn(|context| {
+        peer.has_read_all.store(false, Relaxed);
         let leaves = match watch.poll(context) {
             Some(Close::Now | Close::Excess) => return Poll::Ready(Ok(())),
             Some(Close::Drain | Close::Revoked) => true,
@@ -83,7 +89,7 @@ pub(super) async fn speak<S: Service, T>(
                 }
             };
             let is_idle = accepted.is_empty();
-            answer(&mut accepted, context, peer, service);
+            answer(&mut accepted, &mut named, context, peer, service);
             UNANSWERED.set(accepted);
             if ended.is_ready() || is_idle {
                 return ended;
@@ -102,9 +108,10 @@ thread_local! {
     static UNANSWERED: RefCell<Vec<Accepted>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Answers what has been read.
+/// Answers what has been read. `named` is when names were last put into the client's table.
 fn answer<S: Service>(
     accepted: &mut Vec<Accepted>,
+    named: &mut Option<u32>,
     context: &mut Context<'_>,
     peer: &Arc<Peer>,
     service: &'static S,
@@ -118,13 +125,28 @@ fn answer<S: Service>(
         let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Http2(body) });
         serving.set(Some(service.serve(request, peer.begin_request())).into());
         match serving.as_mut().poll(context) {
-            Poll::Ready(response) => send(respond, response),
+            Poll::Ready(mut response) => {
+                let now = peer.sweeps();
+                if named.is_none_or(|then| now.wrapping_sub(then) >= NAMES_KEPT) {
+                    *named = Some(now);
+                    if let Some(response) = &mut response {
+                        put_into_table(response.headers_mut());
+                    }
+                }
+                send(respond, response);
+            }
             Poll::Pending => {
                 let serving = std::mem::replace(&mut serving, Box::pin(None.into()));
                 tokio::spawn(wait(serving, respond));
             }
         }
     }
+}
+
+/// Has values that are this answer's alone put into the client's table of fields nevertheless (RFC 7541 §6.2.1). It
+/// is for their names: later answers tell them by their place there, and only the values are written out.
+fn put_into_table(fields: &mut HeaderMap) {
+    fields.values_mut().for_each(|value| value.set_sensitive(false));
 }
 
 /// Awaits an answer, unless the client gives the request up.

@@ -7,6 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -90,7 +91,16 @@ impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRe
                 this.first = Bytes::new();
             }
         } else {
+            let is_http2 = this.refuse.is_none();
+            // h2 tries to read before each request that it hands over. What woke the task was read by then, and
+            // its waker has been left with the socket.
+            if is_http2 && this.peer.has_read_all.load(Relaxed) {
+                return Poll::Pending;
+            }
             let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+            if is_http2 {
+                this.peer.has_read_all.store(read.is_pending(), Relaxed);
+            }
             if read.is_pending() && this.watch.is_in_head() && this.peer.phase() == Phase::Idle {
                 // It came behind the request before, and its time runs like that of any head.
                 this.head_begun = true;

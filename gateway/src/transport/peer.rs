@@ -140,6 +140,10 @@ pub struct Peer {
     /// Whether a write waits for the client, and sweeps since then.
     write_waits: AtomicBool,
     write_age: AtomicU32,
+    /// Over HTTP/2: whether all that has come was read since the connection's task was woken.
+    pub(super) has_read_all: AtomicBool,
+    /// Sweeps since the connection was opened.
+    sweeps: AtomicU32,
     close: AtomicU8,
     waker: AtomicWaker,
 }
@@ -164,6 +168,8 @@ impl Peer {
             faults: AtomicU32::new(0),
             write_waits: AtomicBool::new(false),
             write_age: AtomicU32::new(0),
+            has_read_all: AtomicBool::new(false),
+            sweeps: AtomicU32::new(0),
             close: AtomicU8::new(0),
             waker: AtomicWaker::new(),
         }
@@ -343,8 +349,14 @@ impl Peer {
         }
     }
 
+    /// How old the connection is, in sweeps.
+    pub(super) fn sweeps(&self) -> u32 {
+        self.sweeps.load(Relaxed)
+    }
+
     /// One sweep: grows older by one and asks for the end of what has waited too long.
     pub(super) fn sweep(&self, limits: &SweepLimits) {
+        self.sweeps.fetch_add(1, Relaxed);
         let age = self.age.fetch_add(1, Relaxed);
         if self.write_waits.load(Relaxed) && self.write_age.fetch_add(1, Relaxed) >= limits.write {
             self.close(Close::Now);

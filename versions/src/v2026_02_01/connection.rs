@@ -91,11 +91,12 @@ impl Handler for Connection {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use http::{HeaderMap, HeaderValue, header};
 
     use super::*;
+    use crate::Instant;
     use crate::context::tests::{Still, context};
 
     fn answer(client: &str, user_agent: Option<&[u8]>) -> String {

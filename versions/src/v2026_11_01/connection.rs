@@ -247,12 +247,11 @@ fn text(value: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use futures_util::FutureExt as _;
     use http::HeaderMap;
 
     use super::*;
+    use crate::Instant;
     use crate::context::tests::{Plain, Still, context};
 
     fn answer(client: &str, protocol: Protocol, connection: &Plain) -> serde_json::Value {

@@ -92,11 +92,10 @@ impl Change for Ping {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use http::HeaderMap;
 
     use super::*;
+    use crate::Instant;
     use crate::context::tests::{Still, context};
 
     #[test]

@@ -115,7 +115,7 @@ impl Handler for Versions {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use futures_util::FutureExt as _;
     use http::HeaderMap;
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
     use crate::context::tests::{Still, context};
-    use crate::{Calendar, Lifecycle, Release};
+    use crate::{Calendar, Instant, Lifecycle, Release};
 
     fn told(now: &str, environment: Environment, wanted: Option<State>) -> String {
         let days = |day| Some(day);

@@ -1,8 +1,7 @@
 //! Keys as requests find them, and what their changes close.
 
-use std::time::Instant;
-
 use permissions::ServerSecret;
+use versions::Instant;
 
 use super::*;
 
