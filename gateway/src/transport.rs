@@ -15,6 +15,7 @@ mod http2;
 mod http3;
 mod io;
 mod peer;
+mod place;
 mod quic;
 mod quic_tls;
 mod round_trip;

@@ -5,13 +5,13 @@
 //! once; only a request that waits becomes a task.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::OptionFuture;
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use http::{HeaderMap, Request, Response};
@@ -20,6 +20,7 @@ use tracing::debug;
 
 use super::io::Io;
 use super::peer::Phase;
+use super::place::Placed;
 use super::tcp::HEAD_BYTES_MAX;
 use super::{Body, Close, Peer, Service, Settings};
 
@@ -37,17 +38,21 @@ const NAMES_KEPT: u32 = 450;
 type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// Answers requests until the connection is over; `first` was read from the stream before.
-pub(super) async fn speak<S: Service, T>(
+///
+/// What is only needed at first is made before the future, or in a box: the future keeps room for all that it has
+/// ever had.
+pub(super) fn speak<'p, S: Service, T>(
     stream: T,
     first: Bytes,
-    peer: &Arc<Peer>,
+    peer: &'p Arc<Peer>,
     service: &'static S,
     settings: &Settings,
-) where
+) -> impl Future<Output = ()> + Send + use<'p, S, T>
+where
     T: AsyncRead + AsyncWrite + Unpin + Send,
 {
     peer.multiplexed.store(true, Relaxed);
-    let mut handshake = Builder::new()
+    let handshake = Builder::new()
         .max_concurrent_streams(settings.streams_per_connection_max)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
@@ -55,50 +60,54 @@ pub(super) async fn speak<S: Service, T>(
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .handshake(Io::http2(stream, Arc::clone(peer), first));
-    let mut connection = None;
-    let mut announced = false;
-    let mut named = None;
-    let mut watch = peer.watch_close();
-    let ended = std::future::poll_fn(|context| {
-        peer.has_read_all.store(false, Relaxed);
-        let leaves = match watch.poll(context) {
-            Some(Close::Now | Close::Excess) => return Poll::Ready(Ok(())),
-            Some(Close::Drain | Close::Revoked) => true,
-            None => false,
-        };
-        if leaves {
-            // Also of a client that has not even said its preface: it is not waited for any longer than others.
-            peer.enter(Phase::Goodbye);
-        }
-        let connection = match &mut connection {
-            Some(connection) => connection,
-            none => none.insert(std::task::ready!(Pin::new(&mut handshake).poll(context))?),
-        };
-        if leaves && !announced {
-            announced = true;
-            connection.graceful_shutdown();
-        }
-        loop {
-            let mut accepted = UNANSWERED.take();
-            let ended = loop {
-                match pin!(connection.accept()).poll(context) {
-                    Poll::Ready(Some(Ok(request))) => accepted.push(request),
-                    Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(error)),
-                    Poll::Ready(None) => break Poll::Ready(Ok(())),
-                    Poll::Pending => break Poll::Pending,
-                }
+    let mut handshake = Some(Box::pin(handshake));
+    async move {
+        let mut connection = None;
+        let mut announced = false;
+        let mut named = None;
+        let mut watch = peer.watch_close();
+        let ended = std::future::poll_fn(|context| {
+            peer.has_read_all.store(false, Relaxed);
+            let leaves = match watch.poll(context) {
+                Some(Close::Now | Close::Excess) => return Poll::Ready(Ok(())),
+                Some(Close::Drain | Close::Revoked) => true,
+                None => false,
             };
-            let is_idle = accepted.is_empty();
-            answer(&mut accepted, &mut named, context, peer, service);
-            UNANSWERED.set(accepted);
-            if ended.is_ready() || is_idle {
-                return ended;
+            if leaves {
+                // Also of a client that has not even said its preface: it is not waited for any longer than others.
+                peer.enter(Phase::Goodbye);
             }
+            if let Some(begun) = &mut handshake {
+                connection = Some(std::task::ready!(begun.as_mut().poll(context))?);
+                handshake = None;
+            }
+            let Some(connection) = &mut connection else { return Poll::Pending };
+            if leaves && !announced {
+                announced = true;
+                connection.graceful_shutdown();
+            }
+            loop {
+                let mut accepted = UNANSWERED.take();
+                let ended = loop {
+                    match pin!(connection.accept()).poll(context) {
+                        Poll::Ready(Some(Ok(request))) => accepted.push(request),
+                        Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(error)),
+                        Poll::Ready(None) => break Poll::Ready(Ok(())),
+                        Poll::Pending => break Poll::Pending,
+                    }
+                };
+                let is_idle = accepted.is_empty();
+                answer(&mut accepted, &mut named, context, peer, service);
+                UNANSWERED.set(accepted);
+                if ended.is_ready() || is_idle {
+                    return ended;
+                }
+            }
+        })
+        .await;
+        if let Err(error) = ended {
+            debug!(error = &error as &dyn std::error::Error, client.address = %peer.origin, "HTTP/2 ended");
         }
-    })
-    .await;
-    if let Err(error) = ended {
-        debug!(error = &error as &dyn std::error::Error, client.address = %peer.origin, "HTTP/2 ended");
     }
 }
 
@@ -116,29 +125,19 @@ fn answer<S: Service>(
     peer: &Arc<Peer>,
     service: &'static S,
 ) {
-    if accepted.is_empty() {
-        return;
-    }
-    // The place of one request after another.
-    let mut serving = Box::pin(OptionFuture::from(None));
     for (request, respond) in accepted.drain(..) {
         let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Http2(body) });
-        serving.set(Some(service.serve(request, peer.begin_request())).into());
-        match serving.as_mut().poll(context) {
+        let mut serving = Placed::new(service.serve(request, peer.begin_request()));
+        match Pin::new(&mut serving).poll(context) {
             Poll::Ready(mut response) => {
                 let now = peer.sweeps();
                 if named.is_none_or(|then| now.wrapping_sub(then) >= NAMES_KEPT) {
                     *named = Some(now);
-                    if let Some(response) = &mut response {
-                        put_into_table(response.headers_mut());
-                    }
+                    put_into_table(response.headers_mut());
                 }
                 send(respond, response);
             }
-            Poll::Pending => {
-                let serving = std::mem::replace(&mut serving, Box::pin(None.into()));
-                tokio::spawn(wait(serving, respond));
-            }
+            Poll::Pending => drop(tokio::spawn(wait(serving, respond))),
         }
     }
 }
@@ -150,22 +149,19 @@ fn put_into_table(fields: &mut HeaderMap) {
 }
 
 /// Awaits an answer, unless the client gives the request up.
-async fn wait(
-    mut serving: Pin<Box<impl Future<Output = Option<Response<Body>>>>>,
-    mut respond: SendResponse<Bytes>,
-) {
-    let response = std::future::poll_fn(|context| match serving.as_mut().poll(context) {
-        Poll::Ready(response) => Poll::Ready(response),
+async fn wait(mut serving: Placed<impl Future<Output = Response<Body>>>, mut respond: SendResponse<Bytes>) {
+    let response = std::future::poll_fn(|context| match Pin::new(&mut serving).poll(context) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
         Poll::Pending => respond.poll_reset(context).map(|_| None),
     });
-    let response = response.await;
-    send(respond, response);
+    if let Some(response) = response.await {
+        send(respond, response);
+    }
 }
 
 /// Hands an answer over, to be written when the client has room for it. An error says that the client has
 /// given the request up, or that the connection is over.
-fn send(mut respond: SendResponse<Bytes>, response: Option<Response<Body>>) {
-    let Some(response) = response else { return };
+fn send(mut respond: SendResponse<Bytes>, response: Response<Body>) {
     let (head, body) = response.into_parts();
     let content = body.into_bytes();
     let sent = respond.send_response(Response::from_parts(head, ()), content.is_empty());

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use futures_util::future::OptionFuture;
 use http::{Response, StatusCode, Version, header};
 use tracing::debug;
 
 use super::peer::{InFlight, Phase};
+use super::place::Placed;
 use super::{Body, Close, Peer, Service, Settings, within};
 
 pub(super) use control::Control;
@@ -78,8 +78,6 @@ pub(super) async fn speak<S: Service>(
     let mut watch = peer.watch_close();
     // Kept between polls: its place in quinn's queue is lost when it is dropped.
     let mut accepting = pin!(link.connection.accept_bi());
-    // The place of one request after another.
-    let mut serving = Box::pin(OptionFuture::from(None));
     // How many requests have begun, and how many may, once GOAWAY has said so.
     let (mut begun, mut begun_max) = (0, None);
     loop {
@@ -117,10 +115,10 @@ pub(super) async fn speak<S: Service>(
                 }
                 begun = begun.max(number + 1);
                 let request = serve_request(send, receive, Arc::clone(link), peer.begin_request(), service);
-                serving.set(Some(request).into());
+                let mut request = Placed::new(request);
                 // Most requests are whole when they are accepted and answered at once: no task for those.
-                if poll_once(serving.as_mut()).await.is_pending() {
-                    tokio::spawn(std::mem::replace(&mut serving, Box::pin(None.into())));
+                if poll_once(&mut request).await.is_pending() {
+                    tokio::spawn(request);
                 }
             }
             // The client has gone away, or the connection has ended with the code that it had to.
@@ -130,8 +128,8 @@ pub(super) async fn speak<S: Service>(
     }
 }
 
-async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
 }
 
 async fn serve_request<S: Service>(

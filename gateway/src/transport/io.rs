@@ -34,6 +34,8 @@ pub(super) struct Io<S, R> {
     watch: HeadWatch,
     /// What is written instead of hyper's bare refusal, and how far that is.
     instead: Option<Bytes>,
+    /// Whether the client has ended its direction.
+    client_ended: bool,
     /// Once our direction is shut down: how much was read and thrown away since.
     lingered: Option<usize>,
 }
@@ -49,6 +51,7 @@ impl<S> Io<S, fn(StatusCode) -> Response<Bytes>> {
             head_begun: false,
             watch: HeadWatch::new(),
             instead: None,
+            client_ended: false,
             lingered: None,
         }
     }
@@ -65,13 +68,14 @@ impl<S, R: Fn(StatusCode) -> Response<Bytes>> Io<S, R> {
             head_begun: false,
             watch: HeadWatch::new(),
             instead: None,
+            client_ended: false,
             lingered: None,
         }
     }
 
-    /// The stream, and whether part of a head was read from it.
-    pub(super) fn into_inner(self) -> (S, bool) {
-        (self.stream, self.head_begun)
+    /// The stream, whether part of a head was read from it, and whether its end was.
+    pub(super) fn into_inner(self) -> (S, bool, bool) {
+        (self.stream, self.head_begun, self.client_ended)
     }
 }
 
@@ -107,6 +111,7 @@ impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRe
                 this.peer.enter(Phase::Head);
             }
             ready!(read)?;
+            this.client_ended = buffer.filled().len() == before;
         }
         if this.refuse.is_some() && buffer.filled().len() > before {
             let phase = this.peer.phase();

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -27,6 +28,7 @@ use tracing::debug;
 use super::connections::Open;
 use super::io::{Io, LINGER_BYTES_MAX, http1_text};
 use super::peer::{Carrier, Phase};
+use super::place::Placed;
 use super::round_trip::Ends;
 use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings, http2};
 
@@ -111,33 +113,41 @@ pub async fn serve_tcp<S: Service>(
     }
 }
 
-/// What it awaits is boxed: a task keeps room for the largest of its states, and is moved about as a whole
-/// when it is made.
-async fn serve_connection<S: Service>(
+/// Each part is boxed, and gone when the next one begins: a future keeps room for all that it has ever had.
+fn serve_connection<S: Service>(
     stream: TcpStream,
     remote: SocketAddr,
     open: Open,
     tcp: TcpService<S>,
     settings: Arc<Settings>,
-) {
+) -> impl Future<Output = ()> + Send {
     // Answers are written whole: waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
-    let Ok(local) = stream.local_addr() else { return };
-    let ends = Ends { local, remote };
-    match &tcp.tls {
-        Some(tls) => Box::pin(serve_tls(stream, tls, ends, &open, &tcp, &settings)).await,
-        None => serve_cleartext(stream, ends, &open, &tcp, &settings).await,
+    let ends = stream.local_addr().map(|local| Ends { local, remote });
+    let begun = ends.ok().map(|ends| Box::new((stream, ends)));
+    async move {
+        let Some(begun) = begun else { return };
+        let speaking = match &tcp.tls {
+            Some(tls) => Box::pin(serve_tls(begun, tls, &open, &tcp, &settings)).await,
+            None => Box::pin(serve_cleartext(begun, &open, &tcp, &settings)).await,
+        };
+        if let Some(speaking) = speaking {
+            speaking.await;
+        }
     }
 }
 
-async fn serve_tls<S: Service>(
-    stream: TcpStream,
+/// The stream of a connection that was accepted, and where it begins and ends.
+type Begun = Box<(TcpStream, Ends)>;
+
+async fn serve_tls<'c, S: Service>(
+    begun: Begun,
     tls: &Arc<rustls::ServerConfig>,
-    ends: Ends,
-    open: &Open,
+    open: &'c Open,
     tcp: &TcpService<S>,
     settings: &Settings,
-) {
+) -> Option<BoxFuture<'c, ()>> {
+    let (stream, ends) = *begun;
     let peer = &open.peer;
     let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(stream));
     let error = match peer.until_closed(handshake).await {
@@ -145,45 +155,35 @@ async fn serve_tls<S: Service>(
             peer.enter(Phase::Head);
             let (_, session) = stream.get_ref();
             peer.establish(Encryption::agreed(session), Carrier::Tcp(ends));
-            let is_http2 = session.alpn_protocol() == Some(b"h2");
-            if is_http2 && tcp.protocols.http2 {
-                Box::pin(http2::speak(stream, Bytes::new(), peer, tcp.service, settings)).await;
-            } else if tcp.protocols.http1 {
-                Box::pin(speak_http1(stream, Bytes::new(), open, tcp.service)).await;
-            }
-            return;
+            let is_http2 = session.alpn_protocol() == Some(b"h2") && tcp.protocols.http2;
+            let is_served = is_http2 || tcp.protocols.http1;
+            return is_served.then(|| speak(stream, is_http2, Bytes::new(), open, tcp.service, settings));
         }
         Some(Err(error)) => error,
         None => std::io::ErrorKind::TimedOut.into(),
     };
     debug!(%error, client.address = %peer.origin, "TLS handshake failed");
     metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
+    None
 }
 
-async fn serve_cleartext<S: Service>(
-    mut stream: TcpStream,
-    ends: Ends,
-    open: &Open,
+async fn serve_cleartext<'c, S: Service>(
+    begun: Begun,
+    open: &'c Open,
     tcp: &TcpService<S>,
     settings: &Settings,
-) {
+) -> Option<BoxFuture<'c, ()>> {
+    let (mut stream, ends) = *begun;
     let peer = &open.peer;
     peer.enter(Phase::Head);
     peer.establish(None, Carrier::Tcp(ends));
     let Protocols { http1, http2 } = tcp.protocols;
     let (is_http2, first) = match (http1, http2) {
-        (true, true) => match peer.until_closed(tell_apart(&mut stream)).await {
-            Some(Ok(told)) => told,
-            // It sent nothing in its time, or went away.
-            Some(Err(_)) | None => return,
-        },
+        // An error or nothing: it sent nothing in its time, or went away.
+        (true, true) => peer.until_closed(tell_apart(&mut stream)).await?.ok()?,
         (_, http2) => (http2, Bytes::new()),
     };
-    if is_http2 {
-        Box::pin(http2::speak(stream, first, peer, tcp.service, settings)).await;
-    } else {
-        Box::pin(speak_http1(stream, first, open, tcp.service)).await;
-    }
+    Some(speak(stream, is_http2, first, open, tcp.service, settings))
 }
 
 /// Reads until the bytes are, or can no longer become, HTTP/2's preface.
@@ -200,6 +200,25 @@ async fn tell_apart(stream: &mut TcpStream) -> std::io::Result<(bool, Bytes)> {
         if compared == HTTP2_PREFACE.len() {
             return Ok((true, first.freeze()));
         }
+    }
+}
+
+/// Answers requests until the connection is over; `first` was read from the stream before.
+fn speak<'c, S: Service, T>(
+    stream: T,
+    is_http2: bool,
+    first: Bytes,
+    open: &'c Open,
+    service: &'static S,
+    settings: &Settings,
+) -> BoxFuture<'c, ()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'c,
+{
+    if is_http2 {
+        Box::pin(http2::speak(stream, first, &open.peer, service, settings))
+    } else {
+        Box::pin(speak_http1(stream, first, open, service))
     }
 }
 
@@ -239,15 +258,13 @@ where
             Pin::new(&mut connection).poll(context).map(|_| true)
         })
         .await;
-        let (mut stream, head_begun) = connection.into_parts().io.into_inner().into_inner();
-        if !ended && head_begun && peer.phase() == Phase::Head {
-            let late = http1_text(&refuse(StatusCode::REQUEST_TIMEOUT));
-            let _ = tokio::time::timeout(LINGER, stream.write_all(&late)).await;
-        } else if !ended {
-            return;
+        let (stream, head_begun, client_ended) = connection.into_parts().io.into_inner().into_inner();
+        let is_late = !ended && head_begun && peer.phase() == Phase::Head;
+        if is_late || (ended && !client_ended) {
+            let last = is_late.then(|| http1_text(&refuse(StatusCode::REQUEST_TIMEOUT)));
+            // Boxed: its buffer would be part of every connection from the beginning.
+            Box::pin(linger(stream, last.unwrap_or_default())).await;
         }
-        // Boxed: its buffer would be part of every connection from the beginning.
-        Box::pin(linger(stream)).await;
     }
 }
 
@@ -264,14 +281,15 @@ fn requests<S: Service>(
     let peer = Arc::clone(peer);
     service_fn(move |request: Request<Incoming>| {
         // No block around it: that would move the whole request once more.
-        service.serve(request.map(Body::Http1), peer.begin_request()).map(Ok)
+        Placed::new(service.serve(request.map(Body::Http1), peer.begin_request())).map(Ok)
     })
 }
 
-/// Ends a connection so that its last answer arrives: what the client still sends is read for a moment,
+/// Ends a connection so that its `last` answer arrives: what the client still sends is read for a moment,
 /// because closing over unread bytes makes the kernel reset the connection and the answer with it.
-pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin, last: Bytes) {
     let rest = async {
+        stream.write_all(&last).await?;
         stream.shutdown().await?;
         let mut unread = [0; 4096];
         for _ in 0..LINGER_BYTES_MAX / unread.len() {

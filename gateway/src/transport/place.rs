@@ -1,0 +1,89 @@
+//! Where requests run: one after another in one place of each thread, because most are answered at once.
+//!
+//! The future of a request is large. One that waits takes its place with it; all others leave it to the
+//! next, so that no connection keeps room for a request while there is none, and none is moved about.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+type Place<F> = Pin<Box<Option<F>>>;
+
+/// A future in a place.
+pub(super) struct Placed<F: Future + 'static>(Option<Box<Place<F>>>);
+
+thread_local! {
+    /// The places that are free, one at most for each type of future.
+    static FREE: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl<F: Future + 'static> Placed<F> {
+    /// Puts a future into the thread's place, or into a new one if a future waits in that.
+    pub(super) fn new(future: F) -> Self {
+        let free = FREE.with_borrow_mut(|free| {
+            let found = free.iter().position(|place| place.is::<Place<F>>())?;
+            free.swap_remove(found).downcast().ok()
+        });
+        let mut place: Box<Place<F>> = free.unwrap_or_else(|| Box::new(Box::pin(None)));
+        place.set(Some(future));
+        Self(Some(place))
+    }
+}
+
+impl<F: Future> Future for Placed<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // The place is given away with the output, and nobody polls behind that.
+        let Some(place) = &mut self.0 else { return Poll::Pending };
+        let Some(future) = (**place).as_mut().as_pin_mut() else { return Poll::Pending };
+        let output = ready!(future.poll(context));
+        place.set(None);
+        if let Some(place) = self.0.take() {
+            FREE.with_borrow_mut(|free| {
+                if !free.iter().any(|place| place.is::<Place<F>>()) {
+                    free.push(place);
+                }
+            });
+        }
+        Poll::Ready(output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn free() -> usize {
+        FREE.with_borrow(Vec::len)
+    }
+
+    #[test]
+    fn one_that_waits_takes_its_place_with_it() {
+        let placed = |receiver: Option<oneshot::Receiver<u8>>| Placed::new(async { receiver?.await.ok() });
+        assert_eq!(placed(None).now_or_never(), Some(None));
+        assert_eq!(free(), 1);
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = placed(Some(receiver));
+        assert_eq!((&mut waiting).now_or_never(), None);
+        assert_eq!(free(), 0);
+        assert_eq!(placed(None).now_or_never(), Some(None), "another one has a place nevertheless");
+        sender.send(7).unwrap();
+        assert_eq!(waiting.now_or_never(), Some(Some(7)));
+        assert_eq!(free(), 1, "no more than one is kept");
+    }
+
+    #[test]
+    fn futures_of_several_types_have_places_of_their_own() {
+        for number in 0..3 {
+            assert_eq!(Placed::new(async move { number }).now_or_never(), Some(number));
+            assert_eq!(Placed::new(std::future::ready(number)).now_or_never(), Some(number));
+        }
+        assert_eq!(free(), 2);
+    }
+}
