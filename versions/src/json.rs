@@ -29,7 +29,7 @@ const SMALL_BYTES_MAX: usize = 512;
 /// # Errors
 /// What the value's own `Serialize` refuses, and maps whose keys are neither texts nor numbers; then part of
 /// it may have been written.
-pub fn write(value: &impl Serialize, text: &mut Vec<u8>) -> Result<(), Error> {
+pub fn write(value: &(impl Serialize + ?Sized), text: &mut Vec<u8>) -> Result<(), Error> {
     value.serialize(&mut Writer { text })
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use permissions::KeyId;
-use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use tracing::{error, info};
+use uuid::fmt::Hyphenated;
 use versions::json;
 
 use super::queue::Queue;
@@ -51,7 +51,7 @@ impl Access<'_> {
         let mut outcome = Ok(());
         queue.push(|text| {
             let begin = text.len();
-            outcome = json::write(self, text);
+            outcome = self.write(text);
             match outcome {
                 Ok(()) => text.push(b'\n'),
                 Err(_) => text.truncate(begin),
@@ -82,34 +82,47 @@ impl Access<'_> {
     }
 }
 
-/// The members of every other line of the log, in their order, and those of a request between them.
-impl Serialize for Access<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut line = serializer.serialize_struct("Access", 15)?;
-        line.serialize_field("timestamp", &Moment(self.time))?;
-        line.serialize_field("level", "INFO")?;
-        line.serialize_field("message", "request")?;
+impl Access<'_> {
+    /// Writes the members of every other line of the log, in their order, and those of a request between them. What
+    /// is the same in every line is copied as it stands, and so are texts of ours, in which nothing is to be escaped.
+    fn write(&self, text: &mut Vec<u8>) -> serde_json::Result<()> {
+        text.extend_from_slice(br#"{"timestamp":""#);
+        write_moment(self.time, text);
+        text.extend_from_slice(br#"","level":"INFO","message":"request""#);
         if let Some(id) = self.request_id {
-            line.serialize_field("request_id", id)?;
+            text.extend_from_slice(br#","request_id":"#);
+            json::write(id, text)?;
         }
         if let Some(id) = self.key_id {
-            line.serialize_field("key_id", &id.0)?;
+            text.extend_from_slice(br#","key_id":""#);
+            let id = id.0.hyphenated();
+            text.extend_from_slice(id.encode_lower(&mut [0; Hyphenated::LENGTH]).as_bytes());
+            text.push(b'"');
         }
-        line.serialize_field("method", self.method)?;
-        line.serialize_field("route", self.route)?;
-        line.serialize_field("status", &self.status)?;
+        text.extend_from_slice(br#","method":""#);
+        text.extend_from_slice(self.method.as_bytes());
+        text.extend_from_slice(br#"","route":"#);
+        json::write(self.route, text)?;
+        text.extend_from_slice(br#","status":"#);
+        json::write(&self.status, text)?;
         if let Some(error) = self.error {
-            line.serialize_field("error", error)?;
+            text.extend_from_slice(br#","error":"#);
+            json::write(error, text)?;
         }
         if let Some(refused) = self.refused {
-            line.serialize_field("refused", refused)?;
+            text.extend_from_slice(br#","refused":"#);
+            json::write(refused, text)?;
         }
-        line.serialize_field("protocol", self.protocol)?;
-        line.serialize_field("client", &self.client)?;
-        line.serialize_field("listener", self.listener)?;
-        line.serialize_field("duration_ms", &milliseconds(self.duration))?;
-        line.serialize_field("target", "access")?;
-        line.end()
+        text.extend_from_slice(br#","protocol":""#);
+        text.extend_from_slice(self.protocol.as_bytes());
+        text.extend_from_slice(br#"","client":"#);
+        json::write(&self.client, text)?;
+        text.extend_from_slice(br#","listener":"#);
+        json::write(self.listener, text)?;
+        text.extend_from_slice(br#","duration_ms":"#);
+        write_milliseconds(self.duration, text);
+        text.extend_from_slice(br#","target":"access"}"#);
+        Ok(())
     }
 }
 
@@ -119,30 +132,36 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
 }
 
-/// A moment in UTC, to the millisecond (RFC 3339); its second is written once on each thread.
-struct Moment(Timestamp);
+/// The same number as JSON, digit by digit.
+fn write_milliseconds(duration: Duration, text: &mut Vec<u8>) {
+    let microseconds = duration.as_micros();
+    let whole = u64::try_from(microseconds / 1_000).unwrap_or(u64::MAX);
+    text.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    text.push(b'.');
+    let digits = three_digits((microseconds % 1_000) as u32);
+    let kept = digits.iter().rposition(|digit| *digit != b'0').map_or(1, |last| last + 1);
+    digits[..kept].iter().for_each(|digit| text.push(*digit));
+}
 
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        thread_local! {
-            static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
-        }
-        SECOND.with_borrow_mut(|(second, text)| {
-            if *second != self.0.as_second() {
-                *second = self.0.as_second();
-                *text = self.0.strftime("%Y-%m-%dT%H:%M:%S.").to_string();
-            }
-            let begin = text.len();
-            let milliseconds = self.0.subsec_millisecond().unsigned_abs();
-            for digit in [milliseconds / 100, milliseconds / 10 % 10, milliseconds % 10] {
-                text.push(char::from(b'0' + digit as u8));
-            }
-            text.push('Z');
-            let written = serializer.serialize_str(text);
-            text.truncate(begin);
-            written
-        })
+/// The digits of a number below 1000.
+const fn three_digits(number: u32) -> [u8; 3] {
+    [b'0' + (number / 100) as u8, b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
+}
+
+/// A moment in UTC, to the millisecond (RFC 3339); its second is written once on each thread.
+fn write_moment(moment: Timestamp, text: &mut Vec<u8>) {
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
+    SECOND.with_borrow_mut(|(second, written)| {
+        if *second != moment.as_second() {
+            *second = moment.as_second();
+            *written = moment.strftime("%Y-%m-%dT%H:%M:%S.").to_string();
+        }
+        text.extend_from_slice(written.as_bytes());
+    });
+    text.extend_from_slice(&three_digits(moment.subsec_millisecond().unsigned_abs()));
+    text.push(b'Z');
 }
 
 #[cfg(test)]
@@ -168,7 +187,7 @@ mod tests {
         };
         let line = |access: &Access<'_>| {
             let mut text = Vec::new();
-            json::write(access, &mut text).unwrap();
+            access.write(&mut text).unwrap();
             String::from_utf8(text).unwrap()
         };
         let whole = format!(
@@ -180,5 +199,19 @@ mod tests {
         access.time = "2026-11-22T04:05:06.9999Z".parse().unwrap();
         let bare = r#"{"timestamp":"2026-11-22T04:05:06.999Z","level":"INFO","message":"request","method":"GET","route":"/2026-02-01/ping.json","status":200,"error":"invalid_token","refused":"missing","protocol":"HTTP2","client":"2001:db8::1","listener":"https","duration_ms":0.081,"target":"access"}"#;
         assert_eq!(line(&access), bare);
+    }
+
+    #[test]
+    fn milliseconds_are_written_as_the_number_is() {
+        for micros in [0, 1, 10, 81, 100, 999, 1_000, 1_010, 12_000, 12_300, 99_999, 1_234_567, 3_600_000_000]
+        {
+            let duration = Duration::from_micros(micros);
+            let mut text = Vec::new();
+            write_milliseconds(duration, &mut text);
+            assert_eq!(
+                String::from_utf8(text).unwrap(),
+                serde_json::to_string(&milliseconds(duration)).unwrap()
+            );
+        }
     }
 }
