@@ -243,6 +243,7 @@ where
         .serve_connection(io, requests(peer, service));
     async move {
         let mut announced = false;
+        let mut is_clean = false;
         let mut watch = peer.watch_close();
         let ended = std::future::poll_fn(|context| {
             match watch.poll(context) {
@@ -255,12 +256,16 @@ where
                 _ => {}
             }
             // An error is the client's: hyper has answered it, through our refusal, as far as it can be.
-            Pin::new(&mut connection).poll(context).map(|_| true)
+            Pin::new(&mut connection).poll(context).map(|outcome| {
+                is_clean = outcome.is_ok();
+                true
+            })
         })
         .await;
         let (stream, head_begun, client_ended) = connection.into_parts().io.into_inner().into_inner();
         let is_late = !ended && head_begun && peer.phase() == Phase::Head;
-        if is_late || (ended && !client_ended) {
+        // Where both sides have ended, nothing is on its way any more.
+        if is_late || (ended && !(is_clean && client_ended)) {
             let last = is_late.then(|| http1_text(&refuse(StatusCode::REQUEST_TIMEOUT)));
             // Boxed: its buffer would be part of every connection from the beginning.
             Box::pin(linger(stream, last.unwrap_or_default())).await;
