@@ -166,7 +166,7 @@ where
     }
 
     /// Shuts our direction down. Over HTTP/2, whose connection does not give the stream back, it also lingers
-    /// (see [`linger`](super::tcp::linger)); the sweep ends that when `goodbye` is over.
+    /// (as HTTP/1.1 does behind its last answer); the sweep ends that when `goodbye` is over.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.lingered.is_none() {
