@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Requests per second, and how many may come at once after a pause.
 ///
 /// Its text is `50/s`, or `50/s+100` where the burst is not the rate of one second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// Requests per second, sustained.
     pub per_second: NonZeroU32,

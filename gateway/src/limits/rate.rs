@@ -5,7 +5,9 @@
 //! stands here, because the draft may yet rename its parameters.
 
 use std::cell::Cell;
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -14,24 +16,93 @@ use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use http::HeaderValue;
 use permissions::Rate;
 use versions::Instant;
 
-/// A rate with its field, made once for all keys that share it.
+/// A rate, made once for all keys that share it.
 #[derive(Debug)]
 pub struct Policy {
     /// The rate.
     pub rate: Rate,
     /// `RateLimit-Policy`: so many requests in such a window.
-    pub field: String,
+    field: HeaderValue,
+    /// Looked for when the first answer tells them.
+    written: OnceLock<Option<&'static Written>>,
 }
+
+/// The fields of a rate, written once for all answers. They live as long as the process: a value that counts its
+/// users would be written by every worker with every answer.
+#[derive(Debug)]
+struct Written {
+    policy: HeaderValue,
+    /// What is left to those who have used one request of the burst, two, and so on.
+    left: Vec<(Spent, HeaderValue)>,
+}
+
+type WrittenRates = HashMap<Rate, &'static Written>;
+
+/// For how many rates fields are kept written. Those of any other are written for each answer.
+const WRITTEN_RATES_MAX: usize = 128;
+/// How much of a burst may be used for the field still to be written already. Most callers ask less often than
+/// they may, and have nearly all of it.
+const WRITTEN_USED_MAX: u32 = 16;
 
 impl Policy {
     /// The policy of a rate.
     #[must_use]
     pub fn new(rate: Rate) -> Arc<Self> {
-        let text = format!(r#""default";q={};w={}"#, rate.burst, rate.window_seconds());
-        Arc::new(Self { rate, field: text })
+        let field = format!(r#""default";q={};w={}"#, rate.burst, rate.window_seconds());
+        let field = HeaderValue::try_from(field).expect("digits and plain signs");
+        Arc::new(Self { rate, field, written: OnceLock::new() })
+    }
+
+    /// `RateLimit-Policy`.
+    #[must_use]
+    pub fn field(&self) -> HeaderValue {
+        self.written().map_or(&self.field, |written| &written.policy).clone()
+    }
+
+    /// `RateLimit`, if it is one of those that are kept written.
+    #[must_use]
+    pub fn written_field(&self, spent: Spent) -> Option<HeaderValue> {
+        let used = self.rate.burst.get().checked_sub(spent.remaining)?.checked_sub(1)?;
+        let (of, field) = self.written()?.left.get(used as usize)?;
+        (*of == spent).then(|| field.clone())
+    }
+
+    fn written(&self) -> Option<&'static Written> {
+        static ALL: LazyLock<Mutex<WrittenRates>> = LazyLock::new(Mutex::default);
+        *self.written.get_or_init(|| {
+            let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+            Written::find(&mut all, self)
+        })
+    }
+}
+
+impl Written {
+    fn find(all: &mut WrittenRates, policy: &Policy) -> Option<&'static Self> {
+        let is_full = all.len() >= WRITTEN_RATES_MAX;
+        match all.entry(policy.rate) {
+            Entry::Occupied(known) => Some(known.get()),
+            Entry::Vacant(_) if is_full => None,
+            Entry::Vacant(place) => Some(place.insert(Box::leak(Box::new(Self::new(policy))))),
+        }
+    }
+
+    fn new(policy: &Policy) -> Self {
+        let Rate { per_second, burst } = policy.rate;
+        let fixed = |text: &[u8]| {
+            let text: &'static str = String::from_utf8_lossy(text).into_owned().leak();
+            HeaderValue::from_static(text)
+        };
+        let left = (1..=burst.get().min(WRITTEN_USED_MAX)).map(|used| {
+            let spent = Spent::of(burst.get() - used, policy.rate);
+            let mut text = BytesMut::new();
+            spent.write_field(&mut text);
+            (spent, fixed(&text))
+        });
+        Self { policy: fixed(policy.field.as_bytes()), left: left.collect() }
     }
 }
 
@@ -78,11 +149,7 @@ impl RateLimit {
             Arc::new(RateLimiter::direct_with_clock(quota, RequestClock).with_middleware())
         });
         match limiter.check() {
-            Ok(state) => {
-                let remaining = state.remaining_burst_capacity();
-                let reset_seconds = burst.get().saturating_sub(remaining).div_ceil(per_second.get());
-                Ok(Spent { remaining, reset_seconds })
-            }
+            Ok(state) => Ok(Spent::of(state.remaining_burst_capacity(), self.policy.rate)),
             Err(until) => {
                 let wait = until.wait_time_from(now);
                 // Rounded up: a client that comes back after this many seconds is served.
@@ -125,6 +192,12 @@ impl Clock for RequestClock {
 }
 
 impl Spent {
+    /// So many remain of a rate that is not used up.
+    fn of(remaining: u32, rate: Rate) -> Self {
+        let reset_seconds = rate.burst.get().saturating_sub(remaining).div_ceil(rate.per_second.get());
+        Self { remaining, reset_seconds }
+    }
+
     /// `RateLimit`: what remains, and when the whole is back.
     pub fn write_field(self, text: &mut BytesMut) {
         let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
@@ -167,7 +240,7 @@ mod tests {
 
     #[test]
     fn fields_are_structured_as_the_draft_says() {
-        assert_eq!(limit("50/s+120").policy().field, r#""default";q=120;w=3"#);
+        assert_eq!(limit("50/s+120").policy().field(), r#""default";q=120;w=3"#);
         let field = |remaining, reset_seconds| {
             let mut text = BytesMut::new();
             Spent { remaining, reset_seconds }.write_field(&mut text);
@@ -175,5 +248,37 @@ mod tests {
         };
         assert_eq!(field(119, 1), r#""default";r=119;t=1"#);
         assert_eq!(field(u32::MAX, u32::MAX), r#""default";r=4294967295;t=4294967295"#);
+    }
+
+    #[test]
+    fn what_is_kept_written_is_what_would_be_written() {
+        let (limit, now) = (limit("2/s+20"), Instant::now());
+        for used in 1..=20 {
+            let spent = limit.spend(now).unwrap();
+            let mut text = BytesMut::new();
+            spent.write_field(&mut text);
+            let written = limit.policy().written_field(spent);
+            assert_eq!(written.is_some(), used <= WRITTEN_USED_MAX, "{used}");
+            assert!(written.is_none_or(|written| written == text[..]), "{text:?}");
+        }
+        // The last one of a small burst, and one who has to wait: the same remains, another time is told.
+        let limit = self::limit("1/s+2");
+        limit.spend(now).unwrap();
+        let (last, refused) = (limit.spend(now).unwrap(), limit.spend(now).unwrap_err());
+        assert_eq!((last.remaining, refused.remaining), (0, 0));
+        assert_eq!(limit.policy().written_field(last).unwrap(), r#""default";r=0;t=2"#);
+        assert_eq!(limit.policy().written_field(refused), None);
+    }
+
+    #[test]
+    fn no_more_rates_than_the_bound_are_kept_written() {
+        let mut all = WrittenRates::new();
+        for burst in 1..=2 * WRITTEN_RATES_MAX {
+            let policy = Policy::new(format!("7/s+{burst}").parse().unwrap());
+            let written = Written::find(&mut all, &policy);
+            assert_eq!(written.is_some(), burst <= WRITTEN_RATES_MAX, "{burst}");
+            assert!(written.is_none_or(|written| written.policy == policy.field), "{burst}");
+        }
+        assert!(Written::find(&mut all, &Policy::new("7/s+1".parse().unwrap())).is_some());
     }
 }

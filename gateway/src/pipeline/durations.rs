@@ -54,6 +54,7 @@ impl MethodLabel {
 pub struct Durations {
     /// The label of each entry, by its index; the last is for requests that no endpoint was found for.
     routes: Vec<String>,
+    /// Each worker's, and at the end those of all other threads.
     workers: Box<[Routes]>,
 }
 
@@ -77,7 +78,7 @@ impl Durations {
         let labels = entries.iter().map(|entry| entry.template.as_str()).chain(["none"]);
         let routes: Vec<String> = labels.map(str::to_owned).collect();
         let of_worker = || routes.iter().map(|_| OnceLock::new()).collect();
-        Self { workers: (0..workers.max(1)).map(|_| of_worker()).collect(), routes }
+        Self { workers: (0..=workers).map(|_| of_worker()).collect(), routes }
     }
 
     /// Counts one request.
@@ -89,7 +90,9 @@ impl Durations {
         status: u16,
         duration: Duration,
     ) {
-        let routes = &self.workers[worker() % self.workers.len()];
+        let others = self.workers.len() - 1;
+        let worker = worker().min(others);
+        let routes = &self.workers[worker];
         let route = entry.map_or(self.routes.len() - 1, |entry| entry.index);
         let histograms = routes[route].get_or_init(|| (0..HISTOGRAMS).map(|_| OnceLock::new()).collect());
         // A status outside the list would be a new one that the list lacks; a test walks all codes.
@@ -100,8 +103,14 @@ impl Durations {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let within = |bound: &u64| nanoseconds <= bound * 1_000;
         let bucket = BOUNDS.iter().position(within).unwrap_or(BOUNDS.len());
-        histogram.buckets[bucket].fetch_add(1, Relaxed);
-        histogram.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        for (sum, number) in [(&histogram.buckets[bucket], 1), (&histogram.nanoseconds, nanoseconds)] {
+            if worker == others {
+                sum.fetch_add(number, Relaxed);
+            } else {
+                // Only this thread writes it, so it takes no read-modify-write.
+                sum.store(sum.load(Relaxed).wrapping_add(number), Relaxed);
+            }
+        }
     }
 
     /// All of it in Prometheus' text format.

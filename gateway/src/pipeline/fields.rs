@@ -8,10 +8,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
-use permissions::Rate;
 use versions::{Catalog, VersionTable};
 
-use crate::limits::Policy;
+use crate::limits::{Policy, Spent};
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -150,19 +149,17 @@ pub(crate) fn date(now: Timestamp) -> HeaderValue {
     })
 }
 
-/// `RateLimit-Policy`, made where a thread changes from one policy to another: a value that all workers
-/// shared would be written by each of them with every answer, to count its users.
-pub(super) fn policy(policy: &Policy) -> HeaderValue {
-    thread_local! {
-        static MADE: RefCell<Option<(Rate, HeaderValue)>> = const { RefCell::new(None) };
-    }
-    MADE.with_borrow_mut(|made| match made {
-        Some((rate, field)) if *rate == policy.rate => field.clone(),
-        _ => {
-            let field = HeaderValue::from_str(&policy.field).expect("digits and plain signs");
-            made.insert((policy.rate, field)).1.clone()
-        }
-    })
+/// `RateLimit` and `RateLimit-Policy`.
+pub(super) fn rate(policy: &Policy, spent: Spent) -> [HeaderValue; 2] {
+    let limit = policy.written_field(spent).unwrap_or_else(|| field(|block| spent.write_field(block)));
+    [unique(limit), policy.field()]
+}
+
+/// Marks a value that no other answer has, so that HTTP/2 does not put it into its table of repeated fields
+/// (RFC 7541 §7.1.3): there it would push out those that repeat, and every later answer would search it.
+pub(super) fn unique(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 /// A moment in the form of HTTP (RFC 9110 §5.6.7).

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use versions::{Error, ErrorCode, Protocol};
 
-use super::fields::{JSON, Own, date, field, length, policy};
+use super::fields::{JSON, Own, date, length, rate, unique};
 use super::record::Record;
 use super::{Pipeline, Progress, Reply, Settings};
 use crate::transport::{Body, Peer};
@@ -39,10 +39,7 @@ impl Pipeline {
         let own = Own {
             multiplexed: multiplexed.then(|| [date(record.time), length()]),
             request_id: unique(record.id_field()),
-            rate: spent.map(|(caller, spent)| {
-                let limit = unique(field(|block| spent.write_field(block)));
-                [limit, policy(caller.key.rate_limit.policy())]
-            }),
+            rate: spent.map(|(caller, spent)| rate(caller.key.rate_limit.policy(), spent)),
             alt_svc: self.alt_svc(peer, record.protocol),
         };
         let mut fields = match (&outcome, progress.version) {
@@ -138,11 +135,4 @@ impl Pipeline {
             }
         }
     }
-}
-
-/// Marks a value that no other answer has, so that HTTP/2 does not put it into its table of repeated fields
-/// (RFC 7541 §7.1.3): there it would push out those that repeat, and every later answer would search it.
-fn unique(mut value: HeaderValue) -> HeaderValue {
-    value.set_sensitive(true);
-    value
 }

@@ -120,24 +120,61 @@ fn fields(framing: &mut Framing, lines: &mut Lines, bytes: &mut &[u8]) -> bool {
             None => return false,
         }
     }
-    let mut start = 0;
-    for feed in memchr::memchr_iter(b'\n', bytes) {
-        let line = &bytes[start..feed];
+    let (all, mut start) = (*bytes, 0);
+    let ended = any_feed(all, |feed| {
+        let line = &all[start..feed];
         start = feed + 1;
         match line {
-            [] | [b'\r'] => {
-                *bytes = &bytes[start..];
-                return true;
-            }
+            [] | [b'\r'] => return true,
             // `Content-Length` or `Transfer-Encoding`, perhaps: their dashes tell them from most others.
             [b'c' | b'C', _, _, _, _, _, _, b'-', ..] | [b't' | b'T', _, _, _, _, _, _, _, b'-', ..] => {
                 framing.read(&Line::whole(line));
             }
             _ => {}
         }
+        false
+    });
+    *bytes = &all[start..];
+    if !ended {
+        lines.keep(std::mem::take(bytes));
     }
-    lines.keep(&bytes[start..]);
+    ended
+}
+
+/// Shows the places of line feeds, one after another, until one is the one that is looked for; whether one is.
+/// Fields are short: calling `memchr` for each costs more than to look at the bytes.
+#[inline]
+fn any_feed(bytes: &[u8], mut is_it: impl FnMut(usize) -> bool) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<CHUNK_BYTES>();
+    let mut last = [0; CHUNK_BYTES];
+    last[..rest.len()].copy_from_slice(rest);
+    for (chunk, begin) in chunks.iter().chain([&last]).zip((0..).step_by(CHUNK_BYTES)) {
+        // In one comparison of all; most chunks have none.
+        if !chunk.iter().fold(false, |any, byte| any | (*byte == b'\n')) {
+            continue;
+        }
+        for (eight, begin) in chunk.as_chunks::<8>().0.iter().zip((begin..).step_by(8)) {
+            let mut feeds = feeds(u64::from_le_bytes(*eight));
+            while feeds != 0 {
+                if is_it(begin + feeds.trailing_zeros() as usize / 8) {
+                    return true;
+                }
+                feeds &= feeds - 1;
+            }
+        }
+    }
     false
+}
+
+const CHUNK_BYTES: usize = 32;
+
+/// The highest bit of each of eight bytes that is a line feed, and no other.
+const fn feeds(eight: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7f * ONES;
+    let others = eight ^ (ONES * b'\n' as u64);
+    // No byte carries into the next: only one without any bit has none in the end.
+    !(((others & LOW) + LOW) | others | LOW)
 }
 
 /// Passes over up to `left` bytes; whether that was all of them.
