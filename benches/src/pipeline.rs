@@ -116,7 +116,7 @@ impl Caller {
             authorizations.push(HeaderValue::try_from(format!("Bearer {}", text.expose()))?);
         }
         let listener = Listener {
-            name: "bench".to_owned(),
+            name: "bench",
             tls: true,
             environments: Environments::all(),
             hosts: Vec::new(),

@@ -4,7 +4,6 @@
 //! It takes no key. What the pages say is decided in `versions::docs::pages`; here are only the fields
 //! around them.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::limits::check_head;
 use crate::pipeline::{Pipeline, client_address, date, protocol};
 use crate::telemetry::Access;
-use crate::transport::{Body, Peer, Service};
+use crate::transport::{Body, Peer, Served, Service};
 
 /// Pages change with a reload or a day, so a copy may be shown for a while before it is asked about again.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300, must-revalidate");
@@ -256,7 +256,7 @@ impl Documents {
                 refused: None,
                 protocol: protocol.name(),
                 client: client_address(&head.headers, peer),
-                listener: &peer.listener.name,
+                listener: peer.listener.name,
                 duration: took,
             };
             access.log();
@@ -265,19 +265,17 @@ impl Documents {
 }
 
 impl Service for Documents {
-    async fn serve(
-        &'static self,
-        request: Request<Body>,
-        peer: impl Borrow<Arc<Peer>> + Send,
-    ) -> Response<Body> {
-        let peer = peer.borrow();
+    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Served {
+        let peer = Arc::clone(peer);
         let received = self.clock.monotonic();
         let (head, _content) = request.into_parts();
-        let set = self.current().await;
-        let (response, route) = self.answer(&head, peer, &set);
-        let took = self.clock.monotonic().saturating_duration_since(received);
-        self.report(&head, peer, response.status(), route, took);
-        response
+        Either::Right(Box::pin(async move {
+            let set = self.current().await;
+            let (response, route) = self.answer(&head, &peer, &set);
+            let took = self.clock.monotonic().saturating_duration_since(received);
+            self.report(&head, &peer, response.status(), route, took);
+            response
+        }))
     }
 
     fn refuse(&'static self, status: StatusCode, _: Version, _: &Arc<Peer>) -> Response<Bytes> {

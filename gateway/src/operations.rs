@@ -3,11 +3,11 @@
 //! It runs beside the workers, so it answers while they are full. It takes no credential: keep it on
 //! loopback, or behind something that asks for one.
 
-use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -17,7 +17,7 @@ use versions::Services as _;
 use crate::pipeline::{Pipeline, date};
 use crate::readiness::Readiness;
 use crate::telemetry::Logs;
-use crate::transport::{Body, Connections, Peer, Service};
+use crate::transport::{Body, Connections, Peer, Served, Service};
 
 /// Answers the operator's tools.
 pub struct Operations {
@@ -74,11 +74,7 @@ impl Operations {
 }
 
 impl Service for Operations {
-    async fn serve(
-        &'static self,
-        request: Request<Body>,
-        _: impl Borrow<Arc<Peer>> + Send,
-    ) -> Response<Body> {
+    fn serve(&'static self, request: Request<Body>, _: &Arc<Peer>) -> Served {
         let (status, kind, body) = match *request.method() {
             Method::GET | Method::HEAD => self.answer(request.uri().path()),
             _ => {
@@ -99,7 +95,7 @@ impl Service for Operations {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             fields.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
-        response
+        Either::Left(std::future::ready(response))
     }
 
     fn refuse(&'static self, status: StatusCode, _: Version, _: &Arc<Peer>) -> Response<Bytes> {

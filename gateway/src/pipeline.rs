@@ -11,6 +11,7 @@ mod connection;
 mod dates;
 mod durations;
 mod fields;
+mod handle;
 mod negotiate;
 mod preview;
 mod record;
@@ -18,40 +19,37 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Borrow;
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use arc_swap::{ArcSwap, Cache};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
 use versions::{
-    Action, Answer, Calendar, Catalog, Context, Entry, Error, ErrorCode, Help, Input, Instant, Protocol,
-    Services, VersionTable, has_content,
+    Calendar, Catalog, Error, ErrorCode, Help, Input, Instant, Protocol, Resource, Services, VersionTable,
 };
 
 use crate::clock::Clock;
 use crate::config::{Api, Config, Limits, Timeouts};
 use crate::keys::index::{Key, KeyIndex};
-use crate::limits::{Failures, Slots, check_head, declared_length};
-use crate::transport::{Body, Peer, Service, within};
+use crate::limits::{Failures, Slot, Slots, check_head};
+use crate::transport::{Body, Peer, Served, Service};
 
 use authenticate::Caller;
 pub(crate) use client::address as client_address;
 use dates::Dates;
 pub use durations::Durations;
-use fields::Prepared;
 pub(crate) use fields::date;
-use preview::{Call, Preview};
+use fields::{Prepared, rate};
+use handle::Call;
+use preview::Preview;
 use record::Record;
 
 /// Everything that a request meets. One for the process, for as long as it lives.
@@ -99,34 +97,57 @@ impl Settings {
     }
 }
 
+/// What the path notes of a connection.
+#[derive(Default)]
+struct Notes {
+    /// Compared with what is in force, not loaded: that would count its users.
+    settings: Option<Cache<&'static ArcSwap<Settings>, Arc<Settings>>>,
+    known: Known,
+}
+
 /// What a connection has shown that was good: shown again, it is recognised by a comparison.
 #[derive(Default)]
 struct Known {
     host: Option<Box<[u8]>>,
     caller: Option<Arc<Caller>>,
+    target: Option<Target>,
 }
 
-/// What a request has come to, for the answer's fields and the record.
+/// A path without parameters, and what was found by it.
+struct Target {
+    path: Box<str>,
+    table: &'static VersionTable,
+    resource: &'static Resource,
+}
+
+/// Longer paths are looked up each time.
+const TARGET_BYTES_MAX: usize = 128;
+
+/// What a request has come to, for the answer's fields.
 #[derive(Default)]
 struct Progress {
     /// The version that answers, once the path names one that exists.
     version: Option<&'static VersionTable>,
     /// The version that was asked for, where another one answers.
     forwarded_from: Option<&'static VersionTable>,
-    /// What a newer date would answer.
-    preview: Option<Box<Preview>>,
-    /// Whose key was good.
-    caller: Option<Arc<Caller>>,
-    /// What the request left of the key's rate.
-    spent: Option<crate::limits::Spent>,
-    /// Whether head and content were read to their end: whatever is asked for, the connection is in order.
-    is_read: bool,
+    /// `RateLimit` and `RateLimit-Policy`, once the key is known.
+    rate: Option<[HeaderValue; 2]>,
+    /// Its place among the requests in flight.
+    slot: Option<Slot>,
+}
+
+/// What is left to do for a request that was not refused.
+enum Passed<'r> {
+    /// To tell `Allow`.
+    Options(HeaderValue),
+    /// To have it handled.
+    Call(Call<'r>, Input<'r>),
 }
 
 /// What a request that was not refused is answered with.
 enum Reply {
-    /// 200 with JSON.
-    Json(Bytes),
+    /// 200 with JSON, and what a newer date would answer.
+    Json(Bytes, Option<Box<Preview>>),
     /// 204 with `Allow`.
     Options(HeaderValue),
 }
@@ -186,18 +207,22 @@ impl Pipeline {
         self.draining.load(Ordering::Relaxed)
     }
 
-    async fn run(
+    /// The steps that may refuse a request. None of them waits for anything.
+    fn pass<'r>(
         &'static self,
-        head: &Parts,
-        body: Body,
+        head: &'r Parts,
         peer: &Arc<Peer>,
-        record: &mut Record<'_>,
+        known: &'r mut Known,
+        record: &mut Record,
         progress: &mut Progress,
         settings: &Settings,
-    ) -> Result<Reply, Error> {
+    ) -> Result<Passed<'r>, Error> {
         let listener = &peer.listener;
         // Only looked at here, for the answer's fields; whether there is such a date is told further down.
-        let version = self.catalog.version(head.uri.path());
+        let path = head.uri.path();
+        let target = known.target.as_ref().filter(|target| *target.path == *path);
+        let target = target.map(|target| (target.table, target.resource));
+        let version = target.map_or_else(|| self.catalog.version(path), |(table, _)| Some((table, "")));
         progress.version = version.map(|(table, _)| table);
         // First of all, because this answer closes the connection.
         if peer.is_ambiguous() {
@@ -207,23 +232,22 @@ impl Pipeline {
                  content is, or its target has a fragment.",
             ));
         }
-        let _slot = self.slots.take(settings.limits.requests_in_flight_max)?;
-        let (fields, caller) = peer.with_notes(|known: &mut Known| {
-            let fields = check_head(head, &settings.limits, &listener.hosts, &mut known.host)?;
-            let (now, client) = (record.time, client::address(&head.headers, peer));
-            record.client = client;
-            match self.authenticate(fields.authorization, &mut known.caller, now, client, peer) {
-                Ok(caller) => Ok((fields, caller)),
-                Err((refused, key)) => {
-                    record.refused = Some(refused);
-                    record.key = key;
-                    Err(self.refuse_credential(client, record.received, settings))
-                }
-            }
+        progress.slot = Some(self.slots.take(settings.limits.requests_in_flight_max)?);
+        let fields = check_head(head, &settings.limits, &listener.hosts, &mut known.host)?;
+        record.client = client::address(&head.headers, peer);
+        let authenticated = self.authenticate(fields.authorization, &mut known.caller, record, peer);
+        let caller = authenticated.map_err(|(refused, key)| {
+            record.refused = Some(refused);
+            record.key = key;
+            self.refuse_credential(record.client, record.received, settings)
         })?;
-        let key: &Key = &progress.caller.insert(caller).key;
+        let key: &Key = &caller.key;
         record.key = Some(key.id);
         key.used(record.time, peer);
+        // A request of a known key counts whatever it is answered with, so that every answer can tell what is
+        // left; whether it was too much is told in its turn.
+        let spent = key.rate_limit.spend(record.received);
+        progress.rate = Some(rate(key.rate_limit.policy(), spent.unwrap_or_else(|spent| spent)));
 
         let (asked, below) = version.ok_or_else(|| {
             let detail = "The path does not begin with a version that exists; see `supportedVersions`.";
@@ -234,7 +258,17 @@ impl Pipeline {
             progress.version = Some(table);
             progress.forwarded_from = Some(asked);
         }
-        let (resource, mut input) = table.resource(below)?;
+        let (resource, mut input) = match target {
+            Some((known, resource)) if known.index == table.index => (resource, Input::default()),
+            _ => {
+                let below = if target.is_some() { self.catalog.below(path) } else { below };
+                let (resource, input) = table.resource(below)?;
+                if table.index == asked.index && path.len() <= TARGET_BYTES_MAX && !input.has_parameters() {
+                    known.target = Some(Target { path: path.into(), table, resource });
+                }
+                (resource, input)
+            }
+        };
         // For OPTIONS, and a method that is not answered here: the record tells the path at least.
         record.entry = self.catalog.any_entry(table, resource);
         let options = head.method == Method::OPTIONS;
@@ -246,52 +280,40 @@ impl Pipeline {
             key.permissions.authorize(required).map_err(|_| lacking(required, key))?;
         }
 
-        progress.spent = Some(key.rate_limit.spend(record.received).map_err(|spent| {
-            progress.spent = Some(spent);
+        spent.map_err(|spent| {
             Error::new(ErrorCode::RateLimited, "This key has reached its rate. Wait as `Retry-After` says.")
                 .with_help(Help { retry_after_seconds: Some(spent.reset_seconds), ..Help::default() })
-        })?);
+        })?;
 
-        let Some(entry) = entry else { return Ok(Reply::Options(resource.allow.clone())) };
+        let Some(entry) = entry else { return Ok(Passed::Options(resource.allow.clone())) };
         negotiate::accept(fields.accept, &head.headers)?;
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
-        let has_preview = fields.has_preview;
-        if !body.is_end_stream() {
-            let declared = declared_length(fields.content_length)?;
-            let keep = has_content(&head.method);
-            // Boxed, as everything that few requests need is: the rest is moved about with every request.
-            input.content = Box::pin(read(body, &head.headers, declared, record, settings, keep)).await?;
-        }
-        progress.is_read = true;
-        let call = Call { head, table, key, entry };
-        let wanted =
-            if has_preview { Some(self.preview_wanted(&call, settings, record.time)?) } else { None };
         input.query = head.uri.query().unwrap_or_default();
-        let context = Context {
-            version: call.table.version,
-            environment: call.key.environment,
-            client: record.client,
-            protocol: record.protocol,
-            headers: &head.headers,
-            received: record.received,
-            connection: &**peer,
-            services: self,
-        };
-        let again = wanted.map(|table| Box::new((table, input.clone())));
-        let body = answer(call.entry, &context, input).await?;
-        if let Some((newer, input)) = again.map(|again| *again) {
-            let preview = self.preview(newer, &call, &context, input, &body, settings);
-            progress.preview = Some(Box::new(Box::pin(preview).await));
-        }
-        Ok(Reply::Json(body))
+        Ok(Passed::Call(Call { head, table, caller, entry, has_preview: fields.has_preview }, input))
+    }
+
+    /// The answer to what a request has come to, which is then recorded.
+    fn answered(
+        &self,
+        mut outcome: Result<Reply, Error>,
+        method: &Method,
+        peer: &Peer,
+        record: &mut Record,
+        progress: &mut Progress,
+        settings: &Settings,
+    ) -> Response<Body> {
+        let response = self.respond(&mut outcome, method, peer, record, progress, settings);
+        record.close(response.status(), outcome.err().as_ref());
+        response
     }
 }
 
-/// The endpoint's own part.
-fn answer<'a>(entry: &Entry, context: &'a Context<'a>, input: Input<'a>) -> Answer<'a> {
-    match entry.route.action {
-        Action::Native(handle) => handle(context, input),
-    }
+/// A panic in a step is an error of ours. What the step leaves behind is only read, never used again.
+fn caught<T>(outcome: std::thread::Result<Result<T, Error>>) -> Result<T, Error> {
+    outcome.unwrap_or_else(|_| {
+        metrics::counter!("gateway_panics_total").increment(1);
+        Err(Error::internal("a step of the request path panicked"))
+    })
 }
 
 /// The 403 that says what is missing.
@@ -305,49 +327,6 @@ fn lacking(required: permissions::ApiAccessPermission, key: &Key) -> Error {
         granted_permissions: Some(key.permissions),
         ..Help::default()
     })
-}
-
-/// Reads content within the bounds of any content, and keeps it where the endpoint takes some.
-async fn read(
-    mut body: Body,
-    fields: &HeaderMap,
-    declared: Option<u64>,
-    record: &mut Record<'_>,
-    settings: &Settings,
-    keep: bool,
-) -> Result<Bytes, Error> {
-    let (max, timeouts) = (settings.limits.body_bytes_max, &settings.timeouts);
-    let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
-    let read = async {
-        let mut bytes = 0;
-        let mut kept = BytesMut::new();
-        while let Some(frame) = within(timeouts.body, body.frame()).await.ok_or_else(late)? {
-            let frame = frame.map_err(|error| {
-                record.client_is_gone = !error.is_malformed();
-                Error::new(ErrorCode::MalformedRequest, "The content is malformed or broke off.")
-            })?;
-            let before = bytes;
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if before == 0 && bytes > 0 {
-                // Over HTTP/3 only now is it known that there is content at all.
-                negotiate::content(fields)?;
-            }
-            if bytes > max {
-                let detail = format!("The content has more than {max} bytes.");
-                return Err(Error::new(ErrorCode::ContentTooLarge, detail));
-            }
-            if let Some(data) = frame.data_ref().filter(|_| keep) {
-                kept.extend_from_slice(data);
-            }
-        }
-        // hyper and h2 have seen to it over HTTP/1 and HTTP/2; over HTTP/3 it is left to us (RFC 9114 §4.1.2).
-        if declared.is_some_and(|declared| declared != bytes as u64) {
-            let detail = format!("The content has {bytes} bytes, and `Content-Length` says something else.");
-            return Err(Error::new(ErrorCode::MalformedRequest, detail));
-        }
-        Ok(kept.freeze())
-    };
-    within(timeouts.request, read).await.unwrap_or_else(|| Err(late()))
 }
 
 impl Services for Pipeline {
@@ -365,38 +344,45 @@ impl Services for Pipeline {
 }
 
 impl Service for Pipeline {
-    fn serve(
-        &'static self,
-        request: Request<Body>,
-        peer: impl Borrow<Arc<Peer>> + Send,
-    ) -> impl Future<Output = Response<Body>> + Send {
-        // Taken apart first: a future keeps room for the whole of its arguments until its end.
+    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Served {
         let (head, body) = request.into_parts();
-        async move {
-            let peer = peer.borrow();
-            let settings = self.settings.load();
+        peer.with_notes(|Notes { settings, known }: &mut Notes| {
+            let settings = settings.get_or_insert_with(|| Cache::new(&self.settings)).load();
             let mut record = Record::open(self, &head, peer, settings.access_log);
             let mut progress = Progress::default();
-            // Pinned here, because catching a panic would otherwise move the whole of it.
-            let caught = {
-                let run = pin!(self.run(&head, body, peer, &mut record, &mut progress, &settings));
-                AssertUnwindSafe(run).catch_unwind().await
+            let steps = || match self.pass(&head, peer, known, &mut record, &mut progress, settings)? {
+                Passed::Options(allow) => Ok(Either::Left(Reply::Options(allow))),
+                Passed::Call(call, _) if call.waits(&body) => Ok(Either::Right(call.later())),
+                Passed::Call(call, input) => {
+                    let handled = self.handle(&call, input, Body::Empty, peer, &mut record, settings);
+                    let reply = handled.now_or_never();
+                    reply
+                        .unwrap_or_else(|| Err(Error::internal("a call waited unannounced")))
+                        .map(Either::Left)
+                }
             };
-            // What a step leaves behind when it panics is only read here, never used again.
-            let mut outcome = caught.unwrap_or_else(|_| {
-                metrics::counter!("gateway_panics_total").increment(1);
-                Err(Error::internal("a step of the request path panicked"))
-            });
-            // A request of a known key counts whatever it is answered with, so that every answer can tell
-            // what is left. Nothing is refused for it here: the error that was met first stands.
-            if let (Some(caller), None) = (&progress.caller, progress.spent) {
-                let spent = caller.key.rate_limit.spend(record.received);
-                progress.spent = Some(spent.unwrap_or_else(|spent| spent));
-            }
-            let response = self.respond(&mut outcome, &head.method, peer, &record, &progress, &settings);
-            record.close(response.status(), outcome.err().as_ref());
-            response
-        }
+            let outcome = match caught(catch_unwind(AssertUnwindSafe(steps))) {
+                Ok(Either::Left(reply)) => Ok(reply),
+                Err(error) => Err(error),
+                Ok(Either::Right(later)) => {
+                    let (peer, settings) = (Arc::clone(peer), Arc::clone(settings));
+                    let waiting = async move {
+                        let handled = later.handled(self, &head, body, &peer, &mut record, &settings);
+                        let outcome = caught(AssertUnwindSafe(handled).catch_unwind().await);
+                        self.answered(outcome, &head.method, &peer, &mut record, &mut progress, &settings)
+                    };
+                    return Either::Right(waiting.boxed());
+                }
+            };
+            Either::Left(ready(self.answered(
+                outcome,
+                &head.method,
+                peer,
+                &mut record,
+                &mut progress,
+                settings,
+            )))
+        })
     }
 
     fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes> {
@@ -419,7 +405,7 @@ impl Service for Pipeline {
         let mut record = Record::open(self, &head, peer, settings.access_log);
         let mut outcome = Err(error);
         let mut response =
-            self.respond(&mut outcome, &head.method, peer, &record, &Progress::default(), &settings);
+            self.respond(&mut outcome, &head.method, peer, &record, &mut Progress::default(), &settings);
         response.headers_mut().insert(header::DATE, date(record.time));
         record.close(response.status(), outcome.err().as_ref());
         response.map(Body::into_bytes)

@@ -26,14 +26,15 @@ mod streams;
 mod tcp;
 mod tls;
 
-use std::borrow::Borrow;
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Either};
 use http::{Request, Response, StatusCode, Version};
 
 pub use body::{Body, BodyError};
@@ -42,6 +43,7 @@ pub use encryption::Encryption;
 pub use frame_guard::{FrameGuard, FrameTooLarge};
 pub use head_watch::HeadWatch;
 pub use http3::{Frame, FrameError, Frames, HeadError, RequestError, read_head};
+use peer::InFlight;
 pub use peer::{Close, Listener, Peer};
 pub use quic::{QuicListener, serve_quic};
 pub use sockets::{BindError, bind_tcp, bind_udp};
@@ -52,15 +54,30 @@ pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_confi
 /// What answers requests. It lives as long as the process, so that no request counts references to it.
 pub trait Service: Sync + 'static {
     /// Answers one request of a connection. It cannot fail: an error is an answer too.
-    fn serve(
-        &'static self,
-        request: Request<Body>,
-        peer: impl Borrow<Arc<Peer>> + Send,
-    ) -> impl Future<Output = Response<Body>> + Send;
+    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Served;
 
     /// The answer to something that never became a request: a head that could not be read, or one
     /// that did not come in time.
     fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes>;
+}
+
+/// An answer: known already, as most are, or once the future has waited.
+pub type Served = Either<Ready<Response<Body>>, BoxFuture<'static, Response<Body>>>;
+
+/// Has one request answered, which counts as in flight until then.
+fn serve<S: Service>(
+    service: &'static S,
+    request: Request<Body>,
+    peer: &Arc<Peer>,
+) -> Either<Ready<Response<Body>>, impl Future<Output = Response<Body>> + Send + Unpin + use<S>> {
+    let in_flight = InFlight::begin(&**peer);
+    match service.serve(request, peer) {
+        Either::Left(known) => Either::Left(known),
+        Either::Right(waiting) => {
+            let in_flight = in_flight.kept(Arc::clone(peer));
+            Either::Right(waiting.inspect(move |_| drop(in_flight)))
+        }
+    }
 }
 
 /// Awaits `future` for at most `limit`; the timer is made only if it is not ready at once.

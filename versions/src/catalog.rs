@@ -222,6 +222,12 @@ impl Catalog {
         Some((&self.versions[*index], rest.get(end as usize..)?))
     }
 
+    /// What stands in the path below its version, or nothing.
+    #[must_use]
+    pub fn below<'p>(&self, path: &'p str) -> &'p str {
+        self.version(path).map_or("", |(_, below)| below)
+    }
+
     /// An entry of the path, whatever the method: what all entries of a path share is its template.
     #[must_use]
     pub fn any_entry(&self, table: &VersionTable, resource: &Resource) -> Option<&Entry> {
@@ -274,7 +280,7 @@ impl VersionTable {
     ///
     /// # Errors
     /// [`ErrorCode::UnknownResource`].
-    pub fn resource<'a>(&'a self, below: &'a str) -> Result<(&'a Resource, Input<'a>), Error> {
+    pub fn resource<'t: 'a, 'a>(&'t self, below: &'a str) -> Result<(&'t Resource, Input<'a>), Error> {
         let found = self.shape.resources.at(below).map_err(|_| {
             Error::new(
                 ErrorCode::UnknownResource,

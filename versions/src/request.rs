@@ -22,7 +22,7 @@ use crate::{Error, ErrorCode};
 pub struct Empty {}
 
 /// What a call says, as it came.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Input<'a> {
     /// Boxed, because most paths have none, and every request carries its input about.
     pub(crate) parameters: Option<Box<matchit::Params<'a, 'a>>>,
@@ -30,6 +30,14 @@ pub struct Input<'a> {
     pub query: &'a str,
     /// The content of a method that has some; else nothing.
     pub content: Bytes,
+}
+
+impl Input<'_> {
+    /// Whether the path says something beside the endpoint's name.
+    #[must_use]
+    pub fn has_parameters(&self) -> bool {
+        self.parameters.is_some()
+    }
 }
 
 /// Whether requests of this method carry their members as JSON content instead of a query.

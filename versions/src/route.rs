@@ -53,6 +53,8 @@ pub struct Route {
     pub early_data_safe: bool,
     /// Whether a call changes nothing.
     pub safe: bool,
+    /// Whether an answer may have to be waited for.
+    pub waits: bool,
     /// The JSON schema of what a call says.
     pub request_schema: fn(&mut SchemaGenerator) -> Schema,
     /// The JSON schema of the 200 answer.
@@ -87,6 +89,7 @@ impl Route {
             summary: E::SUMMARY,
             early_data_safe: E::EARLY_DATA_SAFE,
             safe: E::SAFE,
+            waits: E::WAITS,
             request_schema: |generator| generator.root_schema_for::<E::Request>(),
             response_schema: |generator| generator.root_schema_for::<E::Response>(),
             example: || serde_json::to_vec(&E::example()),

@@ -181,7 +181,7 @@ fn bind_address(
         .collect();
     Ok(Bound {
         listener: Listener {
-            name: name.to_owned(),
+            name: name.to_owned().leak(),
             tls: certificates.is_some(),
             environments: listener.environments,
             hosts: listener.hosts.clone(),

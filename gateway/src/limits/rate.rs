@@ -91,7 +91,7 @@ impl Written {
     }
 
     fn new(policy: &Policy) -> Self {
-        let Rate { per_second, burst } = policy.rate;
+        let burst = policy.rate.burst;
         let fixed = |text: &[u8]| {
             let text: &'static str = String::from_utf8_lossy(text).into_owned().leak();
             HeaderValue::from_static(text)

@@ -6,12 +6,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use permissions::{Denial, KeyId, KeySecret, Malformed, secrets_are_equal};
 use versions::{Error, ErrorCode, Help, Instant};
 use zeroize::Zeroizing;
 
 use super::client::is_proxy;
+use super::record::Record;
 use super::{Pipeline, Settings};
 use crate::keys::index::Key;
 use crate::limits::Field;
@@ -55,8 +55,9 @@ impl Refused {
 /// Who was recognised last on a connection, and by what. Its requests share it, and not the key itself: that one's
 /// users would be counted by every worker with every request.
 pub(super) struct Caller {
-    /// The value of `Authorization`. It is in the connection's read buffer anyway; here it is wiped.
-    authorization: Zeroizing<Box<[u8]>>,
+    /// The value of `Authorization`, where it is remembered. It is in the connection's read buffer anyway; here it
+    /// is wiped.
+    authorization: Option<Zeroizing<Box<[u8]>>>,
     /// The key index's, from before the key was looked up.
     generation: u64,
     pub(super) key: Arc<Key>,
@@ -65,16 +66,23 @@ pub(super) struct Caller {
 /// No `Authorization` of a key of ours is longer, but for blanks: longer ones are not remembered.
 const REMEMBERED_BYTES_MAX: usize = 128;
 
+impl Caller {
+    /// Whether this is what it was recognised by, and no key has changed since.
+    fn is_known_by(&self, authorization: &[u8], generation: u64) -> bool {
+        let remembered = self.authorization.as_ref().filter(|_| self.generation == generation);
+        remembered.is_some_and(|remembered| secrets_are_equal(remembered, authorization))
+    }
+}
+
 impl Pipeline {
-    /// Recognises the caller; `known` is whom the connection remembers.
-    pub(super) fn authenticate(
+    /// Recognises the caller, whom the connection knows from then on.
+    pub(super) fn authenticate<'k>(
         &self,
         authorization: Field<'_>,
-        known: &mut Option<Arc<Caller>>,
-        now: Timestamp,
-        client: IpAddr,
+        known: &'k mut Option<Arc<Caller>>,
+        record: &Record,
         peer: &Peer,
-    ) -> Result<Arc<Caller>, (Refused, Option<KeyId>)> {
+    ) -> Result<&'k Arc<Caller>, (Refused, Option<KeyId>)> {
         let authorization = match authorization {
             Field::Missing => return Err((Refused::Missing, None)),
             Field::Repeated(_) => return Err((Refused::Unreadable, None)),
@@ -82,29 +90,24 @@ impl Pipeline {
         };
         // Read first: a key that changes while it is looked up is looked up again with the next request.
         let generation = self.keys.generation();
-        let remembered = known.as_ref().filter(|known| {
-            known.generation == generation && secrets_are_equal(&known.authorization, authorization)
-        });
-        let caller = match remembered {
-            Some(known) => Arc::clone(known),
-            None => {
+        let caller = match known.take() {
+            Some(caller) if caller.is_known_by(authorization, generation) => caller,
+            _ => {
                 let key = self.look_up(authorization).map_err(|refused| (refused, None))?;
-                Arc::new(Caller { authorization: Zeroizing::new(authorization.into()), generation, key })
+                let is_remembered = authorization.len() <= REMEMBERED_BYTES_MAX;
+                let authorization = is_remembered.then(|| Zeroizing::new(authorization.into()));
+                Arc::new(Caller { authorization, generation, key })
             }
         };
-        let check = |address| caller.key.check(now, address, peer.listener.environments);
-        let checked = match check(client) {
+        let caller = known.insert(caller);
+        let check = |address| caller.key.check(record.time, address, peer.listener.environments);
+        let checked = match check(record.client) {
             // Whoever has a stolen key could forge an address that the key allows, and say that the
             // connection has moved there: the one that the handshake has proven has to be allowed too.
-            Ok(()) if client != peer.origin && !is_proxy(peer) => check(peer.origin),
+            Ok(()) if record.client != peer.origin && !is_proxy(peer) => check(peer.origin),
             checked => checked,
         };
-        if let Err(denial) = checked {
-            return Err((Refused::Denied(denial), Some(caller.key.id)));
-        }
-        if remembered.is_none() && authorization.len() <= REMEMBERED_BYTES_MAX {
-            *known = Some(Arc::clone(&caller));
-        }
+        checked.map_err(|denial| (Refused::Denied(denial), Some(caller.key.id)))?;
         Ok(caller)
     }
 

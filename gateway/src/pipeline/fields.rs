@@ -151,8 +151,9 @@ pub(crate) fn date(now: Timestamp) -> HeaderValue {
 
 /// `RateLimit` and `RateLimit-Policy`.
 pub(super) fn rate(policy: &Policy, spent: Spent) -> [HeaderValue; 2] {
-    let limit = policy.written_field(spent).unwrap_or_else(|| field(|block| spent.write_field(block)));
-    [unique(limit), policy.field()]
+    let limit = policy.written_field(spent);
+    let limit = limit.unwrap_or_else(|| unique(field(|block| spent.write_field(block))));
+    [limit, policy.field()]
 }
 
 /// Marks a value that no other answer has, so that HTTP/2 does not put it into its table of repeated fields

@@ -6,28 +6,19 @@
 //! JSON Patch (RFC 6902) from the one body to the other, as ASCII. Only endpoints that declare
 //! themselves safe are called a second time.
 
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
-use versions::{Context, Entry, Error, ErrorCode, Help, Input, VersionTable};
+use versions::{Context, Error, ErrorCode, Help, Input, VersionTable};
 
-use super::{Pipeline, Settings, answer, lacking};
-use crate::keys::index::Key;
+use super::handle::{Call, answer};
+use super::{Pipeline, Settings, lacking};
 use crate::limits::API_VERSION_PREVIEW;
 
 const STATUS: HeaderName = HeaderName::from_static("api-version-preview-status");
 const PATCH: HeaderName = HeaderName::from_static("api-version-preview-patch");
 const OMITTED: HeaderName = HeaderName::from_static("api-version-preview-omitted");
-
-/// The call whose answer at another date is asked for.
-pub(super) struct Call<'a> {
-    pub(super) head: &'a Parts,
-    pub(super) table: &'static VersionTable,
-    pub(super) key: &'a Key,
-    pub(super) entry: &'static Entry,
-}
 
 /// What a newer date would answer.
 pub(super) struct Preview {
@@ -86,8 +77,9 @@ impl Pipeline {
         let mut values = call.head.headers.get_all(API_VERSION_PREVIEW).iter();
         let value = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());
         let dates = &settings.dates;
-        let open =
-            |table: &&VersionTable| dates.calendar.state(table.index, now).is_open_to(call.key.environment);
+        let open = |table: &&VersionTable| {
+            dates.calendar.state(table.index, now).is_open_to(call.caller.key.environment)
+        };
         let newer = |table: &&VersionTable| table.index > call.table.index;
         let wanted = value.and_then(|name| self.catalog.named(name)).filter(newer).filter(open);
         wanted.ok_or_else(|| {
@@ -131,11 +123,11 @@ impl Pipeline {
         context: &Context<'_>,
         input: Input<'_>,
     ) -> Result<Option<bytes::Bytes>, Error> {
-        let below = self.catalog.version(call.head.uri.path()).map_or("", |(_, below)| below);
-        let (resource, mut newer) = table.resource(below)?;
+        let (resource, mut newer) = table.resource(self.catalog.below(call.head.uri.path()))?;
         let entry = self.catalog.entry(table, resource, &call.entry.route.method)?;
         let required = entry.route.permission;
-        call.key.permissions.authorize(required).map_err(|_| lacking(required, call.key))?;
+        let key = &call.caller.key;
+        key.permissions.authorize(required).map_err(|_| lacking(required, key))?;
         if !entry.route.safe {
             return Ok(None);
         }

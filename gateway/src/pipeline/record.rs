@@ -27,10 +27,10 @@ pub(super) const CLIENT_CLOSED_REQUEST: u16 = 499;
 const ID_BYTES_MAX: usize = 128;
 
 /// One request, as it will be reported.
-pub(super) struct Record<'r> {
+pub(super) struct Record {
     pipeline: &'static Pipeline,
     id: Id,
-    peer: &'r Peer,
+    listener: &'static str,
     method: MethodLabel,
     pub(super) protocol: Protocol,
     /// When the head was complete.
@@ -42,6 +42,8 @@ pub(super) struct Record<'r> {
     pub(super) entry: Option<&'static Entry>,
     pub(super) key: Option<KeyId>,
     pub(super) refused: Option<Refused>,
+    /// Whether head and content were read to their end: whatever is asked for, the connection is in order.
+    pub(super) is_read: bool,
     /// The client broke off: whatever it is answered with, nobody hears it.
     pub(super) client_is_gone: bool,
     access_log: bool,
@@ -54,13 +56,13 @@ enum Id {
     Given(HeaderValue),
 }
 
-impl<'r> Record<'r> {
-    pub(super) fn open(pipeline: &'static Pipeline, head: &Parts, peer: &'r Peer, access_log: bool) -> Self {
+impl Record {
+    pub(super) fn open(pipeline: &'static Pipeline, head: &Parts, peer: &Peer, access_log: bool) -> Self {
         let (time, received) = pipeline.clock.both();
         Self {
             pipeline,
             id: given_id(head, peer).map_or_else(|| Id::Own(own_id(time)), Id::Given),
-            peer,
+            listener: peer.listener.name,
             method: MethodLabel::new(&head.method),
             protocol: protocol(head.version),
             received,
@@ -69,6 +71,7 @@ impl<'r> Record<'r> {
             entry: None,
             key: None,
             refused: None,
+            is_read: false,
             client_is_gone: false,
             access_log,
             closed: false,
@@ -129,7 +132,7 @@ impl<'r> Record<'r> {
                 refused: self.refused.map(Refused::name),
                 protocol: self.protocol.name(),
                 client: self.client,
-                listener: &self.peer.listener.name,
+                listener: self.listener,
                 duration,
             };
             access.log();
@@ -137,7 +140,7 @@ impl<'r> Record<'r> {
     }
 }
 
-impl Drop for Record<'_> {
+impl Drop for Record {
     fn drop(&mut self) {
         if !self.closed {
             self.report(CLIENT_CLOSED_REQUEST, None);

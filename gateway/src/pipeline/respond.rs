@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use versions::{Error, ErrorCode, Protocol};
 
-use super::fields::{JSON, Own, date, length, rate, unique};
+use super::fields::{JSON, Own, date, length, unique};
 use super::record::Record;
 use super::{Pipeline, Progress, Reply, Settings};
 use crate::transport::{Body, Peer};
@@ -21,12 +21,12 @@ impl Pipeline {
         outcome: &mut Result<Reply, Error>,
         method: &Method,
         peer: &Peer,
-        record: &Record<'_>,
-        progress: &Progress,
+        record: &Record,
+        progress: &mut Progress,
         settings: &Settings,
     ) -> Response<Body> {
         let (status, body) = match outcome {
-            Ok(Reply::Json(body)) => (StatusCode::OK, std::mem::take(body)),
+            Ok(Reply::Json(body, _)) => (StatusCode::OK, std::mem::take(body)),
             Ok(Reply::Options(_)) => (StatusCode::NO_CONTENT, Bytes::new()),
             Err(error) if error.code == ErrorCode::InvalidToken => {
                 (error.code.status(), settings.invalid_token.clone())
@@ -35,19 +35,18 @@ impl Pipeline {
         };
         let multiplexed = matches!(record.protocol, Protocol::Http2 | Protocol::Http3);
         let length = || length(body.len());
-        let spent = progress.caller.as_ref().zip(progress.spent);
         let own = Own {
             multiplexed: multiplexed.then(|| [date(record.time), length()]),
             request_id: unique(record.id_field()),
-            rate: spent.map(|(caller, spent)| rate(caller.key.rate_limit.policy(), spent)),
+            rate: progress.rate.take(),
             alt_svc: self.alt_svc(peer, record.protocol),
         };
         let mut fields = match (&outcome, progress.version) {
-            (Ok(Reply::Json(_)), Some(table)) if own.rate.is_some() => self.prepared.good(table, own),
+            (Ok(Reply::Json(..)), Some(table)) if own.rate.is_some() => self.prepared.good(table, own),
             (_, table) => own.into_fields(table.map(|table| table.field.clone())),
         };
         match outcome {
-            Ok(Reply::Json(_)) => {}
+            Ok(Reply::Json(..)) => {}
             Ok(Reply::Options(allow)) => {
                 fields.insert(header::ALLOW, allow.clone());
                 // RFC 9110 §8.6: 204 has none.
@@ -66,11 +65,11 @@ impl Pipeline {
         if let Some(asked) = progress.forwarded_from {
             fields.insert(API_VERSION_REQUESTED, asked.field.clone());
         }
-        if let Some(preview) = &progress.preview {
+        if let Ok(Reply::Json(_, Some(preview))) = outcome {
             preview.announce(&mut fields);
         }
         let malformed =
-            !progress.is_read && matches!(outcome, Err(error) if error.code == ErrorCode::MalformedRequest);
+            !record.is_read && matches!(outcome, Err(error) if error.code == ErrorCode::MalformedRequest);
         if self.closes(record.protocol, malformed) {
             fields.insert(header::CONNECTION, CLOSE);
         }
@@ -109,7 +108,7 @@ impl Pipeline {
         (malformed || self.is_draining()) && matches!(protocol, Protocol::Http10 | Protocol::Http11)
     }
 
-    fn error_fields(&self, fields: &mut HeaderMap, error: &Error, record: &Record<'_>) {
+    fn error_fields(&self, fields: &mut HeaderMap, error: &Error, record: &Record) {
         let realm = &self.realm;
         let challenge = match error.code {
             ErrorCode::InvalidToken if record.has_credential() => {

@@ -6,15 +6,20 @@
 //! to know where each content ends. It follows the strict grammar only: at the first byte where hyper could
 //! go on in another way than the watch, it loses the thread, and no later request of the connection is served.
 
-/// Watches the bytes of one connection, which may come in any pieces. It allocates nothing.
+/// Watches the bytes of one connection, which may come in any pieces.
 #[derive(Debug)]
 pub struct HeadWatch {
+    /// The last clear request that came by itself in one piece: whatever is the same to the byte is as clear.
+    last: Vec<u8>,
     expects: Expects,
     framing: Framing,
     lines: Lines,
     /// Heads that have come whole and can be read in one way only.
     clear_heads: u64,
 }
+
+/// Larger requests are not kept, but read each time.
+const LAST_BYTES_MAX: usize = 512;
 
 /// What the next byte belongs to.
 #[derive(Debug)]
@@ -36,12 +41,35 @@ impl HeadWatch {
     /// Nothing has come yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { expects: Expects::Request, framing: Framing::new(), lines: Lines::new(), clear_heads: 0 }
+        Self {
+            last: Vec::new(),
+            expects: Expects::Request,
+            framing: Framing::new(),
+            lines: Lines::new(),
+            clear_heads: 0,
+        }
     }
 
     /// Takes the next bytes. When the thread is lost, it says how many heads before were clear: the
     /// requests behind those must not be served.
-    pub fn inspect(&mut self, mut bytes: &[u8]) -> Option<u64> {
+    pub fn inspect(&mut self, bytes: &[u8]) -> Option<u64> {
+        let begins = matches!(self.expects, Expects::Request);
+        if begins && !bytes.is_empty() && bytes == self.last {
+            self.clear_heads += 1;
+            return None;
+        }
+        let heads = self.clear_heads;
+        let lost = self.read(bytes);
+        let is_whole = begins && matches!(self.expects, Expects::Request) && self.clear_heads == heads + 1;
+        if is_whole && bytes.len() <= LAST_BYTES_MAX {
+            self.last.clear();
+            self.last.reserve_exact(bytes.len());
+            self.last.extend_from_slice(bytes);
+        }
+        lost
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) -> Option<u64> {
         while !bytes.is_empty() {
             self.expects = match &mut self.expects {
                 Expects::Request => {
@@ -120,61 +148,24 @@ fn fields(framing: &mut Framing, lines: &mut Lines, bytes: &mut &[u8]) -> bool {
             None => return false,
         }
     }
-    let (all, mut start) = (*bytes, 0);
-    let ended = any_feed(all, |feed| {
-        let line = &all[start..feed];
+    let mut start = 0;
+    for feed in memchr::memchr_iter(b'\n', bytes) {
+        let line = &bytes[start..feed];
         start = feed + 1;
         match line {
-            [] | [b'\r'] => return true,
+            [] | [b'\r'] => {
+                *bytes = &bytes[start..];
+                return true;
+            }
             // `Content-Length` or `Transfer-Encoding`, perhaps: their dashes tell them from most others.
             [b'c' | b'C', _, _, _, _, _, _, b'-', ..] | [b't' | b'T', _, _, _, _, _, _, _, b'-', ..] => {
                 framing.read(&Line::whole(line));
             }
             _ => {}
         }
-        false
-    });
-    *bytes = &all[start..];
-    if !ended {
-        lines.keep(std::mem::take(bytes));
     }
-    ended
-}
-
-/// Shows the places of line feeds, one after another, until one is the one that is looked for; whether one is.
-/// Fields are short: calling `memchr` for each costs more than to look at the bytes.
-#[inline]
-fn any_feed(bytes: &[u8], mut is_it: impl FnMut(usize) -> bool) -> bool {
-    let (chunks, rest) = bytes.as_chunks::<CHUNK_BYTES>();
-    let mut last = [0; CHUNK_BYTES];
-    last[..rest.len()].copy_from_slice(rest);
-    for (chunk, begin) in chunks.iter().chain([&last]).zip((0..).step_by(CHUNK_BYTES)) {
-        // In one comparison of all; most chunks have none.
-        if !chunk.iter().fold(false, |any, byte| any | (*byte == b'\n')) {
-            continue;
-        }
-        for (eight, begin) in chunk.as_chunks::<8>().0.iter().zip((begin..).step_by(8)) {
-            let mut feeds = feeds(u64::from_le_bytes(*eight));
-            while feeds != 0 {
-                if is_it(begin + feeds.trailing_zeros() as usize / 8) {
-                    return true;
-                }
-                feeds &= feeds - 1;
-            }
-        }
-    }
+    lines.keep(&bytes[start..]);
     false
-}
-
-const CHUNK_BYTES: usize = 32;
-
-/// The highest bit of each of eight bytes that is a line feed, and no other.
-const fn feeds(eight: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const LOW: u64 = 0x7f * ONES;
-    let others = eight ^ (ONES * b'\n' as u64);
-    // No byte carries into the next: only one without any bit has none in the end.
-    !(((others & LOW) + LOW) | others | LOW)
 }
 
 /// Passes over up to `left` bytes; whether that was all of them.

@@ -20,7 +20,6 @@ use tracing::debug;
 
 use super::io::Io;
 use super::peer::Phase;
-use super::place::Placed;
 use super::tcp::HEAD_BYTES_MAX;
 use super::{Body, Close, Peer, Service, Settings};
 
@@ -127,7 +126,7 @@ fn answer<S: Service>(
 ) {
     for (request, respond) in accepted.drain(..) {
         let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Http2(body) });
-        let mut serving = Placed::new(service.serve(request, peer.begin_request()));
+        let mut serving = super::serve(service, request, peer);
         match Pin::new(&mut serving).poll(context) {
             Poll::Ready(mut response) => {
                 let now = peer.sweeps();
@@ -149,7 +148,7 @@ fn put_into_table(fields: &mut HeaderMap) {
 }
 
 /// Awaits an answer, unless the client gives the request up.
-async fn wait(mut serving: Placed<impl Future<Output = Response<Body>>>, mut respond: SendResponse<Bytes>) {
+async fn wait(mut serving: impl Future<Output = Response<Body>> + Unpin, mut respond: SendResponse<Bytes>) {
     let response = std::future::poll_fn(|context| match Pin::new(&mut serving).poll(context) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
         Poll::Pending => respond.poll_reset(context).map(|_| None),

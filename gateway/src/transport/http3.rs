@@ -13,7 +13,6 @@ mod qpack;
 mod receive;
 mod static_table;
 
-use std::borrow::Borrow as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -114,7 +113,13 @@ pub(super) async fn speak<S: Service>(
                     continue;
                 }
                 begun = begun.max(number + 1);
-                let request = serve_request(send, receive, Arc::clone(link), peer.begin_request(), service);
+                let request = serve_request(
+                    send,
+                    receive,
+                    Arc::clone(link),
+                    InFlight::begin(Arc::clone(peer)),
+                    service,
+                );
                 let mut request = Placed::new(request);
                 // Most requests are whole when they are accepted and answered at once: no task for those.
                 if poll_once(&mut request).await.is_pending() {
@@ -136,10 +141,10 @@ async fn serve_request<S: Service>(
     mut send: quinn::SendStream,
     receive: quinn::RecvStream,
     link: Arc<Link>,
-    in_flight: InFlight,
+    in_flight: InFlight<Arc<Peer>>,
     service: &'static S,
 ) {
-    let peer: &Arc<Peer> = in_flight.borrow();
+    let peer = in_flight.peer();
     let mut receiver = Receiver::new(receive, Arc::clone(&link));
     let head = within(link.settings.header, receiver.head()).await;
     peer.seen_at(link.connection.remote_address().ip());

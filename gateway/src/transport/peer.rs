@@ -5,8 +5,8 @@
 //! timer wheel. See [`super::Connections::sweep`].
 
 use std::any::Any;
-use std::borrow::Borrow;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -28,8 +28,8 @@ const FAULTS_MAX: u32 = 256;
 /// What requests need to know of the listener that they came by.
 #[derive(Debug)]
 pub struct Listener {
-    /// Its name in the configuration.
-    pub name: String,
+    /// Its name in the configuration. Listeners live as long as the process.
+    pub name: &'static str,
     /// Whether its connections are encrypted.
     pub tls: bool,
     /// Whose keys it accepts.
@@ -56,7 +56,7 @@ impl Listener {
     /// Takes every key in cleartext and trusts nobody.
     pub(crate) fn plain() -> Self {
         Self {
-            name: "test".to_owned(),
+            name: "test",
             tls: false,
             environments: Environments::all(),
             hosts: Vec::new(),
@@ -332,15 +332,6 @@ impl Peer {
         }
     }
 
-    /// Counts a request in flight until the guard is dropped.
-    pub(super) fn begin_request(self: &Arc<Self>) -> InFlight {
-        // Only the connection's own worker writes them, so they take no read-modify-write.
-        self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
-        self.requests.store(self.requests.load(Relaxed) + 1, Relaxed);
-        self.enter(Phase::Busy);
-        InFlight(Arc::clone(self))
-    }
-
     /// A write waits for the client, or went through.
     pub(super) fn write_waits(&self, waits: bool) {
         if self.write_waits.load(Relaxed) != waits {
@@ -407,16 +398,32 @@ pub(super) struct SweepLimits {
     pub(super) goodbye: u32,
 }
 
-/// A request in flight on a connection.
-pub(super) struct InFlight(Arc<Peer>);
+/// A request in flight on a connection, counted until this is dropped.
+pub(super) struct InFlight<P: Deref<Target = Peer>>(P);
 
-impl Borrow<Arc<Peer>> for InFlight {
-    fn borrow(&self) -> &Arc<Peer> {
+impl<P: Deref<Target = Peer>> InFlight<P> {
+    pub(super) fn begin(peer: P) -> Self {
+        // Only the connection's own worker writes them, so they take no read-modify-write.
+        peer.in_flight.store(peer.in_flight.load(Relaxed) + 1, Relaxed);
+        peer.requests.store(peer.requests.load(Relaxed) + 1, Relaxed);
+        peer.enter(Phase::Busy);
+        Self(peer)
+    }
+
+    pub(super) const fn peer(&self) -> &P {
         &self.0
     }
 }
 
-impl Drop for InFlight {
+impl InFlight<&Peer> {
+    /// The same, for as long as it is waited for. `peer` is its connection.
+    pub(super) fn kept(self, peer: Arc<Peer>) -> InFlight<Arc<Peer>> {
+        std::mem::forget(self);
+        InFlight(peer)
+    }
+}
+
+impl<P: Deref<Target = Peer>> Drop for InFlight<P> {
     fn drop(&mut self) {
         let left = self.0.in_flight.load(Relaxed).saturating_sub(1);
         self.0.in_flight.store(left, Relaxed);

@@ -28,7 +28,6 @@ use tracing::debug;
 use super::connections::Open;
 use super::io::{Io, LINGER_BYTES_MAX, http1_text};
 use super::peer::{Carrier, Phase};
-use super::place::Placed;
 use super::round_trip::Ends;
 use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings, http2};
 
@@ -285,8 +284,7 @@ fn requests<S: Service>(
 > + use<S> {
     let peer = Arc::clone(peer);
     service_fn(move |request: Request<Incoming>| {
-        // No block around it: that would move the whole request once more.
-        Placed::new(service.serve(request.map(Body::Http1), peer.begin_request())).map(Ok)
+        super::serve(service, request.map(Body::Http1), &peer).map(Ok)
     })
 }
 

@@ -94,6 +94,52 @@ fn nothing_is_clear_behind_a_chunk_that_is_not() {
     }
 }
 
+/// A watch that has seen this request twice, by itself.
+fn watch_of(request: &str) -> HeadWatch {
+    let mut watch = HeadWatch::new();
+    for heads in 1..=2 {
+        assert_eq!(watch.inspect(request.as_bytes()), None);
+        assert_eq!(watch.clear_heads, heads, "{request:?}");
+    }
+    watch
+}
+
+#[test]
+fn what_was_clear_is_clear_again_and_nothing_else_passes_for_it() {
+    for request in CLEAR {
+        for ambiguous in AMBIGUOUS {
+            let mut watch = watch_of(request);
+            assert_eq!(watch.inspect(ambiguous.as_bytes()), Some(2), "{request:?}, {ambiguous:?}");
+        }
+        // The same bytes as the content of a request are no request.
+        let mut watch = watch_of(request);
+        let declares = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", request.len());
+        for (bytes, heads) in [(&*declares, 3), (request, 3), (request, 4), (AMBIGUOUS[0], 4)] {
+            let lost = watch.inspect(bytes.as_bytes());
+            assert_eq!(
+                (lost, watch.clear_heads),
+                ((bytes == AMBIGUOUS[0]).then_some(4), heads),
+                "{request:?}"
+            );
+        }
+        // Nor are they one behind the beginning of another.
+        let mut watch = watch_of(request);
+        let begun = "GET /x HTTP/1.1\r\ncontent-length: 1\r\n";
+        assert_eq!(watch.inspect(begun.as_bytes()), None);
+        let expected = verdict(format!("{begun}{request}").as_bytes(), 1).map(|heads| heads + 2);
+        assert_eq!(watch.inspect(request.as_bytes()), expected, "{request:?}");
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_request_is_bounded() {
+    let request = |bytes: usize| format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(bytes - 27));
+    for (bytes, kept) in [(LAST_BYTES_MAX, LAST_BYTES_MAX), (LAST_BYTES_MAX + 1, 0), (27, 27)] {
+        let watch = watch_of(&request(bytes));
+        assert_eq!((watch.last.len(), watch.last.capacity()), (kept, kept));
+    }
+}
+
 #[test]
 fn part_of_a_head_is_told_from_a_pause() {
     let mut watch = HeadWatch::new();
