@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use gateway::clock::SystemClock;
 use gateway::config::{Config, Sources};
-use gateway::pipeline::Pipeline;
+use gateway::pipeline::{Notes, Pipeline};
 use gateway::transport::{Body, Listener, Peer, Service as _};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use jiff::Timestamp;
@@ -37,6 +37,7 @@ pub struct Options {
 struct Caller {
     pipeline: &'static Pipeline,
     peer: std::sync::Arc<Peer>,
+    notes: Notes,
     target: Uri,
     authorizations: Vec<HeaderValue>,
     next: usize,
@@ -127,6 +128,7 @@ impl Caller {
         Ok(Self {
             pipeline,
             peer: Peer::alone([127, 0, 0, 1].into(), listener),
+            notes: Notes::default(),
             target: format!("/{newest}/ping.json").parse()?,
             authorizations,
             next: 0,
@@ -163,7 +165,11 @@ impl Caller {
         let begin = Instant::now();
         for _ in 0..requests {
             let request = self.request();
-            let response = self.pipeline.serve(request, &self.peer).now_or_never().context("it waited")?;
+            let response = self
+                .pipeline
+                .serve(request, &self.peer, &mut self.notes)
+                .now_or_never()
+                .context("it waited")?;
             let (head, body) = black_box(response).into_parts();
             ensure!(head.status == StatusCode::OK, "it answered {}", head.status);
             drop(body);

@@ -265,7 +265,9 @@ impl Documents {
 }
 
 impl Service for Documents {
-    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Served {
+    type Notes = ();
+
+    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>, (): &mut ()) -> Served {
         let peer = Arc::clone(peer);
         let received = self.clock.monotonic();
         let (head, _content) = request.into_parts();
@@ -346,7 +348,7 @@ mod tests {
         let peer = Peer::numbered(1);
         let read = async || {
             let request = Request::get("/2026-02-01").header(header::HOST, "localhost").body(Body::Empty);
-            let page = documents.serve(request.unwrap(), &peer).await.into_body().into_bytes();
+            let page = documents.serve(request.unwrap(), &peer, &mut ()).await.into_body().into_bytes();
             String::from_utf8(page.to_vec()).unwrap()
         };
         assert!(!read().await.contains("<strong>Deprecated.</strong>"));

@@ -74,7 +74,9 @@ impl Operations {
 }
 
 impl Service for Operations {
-    fn serve(&'static self, request: Request<Body>, _: &Arc<Peer>) -> Served {
+    type Notes = ();
+
+    fn serve(&'static self, request: Request<Body>, _: &Arc<Peer>, (): &mut ()) -> Served {
         let (status, kind, body) = match *request.method() {
             Method::GET | Method::HEAD => self.answer(request.uri().path()),
             _ => {

@@ -53,8 +53,11 @@ pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_confi
 
 /// What answers requests. It lives as long as the process, so that no request counts references to it.
 pub trait Service: Sync + 'static {
+    /// What it notes of a connection, for as long as that is open.
+    type Notes: Default + Send + 'static;
+
     /// Answers one request of a connection. It cannot fail: an error is an answer too.
-    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>) -> Served;
+    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>, notes: &mut Self::Notes) -> Served;
 
     /// The answer to something that never became a request: a head that could not be read, or one
     /// that did not come in time.
@@ -69,9 +72,10 @@ fn serve<S: Service>(
     service: &'static S,
     request: Request<Body>,
     peer: &Arc<Peer>,
+    notes: &mut S::Notes,
 ) -> Either<Ready<Response<Body>>, impl Future<Output = Response<Body>> + Send + Unpin + use<S>> {
     let in_flight = InFlight::begin(&**peer);
-    match service.serve(request, peer) {
+    match service.serve(request, peer, notes) {
         Either::Left(known) => Either::Left(known),
         Either::Right(waiting) => {
             let in_flight = in_flight.kept(Arc::clone(peer));

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
@@ -12,7 +14,7 @@ use versions::{
     Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Instant, Lifecycle, Release, Route, Version,
 };
 
-use super::Pipeline;
+use super::{Notes, Pipeline};
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::{Config, Sources};
 use crate::store::StoredKey;
@@ -39,6 +41,9 @@ macro_rules! endpoint {
         }
 
         impl Handler for $name {
+            const WAITS: bool =
+                matches!($path.as_bytes(), [.., b'l', b'a', b't', b'e', b'r', b'.', _, _, _, _]);
+
             async fn handle($context: &Context<'_>, _: Empty) -> Result<String, Error> {
                 $answer
             }
@@ -49,8 +54,10 @@ macro_rules! endpoint {
 mod dates;
 
 endpoint!(Panics, "/panics.json", _context => panic!("a secret of the inside"));
+endpoint!(PanicsLater, "/panics-later.json", _context => panic!("a secret of the inside"));
 endpoint!(Fails, "/fails.json", _context => Err(Error::internal("a secret of the inside")));
 endpoint!(Client, "/client.json", context => Ok(context.client.to_string()));
+endpoint!(ClientLater, "/client-later.json", context => Ok(context.client.to_string()));
 endpoint!(Refuses, "/refuses.json", _context => {
     Err(Error::new(ErrorCode::MalformedRequest, "`colour` is no colour."))
 });
@@ -58,8 +65,10 @@ endpoint!(Refuses, "/refuses.json", _context => {
 const RELEASE: Release = Release {
     added: &[
         Route::native::<Panics>(),
+        Route::native::<PanicsLater>(),
         Route::native::<Fails>(),
         Route::native::<Client>(),
+        Route::native::<ClientLater>(),
         Route::native::<Refuses>(),
     ],
     ..Release::new(Version::new(2026, 1, 1), "Tests.", Lifecycle::published(2026, 1, 1))
@@ -102,13 +111,18 @@ fn key(
     (StoredKey { record, hash }, format!("Bearer {}", text.expose()))
 }
 
+/// A connection, and what is noted of it.
+fn connection() -> (Arc<Peer>, Notes) {
+    (Peer::numbered(1), Notes::default())
+}
+
 fn ask(
     pipeline: &'static Pipeline,
-    peer: &Arc<Peer>,
+    (peer, notes): &mut (Arc<Peer>, Notes),
     request: http::request::Builder,
 ) -> (Response<()>, String) {
     let request = request.header(header::HOST, "localhost").body(Body::Empty).unwrap();
-    let response = pipeline.serve(request, peer).now_or_never().expect("nothing waits");
+    let response = pipeline.serve(request, peer, notes).now_or_never().expect("nothing waits");
     let (head, body) = response.into_parts();
     (Response::from_parts(head, ()), String::from_utf8(body.into_bytes().to_vec()).unwrap())
 }
@@ -120,9 +134,9 @@ fn get(path: &str, authorization: &str) -> http::request::Builder {
 #[test]
 fn our_fault_is_a_500_that_says_nothing_of_the_inside_and_hurts_nobody_else() {
     let (pipeline, key) = pipeline(&[]);
-    let peer = Peer::numbered(1);
-    for path in ["panics.json", "fails.json"] {
-        let (head, body) = ask(pipeline, &peer, get(path, &key));
+    let mut peer = connection();
+    for path in ["panics.json", "panics-later.json", "fails.json"] {
+        let (head, body) = ask(pipeline, &mut peer, get(path, &key));
         assert_eq!(head.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
         assert_eq!(head.headers()[header::CONTENT_TYPE], "application/problem+json");
         assert!(!body.contains("secret"), "{path}: {body}");
@@ -130,7 +144,7 @@ fn our_fault_is_a_500_that_says_nothing_of_the_inside_and_hurts_nobody_else() {
         assert_eq!(problem["requestId"], head.headers()["x-request-id"].to_str().unwrap(), "{path}");
         assert_eq!(problem["type"], "/docs/errors/internal", "{path}");
         assert_eq!(pipeline.in_flight(), 0, "{path}: its place is given back");
-        let (head, body) = ask(pipeline, &peer, get("client.json", &key));
+        let (head, body) = ask(pipeline, &mut peer, get("client.json", &key));
         assert_eq!(
             (head.status(), body.as_str()),
             (StatusCode::OK, r#""127.0.0.1""#),
@@ -142,7 +156,7 @@ fn our_fault_is_a_500_that_says_nothing_of_the_inside_and_hurts_nobody_else() {
 #[test]
 fn an_endpoints_own_error_reaches_the_caller() {
     let (pipeline, key) = pipeline(&[]);
-    let (head, body) = ask(pipeline, &Peer::numbered(1), get("refuses.json", &key));
+    let (head, body) = ask(pipeline, &mut connection(), get("refuses.json", &key));
     assert_eq!(head.status(), StatusCode::BAD_REQUEST);
     let problem: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(problem["error"], "`colour` is no colour.");
@@ -152,10 +166,10 @@ fn an_endpoints_own_error_reaches_the_caller() {
 #[test]
 fn every_answer_to_a_known_key_tells_its_rate() {
     let (pipeline, key) = pipeline(&[("limits.key_rate", "1/s+4")]);
-    let peer = Peer::numbered(1);
+    let mut peer = connection();
     for (path, remaining) in [("client.json", 3), ("nowhere.json", 2), ("panics.json", 1), ("client.json", 0)]
     {
-        let (head, _) = ask(pipeline, &peer, get(path, &key));
+        let (head, _) = ask(pipeline, &mut peer, get(path, &key));
         assert_eq!(
             head.headers()["ratelimit"],
             format!(r#""default";r={remaining};t={}"#, 4 - remaining),
@@ -163,64 +177,65 @@ fn every_answer_to_a_known_key_tells_its_rate() {
         );
         assert_eq!(head.headers()["ratelimit-policy"], r#""default";q=4;w=4"#, "{path}");
     }
-    let (head, _) = ask(pipeline, &peer, get("client.json", &key));
+    let (head, _) = ask(pipeline, &mut peer, get("client.json", &key));
     assert_eq!(head.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(head.headers()[header::RETRY_AFTER], "1");
     // What is wrong with a request is still said before its rate.
-    let (head, _) = ask(pipeline, &peer, get("nowhere.json", &key));
+    let (head, _) = ask(pipeline, &mut peer, get("nowhere.json", &key));
     assert_eq!(head.status(), StatusCode::NOT_FOUND);
 }
 
 #[test]
 fn failures_of_an_address_never_lock_out_a_good_key_behind_it() {
     let (pipeline, key) = pipeline(&[("limits.failures_per_address", "1/s+3")]);
-    let peer = Peer::numbered(1);
-    let statuses: Vec<u16> =
-        (0..5).map(|_| ask(pipeline, &peer, get("client.json", "Bearer x")).0.status().as_u16()).collect();
+    let mut peer = connection();
+    let statuses: Vec<u16> = (0..5)
+        .map(|_| ask(pipeline, &mut peer, get("client.json", "Bearer x")).0.status().as_u16())
+        .collect();
     assert_eq!(statuses, [401, 401, 401, 429, 429]);
-    assert_eq!(ask(pipeline, &peer, get("client.json", &key)).0.status(), StatusCode::OK);
+    assert_eq!(ask(pipeline, &mut peer, get("client.json", &key)).0.status(), StatusCode::OK);
 }
 
 #[test]
 fn a_drain_tells_clients_to_go_elsewhere() {
     let (pipeline, key) = pipeline(&[]);
-    let peer = Peer::numbered(1);
+    let mut peer = connection();
     let connection = |head: &Response<()>| head.headers().get(header::CONNECTION).cloned();
-    assert_eq!(connection(&ask(pipeline, &peer, get("client.json", &key)).0), None);
+    assert_eq!(connection(&ask(pipeline, &mut peer, get("client.json", &key)).0), None);
     pipeline.drain();
-    let (head, _) = ask(pipeline, &peer, get("client.json", &key));
+    let (head, _) = ask(pipeline, &mut peer, get("client.json", &key));
     assert_eq!(head.status(), StatusCode::OK, "what comes is still answered");
     assert_eq!(connection(&head).unwrap(), "close");
 }
 
-fn status(pipeline: &'static Pipeline, peer: &Arc<Peer>, authorization: &str) -> u16 {
+fn status(pipeline: &'static Pipeline, peer: &mut (Arc<Peer>, Notes), authorization: &str) -> u16 {
     ask(pipeline, peer, get("client.json", authorization)).0.status().as_u16()
 }
 
 #[test]
 fn what_a_connection_remembers_of_its_caller_ends_with_the_next_change() {
     let (pipeline, key, authorization) = path(&[], Box::new(SystemClock));
-    let peer = Peer::numbered(1);
+    let mut peer = connection();
     assert_eq!(
-        [status(pipeline, &peer, &authorization), status(pipeline, &peer, &authorization)],
+        [status(pipeline, &mut peer, &authorization), status(pipeline, &mut peer, &authorization)],
         [200, 200]
     );
 
     let mut record = key.record.clone();
     record.permissions = ApiAccessPermission::CONNECTION_READ;
     pipeline.keys().apply(&StoredKey { record: record.clone(), hash: key.hash }, SystemClock.now());
-    assert_eq!(status(pipeline, &peer, &authorization), 403);
+    assert_eq!(status(pipeline, &mut peer, &authorization), 403);
 
     record.permissions = ApiAccessPermission::all();
     pipeline.keys().apply(&StoredKey { record: record.clone(), hash: key.hash }, SystemClock.now());
-    assert_eq!(status(pipeline, &peer, &authorization), 200);
+    assert_eq!(status(pipeline, &mut peer, &authorization), 200);
 
     record.revoked = Some(SystemClock.now());
     pipeline.keys().apply(&StoredKey { record, hash: key.hash }, SystemClock.now());
-    assert_eq!(status(pipeline, &peer, &authorization), 401);
+    assert_eq!(status(pipeline, &mut peer, &authorization), 401);
 
     pipeline.keys().remove(key.record.id);
-    assert_eq!(status(pipeline, &peer, &authorization), 401);
+    assert_eq!(status(pipeline, &mut peer, &authorization), 401);
 }
 
 #[test]
@@ -228,20 +243,20 @@ fn a_connection_remembers_one_credential_and_no_other_passes_for_it() {
     let (pipeline, _, authorization) = path(&[], Box::new(SystemClock));
     let (other, others) = key(&pipeline.secret, &pipeline.brand, Environment::Staging, SystemClock.now());
     pipeline.keys().apply(&other, Timestamp::UNIX_EPOCH);
-    let peer = Peer::numbered(1);
+    let mut peer = connection();
     for _ in 0..2 {
-        assert_eq!(status(pipeline, &peer, &authorization), 200);
-        assert_eq!(status(pipeline, &peer, &others), 200);
+        assert_eq!(status(pipeline, &mut peer, &authorization), 200);
+        assert_eq!(status(pipeline, &mut peer, &others), 200);
         for place in 0..others.len() {
             let mut wrong = others.clone().into_bytes();
             wrong[place] = if wrong[place] == b'x' { b'y' } else { b'x' };
-            assert_eq!(status(pipeline, &peer, str::from_utf8(&wrong).unwrap()), 401, "{place}");
+            assert_eq!(status(pipeline, &mut peer, str::from_utf8(&wrong).unwrap()), 401, "{place}");
         }
-        assert_eq!(status(pipeline, &peer, &format!("{others}x")), 401);
-        assert_eq!(status(pipeline, &peer, &others[..others.len() - 1]), 401);
+        assert_eq!(status(pipeline, &mut peer, &format!("{others}x")), 401);
+        assert_eq!(status(pipeline, &mut peer, &others[..others.len() - 1]), 401);
     }
     let twice = get("client.json", &others).header(header::AUTHORIZATION, &others);
-    assert_eq!(ask(pipeline, &peer, twice).0.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(pipeline, &mut peer, twice).0.status(), StatusCode::UNAUTHORIZED);
 }
 
 /// A clock that a test holds on to.
@@ -264,22 +279,33 @@ fn a_remembered_key_ends_at_its_second_and_spends_its_rate_by_the_clock() {
     let (pipeline, mut key, authorization) = path(&flags, Box::new(Shared(Arc::clone(&clock))));
     key.record.expires = Some(clock.now() + jiff::SignedDuration::from_secs(2));
     pipeline.keys().apply(&key, clock.now());
-    let peer = Peer::numbered(1);
+    let mut peer = connection();
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        statuses.push(status(pipeline, &peer, &authorization));
-        statuses.push(status(pipeline, &peer, &authorization));
+        statuses.push(status(pipeline, &mut peer, &authorization));
+        statuses.push(status(pipeline, &mut peer, &authorization));
         clock.advance(Duration::from_secs(1));
     }
     assert_eq!(statuses, [200, 429, 200, 429, 401, 401, 401, 401]);
 }
 
 #[test]
-fn the_future_of_a_request_is_small() {
+fn only_what_waits_becomes_a_future() {
     let (pipeline, key) = pipeline(&[]);
-    let peer = Peer::numbered(1);
-    let request = get("client.json", &key).body(Body::Empty).unwrap();
-    let bytes = size_of_val(&pipeline.serve(request, &peer));
-    // The protocol libraries move it several times before it runs.
-    assert!(bytes <= 1024, "{bytes} bytes");
+    let (peer, mut notes) = connection();
+    let mut serve = |path, authorization, body: &'static [u8]| {
+        let request = get(path, authorization).header(header::HOST, "localhost");
+        pipeline.serve(request.body(Body::from(Bytes::from_static(body))).unwrap(), &peer, &mut notes)
+    };
+    for (path, authorization) in [("client.json", &*key), ("nowhere.json", &key), ("client.json", "Bearer x")]
+    {
+        assert!(matches!(serve(path, authorization, b""), Either::Left(_)), "{path} {authorization}");
+    }
+    // For an endpoint, or for content; not where nobody is let in.
+    for (path, body) in [("client-later.json", &b""[..]), ("client.json", b"{}")] {
+        let waits = serve(path, &key, body);
+        assert!(matches!(waits, Either::Right(_)), "{path}");
+        assert_eq!(waits.now_or_never().unwrap().status(), StatusCode::OK, "{path}");
+        assert!(matches!(serve(path, "Bearer x", body), Either::Left(_)), "{path}");
+    }
 }

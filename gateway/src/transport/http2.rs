@@ -64,6 +64,7 @@ where
         let mut connection = None;
         let mut announced = false;
         let mut named = None;
+        let mut notes = S::Notes::default();
         let mut watch = peer.watch_close();
         let ended = std::future::poll_fn(|context| {
             peer.has_read_all.store(false, Relaxed);
@@ -96,7 +97,7 @@ where
                     }
                 };
                 let is_idle = accepted.is_empty();
-                answer(&mut accepted, &mut named, context, peer, service);
+                answer(&mut accepted, &mut named, context, peer, service, &mut notes);
                 UNANSWERED.set(accepted);
                 if ended.is_ready() || is_idle {
                     return ended;
@@ -123,10 +124,11 @@ fn answer<S: Service>(
     context: &mut Context<'_>,
     peer: &Arc<Peer>,
     service: &'static S,
+    notes: &mut S::Notes,
 ) {
     for (request, respond) in accepted.drain(..) {
         let request = request.map(|body| if body.is_end_stream() { Body::Empty } else { Body::Http2(body) });
-        let mut serving = super::serve(service, request, peer);
+        let mut serving = super::serve(service, request, peer, notes);
         match Pin::new(&mut serving).poll(context) {
             Poll::Ready(mut response) => {
                 let now = peer.sweeps();

@@ -14,7 +14,7 @@ mod receive;
 mod static_table;
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -74,6 +74,7 @@ pub(super) async fn speak<S: Service>(
     peer: &Arc<Peer>,
     service: &'static S,
 ) -> quinn::VarInt {
+    let notes = Arc::<Mutex<S::Notes>>::default();
     let mut watch = peer.watch_close();
     // Kept between polls: its place in quinn's queue is lost when it is dropped.
     let mut accepting = pin!(link.connection.accept_bi());
@@ -113,13 +114,8 @@ pub(super) async fn speak<S: Service>(
                     continue;
                 }
                 begun = begun.max(number + 1);
-                let request = serve_request(
-                    send,
-                    receive,
-                    Arc::clone(link),
-                    InFlight::begin(Arc::clone(peer)),
-                    service,
-                );
+                let (link, in_flight) = (Arc::clone(link), InFlight::begin(Arc::clone(peer)));
+                let request = serve_request(send, receive, link, in_flight, service, Arc::clone(&notes));
                 let mut request = Placed::new(request);
                 // Most requests are whole when they are accepted and answered at once: no task for those.
                 if poll_once(&mut request).await.is_pending() {
@@ -143,6 +139,7 @@ async fn serve_request<S: Service>(
     link: Arc<Link>,
     in_flight: InFlight<Arc<Peer>>,
     service: &'static S,
+    notes: Arc<Mutex<S::Notes>>,
 ) {
     let peer = in_flight.peer();
     let mut receiver = Receiver::new(receive, Arc::clone(&link));
@@ -154,7 +151,12 @@ async fn serve_request<S: Service>(
             // A length that is declared has to be compared with what comes, and be it nothing.
             let is_whole = receiver.has_ended() && !request.headers().contains_key(header::CONTENT_LENGTH);
             let body = if is_whole { Body::Empty } else { Body::Http3(Box::new(RequestBody::new(receiver))) };
-            service.serve(request.map(|()| body), peer).await
+            let serving = {
+                // The requests of a connection run on one worker, so nobody waits for the lock.
+                let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+                service.serve(request.map(|()| body), peer, &mut notes)
+            };
+            serving.await
         }
         Some(Err(error)) => {
             debug!(%error, "HTTP/3 request was refused or given up");

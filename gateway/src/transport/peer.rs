@@ -4,7 +4,6 @@
 //! times a second, counts how long each has waited; so a request costs a few stores, no clock and no
 //! timer wheel. See [`super::Connections::sweep`].
 
-use std::any::Any;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::pin::pin;
@@ -125,7 +124,6 @@ pub struct Peer {
     pub listener: Arc<Listener>,
     /// For whoever wants to know this connection again: the number that was stored last, at first 0.
     pub mark: AtomicU64,
-    notes: Mutex<Option<Box<dyn Any + Send>>>,
     established: OnceLock<Established>,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
     pub(super) multiplexed: AtomicBool,
@@ -157,7 +155,6 @@ impl Peer {
             has_moved: AtomicBool::new(false),
             listener,
             mark: AtomicU64::new(0),
-            notes: Mutex::new(None),
             established: OnceLock::new(),
             multiplexed: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -185,18 +182,6 @@ impl Peer {
     #[cfg(test)]
     pub(crate) fn numbered(number: u64) -> Arc<Self> {
         Arc::new(Self::new(number, [127, 0, 0, 1].into(), Arc::new(Listener::plain())))
-    }
-
-    /// What its service notes of it, for as long as it is open; of one type only. The requests of one
-    /// connection run on one worker, so nobody waits for the lock.
-    pub fn with_notes<N: Default + Send + 'static, T>(&self, body: impl FnOnce(&mut N) -> T) -> T {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        let noted = notes.get_or_insert_with(|| Box::new(N::default()));
-        match noted.downcast_mut() {
-            Some(noted) => body(noted),
-            // Notes of another type are none of ours: they stay, and nothing is noted.
-            None => body(&mut N::default()),
-        }
     }
 
     /// It stands: requests can come.

@@ -3,6 +3,7 @@
 //! The protocol is chosen by ALPN, or in cleartext by HTTP/2's preface: nothing else is understood on the
 //! connection any more. HTTP/1.1 is spoken here, by hyper's concrete connection.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -283,8 +284,9 @@ fn requests<S: Service>(
     Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<S>,
 > + use<S> {
     let peer = Arc::clone(peer);
+    let notes = RefCell::new(S::Notes::default());
     service_fn(move |request: Request<Incoming>| {
-        super::serve(service, request.map(Body::Http1), &peer).map(Ok)
+        super::serve(service, request.map(Body::Http1), &peer, &mut notes.borrow_mut()).map(Ok)
     })
 }
 

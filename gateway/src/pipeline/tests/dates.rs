@@ -90,12 +90,12 @@ impl World {
 
     fn get(&self, path: &str, key: &str) -> (Response<()>, String) {
         let request = Request::get(path).header(header::AUTHORIZATION, key);
-        ask(self.pipeline, &Peer::numbered(1), request)
+        ask(self.pipeline, &mut connection(), request)
     }
 
     fn preview(&self, path: &str, key: &str, wanted: &str) -> (Response<()>, String) {
         let request = Request::get(path).header(header::AUTHORIZATION, key);
-        ask(self.pipeline, &Peer::numbered(1), request.header("api-version-preview", wanted))
+        ask(self.pipeline, &mut connection(), request.header("api-version-preview", wanted))
     }
 }
 
