@@ -25,6 +25,7 @@ mod steering;
 mod streams;
 mod tcp;
 mod tls;
+mod whole;
 
 use std::future::{Future, Ready};
 use std::pin::pin;

@@ -30,6 +30,7 @@ use super::connections::Open;
 use super::io::{Io, LINGER_BYTES_MAX, http1_text};
 use super::peer::{Carrier, Phase};
 use super::round_trip::Ends;
+use super::whole::Whole;
 use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings, http2};
 
 /// Which of the two a listener speaks.
@@ -149,7 +150,7 @@ async fn serve_tls<'c, S: Service>(
 ) -> Option<BoxFuture<'c, ()>> {
     let (stream, ends) = *begun;
     let peer = &open.peer;
-    let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(stream));
+    let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(Whole(stream)));
     let error = match peer.until_closed(handshake).await {
         Some(Ok(stream)) => {
             peer.enter(Phase::Head);
