@@ -164,10 +164,10 @@ impl Caller {
     fn answered(&mut self, requests: u32) -> anyhow::Result<Duration> {
         let begin = Instant::now();
         for _ in 0..requests {
-            let request = self.request();
+            let (head, body) = self.request().into_parts();
             let response = self
                 .pipeline
-                .serve(request, &self.peer, &mut self.notes)
+                .serve(head, body, &self.peer, &mut self.notes)
                 .now_or_never()
                 .context("it waited")?;
             let (head, body) = black_box(response).into_parts();

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tracing::{error, info};
@@ -267,10 +267,9 @@ impl Documents {
 impl Service for Documents {
     type Notes = ();
 
-    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>, (): &mut ()) -> Served {
+    fn serve(&'static self, head: Parts, _: Body, peer: &Arc<Peer>, (): &mut ()) -> Served {
         let peer = Arc::clone(peer);
         let received = self.clock.monotonic();
-        let (head, _content) = request.into_parts();
         Either::Right(Box::pin(async move {
             let set = self.current().await;
             let (response, route) = self.answer(&head, &peer, &set);
@@ -347,8 +346,10 @@ mod tests {
         let documents: &'static Documents = Box::leak(Box::new(documents));
         let peer = Peer::numbered(1);
         let read = async || {
-            let request = Request::get("/2026-02-01").header(header::HOST, "localhost").body(Body::Empty);
-            let page = documents.serve(request.unwrap(), &peer, &mut ()).await.into_body().into_bytes();
+            let request =
+                http::Request::get("/2026-02-01").header(header::HOST, "localhost").body(Body::Empty);
+            let (head, body) = request.unwrap().into_parts();
+            let page = documents.serve(head, body, &peer, &mut ()).await.into_body().into_bytes();
             String::from_utf8(page.to_vec()).unwrap()
         };
         assert!(!read().await.contains("<strong>Deprecated.</strong>"));

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
@@ -76,15 +77,15 @@ impl Operations {
 impl Service for Operations {
     type Notes = ();
 
-    fn serve(&'static self, request: Request<Body>, _: &Arc<Peer>, (): &mut ()) -> Served {
-        let (status, kind, body) = match *request.method() {
-            Method::GET | Method::HEAD => self.answer(request.uri().path()),
+    fn serve(&'static self, head: Parts, _: Body, _: &Arc<Peer>, (): &mut ()) -> Served {
+        let (status, kind, body) = match head.method {
+            Method::GET | Method::HEAD => self.answer(head.uri.path()),
             _ => {
                 let error = json!({ "error": "Only GET is answered here." }).to_string();
                 (StatusCode::METHOD_NOT_ALLOWED, "application/json", error)
             }
         };
-        let is_head = request.method() == Method::HEAD;
+        let is_head = head.method == Method::HEAD;
         let length = body.len();
         let mut response = Response::new(if is_head { Body::Empty } else { Body::from(Bytes::from(body)) });
         *response.status_mut() = status;

@@ -349,8 +349,7 @@ impl Services for Pipeline {
 impl Service for Pipeline {
     type Notes = Notes;
 
-    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>, notes: &mut Notes) -> Served {
-        let (head, body) = request.into_parts();
+    fn serve(&'static self, head: Parts, body: Body, peer: &Arc<Peer>, notes: &mut Notes) -> Served {
         let Notes { settings, known } = notes;
         let settings = settings.get_or_insert_with(|| Cache::new(&self.settings)).load();
         let mut record = Record::open(self, &head, peer, settings.access_log);

@@ -36,7 +36,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Either};
-use http::{Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{Response, StatusCode, Version};
 
 pub use body::{Body, BodyError};
 pub use connections::{Connections, Settings, network};
@@ -58,7 +59,7 @@ pub trait Service: Sync + 'static {
     type Notes: Default + Send + 'static;
 
     /// Answers one request of a connection. It cannot fail: an error is an answer too.
-    fn serve(&'static self, request: Request<Body>, peer: &Arc<Peer>, notes: &mut Self::Notes) -> Served;
+    fn serve(&'static self, head: Parts, body: Body, peer: &Arc<Peer>, notes: &mut Self::Notes) -> Served;
 
     /// The answer to something that never became a request: a head that could not be read, or one
     /// that did not come in time.
@@ -71,17 +72,18 @@ pub type Served = Either<Ready<Response<Body>>, BoxFuture<'static, Response<Body
 /// Has one request answered, which counts as in flight until then.
 fn serve<S: Service>(
     service: &'static S,
-    request: Request<Body>,
+    head: Parts,
+    body: Body,
     peer: &Arc<Peer>,
     notes: &mut S::Notes,
-) -> Either<Ready<Response<Body>>, impl Future<Output = Response<Body>> + Send + Unpin + use<S>> {
+) -> Served {
     let in_flight = InFlight::begin(&**peer);
-    match service.serve(request, peer, notes) {
-        Either::Left(known) => Either::Left(known),
+    match service.serve(head, body, peer, notes) {
         Either::Right(waiting) => {
             let in_flight = in_flight.kept(Arc::clone(peer));
-            Either::Right(waiting.inspect(move |_| drop(in_flight)))
+            Either::Right(waiting.inspect(move |_| drop(in_flight)).boxed())
         }
+        known => known,
     }
 }
 

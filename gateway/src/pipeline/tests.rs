@@ -122,7 +122,8 @@ fn ask(
     request: http::request::Builder,
 ) -> (Response<()>, String) {
     let request = request.header(header::HOST, "localhost").body(Body::Empty).unwrap();
-    let response = pipeline.serve(request, peer, notes).now_or_never().expect("nothing waits");
+    let (head, body) = request.into_parts();
+    let response = pipeline.serve(head, body, peer, notes).now_or_never().expect("nothing waits");
     let (head, body) = response.into_parts();
     (Response::from_parts(head, ()), String::from_utf8(body.into_bytes().to_vec()).unwrap())
 }
@@ -295,7 +296,8 @@ fn only_what_waits_becomes_a_future() {
     let (peer, mut notes) = connection();
     let mut serve = |path, authorization, body: &'static [u8]| {
         let request = get(path, authorization).header(header::HOST, "localhost");
-        pipeline.serve(request.body(Body::from(Bytes::from_static(body))).unwrap(), &peer, &mut notes)
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        pipeline.serve(head, Body::from(Bytes::from_static(body)), &peer, &mut notes)
     };
     for (path, authorization) in [("client.json", &*key), ("nowhere.json", &key), ("client.json", "Bearer x")]
     {

@@ -154,7 +154,7 @@ async fn serve_request<S: Service>(
             let serving = {
                 // The requests of a connection run on one worker, so nobody waits for the lock.
                 let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-                service.serve(request.map(|()| body), peer, &mut notes)
+                service.serve(request.into_parts().0, body, peer, &mut notes)
             };
             serving.await
         }

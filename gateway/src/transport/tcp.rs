@@ -287,7 +287,8 @@ fn requests<S: Service>(
     let peer = Arc::clone(peer);
     let notes = RefCell::new(S::Notes::default());
     service_fn(move |request: Request<Incoming>| {
-        super::serve(service, request.map(Body::Http1), &peer, &mut notes.borrow_mut()).map(Ok)
+        let (head, body) = request.into_parts();
+        super::serve(service, head, Body::Http1(body), &peer, &mut notes.borrow_mut()).map(Ok)
     })
 }
 
