@@ -27,8 +27,7 @@ pub struct Policy {
     pub rate: Rate,
     /// `RateLimit-Policy`: so many requests in such a window.
     field: HeaderValue,
-    /// Looked for when the first answer tells them.
-    written: OnceLock<Option<&'static Written>>,
+    written: Option<&'static Written>,
 }
 
 /// The fields of a rate, written once for all answers. They live as long as the process: a value that counts its
@@ -52,57 +51,50 @@ impl Policy {
     /// The policy of a rate.
     #[must_use]
     pub fn new(rate: Rate) -> Arc<Self> {
-        let field = format!(r#""default";q={};w={}"#, rate.burst, rate.window_seconds());
-        let field = HeaderValue::try_from(field).expect("digits and plain signs");
-        Arc::new(Self { rate, field, written: OnceLock::new() })
+        static ALL: LazyLock<Mutex<WrittenRates>> = LazyLock::new(Mutex::default);
+        Self::among(&mut ALL.lock().unwrap_or_else(PoisonError::into_inner), rate)
+    }
+
+    fn among(all: &mut WrittenRates, rate: Rate) -> Arc<Self> {
+        let text = format!(r#""default";q={};w={}"#, rate.burst, rate.window_seconds());
+        let is_full = all.len() >= WRITTEN_RATES_MAX;
+        let written = match all.entry(rate) {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(_) if is_full => None,
+            Entry::Vacant(place) => Some(&**place.insert(Box::leak(Box::new(Written::new(rate, &text))))),
+        };
+        let field = match written {
+            Some(written) => written.policy.clone(),
+            None => HeaderValue::try_from(text).expect("digits and plain signs"),
+        };
+        Arc::new(Self { rate, field, written })
     }
 
     /// `RateLimit-Policy`.
     #[must_use]
     pub fn field(&self) -> HeaderValue {
-        self.written().map_or(&self.field, |written| &written.policy).clone()
+        self.field.clone()
     }
 
     /// `RateLimit`, if it is one of those that are kept written.
     #[must_use]
     pub fn written_field(&self, spent: Spent) -> Option<HeaderValue> {
         let used = self.rate.burst.get().checked_sub(spent.remaining)?.checked_sub(1)?;
-        let (of, field) = self.written()?.left.get(used as usize)?;
+        let (of, field) = self.written?.left.get(used as usize)?;
         (*of == spent).then(|| field.clone())
-    }
-
-    fn written(&self) -> Option<&'static Written> {
-        static ALL: LazyLock<Mutex<WrittenRates>> = LazyLock::new(Mutex::default);
-        *self.written.get_or_init(|| {
-            let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-            Written::find(&mut all, self)
-        })
     }
 }
 
 impl Written {
-    fn find(all: &mut WrittenRates, policy: &Policy) -> Option<&'static Self> {
-        let is_full = all.len() >= WRITTEN_RATES_MAX;
-        match all.entry(policy.rate) {
-            Entry::Occupied(known) => Some(known.get()),
-            Entry::Vacant(_) if is_full => None,
-            Entry::Vacant(place) => Some(place.insert(Box::leak(Box::new(Self::new(policy))))),
-        }
-    }
-
-    fn new(policy: &Policy) -> Self {
-        let burst = policy.rate.burst;
-        let fixed = |text: &[u8]| {
-            let text: &'static str = String::from_utf8_lossy(text).into_owned().leak();
-            HeaderValue::from_static(text)
-        };
-        let left = (1..=burst.get().min(WRITTEN_USED_MAX)).map(|used| {
-            let spent = Spent::of(burst.get() - used, policy.rate);
+    fn new(rate: Rate, policy: &str) -> Self {
+        let fixed = |text: &str| HeaderValue::from_static(text.to_owned().leak());
+        let left = (1..=rate.burst.get().min(WRITTEN_USED_MAX)).map(|used| {
+            let spent = Spent::of(rate.burst.get() - used, rate);
             let mut text = BytesMut::new();
             spent.write_field(&mut text);
-            (spent, fixed(&text))
+            (spent, fixed(&String::from_utf8_lossy(&text)))
         });
-        Self { policy: fixed(policy.field.as_bytes()), left: left.collect() }
+        Self { policy: fixed(policy), left: left.collect() }
     }
 }
 
@@ -274,11 +266,10 @@ mod tests {
     fn no_more_rates_than_the_bound_are_kept_written() {
         let mut all = WrittenRates::new();
         for burst in 1..=2 * WRITTEN_RATES_MAX {
-            let policy = Policy::new(format!("7/s+{burst}").parse().unwrap());
-            let written = Written::find(&mut all, &policy);
-            assert_eq!(written.is_some(), burst <= WRITTEN_RATES_MAX, "{burst}");
-            assert!(written.is_none_or(|written| written.policy == policy.field), "{burst}");
+            let policy = Policy::among(&mut all, format!("7/s+{burst}").parse().unwrap());
+            assert_eq!(policy.written.is_some(), burst <= WRITTEN_RATES_MAX, "{burst}");
+            assert_eq!(policy.field(), format!(r#""default";q={burst};w={}"#, burst.div_ceil(7)).as_str());
         }
-        assert!(Written::find(&mut all, &Policy::new("7/s+1".parse().unwrap())).is_some());
+        assert!(Policy::among(&mut all, "7/s+1".parse().unwrap()).written.is_some());
     }
 }

@@ -6,11 +6,14 @@
 //! to know where each content ends. It follows the strict grammar only: at the first byte where hyper could
 //! go on in another way than the watch, it loses the thread, and no later request of the connection is served.
 
+use permissions::secrets_are_equal;
+use zeroize::Zeroizing;
+
 /// Watches the bytes of one connection, which may come in any pieces.
-#[derive(Debug)]
 pub struct HeadWatch {
-    /// The last clear request that came by itself in one piece: whatever is the same to the byte is as clear.
-    last: Vec<u8>,
+    /// The last clear request that came by itself in one piece: whatever is the same to the byte is as clear. There is
+    /// a key in it, so it is wiped, and compared in constant time.
+    last: Zeroizing<Vec<u8>>,
     expects: Expects,
     framing: Framing,
     lines: Lines,
@@ -40,9 +43,9 @@ enum Expects {
 impl HeadWatch {
     /// Nothing has come yet.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
-            last: Vec::new(),
+            last: Zeroizing::new(Vec::new()),
             expects: Expects::Request,
             framing: Framing::new(),
             lines: Lines::new(),
@@ -53,8 +56,8 @@ impl HeadWatch {
     /// Takes the next bytes. When the thread is lost, it says how many heads before were clear: the
     /// requests behind those must not be served.
     pub fn inspect(&mut self, bytes: &[u8]) -> Option<u64> {
-        let begins = matches!(self.expects, Expects::Request);
-        if begins && !bytes.is_empty() && bytes == self.last {
+        let begins = !bytes.is_empty() && matches!(self.expects, Expects::Request);
+        if begins && bytes.len() == self.last.len() && secrets_are_equal(&self.last, bytes) {
             self.clear_heads += 1;
             return None;
         }
@@ -62,8 +65,11 @@ impl HeadWatch {
         let lost = self.read(bytes);
         let is_whole = begins && matches!(self.expects, Expects::Request) && self.clear_heads == heads + 1;
         if is_whole && bytes.len() <= LAST_BYTES_MAX {
+            if self.last.capacity() < bytes.len() {
+                // Not grown: the memory that it leaves would not be wiped.
+                self.last = Zeroizing::new(Vec::with_capacity(bytes.len()));
+            }
             self.last.clear();
-            self.last.reserve_exact(bytes.len());
             self.last.extend_from_slice(bytes);
         }
         lost

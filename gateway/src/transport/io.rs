@@ -42,7 +42,7 @@ pub(super) struct Io<S, R> {
 
 impl<S> Io<S, fn(StatusCode) -> Response<Bytes>> {
     /// HTTP/2, whose frames are not looked at here.
-    pub(super) const fn http2(stream: S, peer: Arc<Peer>, first: Bytes) -> Self {
+    pub(super) fn http2(stream: S, peer: Arc<Peer>, first: Bytes) -> Self {
         Self {
             stream,
             peer,
@@ -59,7 +59,7 @@ impl<S> Io<S, fn(StatusCode) -> Response<Bytes>> {
 
 impl<S, R: Fn(StatusCode) -> Response<Bytes>> Io<S, R> {
     /// HTTP/1.
-    pub(super) const fn http1(stream: S, peer: Arc<Peer>, first: Bytes, refuse: R) -> Self {
+    pub(super) fn http1(stream: S, peer: Arc<Peer>, first: Bytes, refuse: R) -> Self {
         Self {
             stream,
             peer,
