@@ -1,5 +1,7 @@
 //! The life of dates on the path, at the second before and after each boundary.
 
+use std::cell::RefCell;
+
 use jiff::civil::date;
 use permissions::OnRetired;
 use versions::{Change, RELEASES};
@@ -61,6 +63,8 @@ struct World {
     staging: String,
     production: String,
     forwarding: String,
+    /// All requests come by one connection, which remembers what it has shown.
+    connection: RefCell<(Arc<Peer>, Notes)>,
 }
 
 fn world(releases: &[Release]) -> World {
@@ -79,7 +83,8 @@ fn world(releases: &[Release]) -> World {
     let staging = add(Environment::Staging, OnRetired::Refuse);
     let production = add(Environment::Production, OnRetired::Refuse);
     let forwarding = add(Environment::Production, OnRetired::Forward);
-    World { pipeline: Box::leak(Box::new(pipeline)), clock, staging, production, forwarding }
+    let pipeline = Box::leak(Box::new(pipeline));
+    World { pipeline, clock, staging, production, forwarding, connection: RefCell::new(connection()) }
 }
 
 impl World {
@@ -90,12 +95,12 @@ impl World {
 
     fn get(&self, path: &str, key: &str) -> (Response<()>, String) {
         let request = Request::get(path).header(header::AUTHORIZATION, key);
-        ask(self.pipeline, &mut connection(), request)
+        ask(self.pipeline, &mut self.connection.borrow_mut(), request)
     }
 
     fn preview(&self, path: &str, key: &str, wanted: &str) -> (Response<()>, String) {
         let request = Request::get(path).header(header::AUTHORIZATION, key);
-        ask(self.pipeline, &mut connection(), request.header("api-version-preview", wanted))
+        ask(self.pipeline, &mut self.connection.borrow_mut(), request.header("api-version-preview", wanted))
     }
 }
 
