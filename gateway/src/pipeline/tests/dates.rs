@@ -157,6 +157,22 @@ fn from_its_sunset_on_a_date_is_gone_and_says_where_to_go() {
 }
 
 #[test]
+fn a_path_that_a_connection_remembers_is_looked_up_where_another_date_answers() {
+    let world = world(&[OLD, NEW]);
+    let (before, after) = ("2026-11-30T23:59:59Z", "2026-12-01T00:00:00Z");
+    for (moment, key, status) in [
+        (before, &world.forwarding, 200),
+        (before, &world.forwarding, 200),
+        (after, &world.forwarding, 404),
+        (after, &world.production, 410),
+        (before, &world.production, 200),
+    ] {
+        let (head, _) = world.at(moment).get("/2026-01-01/client.json", key);
+        assert_eq!(head.status().as_u16(), status, "{moment}");
+    }
+}
+
+#[test]
 fn only_a_key_that_chose_so_is_answered_by_the_successor() {
     let world = world(&[OLD, NEW]);
     let path = "/2026-01-01/writes.json";
