@@ -64,7 +64,7 @@ pub(super) struct Caller {
 }
 
 /// No `Authorization` of a key of ours is longer, but for blanks: longer ones are not remembered.
-const REMEMBERED_BYTES_MAX: usize = 128;
+pub(super) const REMEMBERED_BYTES_MAX: usize = 128;
 
 impl Caller {
     /// Whether this is what it was recognised by, and no key has changed since.

@@ -14,6 +14,7 @@ use versions::{
     Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Instant, Lifecycle, Release, Route, Version,
 };
 
+use super::authenticate::REMEMBERED_BYTES_MAX;
 use super::{Notes, Pipeline};
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::{Config, Sources};
@@ -256,6 +257,12 @@ fn a_connection_remembers_one_credential_and_no_other_passes_for_it() {
         assert_eq!(status(pipeline, &mut peer, &format!("{others}x")), 401);
         assert_eq!(status(pipeline, &mut peer, &others[..others.len() - 1]), 401);
     }
+    // One that is too long to be remembered is good each time, and none is good for it.
+    let padded = others.replacen(' ', &" ".repeat(REMEMBERED_BYTES_MAX), 1);
+    for (authorization, expected) in [(&padded, 200), (&padded, 200), (&padded.replacen('_', "-", 1), 401)] {
+        assert_eq!(status(pipeline, &mut peer, authorization), expected);
+    }
+    assert_eq!([status(pipeline, &mut peer, &padded), status(pipeline, &mut peer, "")], [200, 401]);
     let twice = get("client.json", &others).header(header::AUTHORIZATION, &others);
     assert_eq!(ask(pipeline, &mut peer, twice).0.status(), StatusCode::UNAUTHORIZED);
 }
