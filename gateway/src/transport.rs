@@ -27,14 +27,14 @@ mod tcp;
 mod tls;
 mod whole;
 
+use std::convert::Infallible;
 use std::future::{Future, Ready};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Either};
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
@@ -69,21 +69,33 @@ pub trait Service: Sync + 'static {
 /// An answer: known already, as most are, or once the future has waited.
 pub type Served = Either<Ready<Response<Body>>, BoxFuture<'static, Response<Body>>>;
 
-/// Has one request answered, which counts as in flight until then.
-fn serve<S: Service>(
-    service: &'static S,
-    head: Parts,
-    body: Body,
-    peer: &Arc<Peer>,
-    notes: &mut S::Notes,
-) -> Served {
-    let in_flight = InFlight::begin(&**peer);
-    match service.serve(head, body, peer, notes) {
-        Either::Right(waiting) => {
-            let in_flight = in_flight.kept(Arc::clone(peer));
-            Either::Right(waiting.inspect(move |_| drop(in_flight)).boxed())
-        }
-        known => known,
+/// A request that is being answered, and counts as in flight until it is. In hyper's form of a result.
+struct Serving {
+    served: Served,
+    /// Where it waits: one that was answered at once is over.
+    _in_flight: Option<InFlight<Arc<Peer>>>,
+}
+
+impl Serving {
+    fn begin<S: Service>(
+        service: &'static S,
+        head: Parts,
+        body: Body,
+        peer: &Arc<Peer>,
+        notes: &mut S::Notes,
+    ) -> Self {
+        let in_flight = InFlight::begin(&**peer);
+        let served = service.serve(head, body, peer, notes);
+        let waits = matches!(served, Either::Right(_));
+        Self { served, _in_flight: waits.then(|| in_flight.kept(Arc::clone(peer))) }
+    }
+}
+
+impl Future for Serving {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.served).poll(context).map(Ok)
     }
 }
 

@@ -21,7 +21,7 @@ use tracing::debug;
 use super::io::Io;
 use super::peer::Phase;
 use super::tcp::HEAD_BYTES_MAX;
-use super::{Body, Close, Peer, Served, Service, Settings};
+use super::{Body, Close, Peer, Service, Serving, Settings};
 
 /// Streams that a client may have reset before we have looked at them. Honest clients under load reach
 /// tens; a rapid-reset attack (CVE-2023-44487) thousands.
@@ -129,9 +129,9 @@ fn answer<S: Service>(
     for (request, respond) in accepted.drain(..) {
         let (head, body) = request.into_parts();
         let body = if body.is_end_stream() { Body::Empty } else { Body::Http2(body) };
-        let mut serving = super::serve(service, head, body, peer, notes);
+        let mut serving = Serving::begin(service, head, body, peer, notes);
         match Pin::new(&mut serving).poll(context) {
-            Poll::Ready(mut response) => {
+            Poll::Ready(Ok(mut response)) => {
                 let now = peer.sweeps();
                 if named.is_none_or(|then| now.wrapping_sub(then) >= NAMES_KEPT) {
                     *named = Some(now);
@@ -151,9 +151,9 @@ fn put_into_table(fields: &mut HeaderMap) {
 }
 
 /// Awaits an answer, unless the client gives the request up.
-async fn wait(mut serving: Served, mut respond: SendResponse<Bytes>) {
+async fn wait(mut serving: Serving, mut respond: SendResponse<Bytes>) {
     let response = std::future::poll_fn(|context| match Pin::new(&mut serving).poll(context) {
-        Poll::Ready(response) => Poll::Ready(Some(response)),
+        Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
         Poll::Pending => respond.poll_reset(context).map(|_| None),
     });
     if let Some(response) = response.await {

@@ -13,7 +13,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -31,7 +30,7 @@ use super::io::{Io, LINGER_BYTES_MAX, http1_text};
 use super::peer::{Carrier, Phase};
 use super::round_trip::Ends;
 use super::whole::Whole;
-use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Settings, http2};
+use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Serving, Settings, http2};
 
 /// Which of the two a listener speaks.
 #[derive(Clone, Copy, Debug)]
@@ -278,17 +277,13 @@ where
 fn requests<S: Service>(
     peer: &Arc<Peer>,
     service: &'static S,
-) -> impl HyperService<
-    Request<Incoming>,
-    Response = Response<Body>,
-    Error = Infallible,
-    Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<S>,
-> + use<S> {
+) -> impl HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Serving> + use<S>
+{
     let peer = Arc::clone(peer);
     let notes = RefCell::new(S::Notes::default());
     service_fn(move |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
-        super::serve(service, head, Body::Http1(body), &peer, &mut notes.borrow_mut()).map(Ok)
+        Serving::begin(service, head, Body::Http1(body), &peer, &mut notes.borrow_mut())
     })
 }
 
