@@ -22,6 +22,9 @@ use crate::folder::{DataFolder, make_private};
 const APPLICATION_ID: i32 = 0x5047_5731;
 /// The write-ahead log is cut back to this size after a burst of writes.
 const LOG_BYTES_MAX: i64 = 16 * 1024 * 1024;
+/// What a connection keeps of the file, in KiB. Little: a server reads every key once and then what has changed, and
+/// what SQLite has taken for its pages stays with the process when they go.
+const CACHE_KIB: i64 = 256;
 
 impl Store {
     /// Opens the store of a data folder; makes the folder and the store where both are new.
@@ -89,6 +92,7 @@ impl Store {
             connection.pragma_update(None, "foreign_keys", true)?;
             connection.pragma_update(None, "trusted_schema", false)?;
             connection.pragma_update(None, "cell_size_check", true)?;
+            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))
         };
         settings().map_err(sqlite)?;
