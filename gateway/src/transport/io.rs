@@ -32,8 +32,8 @@ pub(super) struct Io<S, R> {
     /// Whether bytes of a head have come that no request was made of yet.
     head_begun: bool,
     watch: HeadWatch,
-    /// What is written instead of hyper's bare refusal, and how far that is.
-    instead: Option<Bytes>,
+    /// What is written instead of hyper's bare refusal, and how far that is. Few connections ever have it.
+    instead: Option<Box<Bytes>>,
     /// Whether the client has ended its direction.
     client_ended: bool,
     /// Once our direction is shut down: how much was read and thrown away since.
@@ -142,7 +142,7 @@ where
             && let Some((start, status)) = bare_refusal(bytes)
         {
             let refusal = http1_text(&refuse(status));
-            this.instead = Some([&bytes[..start], &refusal].concat().into());
+            this.instead = Some(Box::new([&bytes[..start], &refusal].concat().into()));
         }
         let Some(instead) = &mut this.instead else {
             let written = Pin::new(&mut this.stream).poll_write(context, bytes);

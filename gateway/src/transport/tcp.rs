@@ -5,11 +5,11 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -186,21 +186,24 @@ async fn serve_cleartext<'c, S: Service>(
     Some(speak(stream, is_http2, first, open, tcp.service, settings))
 }
 
-/// Reads until the bytes are, or can no longer become, HTTP/2's preface.
-async fn tell_apart(stream: &mut TcpStream) -> std::io::Result<(bool, Bytes)> {
-    let mut first = BytesMut::with_capacity(1024);
-    loop {
-        if stream.read_buf(&mut first).await? == 0 {
-            return Ok((false, first.freeze()));
+/// Reads until the bytes are, or can no longer become, HTTP/2's preface, or the client has ended.
+///
+/// It reads on the stack: connections that wait to be heard are many, and keep no room for it.
+fn tell_apart(stream: &mut TcpStream) -> impl Future<Output = std::io::Result<(bool, Bytes)>> {
+    let mut first = BytesMut::new();
+    poll_fn(move |context| {
+        loop {
+            let mut room = [0; 1024];
+            let mut room = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut room))?;
+            first.extend_from_slice(room.filled());
+            let compared = first.len().min(HTTP2_PREFACE.len());
+            let may_be = first[..compared] == HTTP2_PREFACE[..compared] && !room.filled().is_empty();
+            if !may_be || compared == HTTP2_PREFACE.len() {
+                return Poll::Ready(Ok((may_be, std::mem::take(&mut first).freeze())));
+            }
         }
-        let compared = first.len().min(HTTP2_PREFACE.len());
-        if first[..compared] != HTTP2_PREFACE[..compared] {
-            return Ok((false, first.freeze()));
-        }
-        if compared == HTTP2_PREFACE.len() {
-            return Ok((true, first.freeze()));
-        }
-    }
+    })
 }
 
 /// Answers requests until the connection is over; `first` was read from the stream before.
@@ -234,20 +237,20 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let peer = &open.peer;
-    let refuse = |status| service.refuse(status, Version::HTTP_11, peer);
-    let io = TokioIo::new(Io::http1(stream, Arc::clone(peer), first, refuse));
+    let io =
+        Io::http1(stream, Arc::clone(peer), first, |status| service.refuse(status, Version::HTTP_11, peer));
     let mut connection = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(io, requests(peer, service));
+        .serve_connection(TokioIo::new(io), requests(peer, service));
     async move {
         let mut announced = false;
-        let mut is_clean = false;
         let mut watch = peer.watch_close();
-        let ended = std::future::poll_fn(|context| {
+        // Whether it ended well, or none where it was made to end.
+        let ended = poll_fn(|context| {
             match watch.poll(context) {
-                Some(Close::Now | Close::Excess) => return Poll::Ready(false),
+                Some(Close::Now | Close::Excess) => return Poll::Ready(None),
                 Some(Close::Drain | Close::Revoked) if !announced => {
                     announced = true;
                     peer.enter(Phase::Goodbye);
@@ -256,17 +259,15 @@ where
                 _ => {}
             }
             // An error is the client's: hyper has answered it, through our refusal, as far as it can be.
-            Pin::new(&mut connection).poll(context).map(|outcome| {
-                is_clean = outcome.is_ok();
-                true
-            })
+            Pin::new(&mut connection).poll(context).map(|outcome| Some(outcome.is_ok()))
         })
         .await;
         let (stream, head_begun, client_ended) = connection.into_parts().io.into_inner().into_inner();
-        let is_late = !ended && head_begun && peer.phase() == Phase::Head;
+        let is_late = ended.is_none() && head_begun && peer.phase() == Phase::Head;
         // Where both sides have ended, nothing is on its way any more.
-        if is_late || (ended && !(is_clean && client_ended)) {
-            let last = is_late.then(|| http1_text(&refuse(StatusCode::REQUEST_TIMEOUT)));
+        if is_late || ended.is_some_and(|is_clean| !(is_clean && client_ended)) {
+            let late = || http1_text(&service.refuse(StatusCode::REQUEST_TIMEOUT, Version::HTTP_11, peer));
+            let last = is_late.then(late);
             // Boxed: its buffer would be part of every connection from the beginning.
             Box::pin(linger(stream, last.unwrap_or_default())).await;
         }
