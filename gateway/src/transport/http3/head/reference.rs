@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use futures_util::FutureExt as _;
 use h3::error::{Code, StreamError};
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
-use http::Request;
+use http::{Request, header};
 use proptest::prelude::*;
 
 use super::{HeadError, read_head};
@@ -100,6 +100,8 @@ pub(super) fn read(section: &Bytes, bytes_max: usize) -> Result<Request<()>, Str
 /// Ours against `h3`'s: we read no more than it does, and nothing in another way.
 pub(super) fn compare(section: &Bytes, bytes_max: usize) -> Result<(), TestCaseError> {
     match (read_head(section, bytes_max), read(section, bytes_max)) {
+        // Two names of a host are read and answered with 400 (`limits::check_head`), not with a reset.
+        (Ok(ours), Err(_)) if names_two_hosts(&ours) => {}
         (Ok(ours), theirs) => {
             prop_assert!(theirs.is_ok(), "{:x?}: {:?}, and {:?}", section, ours, theirs);
             let theirs = theirs.unwrap();
@@ -119,4 +121,9 @@ pub(super) fn compare(section: &Bytes, bytes_max: usize) -> Result<(), TestCaseE
         (Err(_), Err(_)) => {}
     }
     Ok(())
+}
+
+fn names_two_hosts(request: &Request<()>) -> bool {
+    let host = request.headers().get(header::HOST);
+    host.is_some_and(|host| request.uri().authority().is_none_or(|authority| *host != authority.as_str()))
 }
