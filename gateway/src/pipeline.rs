@@ -5,8 +5,8 @@
 //! the record, turns an error into an answer and closes the record. It cannot fail: a panic in a step is an answer of
 //! 500 for that request and nothing to any other.
 //!
-//! Only a request that has content, or whose endpoint waits, becomes a future: a future is moved about and keeps its
-//! share of everything alive, which was a twentieth of what a request cost.
+//! Only a request that has content, whose endpoint waits, or that wants a preview becomes a future: a future is moved
+//! about and keeps its share of everything alive, which was a twentieth of what a request cost.
 
 mod authenticate;
 mod client;
@@ -225,7 +225,10 @@ impl Pipeline {
         let path = head.uri.path();
         let target = known.target.as_ref().filter(|target| *target.path == *path);
         let target = target.map(|target| (target.table, target.resource));
-        let version = target.map_or_else(|| self.catalog.version(path), |(table, _)| Some((table, "")));
+        let version = match target {
+            Some((table, _)) => Some((table, None)),
+            None => self.catalog.version(path).map(|(table, below)| (table, Some(below))),
+        };
         progress.version = version.map(|(table, _)| table);
         // First of all, because this answer closes the connection.
         if peer.is_ambiguous() {
@@ -264,8 +267,7 @@ impl Pipeline {
         let (resource, mut input) = match target {
             Some((known, resource)) if known.index == table.index => (resource, Input::default()),
             _ => {
-                let below = if target.is_some() { self.catalog.below(path) } else { below };
-                let (resource, input) = table.resource(below)?;
+                let (resource, input) = table.resource(below.unwrap_or_else(|| self.catalog.below(path)))?;
                 if table.index == asked.index && path.len() <= TARGET_BYTES_MAX && !input.has_parameters() {
                     known.target = Some(Target { path: path.into(), table, resource });
                 }
@@ -311,7 +313,8 @@ impl Pipeline {
     }
 }
 
-/// A panic in a step is an error of ours. What the step leaves behind is only read, never used again.
+/// A panic in a step is an error of ours. What the step leaves behind is whole: each thing that is noted of the
+/// connection is replaced at once, and of the request it is only read.
 fn caught<T>(outcome: std::thread::Result<Result<T, Error>>) -> Result<T, Error> {
     outcome.unwrap_or_else(|_| {
         metrics::counter!("gateway_panics_total").increment(1);

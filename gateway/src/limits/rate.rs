@@ -6,7 +6,6 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -20,29 +19,24 @@ use http::HeaderValue;
 use permissions::Rate;
 use versions::Instant;
 
-/// A rate, made once for all keys that share it.
+/// A rate and its fields. The keys of a rate share it, for [`SHARED_MAX`] rates.
 #[derive(Debug)]
 pub struct Policy {
     /// The rate.
     pub rate: Rate,
     /// `RateLimit-Policy`: so many requests in such a window.
     field: HeaderValue,
-    written: Option<&'static Written>,
-}
-
-/// The fields of a rate, written once for all answers. They live as long as the process: a value that counts its
-/// users would be written by every worker with every answer.
-#[derive(Debug)]
-struct Written {
-    policy: HeaderValue,
-    /// What is left to those who have used one request of the burst, two, and so on.
+    /// `RateLimit`, written once for all answers: what is left to those who have used one request of the burst, two,
+    /// and so on.
     left: Vec<(Spent, HeaderValue)>,
 }
 
-type WrittenRates = HashMap<Rate, &'static Written>;
+type Shared = HashMap<Rate, Arc<Policy>>;
 
-/// For how many rates fields are kept written. Those of any other are written for each answer.
-const WRITTEN_RATES_MAX: usize = 128;
+/// How many rates are shared. Their fields are kept written as long as the process lives: a value that counts its
+/// users would be written by every worker with every answer. Of any other rate each key has its own policy, whose
+/// `RateLimit-Policy` is such a value and whose `RateLimit` is written for each answer.
+const SHARED_MAX: usize = 128;
 /// How much of a burst may be used for the field still to be written already. Most callers ask less often than
 /// they may, and have nearly all of it.
 const WRITTEN_USED_MAX: u32 = 16;
@@ -51,23 +45,29 @@ impl Policy {
     /// The policy of a rate.
     #[must_use]
     pub fn new(rate: Rate) -> Arc<Self> {
-        static ALL: LazyLock<Mutex<WrittenRates>> = LazyLock::new(Mutex::default);
-        Self::among(&mut ALL.lock().unwrap_or_else(PoisonError::into_inner), rate)
+        static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
+        Self::among(&mut SHARED.lock().unwrap_or_else(PoisonError::into_inner), rate)
     }
 
-    fn among(all: &mut WrittenRates, rate: Rate) -> Arc<Self> {
-        let text = format!(r#""default";q={};w={}"#, rate.burst, rate.window_seconds());
-        let is_full = all.len() >= WRITTEN_RATES_MAX;
-        let written = match all.entry(rate) {
-            Entry::Occupied(known) => Some(*known.get()),
-            Entry::Vacant(_) if is_full => None,
-            Entry::Vacant(place) => Some(&**place.insert(Box::leak(Box::new(Written::new(rate, &text))))),
-        };
-        let field = match written {
-            Some(written) => written.policy.clone(),
-            None => HeaderValue::try_from(text).expect("digits and plain signs"),
-        };
-        Arc::new(Self { rate, field, written })
+    fn among(shared: &mut Shared, rate: Rate) -> Arc<Self> {
+        if let Some(policy) = shared.get(&rate) {
+            return Arc::clone(policy);
+        }
+        let field = format!(r#""default";q={};w={}"#, rate.burst, rate.window_seconds());
+        if shared.len() >= SHARED_MAX {
+            let field = HeaderValue::try_from(field).expect("digits and plain signs");
+            return Arc::new(Self { rate, field, left: Vec::new() });
+        }
+        let fixed = |text: &str| HeaderValue::from_static(text.to_owned().leak());
+        let left = (1..=rate.burst.get().min(WRITTEN_USED_MAX)).map(|used| {
+            let spent = Spent::of(rate.burst.get() - used, rate);
+            let mut text = BytesMut::new();
+            spent.write_field(&mut text);
+            (spent, fixed(&String::from_utf8_lossy(&text)))
+        });
+        let policy = Arc::new(Self { rate, field: fixed(&field), left: left.collect() });
+        shared.insert(rate, Arc::clone(&policy));
+        policy
     }
 
     /// `RateLimit-Policy`.
@@ -80,21 +80,8 @@ impl Policy {
     #[must_use]
     pub fn written_field(&self, spent: Spent) -> Option<HeaderValue> {
         let used = self.rate.burst.get().checked_sub(spent.remaining)?.checked_sub(1)?;
-        let (of, field) = self.written?.left.get(used as usize)?;
+        let (of, field) = self.left.get(used as usize)?;
         (*of == spent).then(|| field.clone())
-    }
-}
-
-impl Written {
-    fn new(rate: Rate, policy: &str) -> Self {
-        let fixed = |text: &str| HeaderValue::from_static(text.to_owned().leak());
-        let left = (1..=rate.burst.get().min(WRITTEN_USED_MAX)).map(|used| {
-            let spent = Spent::of(rate.burst.get() - used, rate);
-            let mut text = BytesMut::new();
-            spent.write_field(&mut text);
-            (spent, fixed(&String::from_utf8_lossy(&text)))
-        });
-        Self { policy: fixed(policy), left: left.collect() }
     }
 }
 
@@ -112,7 +99,7 @@ pub struct RateLimit {
 pub struct Spent {
     /// Requests that may come at once now.
     pub remaining: u32,
-    /// Seconds until the whole burst is back; where nothing remains, until the next request may come.
+    /// Seconds until the whole burst is back; of a request that was refused, until the next one may come.
     pub reset_seconds: u32,
 }
 
@@ -263,13 +250,16 @@ mod tests {
     }
 
     #[test]
-    fn no_more_rates_than_the_bound_are_kept_written() {
-        let mut all = WrittenRates::new();
-        for burst in 1..=2 * WRITTEN_RATES_MAX {
-            let policy = Policy::among(&mut all, format!("7/s+{burst}").parse().unwrap());
-            assert_eq!(policy.written.is_some(), burst <= WRITTEN_RATES_MAX, "{burst}");
+    fn no_more_rates_than_the_bound_are_shared_and_kept_written() {
+        let mut shared = Shared::new();
+        for burst in 1..=2 * SHARED_MAX {
+            let rate = format!("7/s+{burst}").parse().unwrap();
+            let policy = Policy::among(&mut shared, rate);
+            let is_shared = burst <= SHARED_MAX;
+            assert_eq!(Arc::ptr_eq(&policy, &Policy::among(&mut shared, rate)), is_shared, "{burst}");
+            assert_eq!(policy.left.is_empty(), !is_shared, "{burst}");
             assert_eq!(policy.field(), format!(r#""default";q={burst};w={}"#, burst.div_ceil(7)).as_str());
         }
-        assert!(Policy::among(&mut all, "7/s+1".parse().unwrap()).written.is_some());
+        assert_eq!(shared.len(), SHARED_MAX);
     }
 }

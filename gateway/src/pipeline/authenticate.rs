@@ -99,7 +99,6 @@ impl Pipeline {
                 Arc::new(Caller { authorization, generation, key })
             }
         };
-        let caller = known.insert(caller);
         let check = |address| caller.key.check(record.time, address, peer.listener.environments);
         let checked = match check(record.client) {
             // Whoever has a stolen key could forge an address that the key allows, and say that the
@@ -107,8 +106,11 @@ impl Pipeline {
             Ok(()) if record.client != peer.origin && !is_proxy(peer) => check(peer.origin),
             checked => checked,
         };
-        checked.map_err(|denial| (Refused::Denied(denial), Some(caller.key.id)))?;
-        Ok(caller)
+        match checked {
+            // Only now: a key that is refused is looked up each time, as one that nobody has is.
+            Ok(()) => Ok(known.insert(caller)),
+            Err(denial) => Err((Refused::Denied(denial), Some(caller.key.id))),
+        }
     }
 
     fn look_up(&self, authorization: &[u8]) -> Result<Arc<Key>, Refused> {

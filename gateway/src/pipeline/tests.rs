@@ -235,6 +235,7 @@ fn what_a_connection_remembers_of_its_caller_ends_with_the_next_change() {
     record.revoked = Some(SystemClock.now());
     pipeline.keys().apply(&StoredKey { record, hash: key.hash }, SystemClock.now());
     assert_eq!(status(pipeline, &mut peer, &authorization), 401);
+    assert!(peer.1.known.caller.is_none(), "one that is refused takes as long as one that nobody has");
 
     pipeline.keys().remove(key.record.id);
     assert_eq!(status(pipeline, &mut peer, &authorization), 401);
@@ -295,6 +296,7 @@ fn a_remembered_key_ends_at_its_second_and_spends_its_rate_by_the_clock() {
         clock.advance(Duration::from_secs(1));
     }
     assert_eq!(statuses, [200, 429, 200, 429, 401, 401, 401, 401]);
+    assert!(peer.1.known.caller.is_none(), "one that is refused takes as long as one that nobody has");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Where requests of HTTP/3 run: one after another in one place of each thread, because most are answered at once.
 //!
-//! The future of such a request, which may have to wait for its head and for room for its answer, is large. One that waits takes its place with it; all others leave it to the
-//! next, so that no connection keeps room for a request while there is none, and none is moved about.
+//! The future of such a request, which may have to wait for its head and for room for its answer, is large. One that
+//! waits takes its place with it; all others leave it to the next, so that no connection keeps room for a request
+//! while there is none, and none is moved about.
 
 use std::any::Any;
 use std::cell::RefCell;
