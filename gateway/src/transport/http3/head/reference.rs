@@ -101,7 +101,9 @@ pub(super) fn read(section: &Bytes, bytes_max: usize) -> Result<Request<()>, Str
 pub(super) fn compare(section: &Bytes, bytes_max: usize) -> Result<(), TestCaseError> {
     match (read_head(section, bytes_max), read(section, bytes_max)) {
         // Two names of a host are read and answered with 400 (`limits::check_head`), not with a reset.
-        (Ok(ours), Err(_)) if names_two_hosts(&ours) => {}
+        (Ok(ours), Err(error)) if names_two_hosts(&ours) => {
+            prop_assert!(error.to_string().contains("contradiction"), "{:x?}: {}", section, error);
+        }
         (Ok(ours), theirs) => {
             prop_assert!(theirs.is_ok(), "{:x?}: {:?}, and {:?}", section, ours, theirs);
             let theirs = theirs.unwrap();
