@@ -6,26 +6,18 @@
 //! set here.
 
 mod body;
-mod connection_ids;
-mod connections;
-mod encryption;
-mod frame_guard;
-mod head_watch;
+mod connection;
+mod http1;
 mod http2;
 mod http3;
-mod io;
-mod peer;
-mod place;
+mod lingering;
+mod listener;
+mod prefer_send;
 mod quic;
-mod quic_tls;
-mod round_trip;
-mod side_streams;
+mod recycled_future;
 mod sockets;
-mod steering;
-mod streams;
 mod tcp;
 mod tls;
-mod whole;
 
 use std::convert::Infallible;
 use std::future::{Future, Ready};
@@ -40,18 +32,19 @@ use http::request::Parts;
 use http::{Response, StatusCode, Version};
 
 pub use body::{Body, BodyError};
-pub use connections::{Connections, Settings, network};
-pub use encryption::Encryption;
-pub use frame_guard::{FrameGuard, FrameTooLarge};
-pub use head_watch::HeadWatch;
-pub use http3::{Frame, FrameError, Frames, HeadError, RequestError, read_head};
-use peer::InFlight;
-pub use peer::{Close, Listener, Peer};
-pub use quic::{QuicListener, serve_quic};
+use connection::InFlight;
+pub use connection::{Close, Connections, Encryption, Peer, Settings, network};
+pub use http1::HeadWatch;
+pub use http3::{Frame, FrameError, FrameGuard, FrameTooLarge, Frames, HeadError, RequestError, read_head};
+pub use listener::Listener;
+pub use quic::{QuicListener, QuicSocket, serve_quic, steer};
 pub use sockets::{BindError, bind_tcp, bind_udp};
-pub use steering::{QuicSocket, steer};
 pub use tcp::{Protocols, TcpService, serve_tcp};
 pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_config};
+
+/// The most that is buffered of a head. Larger than any `header_bytes_max`, so that a head over that
+/// limit is still read and answered in our form.
+const HEAD_BYTES_MAX: usize = 128 * 1024;
 
 /// What answers requests. It lives as long as the process, so that no request counts references to it.
 pub trait Service: Sync + 'static {

@@ -4,6 +4,8 @@
 //! Here all that has been read is answered, most of it without waiting, and then all answers are written at
 //! once; only a request that waits becomes a task.
 
+mod io;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -18,10 +20,10 @@ use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::io::Io;
-use super::peer::Phase;
-use super::tcp::HEAD_BYTES_MAX;
-use super::{Body, Close, Peer, Service, Serving, Settings};
+use io::Io;
+
+use super::connection::Phase;
+use super::{Body, Close, HEAD_BYTES_MAX, Peer, Service, Serving, Settings};
 
 /// Streams that a client may have reset before we have looked at them. Honest clients under load reach
 /// tens; a rapid-reset attack (CVE-2023-44487) thousands.
@@ -40,7 +42,7 @@ type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
 ///
 /// What is only needed at first is made before the future, or in a box: the future keeps room for all that it has
 /// ever had.
-pub(super) fn speak<'p, S: Service, T>(
+pub(super) fn serve<'p, S: Service, T>(
     stream: T,
     first: Bytes,
     peer: &'p Arc<Peer>,
@@ -58,7 +60,7 @@ where
         .max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .handshake(Io::http2(stream, Arc::clone(peer), first));
+        .handshake(Io::new(stream, Arc::clone(peer), first));
     let mut handshake = Some(Box::pin(handshake));
     async move {
         let mut connection = None;

@@ -4,13 +4,20 @@
 //! unidirectional streams: settings, the client's GOAWAY and ours, and what must not be there. It never
 //! sees a request.
 
-mod answer;
+mod codes;
 mod control;
+mod frame_guard;
 mod frames;
+mod h3_connection;
+mod h3_streams;
 mod head;
 mod huffman;
+mod link;
 mod qpack;
+mod quic_tls;
 mod receive;
+mod send;
+mod side_streams;
 mod static_table;
 
 use std::pin::{Pin, pin};
@@ -21,44 +28,25 @@ use bytes::Bytes;
 use http::{Response, StatusCode, Version, header};
 use tracing::debug;
 
-use super::peer::{InFlight, Phase};
-use super::place::Placed;
-use super::{Body, Close, Peer, Service, Settings, within};
+use super::connection::{InFlight, Phase};
+use super::recycled_future::RecycledFuture;
+use super::{Body, Close, Peer, Service, within};
 
+pub(super) use codes::NO_ERROR;
 pub(super) use control::Control;
+pub use frame_guard::{FrameGuard, FrameTooLarge};
 pub use frames::{Frame, FrameError, Frames};
 pub use head::{HeadError, read_head};
+pub(super) use link::Link;
+pub(super) use quic_tls::QuicTls;
 use receive::Receiver;
 pub(super) use receive::RequestBody;
 pub use receive::RequestError;
 
-/// The codes with which streams and connections end (RFC 9114 §8.1, RFC 9204 §6).
-pub(super) mod codes {
-    use quinn::VarInt;
-
-    pub(in crate::transport) const NO_ERROR: VarInt = VarInt::from_u32(0x100);
-    pub(super) const FRAME_UNEXPECTED: VarInt = VarInt::from_u32(0x105);
-    pub(super) const FRAME_ERROR: VarInt = VarInt::from_u32(0x106);
-    pub(super) const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);
-    pub(super) const REQUEST_REJECTED: VarInt = VarInt::from_u32(0x10b);
-    pub(super) const REQUEST_CANCELLED: VarInt = VarInt::from_u32(0x10c);
-    pub(super) const REQUEST_INCOMPLETE: VarInt = VarInt::from_u32(0x10d);
-    pub(super) const QPACK_DECOMPRESSION_FAILED: VarInt = VarInt::from_u32(0x200);
-}
-
-/// The most that a frame other than DATA, and a head when it is unpacked, may have. Larger than any
-/// `header_bytes_max`, so that a head over that limit is still read and answered in our form.
-const FRAME_BYTES_MAX: usize = 128 * 1024;
 /// How many faults one oversized head counts for: the connection survives a few, and no attack.
 const TOO_LARGE_FAULTS: u32 = 64;
 /// Requests that are still answered after the first GOAWAY: those that were on their way.
 const GOAWAY_GRACE_REQUESTS: u64 = 256;
-
-/// What the requests of a connection share.
-pub(super) struct Link {
-    pub(super) connection: quinn::Connection,
-    pub(super) settings: Arc<Settings>,
-}
 
 enum Next {
     Announce,
@@ -68,7 +56,7 @@ enum Next {
 }
 
 /// Answers requests until the connection is over; returns the code to close it with, where that has not happened.
-pub(super) async fn speak<S: Service>(
+pub(super) async fn serve<S: Service>(
     control: &mut Control,
     link: &Arc<Link>,
     peer: &Arc<Peer>,
@@ -82,12 +70,12 @@ pub(super) async fn speak<S: Service>(
     let (mut begun, mut begun_max) = (0, None);
     loop {
         let next = std::future::poll_fn(|context| match watch.poll(context) {
-            Some(Close::Now) => Poll::Ready(Next::End(codes::NO_ERROR)),
+            Some(Close::Now) => Poll::Ready(Next::End(NO_ERROR)),
             Some(Close::Excess) => Poll::Ready(Next::End(codes::EXCESSIVE_LOAD)),
             Some(Close::Drain | Close::Revoked) if begun_max.is_none() => Poll::Ready(Next::Announce),
             _ => match control.poll(context) {
                 Poll::Ready(Ok(())) => Poll::Ready(Next::Leaving),
-                Poll::Ready(Err(_)) => Poll::Ready(Next::End(codes::NO_ERROR)),
+                Poll::Ready(Err(_)) => Poll::Ready(Next::End(NO_ERROR)),
                 Poll::Pending => accepting.as_mut().poll(context).map(Next::Accepted),
             },
         });
@@ -98,7 +86,7 @@ pub(super) async fn speak<S: Service>(
                 peer.enter(Phase::Goodbye);
                 // A client that takes no word of it is not waited for.
                 if !matches!(within(link.settings.goodbye, control.go_away(requests)).await, Some(Ok(()))) {
-                    return codes::NO_ERROR;
+                    return NO_ERROR;
                 }
             }
             // The client has said that it will go (GOAWAY): so do we, once all is answered. The last answers
@@ -116,14 +104,14 @@ pub(super) async fn speak<S: Service>(
                 begun = begun.max(number + 1);
                 let (link, in_flight) = (Arc::clone(link), InFlight::begin(Arc::clone(peer)));
                 let request = serve_request(send, receive, link, in_flight, service, Arc::clone(&notes));
-                let mut request = Placed::new(request);
+                let mut request = RecycledFuture::new(request);
                 // Most requests are whole when they are accepted and answered at once: no task for those.
                 if poll_once(&mut request).await.is_pending() {
                     tokio::spawn(request);
                 }
             }
             // The client has gone away, or the connection has ended with the code that it had to.
-            Next::Accepted(Err(_)) => return codes::NO_ERROR,
+            Next::Accepted(Err(_)) => return NO_ERROR,
             Next::End(code) => return code,
         }
     }
@@ -168,7 +156,7 @@ async fn serve_request<S: Service>(
         }
         None => refuse(StatusCode::REQUEST_TIMEOUT, peer, service).map(Body::from),
     };
-    match within(link.settings.write, answer::send(&mut send, response)).await {
+    match within(link.settings.write, send::send(&mut send, response)).await {
         Some(Ok(())) => {}
         // The client gave up the stream, or the connection is over.
         Some(Err(_)) => {}

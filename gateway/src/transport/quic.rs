@@ -1,5 +1,8 @@
 //! QUIC connections: taken, bounded, and handed to [`super::http3`] when they stand.
 
+mod connection_ids;
+mod steering;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,11 +10,10 @@ use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, Trans
 use tokio::sync::watch;
 use tracing::debug;
 
-use super::connections::Open;
-use super::http3::{self, Control, Link, codes};
-use super::peer::{Carrier, Phase};
-use super::quic_tls::QuicTls;
-use super::{Connections, Encryption, Listener, QuicSocket, Service, Settings};
+use super::connection::{Carrier, Open, Phase};
+use super::http3::{self, Control, Link, QuicTls};
+use super::{Connections, Encryption, Listener, Service, Settings};
+pub use steering::{QuicSocket, steer};
 
 /// What one UDP socket serves.
 pub struct QuicListener<S: 'static> {
@@ -156,10 +158,10 @@ async fn serve_connection<S: Service>(
     peer.establish(agreed.map(|agreed| *agreed), Carrier::Quic(connection.clone()));
     peer.enter(Phase::Head);
     let Some(Ok(mut control)) = peer.until_closed(Control::open(connection.clone())).await else {
-        return connection.close(codes::NO_ERROR, b"");
+        return connection.close(http3::NO_ERROR, b"");
     };
     let link = Arc::new(Link { connection, settings });
-    let code = http3::speak(&mut control, &link, peer, service).await;
+    let code = http3::serve(&mut control, &link, peer, service).await;
     // Before `control` goes, which always closes with H3_NO_ERROR.
     link.connection.close(code, b"");
 }

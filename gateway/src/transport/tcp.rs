@@ -3,8 +3,6 @@
 //! The protocol is chosen by ALPN, or in cleartext by HTTP/2's preface: nothing else is understood on the
 //! connection any more. HTTP/1.1 is spoken here, by hyper's concrete connection.
 
-use std::cell::RefCell;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
@@ -14,23 +12,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as HyperService, service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
-use super::connections::Open;
-use super::io::{Io, LINGER_BYTES_MAX, http1_text};
-use super::peer::{Carrier, Phase};
-use super::round_trip::Ends;
-use super::whole::Whole;
-use super::{Body, Close, Connections, Encryption, Listener, Peer, Service, Serving, Settings, http2};
+use super::connection::{Carrier, Open, Phase, SocketPair};
+use super::prefer_send::PreferSend;
+use super::{Connections, Encryption, Listener, Service, Settings, http1, http2};
 
 /// Which of the two a listener speaks.
 #[derive(Clone, Copy, Debug)]
@@ -61,11 +51,6 @@ impl<S> Clone for TcpService<S> {
 
 /// How long accepting rests when the process has no file descriptor left, instead of spinning.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// The most that is buffered of a head. Larger than any `header_bytes_max`, so that a head over that
-/// limit is still read and answered in our form.
-pub(super) const HEAD_BYTES_MAX: usize = 128 * 1024;
-/// How long a connection that is over is read, so that its last answer arrives.
-const LINGER: Duration = Duration::from_secs(1);
 /// The bytes that open an HTTP/2 connection (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -123,22 +108,22 @@ fn serve_connection<S: Service>(
 ) -> impl Future<Output = ()> + Send {
     // Answers are written whole: waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
-    let ends = stream.local_addr().map(|local| Ends { local, remote });
+    let ends = stream.local_addr().map(|local| SocketPair { local, remote });
     let begun = ends.ok().map(|ends| Box::new((stream, ends)));
     async move {
         let Some(begun) = begun else { return };
-        let speaking = match &tcp.tls {
+        let serving = match &tcp.tls {
             Some(tls) => Box::pin(serve_tls(begun, tls, &open, &tcp, &settings)).await,
             None => Box::pin(serve_cleartext(begun, &open, &tcp, &settings)).await,
         };
-        if let Some(speaking) = speaking {
-            speaking.await;
+        if let Some(serving) = serving {
+            serving.await;
         }
     }
 }
 
 /// The stream of a connection that was accepted, and where it begins and ends.
-type Begun = Box<(TcpStream, Ends)>;
+type Begun = Box<(TcpStream, SocketPair)>;
 
 async fn serve_tls<'c, S: Service>(
     begun: Begun,
@@ -149,7 +134,7 @@ async fn serve_tls<'c, S: Service>(
 ) -> Option<BoxFuture<'c, ()>> {
     let (stream, ends) = *begun;
     let peer = &open.peer;
-    let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(Whole(stream)));
+    let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(PreferSend(stream)));
     let error = match peer.until_closed(handshake).await {
         Some(Ok(stream)) => {
             peer.enter(Phase::Head);
@@ -157,7 +142,7 @@ async fn serve_tls<'c, S: Service>(
             peer.establish(Encryption::agreed(session), Carrier::Tcp(ends));
             let is_http2 = session.alpn_protocol() == Some(b"h2") && tcp.protocols.http2;
             let is_served = is_http2 || tcp.protocols.http1;
-            return is_served.then(|| speak(stream, is_http2, Bytes::new(), open, tcp.service, settings));
+            return is_served.then(|| serve(stream, is_http2, Bytes::new(), open, tcp.service, settings));
         }
         Some(Err(error)) => error,
         None => std::io::ErrorKind::TimedOut.into(),
@@ -180,16 +165,16 @@ async fn serve_cleartext<'c, S: Service>(
     let Protocols { http1, http2 } = tcp.protocols;
     let (is_http2, first) = match (http1, http2) {
         // An error or nothing: it sent nothing in its time, or went away.
-        (true, true) => peer.until_closed(tell_apart(&mut stream)).await?.ok()?,
+        (true, true) => peer.until_closed(detect_protocol(&mut stream)).await?.ok()?,
         (_, http2) => (http2, Bytes::new()),
     };
-    Some(speak(stream, is_http2, first, open, tcp.service, settings))
+    Some(serve(stream, is_http2, first, open, tcp.service, settings))
 }
 
 /// Reads until the bytes are, or can no longer become, HTTP/2's preface, or the client has ended.
 ///
 /// It reads on the stack: connections that wait to be heard are many, and keep no room for it.
-fn tell_apart(stream: &mut TcpStream) -> impl Future<Output = std::io::Result<(bool, Bytes)>> {
+fn detect_protocol(stream: &mut TcpStream) -> impl Future<Output = std::io::Result<(bool, Bytes)>> {
     let mut first = BytesMut::new();
     poll_fn(move |context| {
         loop {
@@ -207,7 +192,7 @@ fn tell_apart(stream: &mut TcpStream) -> impl Future<Output = std::io::Result<(b
 }
 
 /// Answers requests until the connection is over; `first` was read from the stream before.
-fn speak<'c, S: Service, T>(
+fn serve<'c, S: Service, T>(
     stream: T,
     is_http2: bool,
     first: Bytes,
@@ -219,89 +204,8 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'c,
 {
     if is_http2 {
-        Box::pin(http2::speak(stream, first, &open.peer, service, settings))
+        Box::pin(http2::serve(stream, first, &open.peer, service, settings))
     } else {
-        Box::pin(speak_http1(stream, first, open, service))
+        Box::pin(http1::serve(stream, first, &open.peer, service))
     }
-}
-
-/// The connection is made before the future: what an `async fn` is given it keeps room for until its end, and
-/// the stream would stand in it twice.
-fn speak_http1<S: Service, T>(
-    stream: T,
-    first: Bytes,
-    open: &Open,
-    service: &'static S,
-) -> impl Future<Output = ()> + Send
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let peer = &open.peer;
-    let io =
-        Io::http1(stream, Arc::clone(peer), first, |status| service.refuse(status, Version::HTTP_11, peer));
-    let mut connection = http1::Builder::new()
-        .half_close(true)
-        .header_read_timeout(None)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(io), requests(peer, service));
-    async move {
-        let mut announced = false;
-        let mut watch = peer.watch_close();
-        // Whether it ended well, or none where it was made to end.
-        let ended = poll_fn(|context| {
-            match watch.poll(context) {
-                Some(Close::Now | Close::Excess) => return Poll::Ready(None),
-                Some(Close::Drain | Close::Revoked) if !announced => {
-                    announced = true;
-                    peer.enter(Phase::Goodbye);
-                    Pin::new(&mut connection).graceful_shutdown();
-                }
-                _ => {}
-            }
-            // An error is the client's: hyper has answered it, through our refusal, as far as it can be.
-            Pin::new(&mut connection).poll(context).map(|outcome| Some(outcome.is_ok()))
-        })
-        .await;
-        let (stream, head_begun, client_ended) = connection.into_parts().io.into_inner().into_inner();
-        let is_late = ended.is_none() && head_begun && peer.phase() == Phase::Head;
-        // Where both sides have ended, nothing is on its way any more.
-        if is_late || ended.is_some_and(|is_clean| !(is_clean && client_ended)) {
-            let late = || http1_text(&service.refuse(StatusCode::REQUEST_TIMEOUT, Version::HTTP_11, peer));
-            let last = is_late.then(late);
-            // Boxed: its buffer would be part of every connection from the beginning.
-            Box::pin(linger(stream, last.unwrap_or_default())).await;
-        }
-    }
-}
-
-/// hyper's view of our service: the requests of one connection.
-fn requests<S: Service>(
-    peer: &Arc<Peer>,
-    service: &'static S,
-) -> impl HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Serving> + use<S>
-{
-    let peer = Arc::clone(peer);
-    let notes = RefCell::new(S::Notes::default());
-    service_fn(move |request: Request<Incoming>| {
-        let (head, body) = request.into_parts();
-        Serving::begin(service, head, Body::Http1(body), &peer, &mut notes.borrow_mut())
-    })
-}
-
-/// Ends a connection so that its `last` answer arrives: what the client still sends is read for a moment,
-/// because closing over unread bytes makes the kernel reset the connection and the answer with it.
-async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin, last: Bytes) {
-    let rest = async {
-        stream.write_all(&last).await?;
-        stream.shutdown().await?;
-        let mut unread = [0; 4096];
-        for _ in 0..LINGER_BYTES_MAX / unread.len() {
-            if stream.read(&mut unread).await? == 0 {
-                break;
-            }
-        }
-        std::io::Result::Ok(())
-    };
-    // Whichever way it ends, the connection is over.
-    let _ = tokio::time::timeout(LINGER, rest).await;
 }

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use h3::error::ConnectionError;
 use h3::quic::StreamId;
 
-use super::FRAME_BYTES_MAX;
-use crate::transport::streams::Connection;
+use super::h3_connection::Connection;
+use super::link::FRAME_BYTES_MAX;
 
 /// The control streams of a connection. Dropping it closes the connection with `H3_NO_ERROR`.
 pub(in crate::transport) struct Control {
     http3: h3::server::Connection<Connection, Bytes>,
-    bell: Arc<Bell>,
+    woken: Arc<ControlWaker>,
     waker: Waker,
 }
 
@@ -31,8 +31,8 @@ impl Control {
         let mut builder = h3::server::builder();
         builder.max_field_section_size(bytes_max).send_grease(false);
         let http3 = builder.build(Connection::new(connection, bytes_max)).await?;
-        let bell = Arc::new(Bell { has_rung: AtomicBool::new(true), task: AtomicWaker::new() });
-        Ok(Self { http3, waker: Waker::from(Arc::clone(&bell)), bell })
+        let woken = Arc::new(ControlWaker { is_due: AtomicBool::new(true), task: AtomicWaker::new() });
+        Ok(Self { http3, waker: Waker::from(Arc::clone(&woken)), woken })
     }
 
     /// Ready when the client has said that it will go (GOAWAY).
@@ -40,8 +40,8 @@ impl Control {
     /// # Errors
     /// The connection is over, or has been closed with the code that it had to be.
     pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        self.bell.task.register(context.waker());
-        if !self.bell.has_rung.swap(false, Ordering::AcqRel) {
+        self.woken.task.register(context.waker());
+        if !self.woken.is_due.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
         match ready!(self.http3.poll_accept_request_stream(&mut Context::from_waker(&self.waker)))? {
@@ -64,18 +64,18 @@ impl Control {
 }
 
 /// Wakes the connection's task, and tells that it was for the control streams.
-struct Bell {
-    has_rung: AtomicBool,
+struct ControlWaker {
+    is_due: AtomicBool,
     task: AtomicWaker,
 }
 
-impl Wake for Bell {
+impl Wake for ControlWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.has_rung.store(true, Ordering::Release);
+        self.is_due.store(true, Ordering::Release);
         self.task.wake();
     }
 }

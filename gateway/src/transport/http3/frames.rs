@@ -5,8 +5,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use crate::transport::FrameTooLarge;
-use crate::transport::frame_guard::Varint;
+use super::frame_guard::{FrameTooLarge, Varint};
 
 const DATA: u64 = 0x0;
 const HEADERS: u64 = 0x1;

@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::Request;
 
+use super::codes;
 use super::frames::{Frame, FrameError, Frames};
 use super::head::{self, HeadError};
-use super::{FRAME_BYTES_MAX, Link, codes};
+use super::link::{FRAME_BYTES_MAX, Link};
 
 /// Why nothing more can be read of a request.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ pub struct Encryption {
 
 impl Encryption {
     /// What was agreed on; `None` until the handshake is over.
-    pub(super) fn agreed(session: &CommonState) -> Option<Self> {
+    pub(in crate::transport) fn agreed(session: &CommonState) -> Option<Self> {
         let group = session.negotiated_key_exchange_group().map(|group| group.name());
         Some(Self {
             version: match session.protocol_version()? {

@@ -13,14 +13,14 @@ use std::task::{Context, Poll, ready};
 type Place<F> = Pin<Box<Option<F>>>;
 
 /// A future in a place.
-pub(super) struct Placed<F: Future + 'static>(Option<Box<Place<F>>>);
+pub(super) struct RecycledFuture<F: Future + 'static>(Option<Box<Place<F>>>);
 
 thread_local! {
     /// The places that are free, one at most for each type of future.
     static FREE: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
-impl<F: Future + 'static> Placed<F> {
+impl<F: Future + 'static> RecycledFuture<F> {
     /// Puts a future into the thread's place, or into a new one if a future waits in that.
     pub(super) fn new(future: F) -> Self {
         let free = FREE.with_borrow_mut(|free| {
@@ -33,7 +33,7 @@ impl<F: Future + 'static> Placed<F> {
     }
 }
 
-impl<F: Future> Future for Placed<F> {
+impl<F: Future> Future for RecycledFuture<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn one_that_waits_takes_its_place_with_it() {
-        let placed = |receiver: Option<oneshot::Receiver<u8>>| Placed::new(async { receiver?.await.ok() });
+        let placed =
+            |receiver: Option<oneshot::Receiver<u8>>| RecycledFuture::new(async { receiver?.await.ok() });
         assert_eq!(placed(None).now_or_never(), Some(None));
         assert_eq!(free(), 1);
         let (sender, receiver) = oneshot::channel();
@@ -82,8 +83,8 @@ mod tests {
     #[test]
     fn futures_of_several_types_have_places_of_their_own() {
         for number in 0..3 {
-            assert_eq!(Placed::new(async move { number }).now_or_never(), Some(number));
-            assert_eq!(Placed::new(std::future::ready(number)).now_or_never(), Some(number));
+            assert_eq!(RecycledFuture::new(async move { number }).now_or_never(), Some(number));
+            assert_eq!(RecycledFuture::new(std::future::ready(number)).now_or_never(), Some(number));
         }
         assert_eq!(free(), 2);
     }

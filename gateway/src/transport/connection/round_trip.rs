@@ -2,7 +2,7 @@
 //!
 //! `getsockopt(TCP_INFO)` would tell it, but nothing in safe code offers that, and a connection's socket
 //! is hyper's for as long as it lives. So the kernel's diagnosis of sockets is asked, as `ss` asks it
-//! (netlink(7), sock_diag(7)): it finds the connection by its two ends and answers within the call, in
+//! (netlink(7), sock_diag(7)): it finds the connection by its two sockets and answers within the call, in
 //! some ten microseconds. Nothing waits, and requests that do not ask pay nothing. Where a sandbox
 //! forbids netlink, the time is not known.
 
@@ -39,16 +39,16 @@ thread_local! {
     static DIAGNOSIS: RefCell<Option<OwnedFd>> = const { RefCell::new(None) };
 }
 
-/// The two ends of a TCP connection.
+/// The two addresses of a TCP connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
+pub(in crate::transport) struct SocketPair {
+    pub(in crate::transport) local: SocketAddr,
+    pub(in crate::transport) remote: SocketAddr,
 }
 
-impl Ends {
+impl SocketPair {
     /// The smoothed round-trip time, if the kernel tells it.
-    pub(super) fn round_trip_time(&self) -> Option<Duration> {
+    pub(in crate::transport) fn round_trip_time(&self) -> Option<Duration> {
         DIAGNOSIS.with_borrow_mut(|kept| {
             let socket = kept.take().map_or_else(open, Ok).ok()?;
             let mut answer = [0; ANSWER_BYTES_MAX];
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     /// A connection over which something went each way, from the accepting side.
-    fn connected(address: &str) -> (TcpStream, TcpStream, Ends) {
+    fn connected(address: &str) -> (TcpStream, TcpStream, SocketPair) {
         let listener = TcpListener::bind(address).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, remote) = listener.accept().unwrap();
@@ -131,16 +131,16 @@ mod tests {
         server.read_exact(&mut [0]).unwrap();
         server.write_all(b"!").unwrap();
         client.read_exact(&mut [0]).unwrap();
-        let ends = Ends { local: server.local_addr().unwrap(), remote };
-        (client, server, ends)
+        let sockets = SocketPair { local: server.local_addr().unwrap(), remote };
+        (client, server, sockets)
     }
 
     #[test]
     fn the_kernel_tells_the_time_of_each_connection_over_both_families() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
-            let (_client, _server, ends) = connected(address);
+            let (_client, _server, sockets) = connected(address);
             for _ in 0..3 {
-                let time = ends.round_trip_time().unwrap();
+                let time = sockets.round_trip_time().unwrap();
                 assert!(time > Duration::ZERO && time < Duration::from_secs(1), "{address}: {time:?}");
             }
         }
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn a_connection_that_does_not_exist_has_no_time_and_spoils_no_other() {
-        let (_client, _server, ends) = connected("127.0.0.1:0");
-        let gone = Ends { remote: "192.0.2.1:1".parse().unwrap(), ..ends };
+        let (_client, _server, sockets) = connected("127.0.0.1:0");
+        let gone = SocketPair { remote: "192.0.2.1:1".parse().unwrap(), ..sockets };
         assert_eq!(gone.round_trip_time(), None);
-        assert!(ends.round_trip_time().is_some());
+        assert!(sockets.round_trip_time().is_some());
         assert_eq!(gone.round_trip_time(), None);
     }
 

@@ -1,4 +1,4 @@
-//! The bytes of a TCP connection, watched on their way.
+//! The bytes of an HTTP/1.1 connection on their way to and from hyper.
 //!
 //! What hyper leaves open is done here: a head's first byte begins its time limit, a client that takes
 //! nothing is noticed, hyper's own answer to a head that it cannot parse, a bare status line, becomes an
@@ -7,19 +7,15 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Peer;
 use super::head_watch::HeadWatch;
-use super::peer::Phase;
-
-/// How much is read of a connection that is over, so that its last answer arrives.
-pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
+use crate::transport::connection::{Peer, Phase};
+use crate::transport::lingering::replay;
 
 /// A connection's bytes. `R` makes the answer to a head that could not be parsed.
 pub(super) struct Io<S, R> {
@@ -27,8 +23,7 @@ pub(super) struct Io<S, R> {
     peer: Arc<Peer>,
     /// What was read while the protocol was told apart, not yet handed on.
     first: Bytes,
-    /// Set for HTTP/1: refusals are ours, and a head has a time limit.
-    refuse: Option<R>,
+    refuse: R,
     /// Whether bytes of a head have come that no request was made of yet.
     head_begun: bool,
     watch: HeadWatch,
@@ -36,40 +31,20 @@ pub(super) struct Io<S, R> {
     instead: Option<Box<Bytes>>,
     /// Whether the client has ended its direction.
     client_ended: bool,
-    /// Once our direction is shut down: how much was read and thrown away since.
-    lingered: Option<usize>,
-}
-
-impl<S> Io<S, fn(StatusCode) -> Response<Bytes>> {
-    /// HTTP/2, whose frames are not looked at here.
-    pub(super) fn http2(stream: S, peer: Arc<Peer>, first: Bytes) -> Self {
-        Self {
-            stream,
-            peer,
-            first,
-            refuse: None,
-            head_begun: false,
-            watch: HeadWatch::new(),
-            instead: None,
-            client_ended: false,
-            lingered: None,
-        }
-    }
 }
 
 impl<S, R: Fn(StatusCode) -> Response<Bytes>> Io<S, R> {
-    /// HTTP/1.
-    pub(super) fn http1(stream: S, peer: Arc<Peer>, first: Bytes, refuse: R) -> Self {
+    /// Nothing was read yet but `first`.
+    pub(super) fn new(stream: S, peer: Arc<Peer>, first: Bytes, refuse: R) -> Self {
         Self {
             stream,
             peer,
             first,
-            refuse: Some(refuse),
+            refuse,
             head_begun: false,
             watch: HeadWatch::new(),
             instead: None,
             client_ended: false,
-            lingered: None,
         }
     }
 
@@ -87,24 +62,8 @@ impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRe
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
-        if this.first.has_remaining() {
-            let length = this.first.len().min(buffer.remaining());
-            buffer.put_slice(&this.first.split_to(length));
-            if this.first.is_empty() {
-                // Even an empty piece keeps its memory.
-                this.first = Bytes::new();
-            }
-        } else {
-            let is_http2 = this.refuse.is_none();
-            // h2 tries to read before each request that it hands over. What woke the task was read by then, and
-            // its waker has been left with the socket.
-            if is_http2 && this.peer.has_read_all.load(Relaxed) {
-                return Poll::Pending;
-            }
+        if !replay(&mut this.first, buffer) {
             let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-            if is_http2 {
-                this.peer.has_read_all.store(read.is_pending(), Relaxed);
-            }
             if read.is_pending() && this.watch.is_in_head() && this.peer.phase() == Phase::Idle {
                 // It came behind the request before, and its time runs like that of any head.
                 this.head_begun = true;
@@ -113,7 +72,7 @@ impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRe
             ready!(read)?;
             this.client_ended = buffer.filled().len() == before;
         }
-        if this.refuse.is_some() && buffer.filled().len() > before {
+        if buffer.filled().len() > before {
             let phase = this.peer.phase();
             this.head_begun = matches!(phase, Phase::Head | Phase::Idle);
             if phase == Phase::Idle {
@@ -138,10 +97,10 @@ where
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if let (None, Some(refuse)) = (&this.instead, &this.refuse)
+        if this.instead.is_none()
             && let Some((start, status)) = bare_refusal(bytes)
         {
-            let refusal = http1_text(&refuse(status));
+            let refusal = http1_text(&(this.refuse)(status));
             this.instead = Some(Box::new([&bytes[..start], &refusal].concat().into()));
         }
         let Some(instead) = &mut this.instead else {
@@ -165,29 +124,8 @@ where
         flushed
     }
 
-    /// Shuts our direction down. Over HTTP/2, whose connection does not give the stream back, it also lingers
-    /// (as HTTP/1.1 does behind its last answer); the sweep ends that when `goodbye` is over.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.lingered.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
-            this.lingered = Some(0);
-            if this.refuse.is_none() {
-                this.peer.enter(Phase::Goodbye);
-            }
-        }
-        while let (None, Some(lingered)) = (&this.refuse, &mut this.lingered)
-            && *lingered < LINGER_BYTES_MAX
-        {
-            let mut unread = [0; 4096];
-            let mut unread = ReadBuf::new(&mut unread);
-            ready!(Pin::new(&mut this.stream).poll_read(context, &mut unread))?;
-            if unread.filled().is_empty() {
-                break;
-            }
-            *lingered += unread.filled().len();
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -195,7 +195,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::transport::connection_ids::ID_BYTES;
+    use crate::transport::quic::connection_ids::ID_BYTES;
 
     fn any_port() -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

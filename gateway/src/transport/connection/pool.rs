@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::peer::SweepLimits;
-use super::{Close, Listener, Peer};
+use super::peer::{Close, Peer, SweepLimits};
+use crate::transport::listener::Listener;
 
 /// Bounds of connections; each is an option of `[limits]` or `[timeouts]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +34,13 @@ pub struct Settings {
 
 /// Why a connection is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::transport) enum LimitReached {
     All,
     Address,
 }
 
-impl Refusal {
-    pub(super) const fn name(self) -> &'static str {
+impl LimitReached {
+    pub(in crate::transport) const fn name(self) -> &'static str {
         match self {
             Self::All => "connections_max",
             Self::Address => "connections_per_address_max",
@@ -93,18 +93,22 @@ impl Connections {
     }
 
     /// Takes a connection into the list until the guard is dropped.
-    pub(super) fn open(self: &Arc<Self>, address: IpAddr, listener: &Arc<Listener>) -> Result<Open, Refusal> {
+    pub(in crate::transport) fn open(
+        self: &Arc<Self>,
+        address: IpAddr,
+        listener: &Arc<Listener>,
+    ) -> Result<Open, LimitReached> {
         let settings = self.settings.load();
         let mut list = self.list();
         if list.peers.len() >= settings.connections_max {
-            return Err(Refusal::All);
+            return Err(LimitReached::All);
         }
         // A trusted proxy's connections are those of many clients.
         let network = (!listener.trusts(address.to_canonical())).then(|| network(address));
         if let Some(network) = network {
             let of_address = list.by_address.entry(network).or_insert(0);
             if *of_address >= settings.connections_per_address_max {
-                return Err(Refusal::Address);
+                return Err(LimitReached::Address);
             }
             *of_address += 1;
         }
@@ -151,8 +155,8 @@ impl Connections {
 }
 
 /// A connection in the list.
-pub(super) struct Open {
-    pub(super) peer: Arc<Peer>,
+pub(in crate::transport) struct Open {
+    pub(in crate::transport) peer: Arc<Peer>,
     /// Where it is counted, if it is.
     network: Option<IpAddr>,
     connections: Arc<Connections>,
@@ -218,9 +222,9 @@ mod tests {
         let open = |address: &str| connections.open(address.parse().unwrap(), &listener);
         let first = open("2001:db8::1").ok().unwrap();
         let _second = open("2001:db8::ffff:1").ok().unwrap();
-        assert_eq!(open("2001:db8::2").err(), Some(Refusal::Address));
+        assert_eq!(open("2001:db8::2").err(), Some(LimitReached::Address));
         let _third = open("192.0.2.1").ok().unwrap();
-        assert_eq!(open("192.0.2.2").err(), Some(Refusal::All));
+        assert_eq!(open("192.0.2.2").err(), Some(LimitReached::All));
         drop(first);
         assert_eq!(connections.count(), 2);
         assert!(open("2001:db8::2").is_ok());
@@ -235,9 +239,9 @@ mod tests {
         let first = open("192.0.2.1").ok().unwrap();
         let _second = open("::ffff:192.0.2.1").ok().unwrap();
         let _stranger = open("198.51.100.1").ok().unwrap();
-        assert_eq!(open("192.0.2.1").err(), Some(Refusal::All));
+        assert_eq!(open("192.0.2.1").err(), Some(LimitReached::All));
         drop(first);
-        assert_eq!(open("198.51.100.1").err(), Some(Refusal::Address));
+        assert_eq!(open("198.51.100.1").err(), Some(LimitReached::Address));
         assert!(open("192.0.2.1").is_ok());
     }
 

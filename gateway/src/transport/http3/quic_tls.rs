@@ -17,10 +17,10 @@ use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectionId, Side, TransportError, TransportErrorCode};
 use rustls::quic::{self, Connection, KeyChange, Secrets, ServerConnection, Version};
 
-use super::Encryption;
+use crate::transport::connection::Encryption;
 
 /// What makes a session for each connection.
-pub(super) struct QuicTls {
+pub(in crate::transport) struct QuicTls {
     tls: Arc<rustls::ServerConfig>,
     before: QuicServerConfig,
 }
@@ -28,7 +28,9 @@ pub(super) struct QuicTls {
 impl QuicTls {
     /// # Errors
     /// Where the crypto provider lacks the cipher suite of a connection's first packets.
-    pub(super) fn new(tls: &Arc<rustls::ServerConfig>) -> Result<Arc<Self>, NoInitialCipherSuite> {
+    pub(in crate::transport) fn new(
+        tls: &Arc<rustls::ServerConfig>,
+    ) -> Result<Arc<Self>, NoInitialCipherSuite> {
         let before = QuicServerConfig::try_from(Arc::clone(tls))?;
         Ok(Arc::new(Self { tls: Arc::clone(tls), before }))
     }

@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Writes what is whole with `send`. rustls asks for `writev` whatever it has, and that costs the kernel more.
-pub(super) struct Whole(pub(super) TcpStream);
+pub(super) struct PreferSend(pub(super) TcpStream);
 
-impl AsyncRead for Whole {
+impl AsyncRead for PreferSend {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -20,7 +20,7 @@ impl AsyncRead for Whole {
     }
 }
 
-impl AsyncWrite for Whole {
+impl AsyncWrite for PreferSend {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -15,7 +15,7 @@ use h3::error::Code;
 use h3::quic::{RecvStream as _, StreamErrorIncoming};
 
 use super::frame_guard::Varint;
-use super::streams::RecvStream;
+use super::h3_streams::RecvStream;
 
 const PUSH: u64 = 0x1;
 const ENCODER: u64 = 0x2;
@@ -25,13 +25,13 @@ const DECODER: u64 = 0x3;
 /// something has come on it.
 #[derive(Default)]
 pub(super) struct SideStreams {
-    reading: FuturesUnordered<Pin<Box<dyn Future<Output = News> + Send + Sync>>>,
+    reading: FuturesUnordered<Pin<Box<dyn Future<Output = StreamEvent> + Send + Sync>>>,
     encoder_is_open: bool,
     decoder_is_open: bool,
 }
 
 /// What becomes of a stream.
-enum News {
+enum StreamEvent {
     /// It was given up before its type had come, which is allowed, or with the connection.
     Over,
     /// Its type has come, which so many bytes of these are.
@@ -51,11 +51,11 @@ impl SideStreams {
     /// # Errors
     /// The code that the connection has to end with.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<RecvStream, Code>> {
-        while let Poll::Ready(Some(news)) = self.reading.poll_next_unpin(context) {
-            let (kind, mut stream, mut begun, length) = match news {
-                News::Over => continue,
-                News::Violation(code) => return Poll::Ready(Err(code)),
-                News::Type(kind, stream, begun, length) => (kind, stream, begun, length),
+        while let Poll::Ready(Some(event)) = self.reading.poll_next_unpin(context) {
+            let (kind, mut stream, mut begun, length) = match event {
+                StreamEvent::Over => continue,
+                StreamEvent::Violation(code) => return Poll::Ready(Err(code)),
+                StreamEvent::Type(kind, stream, begun, length) => (kind, stream, begun, length),
             };
             let is_open = match kind {
                 PUSH => return Poll::Ready(Err(Code::H3_STREAM_CREATION_ERROR)),
@@ -75,24 +75,24 @@ impl SideStreams {
     }
 }
 
-async fn read_type(mut stream: RecvStream) -> News {
+async fn read_type(mut stream: RecvStream) -> StreamEvent {
     let mut begun = BytesMut::new();
     loop {
         match poll_fn(|context| stream.poll_data(context)).await {
             Ok(Some(bytes)) => begun.extend_from_slice(&bytes),
-            Err(StreamErrorIncoming::Unknown(_)) => return News::Violation(Code::H3_EXCESSIVE_LOAD),
-            Ok(None) | Err(_) => return News::Over,
+            Err(StreamErrorIncoming::Unknown(_)) => return StreamEvent::Violation(Code::H3_EXCESSIVE_LOAD),
+            Ok(None) | Err(_) => return StreamEvent::Over,
         }
         let mut rest = &begun[..];
         if let Some(kind) = Varint::default().take(&mut rest) {
             let length = begun.len() - rest.len();
-            return News::Type(kind, stream, begun.freeze(), length);
+            return StreamEvent::Type(kind, stream, begun.freeze(), length);
         }
     }
 }
 
 /// Reads one of QPACK's streams to the end of the connection.
-async fn watch_qpack(mut stream: RecvStream, kind: u64, behind_type: Bytes) -> News {
+async fn watch_qpack(mut stream: RecvStream, kind: u64, behind_type: Bytes) -> StreamEvent {
     let mut bytes = behind_type;
     // What came last is a number that goes on.
     let mut in_number = false;
@@ -101,7 +101,7 @@ async fn watch_qpack(mut stream: RecvStream, kind: u64, behind_type: Bytes) -> N
             if kind == ENCODER {
                 // All that is left to say is that the table's capacity is 0.
                 if *byte != 0x20 {
-                    return News::Violation(Code::QPACK_ENCODER_STREAM_ERROR);
+                    return StreamEvent::Violation(Code::QPACK_ENCODER_STREAM_ERROR);
                 }
                 continue;
             }
@@ -109,16 +109,16 @@ async fn watch_qpack(mut stream: RecvStream, kind: u64, behind_type: Bytes) -> N
                 (true, byte) => byte & 0x80 != 0,
                 // The client has given up a stream; nothing else can be about answers without a table.
                 (false, 0x40..0x80) => byte & 0x3f == 0x3f,
-                (false, _) => return News::Violation(Code::QPACK_DECODER_STREAM_ERROR),
+                (false, _) => return StreamEvent::Violation(Code::QPACK_DECODER_STREAM_ERROR),
             };
         }
         bytes = match poll_fn(|context| stream.poll_data(context)).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) | Err(StreamErrorIncoming::StreamTerminated { .. }) => {
-                return News::Violation(Code::H3_CLOSED_CRITICAL_STREAM);
+                return StreamEvent::Violation(Code::H3_CLOSED_CRITICAL_STREAM);
             }
             // The connection is over, which h3 sees by itself.
-            Err(_) => return News::Over,
+            Err(_) => return StreamEvent::Over,
         };
     }
 }

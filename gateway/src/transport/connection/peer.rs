@@ -13,58 +13,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
-use http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
-use permissions::Environments;
 
-use super::Encryption;
-use super::round_trip::Ends;
+use super::encryption::Encryption;
+use super::round_trip::SocketPair;
+use crate::transport::listener::Listener;
 
 /// Faults of one connection at which it is ended; each good request makes up for one. An honest client
 /// on a bad network gives up a few requests before their heads have come, and sends many others.
 const FAULTS_MAX: u32 = 256;
-
-/// What requests need to know of the listener that they came by.
-#[derive(Debug)]
-pub struct Listener {
-    /// Its name in the configuration. Listeners live as long as the process.
-    pub name: &'static str,
-    /// Whether its connections are encrypted.
-    pub tls: bool,
-    /// Whose keys it accepts.
-    pub environments: Environments,
-    /// The hosts that it answers for, in lower case; empty is any.
-    pub hosts: Vec<String>,
-    /// Networks whose forwarding fields are believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The one field that is believed of them for the client's address.
-    pub forwarded_field: HeaderName,
-    /// The value of `alt-svc` on HTTP/1.1 and HTTP/2, where the listener serves HTTP/3.
-    pub alt_svc: Option<HeaderValue>,
-}
-
-impl Listener {
-    /// Whether this is the address of a proxy whose fields are believed.
-    pub fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(&address))
-    }
-}
-
-#[cfg(test)]
-impl Listener {
-    /// Takes every key in cleartext and trusts nobody.
-    pub(crate) fn plain() -> Self {
-        Self {
-            name: "test",
-            tls: false,
-            environments: Environments::all(),
-            hosts: Vec::new(),
-            trusted_proxies: Vec::new(),
-            forwarded_field: HeaderName::from_static("x-forwarded-for"),
-            alt_svc: None,
-        }
-    }
-}
 
 /// How a connection is ended, from gentle to at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +39,7 @@ pub enum Close {
 /// What a connection is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub(in crate::transport) enum Phase {
     /// The TLS or QUIC handshake.
     Handshake = 0,
     /// A request's head: the first one, or one whose first byte has come.
@@ -97,9 +53,9 @@ pub(super) enum Phase {
 }
 
 /// What carries a connection.
-pub(super) enum Carrier {
-    /// TCP, between these ends.
-    Tcp(Ends),
+pub(in crate::transport) enum Carrier {
+    /// TCP, between these two sockets.
+    Tcp(SocketPair),
     /// QUIC.
     Quic(quinn::Connection),
 }
@@ -126,7 +82,7 @@ pub struct Peer {
     pub mark: AtomicU64,
     established: OnceLock<Established>,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
-    pub(super) multiplexed: AtomicBool,
+    pub(in crate::transport) multiplexed: AtomicBool,
     /// Requests that have begun, and how many of them may be served.
     requests: AtomicU64,
     requests_max: AtomicU64,
@@ -139,7 +95,7 @@ pub struct Peer {
     write_waits: AtomicBool,
     write_age: AtomicU32,
     /// Over HTTP/2: whether all that has come was read since the connection's task was woken.
-    pub(super) has_read_all: AtomicBool,
+    pub(in crate::transport) has_read_all: AtomicBool,
     /// Sweeps since the connection was opened.
     sweeps: AtomicU32,
     close: AtomicU8,
@@ -147,7 +103,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(number: u64, address: IpAddr, listener: Arc<Listener>) -> Self {
+    pub(in crate::transport) fn new(number: u64, address: IpAddr, listener: Arc<Listener>) -> Self {
         Self {
             number,
             origin: address.to_canonical(),
@@ -185,7 +141,7 @@ impl Peer {
     }
 
     /// It stands: requests can come.
-    pub(super) fn establish(&self, encryption: Option<Encryption>, carrier: Carrier) {
+    pub(in crate::transport) fn establish(&self, encryption: Option<Encryption>, carrier: Carrier) {
         // A connection is established once.
         let _ = self.established.set(Established { encryption, carrier });
     }
@@ -199,7 +155,7 @@ impl Peer {
     /// kernel's of TCP. It is asked anew each time, which takes a microsecond or ten.
     pub fn round_trip_time(&self) -> Option<Duration> {
         match &self.established.get()?.carrier {
-            Carrier::Tcp(ends) => ends.round_trip_time(),
+            Carrier::Tcp(sockets) => sockets.round_trip_time(),
             Carrier::Quic(connection) => Some(connection.rtt()),
         }
     }
@@ -229,7 +185,7 @@ impl Peer {
     }
 
     /// Counts what no honest client does often; too much of it ends the connection.
-    pub(super) fn count_faults(&self, faults: u32) {
+    pub(in crate::transport) fn count_faults(&self, faults: u32) {
         // Only the connection's own worker writes it.
         let sum = self.faults.load(Relaxed).saturating_add(faults);
         self.faults.store(sum, Relaxed);
@@ -239,7 +195,7 @@ impl Peer {
     }
 
     /// A good request makes up for a fault.
-    pub(super) fn forgive_fault(&self) {
+    pub(in crate::transport) fn forgive_fault(&self) {
         let faults = self.faults.load(Relaxed);
         if faults > 0 {
             self.faults.store(faults - 1, Relaxed);
@@ -258,7 +214,7 @@ impl Peer {
     }
 
     /// The requests behind so many are not served: see [`super::HeadWatch`].
-    pub(super) fn serve_no_more_than(&self, requests: u64) {
+    pub(in crate::transport) fn serve_no_more_than(&self, requests: u64) {
         self.requests_max.store(requests, Relaxed);
     }
 
@@ -274,12 +230,12 @@ impl Peer {
     }
 
     /// Watches for the end, from one task.
-    pub(super) const fn watch_close(&self) -> CloseWatch<'_> {
+    pub(in crate::transport) const fn watch_close(&self) -> CloseWatch<'_> {
         CloseWatch { peer: self, registered: false }
     }
 
     /// Awaits `future` until the end is asked for.
-    pub(super) async fn until_closed<F: Future>(&self, future: F) -> Option<F::Output> {
+    pub(in crate::transport) async fn until_closed<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut watch = self.watch_close();
         std::future::poll_fn(|context| match watch.poll(context) {
@@ -289,7 +245,7 @@ impl Peer {
         .await
     }
 
-    pub(super) fn close_wish(&self) -> Option<Close> {
+    pub(in crate::transport) fn close_wish(&self) -> Option<Close> {
         match self.close.load(Relaxed) {
             0 => None,
             1 => Some(Close::Drain),
@@ -299,7 +255,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(in crate::transport) fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             0 => Phase::Handshake,
             1 => Phase::Head,
@@ -310,7 +266,7 @@ impl Peer {
     }
 
     /// Begins a phase. The end that was announced is never taken back.
-    pub(super) fn enter(&self, phase: Phase) {
+    pub(in crate::transport) fn enter(&self, phase: Phase) {
         if self.phase() != Phase::Goodbye {
             self.phase.store(phase as u8, Relaxed);
             self.age.store(0, Relaxed);
@@ -318,7 +274,7 @@ impl Peer {
     }
 
     /// A write waits for the client, or went through.
-    pub(super) fn write_waits(&self, waits: bool) {
+    pub(in crate::transport) fn write_waits(&self, waits: bool) {
         if self.write_waits.load(Relaxed) != waits {
             self.write_age.store(0, Relaxed);
             self.write_waits.store(waits, Relaxed);
@@ -326,12 +282,12 @@ impl Peer {
     }
 
     /// How old the connection is, in sweeps.
-    pub(super) fn sweeps(&self) -> u32 {
+    pub(in crate::transport) fn sweeps(&self) -> u32 {
         self.sweeps.load(Relaxed)
     }
 
     /// One sweep: grows older by one and asks for the end of what has waited too long.
-    pub(super) fn sweep(&self, limits: &SweepLimits) {
+    pub(in crate::transport) fn sweep(&self, limits: &SweepLimits) {
         self.sweeps.fetch_add(1, Relaxed);
         let age = self.age.fetch_add(1, Relaxed);
         if self.write_waits.load(Relaxed) && self.write_age.fetch_add(1, Relaxed) >= limits.write {
@@ -353,14 +309,14 @@ impl Peer {
 }
 
 /// Watches for a connection's end from the one task that drives it.
-pub(super) struct CloseWatch<'p> {
+pub(in crate::transport) struct CloseWatch<'p> {
     peer: &'p Peer,
     registered: bool,
 }
 
 impl CloseWatch<'_> {
     /// What was asked for, if anything; the task is woken when that changes.
-    pub(super) fn poll(&mut self, context: &Context<'_>) -> Option<Close> {
+    pub(in crate::transport) fn poll(&mut self, context: &Context<'_>) -> Option<Close> {
         // The waker stays until a wish takes it, and a task has one waker: registering at every poll
         // would only cost.
         let wish = self.peer.close_wish();
@@ -375,19 +331,19 @@ impl CloseWatch<'_> {
 
 /// The limits of a sweep, in sweeps.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SweepLimits {
-    pub(super) handshake: u32,
-    pub(super) head: u32,
-    pub(super) idle: u32,
-    pub(super) write: u32,
-    pub(super) goodbye: u32,
+pub(in crate::transport) struct SweepLimits {
+    pub(in crate::transport) handshake: u32,
+    pub(in crate::transport) head: u32,
+    pub(in crate::transport) idle: u32,
+    pub(in crate::transport) write: u32,
+    pub(in crate::transport) goodbye: u32,
 }
 
 /// A request in flight on a connection, counted until this is dropped.
-pub(super) struct InFlight<P: Deref<Target = Peer>>(P);
+pub(in crate::transport) struct InFlight<P: Deref<Target = Peer>>(P);
 
 impl<P: Deref<Target = Peer>> InFlight<P> {
-    pub(super) fn begin(peer: P) -> Self {
+    pub(in crate::transport) fn begin(peer: P) -> Self {
         // Only the connection's own worker writes them, so they take no read-modify-write.
         peer.in_flight.store(peer.in_flight.load(Relaxed) + 1, Relaxed);
         peer.requests.store(peer.requests.load(Relaxed) + 1, Relaxed);
@@ -395,14 +351,14 @@ impl<P: Deref<Target = Peer>> InFlight<P> {
         Self(peer)
     }
 
-    pub(super) const fn peer(&self) -> &P {
+    pub(in crate::transport) const fn peer(&self) -> &P {
         &self.0
     }
 }
 
 impl InFlight<&Peer> {
     /// The same, for as long as it is waited for. `peer` is its connection.
-    pub(super) fn kept(self, peer: Arc<Peer>) -> InFlight<Arc<Peer>> {
+    pub(in crate::transport) fn kept(self, peer: Arc<Peer>) -> InFlight<Arc<Peer>> {
         std::mem::forget(self);
         InFlight(peer)
     }

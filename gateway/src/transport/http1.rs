@@ -1,0 +1,87 @@
+//! HTTP/1.1 on one connection (RFC 9112), by hyper.
+
+mod head_watch;
+mod io;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::{Service as HyperService, service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::Phase;
+use super::lingering::linger;
+use super::{Body, Close, HEAD_BYTES_MAX, Peer, Service, Serving};
+pub use head_watch::HeadWatch;
+use io::{Io, http1_text};
+
+/// The connection is made before the future: what an `async fn` is given it keeps room for until its end, and
+/// the stream would stand in it twice.
+pub(super) fn serve<S: Service, T>(
+    stream: T,
+    first: Bytes,
+    peer: &Arc<Peer>,
+    service: &'static S,
+) -> impl Future<Output = ()> + Send
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let io =
+        Io::new(stream, Arc::clone(peer), first, |status| service.refuse(status, Version::HTTP_11, peer));
+    let mut connection = Builder::new()
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(io), requests(peer, service));
+    async move {
+        let mut announced = false;
+        let mut watch = peer.watch_close();
+        // Whether it ended well, or none where it was made to end.
+        let ended = poll_fn(|context| {
+            match watch.poll(context) {
+                Some(Close::Now | Close::Excess) => return Poll::Ready(None),
+                Some(Close::Drain | Close::Revoked) if !announced => {
+                    announced = true;
+                    peer.enter(Phase::Goodbye);
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+                _ => {}
+            }
+            // An error is the client's: hyper has answered it, through our refusal, as far as it can be.
+            Pin::new(&mut connection).poll(context).map(|outcome| Some(outcome.is_ok()))
+        })
+        .await;
+        let (stream, head_begun, client_ended) = connection.into_parts().io.into_inner().into_inner();
+        let is_late = ended.is_none() && head_begun && peer.phase() == Phase::Head;
+        // Where both sides have ended, nothing is on its way any more.
+        if is_late || ended.is_some_and(|is_clean| !(is_clean && client_ended)) {
+            let late = || http1_text(&service.refuse(StatusCode::REQUEST_TIMEOUT, Version::HTTP_11, peer));
+            let last = is_late.then(late);
+            // Boxed: its buffer would be part of every connection from the beginning.
+            Box::pin(linger(stream, last.unwrap_or_default())).await;
+        }
+    }
+}
+
+/// hyper's view of our service: the requests of one connection.
+fn requests<S: Service>(
+    peer: &Arc<Peer>,
+    service: &'static S,
+) -> impl HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Serving> + use<S>
+{
+    let peer = Arc::clone(peer);
+    let notes = RefCell::new(S::Notes::default());
+    service_fn(move |request: Request<Incoming>| {
+        let (head, body) = request.into_parts();
+        Serving::begin(service, head, Body::Http1(body), &peer, &mut notes.borrow_mut())
+    })
+}
