@@ -18,6 +18,7 @@ mod lifecycle;
 mod release;
 mod request;
 mod route;
+mod version;
 
 pub mod v2026_02_01;
 pub mod v2026_11_01;
@@ -27,9 +28,10 @@ pub use context::{Connection, Context, Instant, Protocol, Services, Tls};
 pub use endpoint::{Change, Endpoint, Handler, successor};
 pub use error::{Error, ErrorCode, Help};
 pub use lifecycle::{Calendar, Life, Lifecycle, LifecycleError, State, midnight};
-pub use release::{Release, Removal, Version, VersionError};
+pub use release::{Release, Removal};
 pub use request::{Empty, Input, has_content};
 pub use route::{Action, Answer, Replaced, Route};
+pub use version::{Version, VersionError};
 
 /// Every date, oldest first; a label stands before all of them.
 pub const RELEASES: &[Release] = &[v2026_02_01::RELEASE, v2026_11_01::RELEASE];

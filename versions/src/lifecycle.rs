@@ -13,7 +13,7 @@ use permissions::Environment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Release, Version};
+use crate::Version;
 
 /// The days of a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -199,12 +199,12 @@ impl Calendar {
     /// # Errors
     /// The version whose days contradict each other, and how.
     pub fn new(
-        releases: &[Release],
+        releases: impl IntoIterator<Item = impl Into<(Version, Lifecycle)>>,
         days: impl Fn(Version) -> Lifecycle,
     ) -> Result<Self, (Version, LifecycleError)> {
-        let lives = releases.iter().map(|release| {
-            let version = release.version;
-            let lifecycle = release.lifecycle.check().and_then(|()| release.lifecycle.with(days(version)));
+        let lives = releases.into_iter().map(|release| {
+            let (version, lifecycle) = release.into();
+            let lifecycle = lifecycle.check().and_then(|()| lifecycle.with(days(version)));
             lifecycle.map(|lifecycle| Life::new(version, lifecycle)).map_err(|error| (version, error))
         });
         lives.collect::<Result<_, _>>().map(Self)
@@ -300,7 +300,6 @@ mod tests {
 
     #[test]
     fn the_successor_is_the_next_current_date_then_the_next_that_lives() {
-        let release = |version, lifecycle| Release::new(version, "", lifecycle);
         let over = Lifecycle {
             published: Some(date(2026, 1, 1)),
             deprecated: Some(date(2026, 1, 2)),
@@ -308,13 +307,13 @@ mod tests {
         };
         let ending = Lifecycle { sunset: None, ..over };
         let releases = [
-            release(Version::label("v1"), over),
-            release(Version::new(2026, 1, 1), over),
-            release(Version::new(2026, 2, 1), ending),
-            release(Version::new(2026, 3, 1), Lifecycle::published(2026, 3, 1)),
-            release(Version::new(2026, 4, 1), Lifecycle::preview()),
+            (Version::label("v1"), over),
+            (Version::new(2026, 1, 1), over),
+            (Version::new(2026, 2, 1), ending),
+            (Version::new(2026, 3, 1), Lifecycle::published(2026, 3, 1)),
+            (Version::new(2026, 4, 1), Lifecycle::preview()),
         ];
-        let calendar = Calendar::new(&releases, |_| Lifecycle::default()).unwrap();
+        let calendar = Calendar::new(releases, |_| Lifecycle::default()).unwrap();
         let at = |day: &str| -> Timestamp { format!("{day}T12:00:00Z").parse().unwrap() };
         assert_eq!(calendar.successor(0, at("2026-03-01")), Some(3));
         assert_eq!(calendar.successor(1, at("2026-03-01")), Some(3));
