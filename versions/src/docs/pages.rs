@@ -3,6 +3,7 @@
 //! A page is said once ([`page::Page`]) and written in two forms, so that they cannot differ. Everything
 //! is a function of the catalog, the calendar, the day and a few words of the configuration: [`Site`].
 
+mod changelog;
 mod content;
 mod errors;
 mod guide;
@@ -13,13 +14,14 @@ mod members;
 mod page;
 mod reference;
 mod samples;
+mod shared;
 mod text;
+mod versions;
 
 use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Environments, Rate};
 use serde_json::Value;
 
-use crate::docs::changelog;
 use crate::{Calendar, Catalog, Entry, Release, State, Version};
 pub use content::Content;
 use html::{Group, Navigation};
@@ -149,8 +151,8 @@ pub fn missing(site: &Site<'_>) -> Content {
 /// Every page, those of a date one behind the other.
 fn pages(site: &Site<'_>) -> Vec<Page> {
     // A test goes through the changelog, so that no declaration contradicts itself.
-    let news = changelog(site.catalog).unwrap_or_default();
-    let mut pages = vec![guide::overview(site), guide::versions(site), guide::changelog(site, &news)];
+    let news = crate::docs::changelog(site.catalog).unwrap_or_default();
+    let mut pages = vec![guide::overview(site), versions::page(site), changelog::page(site, &news)];
     pages.extend(errors::pages(site));
     let mut known = reference::Known::default();
     for (index, news) in news.iter().enumerate() {

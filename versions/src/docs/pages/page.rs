@@ -104,15 +104,6 @@ pub(super) struct Shared {
     pub(super) markdown: Bytes,
 }
 
-impl Shared {
-    /// Writes blocks once.
-    pub(super) fn of(blocks: &[Block]) -> Rc<Self> {
-        let html: String = blocks.iter().map(super::html::block).collect();
-        let markdown = super::markdown::shared(blocks);
-        Rc::new(Self { html: html.into(), markdown: markdown.into() })
-    }
-}
-
 impl Block {
     /// Prose.
     pub(super) fn says(text: impl Into<Text>) -> Self {

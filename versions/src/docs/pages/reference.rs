@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::members::members;
 use super::page::{Answer, Block, Notice, Page, Section, Shared, Table};
 use super::samples::{Call, exports};
+use super::shared::shared;
 use super::text::Text;
-use super::{Site, errors, guide, pretty};
+use super::{Site, changelog, errors, pretty, versions};
 use crate::docs::{News, Parameter, Place, parameters, type_in_words};
 use crate::{Entry, ErrorCode, Route, State, Version};
 
@@ -48,12 +49,12 @@ impl Known {
             Rc::new(Described {
                 // A test describes every endpoint of every date, so that none is described as empty.
                 parameters: parameters(route).unwrap_or_default(),
-                members: Shared::of(&[Block::Table(Table {
+                members: shared(&[Block::Table(Table {
                     label: "Members of the answer",
                     head: vec!["Member", "Type", "Meaning"],
                     rows: members(route).into_iter().map(Vec::from).collect(),
                 })]),
-                example: Shared::of(&[Block::Answer(Answer {
+                example: shared(&[Block::Answer(Answer {
                     status: 200,
                     title: "OK",
                     text: "The answer, as `application/json`.".into(),
@@ -73,7 +74,7 @@ impl Known {
         let permission =
             if code == ErrorCode::PermissionMissing { required } else { ApiAccessPermission::empty() };
         let write = || {
-            Shared::of(&[Block::Answer(Answer {
+            shared(&[Block::Answer(Answer {
                 status: code.status().as_u16(),
                 title: code.title(),
                 text: format!(
@@ -158,7 +159,7 @@ pub(super) fn version(site: &Site<'_>, index: usize, news: &News) -> Page {
             rows: site.catalog.entries_of(version).map(link).collect(),
         })],
     )];
-    let changes = guide::changes(news);
+    let changes = changelog::changes(news);
     if !changes.is_empty() {
         sections.push(Section::new("What it brought", changes));
     }
@@ -177,9 +178,9 @@ pub(super) fn version(site: &Site<'_>, index: usize, news: &News) -> Page {
         notice: notice(site, index, None),
         opening: vec![Block::Facts(vec![
             ("State", life.state(site.now).name().into()),
-            ("Published", guide::day(life.lifecycle.published)),
-            ("Deprecated", guide::day(life.lifecycle.deprecated)),
-            ("Sunset", guide::day(life.lifecycle.sunset)),
+            ("Published", versions::day(life.lifecycle.published)),
+            ("Deprecated", versions::day(life.lifecycle.deprecated)),
+            ("Sunset", versions::day(life.lifecycle.sunset)),
             ("Address", format!("`{}/{version}/`", site.api_url).into()),
         ])],
         sections,
@@ -198,7 +199,7 @@ pub(super) fn endpoint(site: &Site<'_>, index: usize, entry: &Entry, known: &mut
             "The samples take the key from an environment variable. Set it like this, with your own key:",
         )];
         blocks.extend(exports(&format!("{}_stg_…", site.brand)));
-        Shared::of(&blocks)
+        shared(&blocks)
     });
     sections.push(Section::new("Set your key", vec![Block::Shared(Rc::clone(exports))]));
     let mut codes: Vec<ErrorCode> =
@@ -208,7 +209,7 @@ pub(super) fn endpoint(site: &Site<'_>, index: usize, entry: &Entry, known: &mut
     answers.extend(codes.into_iter().map(|code| Block::Shared(known.error(site, code, entry))));
     sections.push(Section::new("Answers", answers));
     sections.push(Section::new("Members of the answer", vec![Block::Shared(Rc::clone(&described.members))]));
-    let fields = known.fields.get_or_insert_with(|| Shared::of(&header_fields()));
+    let fields = known.fields.get_or_insert_with(|| shared(&header_fields()));
     sections.push(Section::new("Header fields", vec![Block::Shared(Rc::clone(fields))]));
     if let Some(others) = other_dates(site, index, entry) {
         sections.push(Section::new("Other dates", others));
