@@ -13,7 +13,7 @@ mod context;
 pub mod docs;
 mod endpoint;
 mod error;
-pub mod json;
+mod json;
 mod lifecycle;
 mod release;
 mod request;
