@@ -13,11 +13,12 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use permissions::{ApiAccessPermission, Environment};
+use permissions::{ApiAccessPermission, Environment, KeyId};
 use rand::seq::SliceRandom as _;
 use versions::{
-    Action, Calendar, Catalog, Change, Connection, Context, Empty, Endpoint, Entry, Error, Handler, Instant,
-    Lifecycle, Protocol, RELEASES, Release, Route, Services, Tls, Version, successor,
+    Action, Calendar, Caller, Catalog, Change, Connection, Context, Credential, Empty, Endpoint, Entry,
+    Error, Handler, Instant, Lifecycle, Protocol, RELEASES, Release, Route, Services, Tls, Version,
+    successor,
 };
 
 /// The command line.
@@ -62,7 +63,7 @@ macro_rules! hops {
         hops!(endpoint $newest $newest_path);
         impl Handler for $newest {
             async fn handle(context: &Context<'_>, _: Empty) -> Result<Told, Error> {
-                let name = context.environment.name();
+                let name = context.caller.environment.name();
                 Ok(Told { partner: "acme".to_owned(), name: name.to_owned(), calls: 1 })
             }
         }
@@ -223,9 +224,14 @@ fn conversions(options: &Options) -> anyhow::Result<()> {
     let calendar = Calendar::new(RELEASES, |_| Lifecycle::default()).map_err(|(_, error)| error)?;
     let still = Still(Instant::now(), Arc::new(calendar));
     let headers = HeaderMap::new();
+    let caller = Caller {
+        credential: Credential::Key(KeyId(uuid::Uuid::nil())),
+        environment: Environment::Staging,
+        permissions: ApiAccessPermission::all(),
+    };
     let context = Context {
         version: RELEASES[0].version,
-        environment: Environment::Staging,
+        caller: &caller,
         client: [192, 0, 2, 1].into(),
         protocol: Protocol::Http2,
         headers: &headers,

@@ -4,14 +4,16 @@
 //! measured by itself in the same rounds and taken off.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use gateway::clock::SystemClock;
 use gateway::config::{Config, Sources};
-use gateway::pipeline::{Notes, Pipeline};
-use gateway::transport::{Body, Listener, Peer, Service as _};
+use gateway::http::Frontend;
+use gateway::pipeline::{ConnectionCache, Pipeline};
+use gateway::transport::{Listener, Peer, RequestBody, Service as _};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use jiff::Timestamp;
 use permissions::{Environments, ServerSecret};
@@ -36,8 +38,8 @@ pub struct Options {
 /// Asks for the ping of the newest date, with one key after the other.
 struct Caller {
     pipeline: &'static Pipeline,
-    peer: std::sync::Arc<Peer>,
-    notes: Notes,
+    peer: Arc<Peer>,
+    cache: Arc<ConnectionCache>,
     target: Uri,
     authorizations: Vec<HeaderValue>,
     next: usize,
@@ -107,8 +109,9 @@ impl Caller {
         let catalog = Catalog::new(RELEASES)?;
         let newest = catalog.tables().last().context("there is no version")?.version;
         gateway::telemetry::start_metrics()?;
-        let pipeline: &'static Pipeline =
-            Box::leak(Box::new(Pipeline::new(&config, catalog, secret.clone(), Box::new(SystemClock))));
+        let frontend: &'static Frontend = Box::leak(Box::new(Frontend::new(Box::new(SystemClock), 1, false)));
+        let pipeline = Pipeline::new(&config, Vec::new(), catalog, secret.clone(), frontend);
+        let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
         let mut made_up = MadeUp::new()?;
         let mut authorizations = Vec::with_capacity(keys);
         for _ in 0..keys {
@@ -128,7 +131,7 @@ impl Caller {
         Ok(Self {
             pipeline,
             peer: Peer::alone([127, 0, 0, 1].into(), listener),
-            notes: Notes::default(),
+            cache: Arc::default(),
             target: format!("/{newest}/ping.json").parse()?,
             authorizations,
             next: 0,
@@ -136,7 +139,7 @@ impl Caller {
         })
     }
 
-    fn request(&mut self) -> Request<Body> {
+    fn request(&mut self) -> Request<RequestBody> {
         let mut fields = std::mem::take(&mut self.fields);
         fields.clear();
         fields.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8443"));
@@ -144,7 +147,7 @@ impl Caller {
         fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         fields.insert(header::AUTHORIZATION, self.authorizations[self.next].clone());
         self.next = (self.next + 1) % self.authorizations.len();
-        let mut request = Request::new(Body::Empty);
+        let mut request = Request::new(RequestBody::Empty);
         *request.uri_mut() = self.target.clone();
         *request.headers_mut() = fields;
         request
@@ -167,7 +170,7 @@ impl Caller {
             let (head, body) = self.request().into_parts();
             let response = self
                 .pipeline
-                .serve(head, body, &self.peer, &mut self.notes)
+                .serve(head, body, Arc::clone(&self.peer), Arc::clone(&self.cache))
                 .now_or_never()
                 .context("it waited")?;
             let (head, body) = black_box(response).into_parts();

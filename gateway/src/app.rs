@@ -8,9 +8,11 @@
 mod addresses;
 mod drain;
 mod listen;
+mod pools;
 mod ready_file;
 mod reload;
 mod welcome;
+mod workers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,24 +24,26 @@ use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::info;
-use versions::{Catalog, RELEASES};
+use versions::{Catalog, Release};
 
 use addresses::Addresses;
+use listen::BoundListener;
+use pools::Pools;
 use ready_file::ReadyFile;
+use workers::Workers;
 
 use crate::authority;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Sources};
-use crate::documents::{Documents, Words};
+use crate::config::{Config, Service as Serves, Sources};
 use crate::folder::DataFolder;
+use crate::http::Frontend;
 use crate::keys::Provisioning;
 use crate::node::Follower;
-use crate::operations::Operations;
 use crate::pipeline::Pipeline;
 use crate::readiness::Readiness;
+use crate::sites::{Documents, Operations, Site, Sites};
 use crate::store::Store;
 use crate::telemetry::{Logs, start_metrics};
-use crate::transport::{Connections, Settings};
 
 /// Collected samples are folded into their buckets this often, so that they do not pile up, and threads
 /// that stall are told to the log.
@@ -47,12 +51,13 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the follower may take to write its last words at the end.
 const FOLLOWER_FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves until a signal ends it and everything in flight is finished. `ready_file`, if named, is
+/// Serves these releases until a signal ends it and everything in flight is finished. `ready_file`, if named, is
 /// written once everything listens; `color` says whether a terminal may be shown colours.
 ///
 /// # Errors
 /// Whatever keeps it from serving, or made it cut what was in flight, in words for the operator.
 pub fn serve(
+    releases: &[Release],
     sources: &Sources,
     config: Config,
     folder: &DataFolder,
@@ -86,27 +91,36 @@ pub fn serve(
     .first_launch()?;
     welcome::print(&config, &description, first_launch.as_ref(), folder)?;
 
-    let catalog = Catalog::new(RELEASES).context("the list of releases contradicts itself")?;
+    let catalog = Catalog::new(releases).context("the list of releases contradicts itself")?;
     let metrics = start_metrics()?;
-    // Requests borrow the path for as long as they like, so it lives as long as the process.
     let addresses = Addresses::new(&bound);
     let mut filled = config.clone();
     addresses.fill(&mut filled);
+    let workers = config.runtime.worker_count();
+    // Requests borrow these for as long as they like, so they live as long as the process.
+    let frontend: &'static Frontend =
+        Box::leak(Box::new(Frontend::new(Box::new(SystemClock), workers, config.log.access)));
+    let doors = addresses.doors.clone();
     let pipeline: &'static Pipeline =
-        Box::leak(Box::new(Pipeline::new(&filled, catalog, secret, Box::new(SystemClock))));
-    let words = Words::new(&filled, addresses.doors.clone());
-    let documents: &'static Documents =
-        Box::leak(Box::new(Documents::new(pipeline, words, Box::new(SystemClock))));
-    let connections = Arc::new(Connections::new(settings(&config)));
-    let operators_connections = Arc::new(Connections::new(settings(&config)));
+        Box::leak(Box::new(Pipeline::new(&filled, doors, catalog, secret, frontend)));
+    let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));
+    let pools = Arc::new(Pools::new(&config, &bound));
     let readiness = Arc::new(Readiness::new(Arc::clone(&clock), config.runtime.stalled_after));
     let operations: &'static Operations = Box::leak(Box::new(Operations {
         readiness: Arc::clone(&readiness),
         metrics: metrics.clone(),
         pipeline,
-        connections: Arc::clone(&connections),
+        connections: pools.partners(),
         logs: Arc::clone(&logs),
     }));
+    let sites = |bound: &BoundListener| {
+        let site = match bound.serves {
+            Serves::Api => Site::Api(pipeline),
+            Serves::Docs => Site::Documents(documents),
+            Serves::Operations => Site::Operations(operations),
+        };
+        Sites::new(site, Vec::new())
+    };
 
     let follower = Follower::start(
         store,
@@ -126,8 +140,8 @@ pub fn serve(
     })?;
 
     let ended = runtime.block_on(async {
-        let serving =
-            bound.serve(pipeline, documents, operations, &connections, &operators_connections, &readiness)?;
+        let workers = Workers::start(bound.into_listeners(), workers, sites, &pools, &readiness)?;
+        pools.start_sweeps();
         readiness.started.store(true, Ordering::Relaxed);
         if let Some(file) = &ready_file {
             file.write(&description)?;
@@ -150,11 +164,10 @@ pub fn serve(
             certificates,
             addresses,
             pipeline,
-            documents,
-            connections: [Arc::clone(&connections), operators_connections],
+            pools: Arc::clone(&pools),
             logs: Arc::clone(&logs),
         };
-        anyhow::Ok(drain::until_ended(signals, serving, pipeline, &connections, &readiness, &reloader).await)
+        anyhow::Ok(drain::until_ended(signals, workers, pipeline, &pools, &readiness, &reloader).await)
     })?;
     drop(ready_file);
     drop(stop_follower);
@@ -173,23 +186,6 @@ enum Ended {
     Drained,
     /// The deadline came, or a second signal: connections were cut.
     Cut,
-}
-
-/// What the transport needs of the configuration.
-fn settings(config: &Config) -> Settings {
-    let (limits, timeouts) = (&config.limits, &config.timeouts);
-    Settings {
-        connections_max: limits.connections_max,
-        connections_per_address_max: limits.connections_per_address_max,
-        streams_per_connection_max: limits.streams_per_connection_max,
-        quic_handshakes_max: limits.quic_handshakes_max,
-        quic_retry_threshold: limits.quic_retry_threshold,
-        handshake: timeouts.handshake,
-        header: timeouts.header,
-        idle: timeouts.idle,
-        write: timeouts.write,
-        goodbye: timeouts.goodbye,
-    }
 }
 
 /// No core dumps, which would hold keys; and as many file descriptors as the system allows.

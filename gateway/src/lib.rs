@@ -2,17 +2,19 @@
 
 pub mod app;
 pub mod authority;
+pub mod callers;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod documents;
 pub mod folder;
+pub mod http;
 pub mod keys;
 pub mod limits;
 pub mod node;
-pub mod operations;
 pub mod pipeline;
 pub mod readiness;
+pub mod sites;
+pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

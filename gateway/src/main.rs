@@ -9,6 +9,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     gateway::cli::run(std::env::args_os(), |serve| {
         let ready_file = serve.ready_file.as_deref();
-        gateway::app::serve(&serve.sources, serve.config, &serve.folder, ready_file, serve.color)
+        gateway::app::serve(
+            versions::RELEASES,
+            &serve.sources,
+            serve.config,
+            &serve.folder,
+            ready_file,
+            serve.color,
+        )
     })
 }

@@ -1,6 +1,6 @@
 //! How it is served: sockets, TLS, QUIC, and three HTTP versions turned into one form of request.
 //!
-//! A request arrives as `Request<Body>` with its [`Peer`], whatever it came by, and goes to a
+//! A request arrives as its head and a [`RequestBody`] with its [`Peer`], whatever it came by, and goes to a
 //! [`Service`]. Nothing here knows keys, versions or configuration files: what it needs of those is
 //! [`Settings`]. Every bound on connections, time and bytes that a protocol library leaves open is
 //! set here.
@@ -19,20 +19,17 @@ mod sockets;
 mod tcp;
 mod tls;
 
-use std::convert::Infallible;
-use std::future::{Future, Ready};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, Either};
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
 
-pub use body::{Body, BodyError};
-use connection::InFlight;
+pub use body::{BodyError, RequestBody, ResponseBody};
 pub use connection::{Close, Connections, Encryption, Peer, Settings, network};
 pub use http1::HeadWatch;
 pub use http3::{Frame, FrameError, FrameGuard, FrameTooLarge, Frames, HeadError, RequestError, read_head};
@@ -48,48 +45,23 @@ const HEAD_BYTES_MAX: usize = 128 * 1024;
 
 /// What answers requests. It lives as long as the process, so that no request counts references to it.
 pub trait Service: Sync + 'static {
-    /// What it notes of a connection, for as long as that is open.
-    type Notes: Default + Send + 'static;
+    /// What the requests of a connection share, for as long as it is open.
+    type ConnectionState: Default + Send + Sync + 'static;
+    /// The body of its responses.
+    type Body: ResponseBody;
 
-    /// Answers one request of a connection. It cannot fail: an error is an answer too.
-    fn serve(&'static self, head: Parts, body: Body, peer: &Arc<Peer>, notes: &mut Self::Notes) -> Served;
+    /// Answers one request of a connection. It cannot fail: an error is a response too.
+    fn serve(
+        &'static self,
+        head: Parts,
+        body: RequestBody,
+        peer: Arc<Peer>,
+        state: Arc<Self::ConnectionState>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 
-    /// The answer to something that never became a request: a head that could not be read, or one
+    /// The response to something that never became a request: a head that could not be read, or one
     /// that did not come in time.
     fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes>;
-}
-
-/// An answer: known already, as most are, or once the future has waited.
-pub type Served = Either<Ready<Response<Body>>, BoxFuture<'static, Response<Body>>>;
-
-/// A request that is being answered, and counts as in flight until it is. In hyper's form of a result.
-struct Serving {
-    served: Served,
-    /// Where it waits: one that was answered at once is over.
-    _in_flight: Option<InFlight<Arc<Peer>>>,
-}
-
-impl Serving {
-    fn begin<S: Service>(
-        service: &'static S,
-        head: Parts,
-        body: Body,
-        peer: &Arc<Peer>,
-        notes: &mut S::Notes,
-    ) -> Self {
-        let in_flight = InFlight::begin(&**peer);
-        let served = service.serve(head, body, peer, notes);
-        let waits = matches!(served, Either::Right(_));
-        Self { served, _in_flight: waits.then(|| in_flight.kept(Arc::clone(peer))) }
-    }
-}
-
-impl Future for Serving {
-    type Output = Result<Response<Body>, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.served).poll(context).map(Ok)
-    }
 }
 
 /// Awaits `future` for at most `limit`; the timer is made only if it is not ready at once.

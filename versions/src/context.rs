@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
-use permissions::Environment;
 /// A reading of the monotonic clock, in nanoseconds: the difference of two is the time that has passed.
 pub use quanta::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Calendar, Version};
+use crate::{Calendar, Caller, Version};
 
 /// All that a handler may ask of the process around it.
 pub trait Services: Send + Sync {
@@ -55,8 +54,8 @@ pub struct Tls {
 pub struct Context<'a> {
     /// The date that was asked for.
     pub version: Version,
-    /// The environment of the key that was used.
-    pub environment: Environment,
+    /// Who calls.
+    pub caller: &'a Caller,
     /// The client's address: the peer's, or the one that a trusted proxy reported.
     pub client: IpAddr,
     /// The protocol that the request came by.
@@ -121,19 +120,28 @@ impl Protocol {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use permissions::{ApiAccessPermission, Environment, KeyId};
+
     use super::*;
+    use crate::Credential;
 
     /// A process whose clocks stand still.
     pub(crate) struct Still {
         pub(crate) instant: Instant,
         pub(crate) now: Timestamp,
         pub(crate) calendar: Arc<Calendar>,
+        pub(crate) caller: Caller,
     }
 
     impl Still {
         pub(crate) fn new(instant: Instant) -> Self {
             let calendar = Calendar::new(crate::RELEASES, |_| crate::Lifecycle::default()).unwrap();
-            Self { instant, now: Timestamp::constant(1_790_000_000, 0), calendar: calendar.into() }
+            let caller = Caller {
+                credential: Credential::Key(KeyId(uuid::Uuid::nil())),
+                environment: Environment::Staging,
+                permissions: ApiAccessPermission::empty(),
+            };
+            Self { instant, now: Timestamp::constant(1_790_000_000, 0), calendar: calendar.into(), caller }
         }
     }
 
@@ -182,7 +190,7 @@ pub(crate) mod tests {
     pub(crate) fn context<'a>(services: &'a Still, headers: &'a HeaderMap, age: Duration) -> Context<'a> {
         Context {
             version: crate::v2026_02_01::RELEASE.version,
-            environment: Environment::Staging,
+            caller: &services.caller,
             client: [192, 0, 2, 1].into(),
             protocol: Protocol::Http2,
             headers,

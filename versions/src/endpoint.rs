@@ -2,13 +2,12 @@
 
 use std::future::Future;
 
-use http::Method;
+use http::{Method, StatusCode};
 use permissions::ApiAccessPermission;
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, Error};
+use crate::{Context, Error, IntoReply};
 
 /// One declaration of an endpoint; every reader (dispatch, permission check, metrics, tests) uses it.
 ///
@@ -62,24 +61,22 @@ pub trait Endpoint: 'static {
     /// Whether a call changes nothing (RFC 9110 §9.2.1), so that the gateway may make a second one to
     /// preview another date.
     const SAFE: bool = false;
+    /// The status of its reply, where the reply says no other.
+    const STATUS: StatusCode = StatusCode::OK;
 
     /// What a call says: the members that [`Self::PATH`] names come from the path, the others from the
     /// query, or from the JSON content where the method has one (`POST`, `PUT`, `PATCH`).
     type Request: DeserializeOwned + JsonSchema + Send + 'static;
-    /// The body of its 200 answer.
-    type Response: Serialize + JsonSchema;
+    /// What it replies: a type that is written as JSON, or one of [`crate::reply`] that says more.
+    type Response: IntoReply + Send;
 
-    /// An answer as a partner would see it, for documentation and tests.
+    /// A reply as a partner would see it, for documentation and tests.
     fn example() -> Self::Response;
 }
 
 /// The native behaviour of an endpoint.
 pub trait Handler: Endpoint {
-    /// Whether [`Self::handle`] may wait for anything. One that never does is answered without memory of
-    /// its own; where it says so and waits all the same, its callers get a 500.
-    const WAITS: bool = true;
-
-    /// Answers one request that was authenticated, authorized and within its limits.
+    /// Answers one request that was authenticated, authorized and within its limits. It may wait.
     ///
     /// # Errors
     /// An [`Error`] whose code and detail the caller sees; its source goes to the log only.

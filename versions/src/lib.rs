@@ -8,14 +8,15 @@
 
 #![warn(missing_docs)]
 
+mod caller;
 mod catalog;
 mod context;
 pub mod docs;
 mod endpoint;
 mod error;
-mod json;
 mod lifecycle;
 mod release;
+pub mod reply;
 mod request;
 mod route;
 mod version;
@@ -23,14 +24,16 @@ mod version;
 pub mod v2026_02_01;
 pub mod v2026_11_01;
 
+pub use caller::{Caller, Credential};
 pub use catalog::{Catalog, Contradiction, Entry, Resource, VersionTable};
 pub use context::{Connection, Context, Instant, Protocol, Services, Tls};
 pub use endpoint::{Change, Endpoint, Handler, successor};
 pub use error::{Error, ErrorCode, Help};
 pub use lifecycle::{Calendar, Life, Lifecycle, LifecycleError, State, midnight};
 pub use release::{Release, Removal};
+pub use reply::{Body, BoxError, IntoReply, NoContent, Reply};
 pub use request::{Empty, Input, has_content};
-pub use route::{Action, Answer, Replaced, Route};
+pub use route::{Action, Replaced, ReplyFuture, Route};
 pub use version::{Version, VersionError};
 
 /// Every date, oldest first; a label stands before all of them.

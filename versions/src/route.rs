@@ -1,28 +1,29 @@
 //! An endpoint with its types erased: a row of data that every machine reads.
 
 use std::any::TypeId;
-use std::future::{Future, Ready, ready};
-use std::pin::Pin;
 
-use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::Either;
-use http::Method;
+use http::{Method, StatusCode};
 use permissions::ApiAccessPermission;
 use schemars::{Schema, SchemaGenerator};
+use stackfuture::StackFuture;
 
 use crate::request::{Input, decode};
-use crate::{Change, Context, Endpoint, Error, Handler, json};
+use crate::{Body, Change, Context, Endpoint, Error, Handler, IntoReply, Reply};
 
-/// The JSON body of a 200 answer, or the error: known already, or once the future has waited.
-pub type Answer<'a> =
-    Either<Ready<Result<Bytes, Error>>, Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send + 'a>>>;
+/// A reply that may have to be waited for.
+///
+/// Kept in place where it is small, as most are, and in a box where it is not: a box for each request was a
+/// third of all allocations.
+pub type ReplyFuture<'a> = StackFuture<'a, Result<Reply, Error>, REPLY_FUTURE_BYTES>;
+
+/// The size of a future that needs no box.
+const REPLY_FUTURE_BYTES: usize = 768;
 
 /// Who answers.
 #[derive(Clone, Copy)]
 pub enum Action {
     /// A handler of this process.
-    Native(for<'a> fn(&'a Context<'a>, Input<'a>) -> Answer<'a>),
+    Native(for<'a> fn(&'a Context<'a>, Input<'a>) -> ReplyFuture<'a>),
 }
 
 /// The endpoint of the date before that a row takes the place of.
@@ -53,14 +54,16 @@ pub struct Route {
     pub early_data_safe: bool,
     /// Whether a call changes nothing.
     pub safe: bool,
-    /// Whether an answer may have to be waited for.
-    pub waits: bool,
+    /// The status of its reply.
+    pub status: StatusCode,
+    /// The media type of its reply's body, where it has one.
+    pub media_type: Option<&'static str>,
     /// The JSON schema of what a call says.
     pub request_schema: fn(&mut SchemaGenerator) -> Schema,
-    /// The JSON schema of the 200 answer.
-    pub response_schema: fn(&mut SchemaGenerator) -> Schema,
-    /// Its example, as JSON.
-    pub example: fn() -> Result<Vec<u8>, serde_json::Error>,
+    /// The JSON schema of its reply's body, where that is JSON.
+    pub response_schema: fn(&mut SchemaGenerator) -> Option<Schema>,
+    /// The body of its example.
+    pub example: fn() -> Result<Vec<u8>, Error>,
     /// What it takes the place of, where it stands in [`crate::Release::changed`].
     pub replaced: Option<Replaced>,
     /// Who answers.
@@ -89,23 +92,21 @@ impl Route {
             summary: E::SUMMARY,
             early_data_safe: E::EARLY_DATA_SAFE,
             safe: E::SAFE,
-            waits: E::WAITS,
+            status: E::STATUS,
+            media_type: E::Response::MEDIA_TYPE,
             request_schema: |generator| generator.root_schema_for::<E::Request>(),
-            response_schema: |generator| generator.root_schema_for::<E::Response>(),
-            example: || serde_json::to_vec(&E::example()),
+            response_schema: E::Response::schema,
+            example: || match E::example().into_reply()?.body {
+                Body::Full(bytes) => Ok(bytes.into()),
+                Body::Empty | Body::Stream(_) => Ok(Vec::new()),
+            },
             replaced: None,
             action: Action::Native(|context, input| {
-                let answer = async move {
+                StackFuture::from_or_box(async move {
                     let request = decode(&E::METHOD, &input)?;
-                    json::to_bytes(&E::handle(context, request).await?).map_err(Error::internal)
-                };
-                if E::WAITS {
-                    return Either::Right(Box::pin(answer));
-                }
-                let known = answer.now_or_never();
-                Either::Left(ready(known.unwrap_or_else(|| {
-                    Err(Error::internal("an endpoint that is declared never to wait has waited"))
-                })))
+                    let reply = E::handle(context, request).await?.into_reply()?;
+                    Ok(Reply { status: Some(reply.status.unwrap_or(E::STATUS)), ..reply })
+                })
             }),
         }
     }
@@ -133,49 +134,53 @@ impl Route {
 mod tests {
     use std::time::Duration;
 
-    use http::HeaderMap;
+    use futures_util::FutureExt as _;
+    use http::{HeaderMap, HeaderValue, header};
 
     use super::*;
     use crate::context::tests::{Still, context};
-    use crate::{Empty, ErrorCode, Instant};
+    use crate::{Empty, Instant, NoContent};
 
-    /// Waits for ever, and says so or not.
-    struct Slow<const WAITS: bool>;
+    /// Makes something, or waits for ever.
+    struct Make<const WAITS: bool>;
 
-    impl<const WAITS: bool> Endpoint for Slow<WAITS> {
-        const NAME: &'static str = "slow";
-        const METHOD: Method = Method::GET;
-        const PATH: &'static str = "/slow.json";
+    impl<const WAITS: bool> Endpoint for Make<WAITS> {
+        const NAME: &'static str = "make";
+        const METHOD: Method = Method::POST;
+        const PATH: &'static str = "/make.json";
         const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
-        const SUMMARY: &'static str = "Waits.";
+        const SUMMARY: &'static str = "Makes something.";
+        const STATUS: StatusCode = StatusCode::ACCEPTED;
 
         type Request = Empty;
-        type Response = bool;
+        type Response = Reply<NoContent>;
 
-        fn example() -> bool {
-            true
+        fn example() -> Reply<NoContent> {
+            Reply::new(NoContent)
         }
     }
 
-    impl<const WAITS: bool> Handler for Slow<WAITS> {
-        const WAITS: bool = WAITS;
-
-        async fn handle(_: &Context<'_>, _: Empty) -> Result<bool, Error> {
-            std::future::pending().await
+    impl<const WAITS: bool> Handler for Make<WAITS> {
+        async fn handle(_: &Context<'_>, _: Empty) -> Result<Reply<NoContent>, Error> {
+            if WAITS {
+                std::future::pending::<()>().await;
+            }
+            Ok(Reply::new(NoContent)
+                .with_header(header::LOCATION, HeaderValue::from_static("/things/1.json")))
         }
     }
 
     #[test]
-    fn whoever_says_never_to_wait_and_waits_is_an_error_of_ours() {
+    fn a_reply_has_the_status_that_its_endpoint_declares_and_one_that_waits_is_polled_again() {
         let (services, headers) = (Still::new(Instant::now()), HeaderMap::new());
         let context = context(&services, &headers, Duration::ZERO);
-        let answer = |route: Route| {
+        let reply = |route: Route| {
             let Action::Native(handle) = route.action;
-            let input = Input { parameters: None, query: "", content: Bytes::new() };
-            handle(&context, input).now_or_never()
+            handle(&context, Input::default()).now_or_never()
         };
-        assert!(answer(Route::native::<Slow<true>>()).is_none());
-        let error = answer(Route::native::<Slow<false>>()).unwrap().unwrap_err();
-        assert_eq!(error.code, ErrorCode::Internal);
+        assert!(reply(Route::native::<Make<true>>()).is_none());
+        let reply = reply(Route::native::<Make<false>>()).unwrap().unwrap();
+        assert_eq!(reply.status, Some(StatusCode::ACCEPTED));
+        assert_eq!(reply.headers[header::LOCATION], "/things/1.json");
     }
 }

@@ -21,17 +21,17 @@ pub(super) struct Addresses {
 
 impl Addresses {
     pub(super) fn new(bindings: &Bindings) -> Self {
-        let docs = bindings.places().find(|place| place.serves == Serves::Docs);
-        let docs = docs.and_then(|place| url(place.listener, place.address)).unwrap_or_default();
-        let mut api: Vec<_> = bindings.places().filter(|place| place.serves == Serves::Api).collect();
+        let docs = bindings.iter().find(|bound| bound.serves == Serves::Docs);
+        let docs = docs.and_then(|bound| url(&bound.listener, bound.address)).unwrap_or_default();
+        let mut api: Vec<_> = bindings.iter().filter(|bound| bound.serves == Serves::Api).collect();
         // A key does not go out in cleartext where it need not.
-        api.sort_by_key(|place| !place.listener.tls);
-        let doors = api.iter().map(|place| Door {
-            url: url(place.listener, place.address).unwrap_or_else(|| {
-                let local = if place.address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
-                with_port(place.listener, local, place.address.port())
+        api.sort_by_key(|bound| !bound.listener.tls);
+        let doors = api.iter().map(|bound| Door {
+            url: url(&bound.listener, bound.address).unwrap_or_else(|| {
+                let local = if bound.address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
+                with_port(&bound.listener, local, bound.address.port())
             }),
-            environments: place.listener.environments,
+            environments: bound.listener.environments,
         });
         let mut doors: Vec<Door> = doors.collect();
         doors.dedup();

@@ -3,7 +3,6 @@
 //! On the first SIGTERM or SIGINT the process is no longer ready, takes nothing new, tells every client
 //! to go elsewhere, and finishes what is in flight, all within one deadline. A second one ends it at once.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,14 +11,15 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use super::Ended;
-use super::listen::Serving;
+use super::pools::Pools;
 use super::reload::Reloader;
+use super::workers::Workers;
 use crate::pipeline::Pipeline;
 use crate::readiness::Readiness;
-use crate::transport::{Close, Connections, Peer};
+use crate::transport::{Close, Peer};
 
-/// For connections that were cut to be gone before the process is.
-const CUT_FAREWELL: Duration = Duration::from_millis(200);
+/// How long connections that were cut may take to be gone.
+const CUT_WAIT: Duration = Duration::from_millis(200);
 /// How often it is looked whether connections are left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -50,9 +50,9 @@ impl Signals {
 /// Serves, reloads on SIGHUP, and returns when a signal has ended it all.
 pub(super) async fn until_ended(
     mut signals: Signals,
-    serving: Serving,
+    workers: Workers,
     pipeline: &Pipeline,
-    connections: &Arc<Connections>,
+    connections: &Pools,
     readiness: &Readiness,
     reloader: &Reloader,
 ) -> Ended {
@@ -71,11 +71,11 @@ pub(super) async fn until_ended(
     let deadline = Instant::now() + settings.deadline;
     info!(deadline_s = settings.deadline.as_secs_f64(), "Draining");
     readiness.draining.store(true, Ordering::Relaxed);
-    pipeline.drain();
+    pipeline.frontend().drain();
     // Those who receive an error are gone already.
-    let _ = serving.stop.send(true);
+    let _ = workers.stop.send(true);
 
-    let mut workers = serving.workers;
+    let mut threads = workers.threads;
     let drained = async {
         // First whoever is asking right now learns from an answer where to go; then those who can be told
         // at any time are told; then, after the rest of `announce`, everybody else is.
@@ -94,7 +94,7 @@ pub(super) async fn until_ended(
             sleep(LOOK_INTERVAL).await;
         }
         // The workers end by themselves when no connection is left.
-        let _ = (&mut workers).await;
+        let _ = (&mut threads).await;
     };
     let in_time = tokio::select! {
         in_time = timeout_at(deadline, drained) => in_time.is_ok(),
@@ -102,13 +102,13 @@ pub(super) async fn until_ended(
     };
     if in_time {
         info!("Drained");
-        let _ = serving.end.send(true);
+        let _ = workers.end.send(true);
         return Ended::Drained;
     }
     warn!(connections = connections.count(), "Ending at once; {} connections are cut", connections.count());
     connections.close(Close::Now, |_| true);
-    sleep(CUT_FAREWELL).await;
-    let _ = serving.end.send(true);
-    let _ = timeout_at(Instant::now() + CUT_FAREWELL, workers).await;
+    sleep(CUT_WAIT).await;
+    let _ = workers.end.send(true);
+    let _ = timeout_at(Instant::now() + CUT_WAIT, threads).await;
     Ended::Cut
 }

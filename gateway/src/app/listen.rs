@@ -1,4 +1,4 @@
-//! Listeners: addresses bound, certificates loaded, workers started.
+//! Listeners: certificates loaded, addresses bound.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,22 +6,14 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::config::{self, Config, ForwardedField, Protocol, Service as Serves, TlsVersion};
-use crate::documents::Documents;
 use crate::folder::DataFolder;
-use crate::operations::Operations;
-use crate::pipeline::Pipeline;
-use crate::readiness::Readiness;
 use crate::transport::{
-    BindError, Certificates, Connections, Listener, Protocols, QuicListener, QuicSocket, Service, TcpService,
-    bind_tcp, bind_udp, load_certified_key, quic_config, serve_quic, serve_tcp, steer, tcp_config,
+    BindError, Certificates, Listener, bind_tcp, bind_udp, load_certified_key, quic_config, tcp_config,
 };
 
 /// The name of the certificate that the first launch makes.
@@ -59,32 +51,24 @@ pub(super) fn load(
 }
 
 /// One bound address of one listener.
-struct Bound {
-    listener: Listener,
-    address: SocketAddr,
+pub(super) struct BoundListener {
+    pub(super) listener: Listener,
+    pub(super) address: SocketAddr,
     /// The port that `alt-svc` is to name; 0 is the one that HTTP/3 is bound to.
     alt_svc_port: u16,
-    protocols: Vec<Protocol>,
-    serves: Serves,
-    /// One per worker; empty where neither HTTP/1 nor HTTP/2 is spoken.
-    tcp: Vec<TcpListener>,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    /// One per worker; empty where HTTP/3 is not spoken.
-    udp: Vec<UdpSocket>,
-    quic: Option<Arc<rustls::ServerConfig>>,
-}
-
-/// What is served at one address.
-pub(super) struct Place<'a> {
-    pub(super) listener: &'a Listener,
-    pub(super) address: SocketAddr,
+    pub(super) protocols: Vec<Protocol>,
     pub(super) serves: Serves,
+    /// One per worker; empty where neither HTTP/1 nor HTTP/2 is spoken.
+    pub(super) tcp: Vec<TcpListener>,
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    /// One per worker; empty where HTTP/3 is not spoken.
+    pub(super) udp: Vec<UdpSocket>,
+    pub(super) quic: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// Every bound address.
 pub(super) struct Bindings {
-    bound: Vec<Bound>,
-    workers: usize,
+    bound: Vec<BoundListener>,
     authority: std::path::PathBuf,
 }
 
@@ -122,17 +106,18 @@ pub(super) fn bind(
         }
     }
     announce_http3(&mut bound)?;
-    Ok(Bindings { bound, workers, authority: folder.authority_certificate() })
+    Ok(Bindings { bound, authority: folder.authority_certificate() })
 }
 
 /// Tells clients of HTTP/1.1 and HTTP/2 where HTTP/3 is: at the listener's own port, or, where it speaks no
 /// HTTP/3, at that of the first listener of the same service, on the same family of addresses, that does and
 /// answers there whatever the listener answers: a client that follows takes all of its requests along.
-fn announce_http3(bound: &mut [Bound]) -> anyhow::Result<()> {
+fn announce_http3(bound: &mut [BoundListener]) -> anyhow::Result<()> {
     let ports: Vec<Option<u16>> = bound
         .iter()
         .map(|from| {
-            let able = |to: &&Bound| to.speaks_http3() && to.serves == from.serves && to.serves_all_of(from);
+            let able =
+                |to: &&BoundListener| to.speaks_http3() && to.serves == from.serves && to.serves_all_of(from);
             let own = bound.iter().filter(able).find(|to| to.address == from.address);
             let other = bound.iter().filter(able).find(|to| to.address.is_ipv4() == from.address.is_ipv4());
             let to = own.or(other)?;
@@ -165,13 +150,18 @@ fn bind_address(
     address: SocketAddr,
     sibling_port: u16,
     workers: usize,
-) -> anyhow::Result<Bound> {
+) -> anyhow::Result<BoundListener> {
     let speaks = |protocol| listener.protocols.contains(&protocol);
     let over_tcp = speaks(Protocol::Http1) || speaks(Protocol::Http2);
     let over_udp = speaks(Protocol::Http3);
     let workers = if listener.serves.contains(&Serves::Operations) { 1 } else { workers };
     let (address, tcp, udp) = bind_sockets(address, sibling_port, over_tcp, over_udp, workers)?;
 
+    let mut hosts = listener.hosts.clone();
+    if hosts.is_empty() && listener.serves.contains(&Serves::Operations) && address.ip().is_loopback() {
+        // A page in a browser of this machine must not reach it by a name of its own (DNS rebinding).
+        hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
+    }
     let certificates = certificates.get(&listener.certificate);
     let tls13_only = config.tls.minimum_version == TlsVersion::V1_3;
     let alpn: Vec<&str> = [(Protocol::Http2, "h2"), (Protocol::Http1, "http/1.1")]
@@ -179,12 +169,12 @@ fn bind_address(
         .filter(|(protocol, _)| speaks(*protocol))
         .map(|(_, alpn)| alpn)
         .collect();
-    Ok(Bound {
+    Ok(BoundListener {
         listener: Listener {
             name: name.to_owned().leak(),
             tls: certificates.is_some(),
             environments: listener.environments,
-            hosts: listener.hosts.clone(),
+            hosts,
             trusted_proxies: listener.trusted_proxies.clone(),
             forwarded_field: match listener.forwarded_field {
                 ForwardedField::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
@@ -237,16 +227,6 @@ fn bind_sockets(
     outcome
 }
 
-/// The running workers.
-pub(super) struct Serving {
-    /// Says that nothing new is taken.
-    pub(super) stop: watch::Sender<bool>,
-    /// Says that everything ends now.
-    pub(super) end: watch::Sender<bool>,
-    /// The workers; ready when they have ended.
-    pub(super) workers: JoinHandle<()>,
-}
-
 impl Bindings {
     /// What is listened on, in the form of the ready file.
     pub(super) fn describe(&self) -> Value {
@@ -267,86 +247,23 @@ impl Bindings {
         json!({ "listeners": listeners, "pid": std::process::id(), "ca": self.authority })
     }
 
-    /// What is served where, in the order of the listeners' names.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
-        self.bound.iter().map(|bound| Place {
-            listener: &bound.listener,
-            address: bound.address,
-            serves: bound.serves,
-        })
+    /// In the order of the listeners' names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &BoundListener> {
+        self.bound.iter()
     }
 
-    /// Starts the workers, and the operations listeners on the runtime that this is called on.
-    pub(super) fn serve(
-        self,
-        pipeline: &'static Pipeline,
-        documents: &'static Documents,
-        operations: &'static Operations,
-        connections: &Arc<Connections>,
-        operators_connections: &Arc<Connections>,
-        readiness: &Arc<Readiness>,
-    ) -> anyhow::Result<Serving> {
-        let (stop, _) = watch::channel(false);
-        let (end, _) = watch::channel(false);
-        let mut shares: Vec<Share<Pipeline>> = (0..self.workers).map(|_| Share::new(connections)).collect();
-        let mut readers: Vec<Share<Documents>> = (0..self.workers).map(|_| Share::new(connections)).collect();
-        let mut own = Share::new(operators_connections);
-        for bound in self.bound {
-            match bound.serves {
-                Serves::Operations => bound.divide(std::slice::from_mut(&mut own), operations)?,
-                Serves::Docs => bound.divide(&mut readers, documents)?,
-                Serves::Api => bound.divide(&mut shares, pipeline)?,
-            }
-        }
-        // Probes are answered until the very end.
-        tokio::spawn(own.serve(end.subscribe()));
-        for swept in [connections, operators_connections].map(Arc::clone) {
-            tokio::spawn(async move {
-                let mut interval = tokio::time::interval(Connections::SWEEP_INTERVAL);
-                loop {
-                    interval.tick().await;
-                    swept.sweep();
-                }
-            });
-        }
-
-        let mut threads = Vec::new();
-        for (number, (share, reader)) in shares.into_iter().zip(readers).enumerate() {
-            let (stop, mut end) = (stop.subscribe(), end.subscribe());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let name = format!("worker-{number}");
-            let alive = readiness.thread(&name);
-            let work = move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = async { tokio::join!(share.serve(stop.clone()), reader.serve(stop)) } => {}
-                        () = alive.keep_showing() => {}
-                        _ = end.wait_for(|end| *end) => {}
-                    }
-                });
-            };
-            threads.push(std::thread::Builder::new().name(name).spawn(work)?);
-        }
-        let workers = tokio::task::spawn_blocking(move || {
-            for thread in threads {
-                // One that panicked has said so.
-                let _ = thread.join();
-            }
-        });
-        Ok(Serving { stop, end, workers })
+    pub(super) fn into_listeners(self) -> Vec<BoundListener> {
+        self.bound
     }
 }
 
-/// One worker's sockets.
-struct Share<S: 'static> {
-    tcp: Vec<(TcpListener, TcpService<S>)>,
-    udp: Vec<(QuicSocket, QuicListener<S>)>,
-    connections: Arc<Connections>,
-}
+impl BoundListener {
+    pub(super) fn serves_operations(&self) -> bool {
+        self.serves == Serves::Operations
+    }
 
-impl Bound {
     fn speaks_http3(&self) -> bool {
-        !self.udp.is_empty() && self.serves != Serves::Operations
+        !self.udp.is_empty() && !self.serves_operations()
     }
 
     /// Whether it takes every key and every host that the other takes.
@@ -355,50 +272,5 @@ impl Bound {
         let every_host = ours.hosts.is_empty()
             || (!theirs.hosts.is_empty() && theirs.hosts.iter().all(|host| ours.hosts.contains(host)));
         ours.environments.contains(theirs.environments) && every_host
-    }
-
-    /// Gives each worker its socket.
-    fn divide<S: Service>(self, shares: &mut [Share<S>], service: &'static S) -> anyhow::Result<()> {
-        let protocols = Protocols {
-            http1: self.protocols.contains(&Protocol::Http1),
-            http2: self.protocols.contains(&Protocol::Http2),
-        };
-        let listener = Arc::new(self.listener);
-        for (share, socket) in shares.iter_mut().zip(self.tcp) {
-            let (listener, tls) = (Arc::clone(&listener), self.tls.clone());
-            share.tcp.push((socket, TcpService { listener, protocols, tls, service }));
-        }
-        for (share, socket) in shares.iter_mut().zip(steer(self.udp)) {
-            let tls = self.quic.clone().context("HTTP/3 needs a certificate")?;
-            share.udp.push((socket, QuicListener { listener: Arc::clone(&listener), tls, service }));
-        }
-        Ok(())
-    }
-}
-
-impl<S: Service> Share<S> {
-    fn new(connections: &Arc<Connections>) -> Self {
-        Self { tcp: Vec::new(), udp: Vec::new(), connections: Arc::clone(connections) }
-    }
-
-    /// Serves until `stop` says so and, after that, for as long as connections are open.
-    async fn serve(self, stop: watch::Receiver<bool>) {
-        let connections = self.connections;
-        let tcp = self.tcp.into_iter().map(|(socket, service)| {
-            let serving = serve_tcp(socket, service, Arc::clone(&connections), stop.clone());
-            report("TCP", serving)
-        });
-        let udp = self.udp.into_iter().map(|(socket, quic)| {
-            let serving = serve_quic(socket, quic, Arc::clone(&connections), stop.clone());
-            report("UDP", serving)
-        });
-        tokio::join!(join_all(tcp), join_all(udp));
-        connections.all_closed().await;
-    }
-}
-
-async fn report(protocol: &str, serving: impl Future<Output = io::Result<()>>) {
-    if let Err(error) = serving.await {
-        error!(%error, "A {protocol} socket cannot be served");
     }
 }

@@ -7,13 +7,11 @@ use tracing::{error, info, warn};
 
 use super::addresses::Addresses;
 use super::listen::{self, CertificatesByName};
-use super::settings;
+use super::pools::Pools;
 use crate::config::{Config, ConfigError, Sources, differences_needing_restart};
-use crate::documents::{Documents, Words};
 use crate::folder::DataFolder;
 use crate::pipeline::Pipeline;
 use crate::telemetry::Logs;
-use crate::transport::Connections;
 
 /// Everything that a reload reaches.
 pub(super) struct Reloader {
@@ -24,9 +22,7 @@ pub(super) struct Reloader {
     pub(super) certificates: CertificatesByName,
     pub(super) addresses: Addresses,
     pub(super) pipeline: &'static Pipeline,
-    pub(super) documents: &'static Documents,
-    /// The partners' and the operators'.
-    pub(super) connections: [Arc<Connections>; 2],
+    pub(super) pools: Arc<Pools>,
     pub(super) logs: Arc<Logs>,
 }
 
@@ -70,11 +66,9 @@ impl Reloader {
         }
         let mut filled = config.clone();
         self.addresses.fill(&mut filled);
-        self.pipeline.reload(&filled);
-        self.documents.reload(Words::new(&filled, self.addresses.doors.clone()));
-        for connections in &self.connections {
-            connections.reload(settings(config));
-        }
+        self.pipeline.reload(&filled, self.addresses.doors.clone());
+        self.pipeline.frontend().set_access_log(config.log.access);
+        self.pools.reload(config);
         self.logs.set_level(config.log.level);
         info!("Reloaded");
     }

@@ -22,6 +22,8 @@ pub(super) const RELOADABLE: &[&str] = &[
     "limits.key_rate",
     "limits.preview_patch_bytes_max",
     "limits.requests_in_flight_max",
+    "limits.requests_in_flight_per_caller_max",
+    "limits.uploads_in_flight_max",
     "limits.uri_bytes_max",
     "log.access",
     "log.level",

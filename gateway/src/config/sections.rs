@@ -248,6 +248,12 @@ pub struct Limits {
     /// Requests being answered at the same time.
     #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
     pub requests_in_flight_max: usize,
+    /// Requests of one caller at the same time, in force where more than half of the places are taken.
+    #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
+    pub requests_in_flight_per_caller_max: usize,
+    /// Requests whose content is being received at the same time.
+    #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
+    pub uploads_in_flight_max: usize,
     /// Bytes of one request's fields.
     #[serde(deserialize_with = "values::size::<1024, 65_536, _>", serialize_with = "values::write_size")]
     pub header_bytes_max: usize,

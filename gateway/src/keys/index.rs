@@ -11,7 +11,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use ipnet::IpNet;
@@ -62,6 +62,8 @@ struct Usage {
     number: u64,
     /// Unix seconds; 0 is never.
     last_used: AtomicI64,
+    /// Requests that are being served.
+    open_requests: AtomicU32,
     /// Most keys are idle: they have no map.
     connections: Mutex<Option<Box<UsedOn>>>,
 }
@@ -101,11 +103,26 @@ impl Key {
         if self.usage.last_used.load(Ordering::Relaxed) != now.as_second() {
             self.usage.last_used.store(now.as_second(), Ordering::Relaxed);
         }
-        // Requests of one connection run on one worker; only a revocation writes the mark from elsewhere.
-        if peer.mark.load(Ordering::Relaxed) != self.usage.number {
-            peer.mark.store(self.usage.number, Ordering::Relaxed);
+        // Requests of one connection run on one worker; only a revocation writes it from elsewhere.
+        if peer.last_key.load(Ordering::Relaxed) != self.usage.number {
+            peer.last_key.store(self.usage.number, Ordering::Relaxed);
             self.usage.connect(peer);
         }
+    }
+
+    /// Counts a request that begins; returns how many were open before.
+    pub fn begin_request(&self) -> usize {
+        self.usage.open_requests.fetch_add(1, Ordering::Relaxed) as usize
+    }
+
+    /// Counts a request that is over.
+    pub fn end_request(&self) {
+        self.usage.open_requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether it may be used from some networks only.
+    pub fn has_networks(&self) -> bool {
+        !self.bounds().allow.is_empty()
     }
 
     /// Whether `next` allows anything less than this at `now`. An end that lies ahead takes nothing yet:
@@ -150,7 +167,7 @@ impl Usage {
         let open = peers.values().filter_map(Weak::upgrade);
         open.map(|peer| {
             // The connection may come back with the key that is left: it is to be entered again.
-            peer.mark.store(0, Ordering::Relaxed);
+            peer.last_key.store(0, Ordering::Relaxed);
             peer.close(Close::Revoked);
         })
         .count()
@@ -334,6 +351,7 @@ impl KeyIndex {
                     Arc::new(Usage {
                         number: self.numbers.fetch_add(1, Ordering::Relaxed),
                         last_used: AtomicI64::new(0),
+                        open_requests: AtomicU32::new(0),
                         connections: Mutex::new(None),
                     })
                 },

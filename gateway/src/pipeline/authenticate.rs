@@ -1,28 +1,26 @@
-//! Who is calling: one credential, its form, its hash, its key, and whether that is good here and now.
+//! Who is calling: one credential, its form, its hash, its key, and whether that is valid here and now.
 //!
-//! A connection remembers the caller that it was good for last: while no key changes, the same
-//! credential is that key's, and only the last of these questions is asked again.
+//! A connection remembers its last caller: while no key changes, the same credential is that caller's, and only
+//! the last of these questions is asked again.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use permissions::{Denial, KeyId, KeySecret, Malformed, secrets_are_equal};
-use versions::{Error, ErrorCode, Help, Instant};
-use zeroize::Zeroizing;
+use permissions::{Denial, KeyId, KeySecret, Malformed};
+use versions::{Error, ErrorCode, Help};
 
-use super::client::is_proxy;
-use super::record::Record;
-use super::{Pipeline, Settings};
+use super::Pipeline;
+use super::exchange::Exchange;
+use crate::callers::Caller;
+use crate::http::{ClientAddress, Field, is_proxy};
 use crate::keys::index::Key;
-use crate::limits::Field;
-use crate::transport::{Peer, network};
+use crate::transport::network;
 
-/// Why nobody was recognised. The caller never learns which; the log and metrics do.
+/// Why authentication failed. The caller never learns which; the log and the metrics do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+enum AuthFailure {
     /// No `Authorization`.
     Missing,
-    /// More than one `Authorization`, another scheme, or more than one word behind it.
+    /// More than one `Authorization`, another scheme, or more than one word after it.
     Unreadable,
     /// Not the form of a key.
     Malformed,
@@ -30,14 +28,17 @@ pub(super) enum Refused {
     Checksum,
     /// No key has this hash.
     Unknown,
-    /// There is such a key and it is not good here and now.
+    /// There is such a key and it is not valid here and now.
     Denied(Denial),
 }
 
-impl Refused {
-    pub(super) const fn name(self) -> &'static str {
+/// The one failure that the response tells apart: there was no credential at all.
+pub(super) const NO_CREDENTIAL: &str = "missing";
+
+impl AuthFailure {
+    const fn name(self) -> &'static str {
         match self {
-            Self::Missing => "missing",
+            Self::Missing => NO_CREDENTIAL,
             Self::Unreadable => "unreadable",
             Self::Malformed => "malformed",
             Self::Checksum => "checksum",
@@ -52,79 +53,76 @@ impl Refused {
     }
 }
 
-/// Who was recognised last on a connection, and by what. Its requests share it, and not the key itself: that one's
-/// users would be counted by every worker with every request.
-pub(super) struct Caller {
-    /// The value of `Authorization`, where it is remembered. It is in the connection's read buffer anyway; here it
-    /// is wiped.
-    authorization: Option<Zeroizing<Box<[u8]>>>,
-    /// The key index's, from before the key was looked up.
-    generation: u64,
-    pub(super) key: Arc<Key>,
-}
-
-/// No `Authorization` of a key of ours is longer, but for blanks: longer ones are not remembered.
-pub(super) const REMEMBERED_BYTES_MAX: usize = 128;
-
-impl Caller {
-    /// Whether this is what it was recognised by, and no key has changed since.
-    fn is_known_by(&self, authorization: &[u8], generation: u64) -> bool {
-        let remembered = self.authorization.as_ref().filter(|_| self.generation == generation);
-        remembered.is_some_and(|remembered| secrets_are_equal(remembered, authorization))
-    }
-}
-
 impl Pipeline {
-    /// Recognises the caller, whom the connection knows from then on.
-    pub(super) fn authenticate<'k>(
+    /// Recognizes the caller, whom the connection remembers from then on.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidToken`], or [`ErrorCode::TooManyFailures`] for an address that fails too often.
+    pub(super) fn authenticate(
         &self,
+        exchange: &mut Exchange<'_>,
         authorization: Field<'_>,
-        known: &'k mut Option<Arc<Caller>>,
-        record: &Record,
-        peer: &Peer,
-    ) -> Result<&'k Arc<Caller>, (Refused, Option<KeyId>)> {
+    ) -> Result<Arc<Caller>, Error> {
+        let mut remembered = exchange.cache.caller.lock().unwrap_or_else(PoisonError::into_inner);
+        let caller =
+            self.recognize(exchange, authorization, remembered.take()).map_err(|(failure, key)| {
+                exchange.record.auth_failure = Some(failure.name());
+                exchange.record.key = key;
+                self.count_failure(exchange)
+            })?;
+        // Only now: a key that is refused is looked up each time, like one that does not exist.
+        *remembered = Some(Arc::clone(&caller));
+        exchange.record.key = Some(caller.key().id);
+        caller.key().used(exchange.record.time, exchange.peer);
+        Ok(caller)
+    }
+
+    fn recognize(
+        &self,
+        exchange: &Exchange<'_>,
+        authorization: Field<'_>,
+        remembered: Option<Arc<Caller>>,
+    ) -> Result<Arc<Caller>, (AuthFailure, Option<KeyId>)> {
         let authorization = match authorization {
-            Field::Missing => return Err((Refused::Missing, None)),
-            Field::Repeated(_) => return Err((Refused::Unreadable, None)),
+            Field::Missing => return Err((AuthFailure::Missing, None)),
+            Field::Repeated(_) => return Err((AuthFailure::Unreadable, None)),
             Field::Once(value) => value.as_bytes(),
         };
         // Read first: a key that changes while it is looked up is looked up again with the next request.
         let generation = self.keys.generation();
-        let caller = match known.take() {
-            Some(caller) if caller.is_known_by(authorization, generation) => caller,
+        let caller = match remembered {
+            Some(caller) if caller.presented(authorization, generation) => caller,
             _ => {
-                let key = self.look_up(authorization).map_err(|refused| (refused, None))?;
-                let is_remembered = authorization.len() <= REMEMBERED_BYTES_MAX;
-                let authorization = is_remembered.then(|| Zeroizing::new(authorization.into()));
-                Arc::new(Caller { authorization, generation, key })
+                let key = self.look_up(authorization).map_err(|failure| (failure, None))?;
+                Arc::new(Caller::new(key, authorization, generation))
             }
         };
-        let check = |address| caller.key.check(record.time, address, peer.listener.environments);
-        let checked = match check(record.client) {
-            // Whoever has a stolen key could forge an address that the key allows, and say that the
-            // connection has moved there: the one that the handshake has proven has to be allowed too.
-            Ok(()) if record.client != peer.origin && !is_proxy(peer) => check(peer.origin),
-            checked => checked,
-        };
-        match checked {
-            // Only now: a key that is refused is looked up each time, as one that nobody has is.
-            Ok(()) => Ok(known.insert(caller)),
-            Err(denial) => Err((Refused::Denied(denial), Some(caller.key.id))),
+        match check(caller.key(), exchange) {
+            Ok(()) => Ok(caller),
+            Err(denial) => Err((AuthFailure::Denied(denial), Some(caller.key().id))),
         }
     }
 
-    fn look_up(&self, authorization: &[u8]) -> Result<Arc<Key>, Refused> {
+    fn look_up(&self, authorization: &[u8]) -> Result<Arc<Key>, AuthFailure> {
         let credential = credential(authorization)?;
         KeySecret::check(&self.brand, credential).map_err(|malformed| match malformed {
-            Malformed::Form => Refused::Malformed,
-            Malformed::Checksum => Refused::Checksum,
+            Malformed::Form => AuthFailure::Malformed,
+            Malformed::Checksum => AuthFailure::Checksum,
         })?;
-        self.keys.find(&self.secret.hash(credential)).ok_or(Refused::Unknown)
+        self.keys.find(&self.secret.hash(credential)).ok_or(AuthFailure::Unknown)
     }
 
-    /// The answer to who was not recognised: 401, or 429 to an address that fails too often.
-    pub(super) fn refuse_credential(&self, client: IpAddr, now: Instant, settings: &Settings) -> Error {
-        match self.failures.count(network(client), settings.limits.failures_per_address, now) {
+    /// The response to a failure: 401, or 429 to an address that fails too often. A proxy that hides its clients
+    /// is not held responsible for them.
+    fn count_failure(&self, exchange: &Exchange<'_>) -> Error {
+        let (limits, now) = (&exchange.snapshot.limits, exchange.record.received);
+        let counted = match exchange.record.client {
+            ClientAddress::Known(address) => {
+                self.failures.count(network(address), limits.failures_per_address, now)
+            }
+            ClientAddress::Hidden(_) => Ok(()),
+        };
+        match counted {
             Ok(()) => Error::new(ErrorCode::InvalidToken, ""),
             Err(seconds) => Error::new(
                 ErrorCode::TooManyFailures,
@@ -135,16 +133,35 @@ impl Pipeline {
     }
 }
 
+/// Whether a key is valid for this request.
+fn check(key: &Key, exchange: &Exchange<'_>) -> Result<(), Denial> {
+    let (peer, record) = (exchange.peer, &exchange.record);
+    let check = |address| key.check(record.time, address, peer.listener.environments);
+    match record.client {
+        // Whoever has a stolen key could forge an address that the key allows, and say that the connection has
+        // moved there: the one that the handshake has proven has to be allowed too.
+        ClientAddress::Known(address) if address != peer.origin && !is_proxy(peer) => {
+            check(address).and_then(|()| check(peer.origin))
+        }
+        ClientAddress::Known(address) => check(address),
+        // The other reasons first: the log then has the one that counts.
+        ClientAddress::Hidden(proxy) => match check(proxy) {
+            Ok(()) if key.has_networks() => Err(Denial::Address),
+            checked => checked,
+        },
+    }
+}
+
 /// The credential of `Bearer <credential>`: the scheme in any case (RFC 9110 §11.1), one or more blanks,
 /// one word.
-fn credential(authorization: &[u8]) -> Result<&[u8], Refused> {
-    let (scheme, rest) = authorization.split_at_checked(7).ok_or(Refused::Unreadable)?;
+fn credential(authorization: &[u8]) -> Result<&[u8], AuthFailure> {
+    let (scheme, rest) = authorization.split_at_checked(7).ok_or(AuthFailure::Unreadable)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return Err(Refused::Unreadable);
+        return Err(AuthFailure::Unreadable);
     }
     let credential = rest.trim_ascii();
     if credential.is_empty() || credential.contains(&b' ') {
-        return Err(Refused::Unreadable);
+        return Err(AuthFailure::Unreadable);
     }
     Ok(credential)
 }
@@ -153,7 +170,7 @@ fn credential(authorization: &[u8]) -> Result<&[u8], Refused> {
 mod tests {
     use super::*;
 
-    fn read(authorization: &str) -> Result<&str, Refused> {
+    fn read(authorization: &str) -> Result<&str, AuthFailure> {
         credential(authorization.as_bytes()).map(|credential| str::from_utf8(credential).unwrap())
     }
 
@@ -177,7 +194,7 @@ mod tests {
             "Bearer abc def",
             "Bearer\u{a0}abc",
         ] {
-            assert_eq!(read(authorization), Err(Refused::Unreadable), "{authorization:?}");
+            assert_eq!(read(authorization), Err(AuthFailure::Unreadable), "{authorization:?}");
         }
     }
 }

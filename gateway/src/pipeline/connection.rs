@@ -1,10 +1,10 @@
-//! What an endpoint may ask of the connection that its request came by, in the words of the API.
+//! What an endpoint may ask of the connection that its request came by.
 
 use std::time::Duration;
 
 use versions::{Connection, Tls};
 
-use super::client;
+use crate::http::is_proxy;
 use crate::transport::{Encryption, Peer};
 
 impl Connection for Peer {
@@ -22,6 +22,6 @@ impl Connection for Peer {
     }
 
     fn is_proxy(&self) -> bool {
-        client::is_proxy(self)
+        is_proxy(self)
     }
 }

@@ -1,149 +1,111 @@
-//! The last step of a request: its endpoint answers, at once or when it has waited.
+//! The last step of a request: its content is received and its endpoint replies, at once or after waiting.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use versions::{Action, Answer, Context, Entry, Error, ErrorCode, Input, VersionTable, has_content};
+use versions::{
+    Action, Body, Context, Entry, Error, ErrorCode, Input, Reply, ReplyFuture, VersionTable, has_content,
+};
 
-use super::authenticate::Caller;
-use super::record::Record;
-use super::{Pipeline, Reply, Settings, negotiate};
-use crate::limits::{Fields, declared_length};
-use crate::transport::{Body, Peer, within};
+use super::exchange::Exchange;
+use super::{Pipeline, negotiate};
+use crate::callers::Caller;
+use crate::http::{Fields, declared_length};
+use crate::transport::{RequestBody, within};
 
 /// A request that no step has refused.
 pub(super) struct Call<'r> {
-    pub(super) head: &'r Parts,
-    pub(super) table: &'static VersionTable,
+    pub(super) table: &'r VersionTable,
+    pub(super) entry: &'r Entry,
     pub(super) caller: &'r Arc<Caller>,
-    pub(super) entry: &'static Entry,
-    /// Whether another date's answer is wanted beside it.
+    /// Whether another date's response is wanted beside it.
     pub(super) has_preview: bool,
 }
 
-/// A call that waits, without what it borrows.
-pub(super) struct Later {
-    table: &'static VersionTable,
-    caller: Arc<Caller>,
-    entry: &'static Entry,
-    has_preview: bool,
-}
-
-impl Call<'_> {
-    /// Whether the answer may have to be waited for: for the request's content, or for an endpoint.
-    pub(super) fn waits(&self, body: &Body) -> bool {
-        !body.is_end_stream() || self.entry.route.waits || self.has_preview
-    }
-
-    pub(super) fn later(&self) -> Later {
-        let Self { table, entry, has_preview, .. } = *self;
-        Later { table, caller: Arc::clone(self.caller), entry, has_preview }
-    }
-}
-
-impl Later {
-    /// As [`Pipeline::handle`].
-    pub(super) async fn handled(
-        self,
-        pipeline: &'static Pipeline,
-        head: &Parts,
-        body: Body,
-        peer: &Peer,
-        record: &mut Record,
-        settings: &Settings,
-    ) -> Result<Reply, Error> {
-        let Self { table, caller, entry, has_preview } = &self;
-        let call = Call { head, table, caller, entry, has_preview: *has_preview };
-        let (_, mut input) = table.resource(pipeline.catalog.below(head.uri.path()))?;
-        input.query = head.uri.query().unwrap_or_default();
-        pipeline.handle(&call, input, body, peer, record, settings).await
-    }
-}
-
 impl Pipeline {
-    /// Has the endpoint answer.
+    /// Has the endpoint reply.
     pub(super) async fn handle(
         &'static self,
+        exchange: &mut Exchange<'_>,
         call: &Call<'_>,
         mut input: Input<'_>,
-        body: Body,
-        peer: &Peer,
-        record: &mut Record,
-        settings: &Settings,
+        body: RequestBody,
     ) -> Result<Reply, Error> {
-        if !body.is_end_stream() {
-            input.content = Box::pin(read(body, call.head, record, settings)).await?;
+        // The content of a method that has none means nothing (RFC 9110 §9.3.1), so nobody waits for it.
+        if has_content(&exchange.head.method) && !body.is_end_stream() {
+            input.content = Box::pin(self.receive(exchange, body)).await?;
         }
-        record.is_read = true;
-        let wanted =
-            if call.has_preview { Some(self.preview_wanted(call, settings, record.time)?) } else { None };
+        exchange.is_read = true;
+        let newer = if call.has_preview { Some(self.preview_version(exchange, call)?) } else { None };
         let context = Context {
             version: call.table.version,
-            environment: call.caller.key.environment,
-            client: record.client,
-            protocol: record.protocol,
-            headers: &call.head.headers,
-            received: record.received,
-            connection: peer,
+            caller: call.caller.identity(),
+            client: exchange.record.client.nearest(),
+            protocol: exchange.record.protocol,
+            headers: &exchange.head.headers,
+            received: exchange.record.received,
+            connection: &**exchange.peer,
             services: self,
         };
-        let again = wanted.map(|table| Box::new((table, input.clone())));
-        let body = answer(call.entry, &context, input).await?;
-        let Some((newer, input)) = again.map(|again| *again) else { return Ok(Reply::Json(body, None)) };
-        let preview = Box::pin(self.preview(newer, call, &context, input, &body, settings)).await;
-        Ok(Reply::Json(body, Some(Box::new(preview))))
+        let Some(newer) = newer else { return reply(call.entry, &context, input).await };
+        let again = Box::new(input.clone());
+        let reply = reply(call.entry, &context, input).await?;
+        let previewed = if let Body::Full(body) = &reply.body { &body[..] } else { b"null" };
+        let preview = Box::pin(self.preview(exchange, newer, call, &context, *again, previewed)).await;
+        exchange.preview = Some(Box::new(preview));
+        Ok(reply)
+    }
+
+    /// Receives content, within the bounds of any content. Meanwhile the request is not one that is being answered.
+    async fn receive(
+        &'static self,
+        exchange: &mut Exchange<'_>,
+        mut body: RequestBody,
+    ) -> Result<Bytes, Error> {
+        let (limits, timeouts) = (&exchange.snapshot.limits, &exchange.snapshot.timeouts);
+        exchange.places.slot = None;
+        let upload = self.uploads.take(limits.uploads_in_flight_max)?;
+        let head = exchange.head;
+        let declared = declared_length(Fields::find(&head.headers).content_length)?;
+        let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
+        let receive = async {
+            let mut content = BytesMut::new();
+            while let Some(frame) = within(timeouts.body, body.frame()).await.ok_or_else(late)? {
+                let frame = frame.map_err(|error| {
+                    exchange.record.client_is_gone = !error.is_malformed();
+                    Error::new(ErrorCode::MalformedRequest, "The content is malformed or broke off.")
+                })?;
+                let Some(data) = frame.data_ref() else { continue };
+                if content.is_empty() && !data.is_empty() {
+                    // Over HTTP/3 only now is it known that there is content at all.
+                    negotiate::content(&head.headers)?;
+                }
+                if content.len() + data.len() > limits.body_bytes_max {
+                    let detail = format!("The content has more than {} bytes.", limits.body_bytes_max);
+                    return Err(Error::new(ErrorCode::ContentTooLarge, detail));
+                }
+                content.extend_from_slice(data);
+            }
+            Ok(content.freeze())
+        };
+        let content = within(timeouts.request, receive).await.unwrap_or_else(|| Err(late()))?;
+        // hyper and h2 have seen to it over HTTP/1 and HTTP/2; over HTTP/3 it is left to us (RFC 9114 §4.1.2).
+        if declared.is_some_and(|declared| declared != content.len() as u64) {
+            let length = content.len();
+            let detail = format!("The content has {length} bytes, and `Content-Length` says something else.");
+            return Err(Error::new(ErrorCode::MalformedRequest, detail));
+        }
+        drop(upload);
+        exchange.places.slot = Some(self.slots.take(limits.requests_in_flight_max)?);
+        Ok(content)
     }
 }
 
 /// The endpoint's own part.
-pub(super) fn answer<'a>(entry: &Entry, context: &'a Context<'a>, input: Input<'a>) -> Answer<'a> {
+pub(super) fn reply<'a>(entry: &Entry, context: &'a Context<'a>, input: Input<'a>) -> ReplyFuture<'a> {
     match entry.route.action {
         Action::Native(handle) => handle(context, input),
     }
-}
-
-/// Reads content within the bounds of any content, and keeps it where the endpoint takes some.
-async fn read(
-    mut body: Body,
-    head: &Parts,
-    record: &mut Record,
-    settings: &Settings,
-) -> Result<Bytes, Error> {
-    let declared = declared_length(Fields::find(&head.headers).content_length)?;
-    let keep = has_content(&head.method);
-    let (max, timeouts) = (settings.limits.body_bytes_max, &settings.timeouts);
-    let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
-    let read = async {
-        let mut bytes = 0;
-        let mut kept = BytesMut::new();
-        while let Some(frame) = within(timeouts.body, body.frame()).await.ok_or_else(late)? {
-            let frame = frame.map_err(|error| {
-                record.client_is_gone = !error.is_malformed();
-                Error::new(ErrorCode::MalformedRequest, "The content is malformed or broke off.")
-            })?;
-            let before = bytes;
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if before == 0 && bytes > 0 {
-                // Over HTTP/3 only now is it known that there is content at all.
-                negotiate::content(&head.headers)?;
-            }
-            if bytes > max {
-                let detail = format!("The content has more than {max} bytes.");
-                return Err(Error::new(ErrorCode::ContentTooLarge, detail));
-            }
-            if let Some(data) = frame.data_ref().filter(|_| keep) {
-                kept.extend_from_slice(data);
-            }
-        }
-        // hyper and h2 have seen to it over HTTP/1 and HTTP/2; over HTTP/3 it is left to us (RFC 9114 §4.1.2).
-        if declared.is_some_and(|declared| declared != bytes as u64) {
-            let detail = format!("The content has {bytes} bytes, and `Content-Length` says something else.");
-            return Err(Error::new(ErrorCode::MalformedRequest, detail));
-        }
-        Ok(kept.freeze())
-    };
-    within(timeouts.request, read).await.unwrap_or_else(|| Err(late()))
 }

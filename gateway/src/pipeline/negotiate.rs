@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 use versions::{Error, ErrorCode};
 
-use crate::limits::Field;
+use crate::http::Field;
 
 /// Refuses a request whose `Accept` has no place for JSON (RFC 9110 §12.5.1).
 ///
@@ -99,7 +99,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::limits::Fields;
+    use crate::http::Fields;
 
     fn fields(name: HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()

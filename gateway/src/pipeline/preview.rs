@@ -1,20 +1,20 @@
-//! What a newer date would have answered, beside the answer of the date that was asked for.
+//! What a newer date would have answered, beside the response of the date that was requested.
 //!
-//! A call with `api-version-preview: DATE` gets its own answer unchanged. The same call is then made at
-//! the newer date, and three fields tell what came of it: `api-version-preview` repeats the date,
+//! A call with `api-version-preview: DATE` gets its own response unchanged. The same call is then made at
+//! the newer date, and three fields report the outcome: `api-version-preview` repeats the date,
 //! `api-version-preview-status` is the status that it would have, and `api-version-preview-patch` is the
 //! JSON Patch (RFC 6902) from the one body to the other, as ASCII. Only endpoints that declare
 //! themselves safe are called a second time.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
-use versions::{Context, Error, ErrorCode, Help, Input, VersionTable};
+use versions::{Body, Context, Error, ErrorCode, Help, Input, Reply, VersionTable};
 
-use super::handle::{Call, answer};
-use super::{Pipeline, Settings, lacking};
-use crate::limits::API_VERSION_PREVIEW;
+use super::Pipeline;
+use super::exchange::Exchange;
+use super::handle::{Call, reply};
+use crate::http::API_VERSION_PREVIEW;
 
 const STATUS: HeaderName = HeaderName::from_static("api-version-preview-status");
 const PATCH: HeaderName = HeaderName::from_static("api-version-preview-patch");
@@ -22,15 +22,18 @@ const OMITTED: HeaderName = HeaderName::from_static("api-version-preview-omitted
 
 /// What a newer date would answer.
 pub(super) struct Preview {
-    table: &'static VersionTable,
+    /// Its name, as a field.
+    version: HeaderValue,
     outcome: Outcome,
 }
 
 enum Outcome {
-    /// 200, and the way there from the answer that was given.
-    Patch(HeaderValue),
-    /// 200, but the patch has this many bytes.
-    TooLarge(usize),
+    /// This status, and the patch that turns the one body into the other.
+    Patch(StatusCode, HeaderValue),
+    /// This status, but the patch has this many bytes.
+    TooLarge(StatusCode, usize),
+    /// This status, but one of the two bodies is no JSON.
+    NotJson(StatusCode),
     /// An error.
     Refused(StatusCode),
     /// One of the two endpoints changes something: it is not called a second time.
@@ -38,25 +41,22 @@ enum Outcome {
 }
 
 impl Preview {
-    /// Adds the fields that tell of it.
+    /// Adds the fields that report it.
     pub(super) fn announce(&self, fields: &mut HeaderMap) {
-        fields.insert(API_VERSION_PREVIEW, self.table.field.clone());
-        let status = match &self.outcome {
-            Outcome::Patch(patch) => {
+        fields.insert(API_VERSION_PREVIEW, self.version.clone());
+        let (status, omitted) = match &self.outcome {
+            Outcome::Patch(status, patch) => {
                 fields.insert(PATCH, patch.clone());
-                Some(StatusCode::OK)
+                (Some(status), None)
             }
-            Outcome::TooLarge(bytes) => {
-                let text = HeaderValue::try_from(format!("too-large;bytes={bytes}"));
-                fields.insert(OMITTED, text.expect("words and digits"));
-                Some(StatusCode::OK)
-            }
-            Outcome::Refused(status) => Some(*status),
-            Outcome::NotSafe => {
-                fields.insert(OMITTED, HeaderValue::from_static("not-safe"));
-                None
-            }
+            Outcome::TooLarge(status, bytes) => (Some(status), Some(format!("too-large;bytes={bytes}"))),
+            Outcome::NotJson(status) => (Some(status), Some("not-json".to_owned())),
+            Outcome::Refused(status) => (Some(status), None),
+            Outcome::NotSafe => (None, Some("not-safe".to_owned())),
         };
+        if let Some(omitted) = omitted {
+            fields.insert(OMITTED, HeaderValue::try_from(omitted).expect("words and digits"));
+        }
         if let Some(status) = status {
             fields.insert(STATUS, HeaderValue::from(status.as_u16()));
         }
@@ -64,26 +64,24 @@ impl Preview {
 }
 
 impl Pipeline {
-    /// The date whose answer is asked for beside the own one.
+    /// The date whose response is wanted beside the requested one.
     ///
     /// # Errors
-    /// [`ErrorCode::MalformedRequest`], where it is no date, none that this key may use, or not newer.
-    pub(super) fn preview_wanted(
-        &'static self,
+    /// [`ErrorCode::MalformedRequest`], where it is no date, none that this caller may use, or not newer.
+    pub(super) fn preview_version<'a>(
+        &self,
+        exchange: &Exchange<'a>,
         call: &Call<'_>,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Result<&'static VersionTable, Error> {
-        let mut values = call.head.headers.get_all(API_VERSION_PREVIEW).iter();
+    ) -> Result<&'a VersionTable, Error> {
+        let mut values = exchange.head.headers.get_all(API_VERSION_PREVIEW).iter();
         let value = values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok());
-        let dates = &settings.dates;
-        let open = |table: &&VersionTable| {
-            dates.calendar.state(table.index, now).is_open_to(call.caller.key.environment)
-        };
+        let (dates, catalog) = (&exchange.snapshot.dates, &exchange.snapshot.catalog);
+        let (environment, now) = (call.caller.identity().environment, exchange.record.time);
+        let open = |table: &&VersionTable| dates.calendar.state(table.index, now).is_open_to(environment);
         let newer = |table: &&VersionTable| table.index > call.table.index;
-        let wanted = value.and_then(|name| self.catalog.named(name)).filter(newer).filter(open);
+        let wanted = value.and_then(|name| catalog.named(name)).filter(newer).filter(open);
         wanted.ok_or_else(|| {
-            let choices = self.catalog.tables().iter().filter(newer).filter(open).map(|table| table.version);
+            let choices = catalog.tables().iter().filter(newer).filter(open).map(|table| table.version);
             let version = call.table.version;
             Error::new(
                 ErrorCode::MalformedRequest,
@@ -93,62 +91,66 @@ impl Pipeline {
         })
     }
 
-    /// Makes the call at the newer date. `context` is the call's own; `own` is the answer that was given.
+    /// Makes the call at the newer date. `context` is the call's own; `body` is that of the response given.
     pub(super) async fn preview(
         &'static self,
-        table: &'static VersionTable,
+        exchange: &Exchange<'_>,
+        table: &VersionTable,
         call: &Call<'_>,
         context: &Context<'_>,
         input: Input<'_>,
-        own: &[u8],
-        settings: &Settings,
+        body: &[u8],
     ) -> Preview {
-        if !call.entry.route.safe {
-            return Preview { table, outcome: Outcome::NotSafe };
-        }
         let context = Context { version: table.version, ..*context };
-        let outcome = match self.answer_at(table, call, &context, input).await {
-            Ok(Some(newer)) => difference(own, &newer, settings.limits.preview_patch_bytes_max),
-            Ok(None) => Outcome::NotSafe,
-            Err(error) => Outcome::Refused(error.code.status()),
+        let outcome = if !call.entry.route.safe {
+            Outcome::NotSafe
+        } else {
+            match reply_at(exchange, table, call, &context, input).await {
+                Ok(Some(newer)) => {
+                    let status = newer.status.unwrap_or(StatusCode::OK);
+                    let newer = if let Body::Full(body) = newer.body { body } else { "null".into() };
+                    let bytes_max = exchange.snapshot.limits.preview_patch_bytes_max;
+                    difference(status, body, &newer, bytes_max)
+                }
+                Ok(None) => Outcome::NotSafe,
+                Err(error) => Outcome::Refused(error.code.status()),
+            }
         };
-        Preview { table, outcome }
-    }
-
-    /// The body of the newer date's answer, or `None` where its endpoint is not safe.
-    async fn answer_at(
-        &'static self,
-        table: &'static VersionTable,
-        call: &Call<'_>,
-        context: &Context<'_>,
-        input: Input<'_>,
-    ) -> Result<Option<bytes::Bytes>, Error> {
-        let (resource, mut newer) = table.resource(self.catalog.below(call.head.uri.path()))?;
-        let entry = self.catalog.entry(table, resource, &call.entry.route.method)?;
-        let required = entry.route.permission;
-        let key = &call.caller.key;
-        key.permissions.authorize(required).map_err(|_| lacking(required, key))?;
-        if !entry.route.safe {
-            return Ok(None);
-        }
-        (newer.query, newer.content) = (input.query, input.content);
-        answer(entry, context, newer).await.map(Some)
+        Preview { version: table.field.clone(), outcome }
     }
 }
 
-fn difference(own: &[u8], newer: &[u8], bytes_max: usize) -> Outcome {
-    // Both are answers of ours: JSON.
-    let values = [own, newer].map(serde_json::from_slice::<Value>);
-    let [Ok(own), Ok(newer)] = values else { return Outcome::Refused(StatusCode::INTERNAL_SERVER_ERROR) };
-    let patch = json_patch::diff(&own, &newer);
+/// The newer date's reply, or `None` where its endpoint is not safe.
+async fn reply_at(
+    exchange: &Exchange<'_>,
+    table: &VersionTable,
+    call: &Call<'_>,
+    context: &Context<'_>,
+    input: Input<'_>,
+) -> Result<Option<Reply>, Error> {
+    let catalog = &exchange.snapshot.catalog;
+    let (resource, mut newer) = table.resource(catalog.below(exchange.head.uri.path()))?;
+    let entry = catalog.entry(table, resource, &call.entry.route.method)?;
+    call.caller.authorize(entry.route.permission)?;
+    if !entry.route.safe {
+        return Ok(None);
+    }
+    (newer.query, newer.content) = (input.query, input.content);
+    reply(entry, context, newer).await.map(Some)
+}
+
+fn difference(status: StatusCode, given: &[u8], newer: &[u8], bytes_max: usize) -> Outcome {
+    let values = [given, newer].map(serde_json::from_slice::<Value>);
+    let [Ok(given), Ok(newer)] = values else { return Outcome::NotJson(status) };
+    let patch = json_patch::diff(&given, &newer);
     let mut text = Vec::new();
     let written = serde::Serialize::serialize(&patch, &mut Serializer::with_formatter(&mut text, Ascii));
     if text.len() > bytes_max {
-        return Outcome::TooLarge(text.len());
+        return Outcome::TooLarge(status, text.len());
     }
     match (written, HeaderValue::try_from(text)) {
-        (Ok(()), Ok(field)) => Outcome::Patch(field),
-        _ => Outcome::Refused(StatusCode::INTERNAL_SERVER_ERROR),
+        (Ok(()), Ok(field)) => Outcome::Patch(status, field),
+        _ => Outcome::NotJson(status),
     }
 }
 
@@ -190,7 +192,8 @@ mod tests {
     fn the_patch_leads_from_one_body_to_the_other() {
         let own = r#"{"status":"success","RRT":"0.08 ms","name":"caf\u00e9"}"#;
         let newer = r#"{"status":"success","processingTimeMs":0.081,"name":"😀 é \u007f\n"}"#;
-        let Outcome::Patch(field) = difference(own.as_bytes(), newer.as_bytes(), 4096) else {
+        let Outcome::Patch(_, field) = difference(StatusCode::OK, own.as_bytes(), newer.as_bytes(), 4096)
+        else {
             panic!("there is a patch");
         };
         let text = field.to_str().unwrap();
@@ -202,8 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_is_too_large_tells_its_size() {
+    fn a_patch_that_is_too_large_reports_its_size() {
         let newer = format!(r#"{{"a":"{}"}}"#, "x".repeat(100));
-        assert!(matches!(difference(b"{}", newer.as_bytes(), 100), Outcome::TooLarge(bytes) if bytes > 100));
+        assert!(
+            matches!(difference(StatusCode::OK, b"{}", newer.as_bytes(), 100), Outcome::TooLarge(_, bytes) if bytes > 100)
+        );
     }
 }

@@ -1,137 +1,166 @@
-//! The one place that turns an outcome into an answer: status, fields, body, for every protocol.
+//! The one place that turns an outcome into a response: status, fields, body, for every protocol.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use versions::{Error, ErrorCode, Protocol};
+use http_body::Body as _;
+use versions::{Body, Error, ErrorCode, Protocol, Reply};
 
-use super::fields::{JSON, Own, date, length, unique};
-use super::record::Record;
-use super::{Pipeline, Progress, Reply, Settings};
-use crate::transport::{Body, Peer};
+use super::Pipeline;
+use super::authenticate::NO_CREDENTIAL;
+use super::exchange::Exchange;
+use crate::http::{ReplyBody, content_length, date, never_indexed};
+use crate::snapshot::{JSON, ResponseValues};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
-const CLEAR: HeaderValue = HeaderValue::from_static("clear");
-const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const API_VERSION_REQUESTED: HeaderName = HeaderName::from_static("api-version-requested");
 
 impl Pipeline {
-    /// The body is taken out of `outcome`.
+    /// Ends the exchange with a response, whose body takes the record and the places along.
     pub(super) fn respond(
         &self,
-        outcome: &mut Result<Reply, Error>,
-        method: &Method,
-        peer: &Peer,
-        record: &Record,
-        progress: &mut Progress,
-        settings: &Settings,
-    ) -> Response<Body> {
-        let (status, body) = match outcome {
-            Ok(Reply::Json(body, _)) => (StatusCode::OK, std::mem::take(body)),
-            Ok(Reply::Options(_)) => (StatusCode::NO_CONTENT, Bytes::new()),
-            Err(error) if error.code == ErrorCode::InvalidToken => {
-                (error.code.status(), settings.invalid_token.clone())
+        mut exchange: Exchange<'_>,
+        outcome: Result<Reply, Error>,
+    ) -> Response<ReplyBody> {
+        let Exchange { snapshot, version, .. } = exchange;
+        let (reply, error) = match outcome {
+            Ok(reply) => (reply, None),
+            Err(error) => (self.problem(&error, &exchange), Some(error)),
+        };
+        let Reply { status, headers, body } = reply;
+        let status = status.unwrap_or(StatusCode::OK);
+        let length = length(&body);
+        let protocol = exchange.record.protocol;
+        let is_multiplexed = matches!(protocol, Protocol::Http2 | Protocol::Http3);
+        let values = ResponseValues {
+            multiplexed: is_multiplexed
+                .then(|| [date(exchange.record.time), content_length(length.unwrap_or_default())]),
+            request_id: never_indexed(exchange.record.id_field()),
+            rate: exchange.rate.take(),
+            alt_svc: self.frontend.alt_svc(exchange.peer, protocol),
+        };
+        let mut fields = match version {
+            Some(table) if error.is_none() && values.rate.is_some() => snapshot.templates.ok(table, values),
+            table => values.into_fields(table.map(|table| table.field.clone())),
+        };
+        if error.is_none() {
+            let media_type = exchange.entry.and_then(|entry| entry.route.media_type);
+            let no_content = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            match media_type.filter(|_| !no_content) {
+                Some("application/json") => {}
+                Some(other) => drop(fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(other))),
+                None => drop(fields.remove(header::CONTENT_TYPE)),
             }
-            Err(error) => (error.code.status(), error.problem(&settings.docs_url, record.id()).into()),
-        };
-        let multiplexed = matches!(record.protocol, Protocol::Http2 | Protocol::Http3);
-        let length = || length(body.len());
-        let own = Own {
-            multiplexed: multiplexed.then(|| [date(record.time), length()]),
-            request_id: unique(record.id_field()),
-            rate: progress.rate.take(),
-            alt_svc: self.alt_svc(peer, record.protocol),
-        };
-        let mut fields = match (&outcome, progress.version) {
-            (Ok(Reply::Json(..)), Some(table)) if own.rate.is_some() => self.prepared.good(table, own),
-            (_, table) => own.into_fields(table.map(|table| table.field.clone())),
-        };
-        match outcome {
-            Ok(Reply::Json(..)) => {}
-            Ok(Reply::Options(allow)) => {
-                fields.insert(header::ALLOW, allow.clone());
-                // RFC 9110 §8.6: 204 has none.
+            if length.is_none() || no_content {
+                // RFC 9110 §8.6: 204 has none, and a stream does not know its own.
                 fields.remove(header::CONTENT_LENGTH);
             }
-            Err(error) => {
-                let kind = if error.code == ErrorCode::InvalidToken { JSON } else { PROBLEM };
-                fields.insert(header::CONTENT_TYPE, kind);
-                self.error_fields(&mut fields, error, record);
-            }
         }
-        if let Some(table) = progress.version {
-            let entry = record.entry.map(|entry| entry.index);
-            settings.dates.announce(&mut fields, table, entry, &self.catalog, record.time);
+        add_own_fields(&mut fields, headers);
+        if let Some(table) = version {
+            let entry = exchange.entry.map(|entry| entry.index);
+            let time = exchange.record.time;
+            snapshot.dates.announce(&mut fields, table, entry, &snapshot.catalog, time);
         }
-        if let Some(asked) = progress.forwarded_from {
-            fields.insert(API_VERSION_REQUESTED, asked.field.clone());
+        if let Some(requested) = exchange.forwarded_from {
+            fields.insert(API_VERSION_REQUESTED, requested.field.clone());
         }
-        if let Ok(Reply::Json(_, Some(preview))) = outcome {
+        if let Some(preview) = &exchange.preview {
             preview.announce(&mut fields);
         }
-        let malformed =
-            !record.is_read && matches!(outcome, Err(error) if error.code == ErrorCode::MalformedRequest);
-        if self.closes(record.protocol, malformed) {
-            fields.insert(header::CONNECTION, CLOSE);
-        }
-        let body = if *method == Method::HEAD && status != StatusCode::NO_CONTENT {
-            // Over HTTP/2 and HTTP/3 nothing else leaves the body of an answer to HEAD out.
-            fields.insert(header::CONTENT_LENGTH, length());
+        let malformed = error.as_ref().is_some_and(|error| error.code == ErrorCode::MalformedRequest);
+        self.frontend.close_if_last(&mut fields, protocol, malformed && !exchange.is_read);
+
+        exchange.record.respond(status, error.as_ref());
+        let body = if exchange.head.method == Method::HEAD {
+            // Over HTTP/2 and HTTP/3 nothing else leaves the body of a response to HEAD out.
+            if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT) {
+                fields.insert(header::CONTENT_LENGTH, content_length(length));
+            }
             Body::Empty
         } else {
-            Body::from(body)
+            body
         };
-        let mut response = Response::new(body);
+        let mut response = Response::new(ReplyBody::new(body, exchange.record, exchange.places));
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         response
     }
 
-    /// Where else to come, or to go away.
-    pub(crate) fn announce(&self, fields: &mut HeaderMap, peer: &Peer, protocol: Protocol, malformed: bool) {
-        if let Some(alt_svc) = self.alt_svc(peer, protocol) {
-            fields.insert(header::ALT_SVC, alt_svc);
-        }
-        if self.closes(protocol, malformed) {
-            fields.insert(header::CONNECTION, CLOSE);
-        }
-    }
-
-    /// Where HTTP/3 is spoken, for those who do not speak it; nowhere any more where we end.
-    fn alt_svc(&self, peer: &Peer, protocol: Protocol) -> Option<HeaderValue> {
-        let alt_svc = peer.listener.alt_svc.as_ref().filter(|_| protocol != Protocol::Http3)?;
-        Some(if self.is_draining() { CLEAR } else { alt_svc.clone() })
-    }
-
-    /// Whether the answer is the last one of its connection. Over HTTP/2 and HTTP/3 frames say so. Behind a
-    /// malformed request nobody knows where the next one begins.
-    fn closes(&self, protocol: Protocol, malformed: bool) -> bool {
-        (malformed || self.is_draining()) && matches!(protocol, Protocol::Http10 | Protocol::Http11)
-    }
-
-    fn error_fields(&self, fields: &mut HeaderMap, error: &Error, record: &Record) {
+    /// An error as a reply, with the fields that belong to it.
+    fn problem(&self, error: &Error, exchange: &Exchange<'_>) -> Reply {
+        let Exchange { snapshot, record, .. } = exchange;
         let realm = &self.realm;
-        let challenge = match error.code {
-            ErrorCode::InvalidToken if record.has_credential() => {
-                Some(format!(r#"Bearer realm="{realm}", error="invalid_token""#))
+        let (kind, body, challenge) = match error.code {
+            ErrorCode::InvalidToken => {
+                let sent = record.auth_failure != Some(NO_CREDENTIAL);
+                let challenge = if sent { r#", error="invalid_token""# } else { "" };
+                let challenge = Some(format!(r#"Bearer realm="{realm}"{challenge}"#));
+                (JSON, snapshot.invalid_token.clone(), challenge)
             }
-            ErrorCode::InvalidToken => Some(format!(r#"Bearer realm="{realm}""#)),
-            ErrorCode::PermissionMissing => {
-                let scope = error.help.as_ref().and_then(|help| help.required_permission);
-                let scope = scope.unwrap_or_default();
-                Some(format!(r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#))
+            code => {
+                let scope = error.help.as_ref().and_then(|help| help.required_permission).unwrap_or_default();
+                let challenge = (code == ErrorCode::PermissionMissing).then(|| {
+                    format!(r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#)
+                });
+                (PROBLEM, error.problem(&snapshot.docs_url, record.id()).into(), challenge)
             }
-            _ => None,
         };
+        let mut reply = Reply::new(Body::Full(body)).with_status(error.code.status());
+        reply.headers.insert(header::CONTENT_TYPE, kind);
         if let Some(challenge) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
-            fields.insert(header::WWW_AUTHENTICATE, challenge);
+            reply.headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(help) = &error.help {
             if let Some(allow) = &help.allow {
-                fields.insert(header::ALLOW, allow.clone());
+                reply.headers.insert(header::ALLOW, allow.clone());
             }
             if let Some(seconds) = help.retry_after_seconds {
-                fields.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
         }
+        reply
+    }
+}
+
+/// How long a body is, where that is decided.
+fn length(body: &Body) -> Option<usize> {
+    match body {
+        Body::Empty => Some(0),
+        Body::Full(bytes) => Some(bytes.len()),
+        Body::Stream(stream) => stream.size_hint().exact().and_then(|length| usize::try_from(length).ok()),
+    }
+}
+
+/// Adds the fields that a reply has of its own. Those of the connection, and those that the gateway has written,
+/// are not a handler's to say.
+fn add_own_fields(fields: &mut HeaderMap, own: HeaderMap) {
+    let written: Vec<HeaderName> = if own.is_empty() {
+        return;
+    } else {
+        fields.keys().filter(|name| *name != header::CONTENT_TYPE).cloned().collect()
+    };
+    let mut last = None;
+    for (name, value) in own {
+        // A map names each field once, and its further values without a name.
+        let Some(name) = name.or_else(|| last.clone()) else { continue };
+        let of_connection = matches!(
+            name.as_str(),
+            "connection"
+                | "keep-alive"
+                | "proxy-connection"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+                | "content-length"
+                | "date"
+        );
+        if !of_connection && !written.contains(&name) {
+            if last.as_ref() == Some(&name) {
+                fields.append(&name, value);
+            } else {
+                fields.insert(&name, value);
+            }
+        }
+        last = Some(name);
     }
 }

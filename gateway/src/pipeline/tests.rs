@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::Either;
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
 use serde_json::Value;
 use versions::{
-    Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Instant, Lifecycle, Release, Route, Version,
+    Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Lifecycle, Release, Route, Version,
 };
 
-use super::authenticate::REMEMBERED_BYTES_MAX;
-use super::{Notes, Pipeline};
+use super::{ConnectionCache, Pipeline};
+use crate::callers::REMEMBERED_BYTES_MAX;
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::config::{Config, Sources};
+use crate::http::Frontend;
 use crate::store::StoredKey;
-use crate::transport::{Body, Peer, Service as _};
+use crate::transport::{Peer, RequestBody, Service as _};
 
 /// An endpoint at a path, with what it does.
 macro_rules! endpoint {
@@ -42,9 +42,6 @@ macro_rules! endpoint {
         }
 
         impl Handler for $name {
-            const WAITS: bool =
-                matches!($path.as_bytes(), [.., b'l', b'a', b't', b'e', b'r', b'.', _, _, _, _]);
-
             async fn handle($context: &Context<'_>, _: Empty) -> Result<String, Error> {
                 $answer
             }
@@ -55,10 +52,16 @@ macro_rules! endpoint {
 mod dates;
 
 endpoint!(Panics, "/panics.json", _context => panic!("a secret of the inside"));
-endpoint!(PanicsLater, "/panics-later.json", _context => panic!("a secret of the inside"));
+endpoint!(PanicsLater, "/panics-later.json", _context => {
+    tokio::task::yield_now().await;
+    panic!("a secret of the inside")
+});
 endpoint!(Fails, "/fails.json", _context => Err(Error::internal("a secret of the inside")));
 endpoint!(Client, "/client.json", context => Ok(context.client.to_string()));
-endpoint!(ClientLater, "/client-later.json", context => Ok(context.client.to_string()));
+endpoint!(ClientLater, "/client-later.json", context => {
+    tokio::task::yield_now().await;
+    Ok(context.client.to_string())
+});
 endpoint!(Refuses, "/refuses.json", _context => {
     Err(Error::new(ErrorCode::MalformedRequest, "`colour` is no colour."))
 });
@@ -92,9 +95,17 @@ fn path(flags: &[(&str, &str)], clock: Box<dyn Clock>) -> (&'static Pipeline, St
     let secret = ServerSecret::new([3; 32]);
     let catalog = Catalog::new(&[RELEASE]).unwrap();
     let (key, authorization) = key(&secret, &config.api.brand, Environment::Staging, clock.now());
-    let pipeline = Pipeline::new(&config, catalog, secret, clock);
+    let pipeline = Pipeline::new(&config, Vec::new(), catalog, secret, frontend(clock));
     pipeline.keys().apply(&key, Timestamp::UNIX_EPOCH);
     (Box::leak(Box::new(pipeline)), key, authorization)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+fn frontend(clock: Box<dyn Clock>) -> &'static Frontend {
+    Box::leak(Box::new(Frontend::new(clock, 1, false)))
 }
 
 /// A key that may do everything, and its `Authorization`.
@@ -112,21 +123,23 @@ fn key(
     (StoredKey { record, hash }, format!("Bearer {}", text.expose()))
 }
 
-/// A connection, and what is noted of it.
-fn connection() -> (Arc<Peer>, Notes) {
-    (Peer::numbered(1), Notes::default())
+/// A connection, and what is remembered of it.
+fn connection() -> Connection {
+    (Peer::numbered(1), Arc::default())
 }
+
+type Connection = (Arc<Peer>, Arc<ConnectionCache>);
 
 fn ask(
     pipeline: &'static Pipeline,
-    (peer, notes): &mut (Arc<Peer>, Notes),
+    (peer, cache): &Connection,
     request: http::request::Builder,
 ) -> (Response<()>, String) {
-    let request = request.header(header::HOST, "localhost").body(Body::Empty).unwrap();
+    let request = request.header(header::HOST, "localhost").body(RequestBody::Empty).unwrap();
     let (head, body) = request.into_parts();
-    let response = pipeline.serve(head, body, peer, notes).now_or_never().expect("nothing waits");
-    let (head, body) = response.into_parts();
-    (Response::from_parts(head, ()), String::from_utf8(body.into_bytes().to_vec()).unwrap())
+    let response = pipeline.serve(head, body, Arc::clone(peer), Arc::clone(cache));
+    let (head, mut body) = runtime().block_on(response).into_parts();
+    (Response::from_parts(head, ()), String::from_utf8(body.take_bytes().to_vec()).unwrap())
 }
 
 fn get(path: &str, authorization: &str) -> http::request::Builder {
@@ -136,17 +149,17 @@ fn get(path: &str, authorization: &str) -> http::request::Builder {
 #[test]
 fn our_fault_is_a_500_that_says_nothing_of_the_inside_and_hurts_nobody_else() {
     let (pipeline, key) = pipeline(&[]);
-    let mut peer = connection();
+    let peer = connection();
     for path in ["panics.json", "panics-later.json", "fails.json"] {
-        let (head, body) = ask(pipeline, &mut peer, get(path, &key));
+        let (head, body) = ask(pipeline, &peer, get(path, &key));
         assert_eq!(head.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
         assert_eq!(head.headers()[header::CONTENT_TYPE], "application/problem+json");
         assert!(!body.contains("secret"), "{path}: {body}");
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(problem["requestId"], head.headers()["x-request-id"].to_str().unwrap(), "{path}");
         assert_eq!(problem["type"], "/docs/errors/internal", "{path}");
-        assert_eq!(pipeline.in_flight(), 0, "{path}: its place is given back");
-        let (head, body) = ask(pipeline, &mut peer, get("client.json", &key));
+        assert_eq!(pipeline.in_flight(), [0, 0], "{path}: its place is given back");
+        let (head, body) = ask(pipeline, &peer, get("client.json", &key));
         assert_eq!(
             (head.status(), body.as_str()),
             (StatusCode::OK, r#""127.0.0.1""#),
@@ -158,7 +171,7 @@ fn our_fault_is_a_500_that_says_nothing_of_the_inside_and_hurts_nobody_else() {
 #[test]
 fn an_endpoints_own_error_reaches_the_caller() {
     let (pipeline, key) = pipeline(&[]);
-    let (head, body) = ask(pipeline, &mut connection(), get("refuses.json", &key));
+    let (head, body) = ask(pipeline, &connection(), get("refuses.json", &key));
     assert_eq!(head.status(), StatusCode::BAD_REQUEST);
     let problem: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(problem["error"], "`colour` is no colour.");
@@ -168,10 +181,10 @@ fn an_endpoints_own_error_reaches_the_caller() {
 #[test]
 fn every_answer_to_a_known_key_tells_its_rate() {
     let (pipeline, key) = pipeline(&[("limits.key_rate", "1/s+4")]);
-    let mut peer = connection();
+    let peer = connection();
     for (path, remaining) in [("client.json", 3), ("nowhere.json", 2), ("panics.json", 1), ("client.json", 0)]
     {
-        let (head, _) = ask(pipeline, &mut peer, get(path, &key));
+        let (head, _) = ask(pipeline, &peer, get(path, &key));
         assert_eq!(
             head.headers()["ratelimit"],
             format!(r#""default";r={remaining};t={}"#, 4 - remaining),
@@ -179,66 +192,68 @@ fn every_answer_to_a_known_key_tells_its_rate() {
         );
         assert_eq!(head.headers()["ratelimit-policy"], r#""default";q=4;w=4"#, "{path}");
     }
-    let (head, _) = ask(pipeline, &mut peer, get("client.json", &key));
+    let (head, _) = ask(pipeline, &peer, get("client.json", &key));
     assert_eq!(head.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(head.headers()[header::RETRY_AFTER], "1");
     // What is wrong with a request is still said before its rate.
-    let (head, _) = ask(pipeline, &mut peer, get("nowhere.json", &key));
+    let (head, _) = ask(pipeline, &peer, get("nowhere.json", &key));
     assert_eq!(head.status(), StatusCode::NOT_FOUND);
 }
 
 #[test]
 fn failures_of_an_address_never_lock_out_a_good_key_behind_it() {
     let (pipeline, key) = pipeline(&[("limits.failures_per_address", "1/s+3")]);
-    let mut peer = connection();
-    let statuses: Vec<u16> = (0..5)
-        .map(|_| ask(pipeline, &mut peer, get("client.json", "Bearer x")).0.status().as_u16())
-        .collect();
+    let peer = connection();
+    let statuses: Vec<u16> =
+        (0..5).map(|_| ask(pipeline, &peer, get("client.json", "Bearer x")).0.status().as_u16()).collect();
     assert_eq!(statuses, [401, 401, 401, 429, 429]);
-    assert_eq!(ask(pipeline, &mut peer, get("client.json", &key)).0.status(), StatusCode::OK);
+    assert_eq!(ask(pipeline, &peer, get("client.json", &key)).0.status(), StatusCode::OK);
 }
 
 #[test]
 fn a_drain_tells_clients_to_go_elsewhere() {
     let (pipeline, key) = pipeline(&[]);
-    let mut peer = connection();
+    let peer = connection();
     let connection = |head: &Response<()>| head.headers().get(header::CONNECTION).cloned();
-    assert_eq!(connection(&ask(pipeline, &mut peer, get("client.json", &key)).0), None);
-    pipeline.drain();
-    let (head, _) = ask(pipeline, &mut peer, get("client.json", &key));
+    assert_eq!(connection(&ask(pipeline, &peer, get("client.json", &key)).0), None);
+    pipeline.frontend().drain();
+    let (head, _) = ask(pipeline, &peer, get("client.json", &key));
     assert_eq!(head.status(), StatusCode::OK, "what comes is still answered");
     assert_eq!(connection(&head).unwrap(), "close");
 }
 
-fn status(pipeline: &'static Pipeline, peer: &mut (Arc<Peer>, Notes), authorization: &str) -> u16 {
+fn status(pipeline: &'static Pipeline, peer: &Connection, authorization: &str) -> u16 {
     ask(pipeline, peer, get("client.json", authorization)).0.status().as_u16()
 }
 
 #[test]
 fn what_a_connection_remembers_of_its_caller_ends_with_the_next_change() {
     let (pipeline, key, authorization) = path(&[], Box::new(SystemClock));
-    let mut peer = connection();
+    let peer = connection();
     assert_eq!(
-        [status(pipeline, &mut peer, &authorization), status(pipeline, &mut peer, &authorization)],
+        [status(pipeline, &peer, &authorization), status(pipeline, &peer, &authorization)],
         [200, 200]
     );
 
     let mut record = key.record.clone();
     record.permissions = ApiAccessPermission::CONNECTION_READ;
     pipeline.keys().apply(&StoredKey { record: record.clone(), hash: key.hash }, SystemClock.now());
-    assert_eq!(status(pipeline, &mut peer, &authorization), 403);
+    assert_eq!(status(pipeline, &peer, &authorization), 403);
 
     record.permissions = ApiAccessPermission::all();
     pipeline.keys().apply(&StoredKey { record: record.clone(), hash: key.hash }, SystemClock.now());
-    assert_eq!(status(pipeline, &mut peer, &authorization), 200);
+    assert_eq!(status(pipeline, &peer, &authorization), 200);
 
     record.revoked = Some(SystemClock.now());
     pipeline.keys().apply(&StoredKey { record, hash: key.hash }, SystemClock.now());
-    assert_eq!(status(pipeline, &mut peer, &authorization), 401);
-    assert!(peer.1.known.caller.is_none(), "one that is refused takes as long as one that nobody has");
+    assert_eq!(status(pipeline, &peer, &authorization), 401);
+    assert!(
+        peer.1.caller.lock().unwrap().is_none(),
+        "one that is refused takes as long as one that nobody has"
+    );
 
     pipeline.keys().remove(key.record.id);
-    assert_eq!(status(pipeline, &mut peer, &authorization), 401);
+    assert_eq!(status(pipeline, &peer, &authorization), 401);
 }
 
 #[test]
@@ -246,77 +261,73 @@ fn a_connection_remembers_one_credential_and_no_other_passes_for_it() {
     let (pipeline, _, authorization) = path(&[], Box::new(SystemClock));
     let (other, others) = key(&pipeline.secret, &pipeline.brand, Environment::Staging, SystemClock.now());
     pipeline.keys().apply(&other, Timestamp::UNIX_EPOCH);
-    let mut peer = connection();
+    let peer = connection();
     for _ in 0..2 {
-        assert_eq!(status(pipeline, &mut peer, &authorization), 200);
-        assert_eq!(status(pipeline, &mut peer, &others), 200);
+        assert_eq!(status(pipeline, &peer, &authorization), 200);
+        assert_eq!(status(pipeline, &peer, &others), 200);
         for place in 0..others.len() {
             let mut wrong = others.clone().into_bytes();
             wrong[place] = if wrong[place] == b'x' { b'y' } else { b'x' };
-            assert_eq!(status(pipeline, &mut peer, str::from_utf8(&wrong).unwrap()), 401, "{place}");
+            assert_eq!(status(pipeline, &peer, str::from_utf8(&wrong).unwrap()), 401, "{place}");
         }
-        assert_eq!(status(pipeline, &mut peer, &format!("{others}x")), 401);
-        assert_eq!(status(pipeline, &mut peer, &others[..others.len() - 1]), 401);
+        assert_eq!(status(pipeline, &peer, &format!("{others}x")), 401);
+        assert_eq!(status(pipeline, &peer, &others[..others.len() - 1]), 401);
     }
     // One that is too long to be remembered is good each time, and none is good for it.
     let padded = others.replacen(' ', &" ".repeat(REMEMBERED_BYTES_MAX), 1);
     for (authorization, expected) in [(&padded, 200), (&padded, 200), (&padded.replacen('_', "-", 1), 401)] {
-        assert_eq!(status(pipeline, &mut peer, authorization), expected);
+        assert_eq!(status(pipeline, &peer, authorization), expected);
     }
-    assert_eq!([status(pipeline, &mut peer, &padded), status(pipeline, &mut peer, "")], [200, 401]);
+    assert_eq!([status(pipeline, &peer, &padded), status(pipeline, &peer, "")], [200, 401]);
     let twice = get("client.json", &others).header(header::AUTHORIZATION, &others);
-    assert_eq!(ask(pipeline, &mut peer, twice).0.status(), StatusCode::UNAUTHORIZED);
-}
-
-/// A clock that a test holds on to.
-struct Shared(Arc<ManualClock>);
-
-impl Clock for Shared {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn monotonic(&self) -> Instant {
-        self.0.monotonic()
-    }
+    assert_eq!(ask(pipeline, &peer, twice).0.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[test]
 fn a_remembered_key_ends_at_its_second_and_spends_its_rate_by_the_clock() {
     let clock = Arc::new(ManualClock::new(Timestamp::constant(1_800_000_000, 0)));
     let flags = [("limits.key_rate", "1/s+1"), ("limits.failures_per_address", "1000/s+1000")];
-    let (pipeline, mut key, authorization) = path(&flags, Box::new(Shared(Arc::clone(&clock))));
+    let (pipeline, mut key, authorization) = path(&flags, Box::new(Arc::clone(&clock)));
     key.record.expires = Some(clock.now() + jiff::SignedDuration::from_secs(2));
     pipeline.keys().apply(&key, clock.now());
-    let mut peer = connection();
+    let peer = connection();
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        statuses.push(status(pipeline, &mut peer, &authorization));
-        statuses.push(status(pipeline, &mut peer, &authorization));
+        statuses.push(status(pipeline, &peer, &authorization));
+        statuses.push(status(pipeline, &peer, &authorization));
         clock.advance(Duration::from_secs(1));
     }
     assert_eq!(statuses, [200, 429, 200, 429, 401, 401, 401, 401]);
-    assert!(peer.1.known.caller.is_none(), "one that is refused takes as long as one that nobody has");
+    assert!(
+        peer.1.caller.lock().unwrap().is_none(),
+        "one that is refused takes as long as one that nobody has"
+    );
 }
 
 #[test]
-fn only_what_waits_becomes_a_future() {
+fn a_handler_that_waits_is_as_natural_as_one_that_does_not() {
     let (pipeline, key) = pipeline(&[]);
-    let (peer, mut notes) = connection();
-    let mut serve = |path, authorization, body: &'static [u8]| {
+    let (peer, cache) = connection();
+    let serve = |path, authorization, body: &'static [u8]| {
         let request = get(path, authorization).header(header::HOST, "localhost");
         let (head, ()) = request.body(()).unwrap().into_parts();
-        pipeline.serve(head, Body::from(Bytes::from_static(body)), &peer, &mut notes)
+        let body = RequestBody::from(Bytes::from_static(body));
+        Box::pin(pipeline.serve(head, body, Arc::clone(&peer), Arc::clone(&cache)))
     };
+    // Most are ready when they are polled for the first time, whatever their method's content is.
     for (path, authorization) in [("client.json", &*key), ("nowhere.json", &key), ("client.json", "Bearer x")]
     {
-        assert!(matches!(serve(path, authorization, b""), Either::Left(_)), "{path} {authorization}");
+        for body in [&b""[..], b"{}"] {
+            assert!(serve(path, authorization, body).now_or_never().is_some(), "{path} {authorization}");
+        }
     }
-    // For an endpoint, or for content; not where nobody is let in.
-    for (path, body) in [("client-later.json", &b""[..]), ("client.json", b"{}")] {
-        let waits = serve(path, &key, body);
-        assert!(matches!(waits, Either::Right(_)), "{path}");
-        assert_eq!(waits.now_or_never().unwrap().status(), StatusCode::OK, "{path}");
-        assert!(matches!(serve(path, "Bearer x", body), Either::Left(_)), "{path}");
-    }
+    let mut waits = serve("client-later.json", &key, b"");
+    assert!((&mut waits).now_or_never().is_none());
+    assert_eq!(pipeline.in_flight(), [1, 0]);
+    let response = waits.now_or_never().unwrap();
+    assert_eq!((response.status(), pipeline.in_flight()), (StatusCode::OK, [1, 0]));
+    drop(response);
+    assert_eq!(pipeline.in_flight(), [0, 0], "its place is kept until the end of its body");
+    drop(serve("client-later.json", &key, b""));
+    assert_eq!(pipeline.in_flight(), [0, 0]);
 }

@@ -34,10 +34,15 @@ pub(crate) struct Access<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<&'static str>,
     pub(crate) protocol: &'static str,
-    pub(crate) client: IpAddr,
+    /// Where it came from; null where a proxy hides it.
+    pub(crate) client: Option<IpAddr>,
     pub(crate) listener: &'a str,
     #[serde(rename = "duration_ms", serialize_with = "as_milliseconds")]
     pub(crate) duration: Duration,
+    /// Bytes of the response's body that were handed to the connection.
+    pub(crate) response_bytes: u64,
+    /// Whether that was all of it.
+    pub(crate) complete: bool,
 }
 
 /// Where JSON lines go; unset if the log is text.
@@ -79,9 +84,11 @@ impl Access<'_> {
             error = self.error,
             refused = self.refused,
             protocol = self.protocol,
-            client = %self.client,
+            client = self.client.map(tracing::field::display),
             listener = self.listener,
             duration_ms = milliseconds(self.duration),
+            response_bytes = self.response_bytes,
+            complete = self.complete,
             "request"
         );
     }
@@ -139,9 +146,11 @@ mod tests {
             error: None,
             refused: None,
             protocol: "HTTP2",
-            client: "2001:db8::1".parse().unwrap(),
+            client: "2001:db8::1".parse().ok(),
             listener: "https",
             duration: Duration::from_nanos(81_499),
+            response_bytes: 55,
+            complete: true,
         };
         let line = |access: &Access<'_>| {
             let mut text = Vec::new();
@@ -149,13 +158,13 @@ mod tests {
             String::from_utf8(text).unwrap()
         };
         let whole = format!(
-            r#"{{"timestamp":"2026-11-22T04:05:06.078Z","level":"INFO","message":"request","request_id":"a\"b","key_id":"{id}","method":"GET","route":"/2026-02-01/ping.json","status":200,"protocol":"HTTP2","client":"2001:db8::1","listener":"https","duration_ms":0.081,"target":"access"}}"#
+            r#"{{"timestamp":"2026-11-22T04:05:06.078Z","level":"INFO","message":"request","request_id":"a\"b","key_id":"{id}","method":"GET","route":"/2026-02-01/ping.json","status":200,"protocol":"HTTP2","client":"2001:db8::1","listener":"https","duration_ms":0.081,"response_bytes":55,"complete":true,"target":"access"}}"#
         );
         assert_eq!(line(&access), whole);
         (access.request_id, access.key_id) = (None, None);
         (access.error, access.refused) = (Some("invalid_token"), Some("missing"));
         access.time = "2026-11-22T04:05:06.9999Z".parse().unwrap();
-        let bare = r#"{"timestamp":"2026-11-22T04:05:06.999Z","level":"INFO","message":"request","method":"GET","route":"/2026-02-01/ping.json","status":200,"error":"invalid_token","refused":"missing","protocol":"HTTP2","client":"2001:db8::1","listener":"https","duration_ms":0.081,"target":"access"}"#;
+        let bare = r#"{"timestamp":"2026-11-22T04:05:06.999Z","level":"INFO","message":"request","method":"GET","route":"/2026-02-01/ping.json","status":200,"error":"invalid_token","refused":"missing","protocol":"HTTP2","client":"2001:db8::1","listener":"https","duration_ms":0.081,"response_bytes":55,"complete":true,"target":"access"}"#;
         assert_eq!(line(&access), bare);
     }
 }

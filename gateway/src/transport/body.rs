@@ -1,4 +1,4 @@
-//! The one form of a body, whatever protocol carries it.
+//! The one form of a body, whatever protocol carries it: of a request, and of a response.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::http3::{RequestBody, RequestError};
+use super::http3::{Http3Body, RequestError};
 
-/// A body: of a request as it comes in, or of an answer.
-pub enum Body {
+/// The body of a request.
+pub enum RequestBody {
     /// No bytes.
     Empty,
     /// All bytes at once; `None` when they are taken.
@@ -20,25 +20,35 @@ pub enum Body {
     Http1(Incoming),
     /// What comes over HTTP/2.
     Http2(h2::RecvStream),
-    /// What comes over HTTP/3; boxed, because it is large and every request of any protocol is moved about.
-    Http3(Box<RequestBody>),
+    /// What comes over HTTP/3; boxed, because it is large and the requests of all protocols are moved.
+    Http3(Box<Http3Body>),
 }
 
-impl From<Bytes> for Body {
+impl From<Bytes> for RequestBody {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::Empty } else { Self::Full(Some(bytes)) }
     }
 }
 
-impl Body {
-    /// The bytes of a body that is whole.
-    #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Full(bytes) => bytes.unwrap_or_default(),
-            Self::Empty | Self::Http1(_) | Self::Http2(_) | Self::Http3(_) => Bytes::new(),
-        }
-    }
+/// The body of a response. The transport reports what became of it.
+pub trait ResponseBody:
+    http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send>
+    + Send
+    + Unpin
+    + 'static
+{
+    /// So many more bytes were handed to the connection, within the client's window.
+    fn sent(&mut self, bytes: usize);
+
+    /// All of it was. A body that is dropped without this was broken off.
+    fn complete(&mut self);
+}
+
+/// A complete body, of a response that nobody keeps a record of.
+impl ResponseBody for http_body_util::Full<Bytes> {
+    fn sent(&mut self, _: usize) {}
+
+    fn complete(&mut self) {}
 }
 
 /// The client went away, or what it sent breaks the protocol.
@@ -75,7 +85,7 @@ impl BodyError {
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -3,24 +3,25 @@
 mod head_watch;
 mod io;
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::Phase;
+use super::connection::{InFlight, Phase};
 use super::lingering::linger;
-use super::{Body, Close, HEAD_BYTES_MAX, Peer, Service, Serving};
+use super::recycled_future::RecycledFuture;
+use super::{Close, HEAD_BYTES_MAX, Peer, RequestBody, ResponseBody, Service};
 pub use head_watch::HeadWatch;
 use io::{Io, http1_text};
 
@@ -76,12 +77,66 @@ where
 fn requests<S: Service>(
     peer: &Arc<Peer>,
     service: &'static S,
-) -> impl HyperService<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Serving> + use<S>
-{
+) -> impl HyperService<
+    Request<Incoming>,
+    Response = Response<CountedBody<S::Body>>,
+    Error = Infallible,
+    Future: Send,
+> + use<S> {
     let peer = Arc::clone(peer);
-    let notes = RefCell::new(S::Notes::default());
+    let state = Arc::<S::ConnectionState>::default();
     service_fn(move |request: Request<Incoming>| {
+        let in_flight = InFlight::begin(Arc::clone(&peer));
         let (head, body) = request.into_parts();
-        Serving::begin(service, head, Body::Http1(body), &peer, &mut notes.borrow_mut())
+        let response = service.serve(head, RequestBody::Http1(body), Arc::clone(&peer), Arc::clone(&state));
+        RecycledFuture::new(async move { Ok(response.await.map(|body| CountedBody::new(body, in_flight))) })
     })
+}
+
+/// A response's body as hyper takes it: within its buffer, which the client's reading empties.
+struct CountedBody<B> {
+    body: B,
+    _in_flight: InFlight,
+}
+
+impl<B: ResponseBody> CountedBody<B> {
+    fn new(mut body: B, in_flight: InFlight) -> Self {
+        if body.is_end_stream() {
+            body.complete();
+        }
+        Self { body, _in_flight: in_flight }
+    }
+}
+
+impl<B: ResponseBody> HttpBody for CountedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = loop {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+            // hyper would send trailers to whoever asks for them.
+            if !frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers)) {
+                break frame;
+            }
+        };
+        if let Some(Ok(frame)) = &frame {
+            self.body.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        if frame.is_none() || (frame.as_ref().is_some_and(Result::is_ok) && self.body.is_end_stream()) {
+            self.body.complete();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

@@ -1,42 +1,42 @@
 //! HTTP/2 on one connection (RFC 9113), by the `h2` crate.
 //!
-//! hyper would do little more with it than to make a task of each request, and to write each answer by itself.
-//! Here all that has been read is answered, most of it without waiting, and then all answers are written at
-//! once; only a request that waits becomes a task.
+//! hyper would make a task of each request, and write each response by itself. Here all that has been read is
+//! answered, most of it without waiting, and then all responses are written at once; only a request that waits
+//! becomes a task.
 
 mod io;
 
-use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use io::Io;
 
-use super::connection::Phase;
-use super::{Body, Close, HEAD_BYTES_MAX, Peer, Service, Serving, Settings};
+use super::connection::{InFlight, Phase};
+use super::recycled_future::RecycledFuture;
+use super::{Close, HEAD_BYTES_MAX, Peer, RequestBody, ResponseBody, Service, Settings, within};
 
 /// Streams that a client may have reset before we have looked at them. Honest clients under load reach
 /// tens; a rapid-reset attack (CVE-2023-44487) thousands.
 const RESET_STREAMS_MAX: usize = 256;
 /// The content that may be on its way to us: on one stream, and on the whole connection.
 const WINDOW_BYTES: u32 = 1024 * 1024;
+/// The content of one response that waits to be written.
+const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// For how many of the connection's sweeps, ten a second, the client's table of fields is counted on to keep a
 /// name. It has 4096 bytes unless the client says otherwise (RFC 9113 §6.5.2), and a date a second pushes out what
 /// is in it within a minute.
 const NAMES_KEPT: u32 = 450;
-
-/// A request that was read, and the place of its answer.
-type Accepted = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// Answers requests until the connection is over; `first` was read from the stream before.
 ///
@@ -47,7 +47,7 @@ pub(super) fn serve<'p, S: Service, T>(
     first: Bytes,
     peer: &'p Arc<Peer>,
     service: &'static S,
-    settings: &Settings,
+    settings: &Arc<Settings>,
 ) -> impl Future<Output = ()> + Send + use<'p, S, T>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send,
@@ -56,19 +56,20 @@ where
     let handshake = Builder::new()
         .max_concurrent_streams(settings.streams_per_connection_max)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_send_buffer_size(SEND_BUFFER_BYTES_MAX)
         .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
         .max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .handshake(Io::new(stream, Arc::clone(peer), first));
     let mut handshake = Some(Box::pin(handshake));
+    let link = Arc::new(Link { settings: Arc::clone(settings), names_sent: AtomicU32::new(0) });
     async move {
         let mut connection = None;
         let mut announced = false;
-        let mut named = None;
-        let mut notes = S::Notes::default();
+        let state = Arc::<S::ConnectionState>::default();
         let mut watch = peer.watch_close();
-        let ended = std::future::poll_fn(|context| {
+        let ended = poll_fn(|context| {
             peer.has_read_all.store(false, Relaxed);
             let leaves = match watch.poll(context) {
                 Some(Close::Now | Close::Excess) => return Poll::Ready(Ok(())),
@@ -89,20 +90,17 @@ where
                 connection.graceful_shutdown();
             }
             loop {
-                let mut accepted = UNANSWERED.take();
-                let ended = loop {
-                    match pin!(connection.accept()).poll(context) {
-                        Poll::Ready(Some(Ok(request))) => accepted.push(request),
-                        Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(error)),
-                        Poll::Ready(None) => break Poll::Ready(Ok(())),
-                        Poll::Pending => break Poll::Pending,
-                    }
+                let (request, respond) = match pin!(connection.accept()).poll(context) {
+                    Poll::Ready(Some(Ok(accepted))) => accepted,
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending => return Poll::Pending,
                 };
-                let is_idle = accepted.is_empty();
-                answer(&mut accepted, &mut named, context, peer, service, &mut notes);
-                UNANSWERED.set(accepted);
-                if ended.is_ready() || is_idle {
-                    return ended;
+                let (peer, state, link) = (Arc::clone(peer), Arc::clone(&state), Arc::clone(&link));
+                let mut answer = RecycledFuture::new(answer(request, respond, peer, state, link, service));
+                // Most are answered at once, and all of their responses are written together.
+                if Pin::new(&mut answer).poll(context).is_pending() {
+                    tokio::spawn(answer);
                 }
             }
         })
@@ -113,63 +111,113 @@ where
     }
 }
 
-thread_local! {
-    /// The memory for requests that have been read and not yet answered, of whichever connection is being
-    /// driven. Their number is bounded by that of a connection's streams.
-    static UNANSWERED: RefCell<Vec<Accepted>> = const { RefCell::new(Vec::new()) };
+/// What the requests of a connection share.
+struct Link {
+    settings: Arc<Settings>,
+    /// The connection's sweep in which names were last put into the client's table, plus one; 0 is never.
+    names_sent: AtomicU32,
 }
 
-/// Answers what has been read. `named` is when names were last put into the client's table.
-fn answer<S: Service>(
-    accepted: &mut Vec<Accepted>,
-    named: &mut Option<u32>,
-    context: &mut Context<'_>,
-    peer: &Arc<Peer>,
-    service: &'static S,
-    notes: &mut S::Notes,
-) {
-    for (request, respond) in accepted.drain(..) {
-        let (head, body) = request.into_parts();
-        let body = if body.is_end_stream() { Body::Empty } else { Body::Http2(body) };
-        let mut serving = Serving::begin(service, head, body, peer, notes);
-        match Pin::new(&mut serving).poll(context) {
-            Poll::Ready(Ok(mut response)) => {
-                let now = peer.sweeps();
-                if named.is_none_or(|then| now.wrapping_sub(then) >= NAMES_KEPT) {
-                    *named = Some(now);
-                    put_into_table(response.headers_mut());
-                }
-                send(respond, response);
-            }
-            Poll::Pending => drop(tokio::spawn(wait(serving, respond))),
+impl Link {
+    /// Has values that no other response has put into the client's table of fields all the same (RFC 7541 §6.2.1).
+    /// It is for their names: later responses refer to them by their index, and only the values are written out.
+    fn index_names(&self, fields: &mut HeaderMap, sweep: u32) {
+        let then = self.names_sent.load(Relaxed);
+        if then == 0 || sweep.wrapping_sub(then - 1) >= NAMES_KEPT {
+            self.names_sent.store(sweep.wrapping_add(1).max(1), Relaxed);
+            fields.values_mut().for_each(|value| value.set_sensitive(false));
         }
     }
 }
 
-/// Has values that are this answer's alone put into the client's table of fields nevertheless (RFC 7541 §6.2.1). It
-/// is for their names: later answers tell them by their place there, and only the values are written out.
-fn put_into_table(fields: &mut HeaderMap) {
-    fields.values_mut().for_each(|value| value.set_sensitive(false));
-}
-
-/// Awaits an answer, unless the client gives the request up.
-async fn wait(mut serving: Serving, mut respond: SendResponse<Bytes>) {
-    let response = std::future::poll_fn(|context| match Pin::new(&mut serving).poll(context) {
-        Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
+/// Answers one request, unless the client gives it up.
+async fn answer<S: Service>(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    peer: Arc<Peer>,
+    state: Arc<S::ConnectionState>,
+    link: Arc<Link>,
+    service: &'static S,
+) {
+    let in_flight = InFlight::begin(Arc::clone(&peer));
+    let (head, body) = request.into_parts();
+    let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http2(body) };
+    let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
+    let response = poll_fn(|context| match response.as_mut().poll(context) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
         Poll::Pending => respond.poll_reset(context).map(|_| None),
     });
-    if let Some(response) = response.await {
-        send(respond, response);
+    if let Some(mut response) = response.await {
+        link.index_names(response.headers_mut(), peer.sweeps());
+        send(respond, response, link.settings.write).await;
+    }
+    drop(in_flight);
+}
+
+/// Sends a response within the client's window. Where it cannot be sent to its end, the stream is reset.
+async fn send<B: ResponseBody>(mut respond: SendResponse<Bytes>, response: Response<B>, limit: Duration) {
+    let (head, mut body) = response.into_parts();
+    let is_empty = body.is_end_stream();
+    // An error says here and below that the client has given the request up, or that the connection is over.
+    let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_empty) else { return };
+    if is_empty {
+        return body.complete();
+    }
+    loop {
+        let frame = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending => stream.poll_reset(context).map(|_| None),
+        });
+        let data = match frame.await {
+            None => return,
+            Some(None) => Bytes::new(),
+            Some(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => data,
+                Err(_trailers) => continue,
+            },
+            Some(Some(Err(_))) => return stream.send_reset(Reason::INTERNAL_ERROR),
+        };
+        let is_last = data.is_empty() || body.is_end_stream();
+        if !send_data(&mut stream, data, is_last, &mut body, limit).await {
+            return;
+        }
+        if is_last {
+            return body.complete();
+        }
     }
 }
 
-/// Hands an answer over, to be written when the client has room for it. An error says that the client has
-/// given the request up, or that the connection is over.
-fn send(mut respond: SendResponse<Bytes>, response: Response<Body>) {
-    let (head, body) = response.into_parts();
-    let content = body.into_bytes();
-    let sent = respond.send_response(Response::from_parts(head, ()), content.is_empty());
-    if let (Ok(mut stream), false) = (sent, content.is_empty()) {
-        let _ = stream.send_data(content, true);
+/// Sends one piece of a body; whether that went well.
+async fn send_data<B: ResponseBody>(
+    stream: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    is_last: bool,
+    body: &mut B,
+    limit: Duration,
+) -> bool {
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len());
+        let room = match stream.capacity() {
+            0 => match within(limit, poll_fn(|context| stream.poll_capacity(context))).await {
+                Some(Some(Ok(room))) => room,
+                Some(_) => return false,
+                None => {
+                    stream.send_reset(Reason::CANCEL);
+                    return false;
+                }
+            },
+            room => room,
+        };
+        let piece = data.split_to(room.min(data.len()));
+        let sent = piece.len();
+        if stream.send_data(piece, is_last && data.is_empty()).is_err() {
+            return false;
+        }
+        body.sent(sent);
+        if data.is_empty() {
+            return true;
+        }
     }
+    // An empty piece is the end of a body that did not know it before.
+    !is_last || stream.send_data(Bytes::new(), true).is_ok()
 }

@@ -20,17 +20,20 @@ mod send;
 mod side_streams;
 mod static_table;
 
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::{Response, StatusCode, Version, header};
+use http_body_util::Full;
 use tracing::debug;
 
 use super::connection::{InFlight, Phase};
 use super::recycled_future::RecycledFuture;
-use super::{Body, Close, Peer, Service, within};
+use super::{Close, Peer, RequestBody, Service, within};
 
 pub(super) use codes::NO_ERROR;
 pub(super) use control::Control;
@@ -39,9 +42,10 @@ pub use frames::{Frame, FrameError, Frames};
 pub use head::{HeadError, read_head};
 pub(super) use link::Link;
 pub(super) use quic_tls::QuicTls;
+pub(super) use receive::Http3Body;
 use receive::Receiver;
-pub(super) use receive::RequestBody;
 pub use receive::RequestError;
+use send::SendError;
 
 /// How many faults one oversized head counts for: the connection survives a few, and no attack.
 const TOO_LARGE_FAULTS: u32 = 64;
@@ -62,14 +66,14 @@ pub(super) async fn serve<S: Service>(
     peer: &Arc<Peer>,
     service: &'static S,
 ) -> quinn::VarInt {
-    let notes = Arc::<Mutex<S::Notes>>::default();
+    let state = Arc::<S::ConnectionState>::default();
     let mut watch = peer.watch_close();
     // Kept between polls: its place in quinn's queue is lost when it is dropped.
     let mut accepting = pin!(link.connection.accept_bi());
     // How many requests have begun, and how many may, once GOAWAY has said so.
     let (mut begun, mut begun_max) = (0, None);
     loop {
-        let next = std::future::poll_fn(|context| match watch.poll(context) {
+        let next = poll_fn(|context| match watch.poll(context) {
             Some(Close::Now) => Poll::Ready(Next::End(NO_ERROR)),
             Some(Close::Excess) => Poll::Ready(Next::End(codes::EXCESSIVE_LOAD)),
             Some(Close::Drain | Close::Revoked) if begun_max.is_none() => Poll::Ready(Next::Announce),
@@ -102,11 +106,11 @@ pub(super) async fn serve<S: Service>(
                     continue;
                 }
                 begun = begun.max(number + 1);
-                let (link, in_flight) = (Arc::clone(link), InFlight::begin(Arc::clone(peer)));
-                let request = serve_request(send, receive, link, in_flight, service, Arc::clone(&notes));
-                let mut request = RecycledFuture::new(request);
-                // Most requests are whole when they are accepted and answered at once: no task for those.
-                if poll_once(&mut request).await.is_pending() {
+                let (link, peer, state) = (Arc::clone(link), Arc::clone(peer), Arc::clone(&state));
+                let mut request =
+                    RecycledFuture::new(serve_request(send, receive, link, peer, state, service));
+                // Most requests are complete when they are accepted and answered at once: no task for those.
+                if poll_once(Pin::new(&mut request)).await.is_pending() {
                     tokio::spawn(request);
                 }
             }
@@ -117,34 +121,51 @@ pub(super) async fn serve<S: Service>(
     }
 }
 
-async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 async fn serve_request<S: Service>(
     mut send: quinn::SendStream,
     receive: quinn::RecvStream,
     link: Arc<Link>,
-    in_flight: InFlight<Arc<Peer>>,
+    peer: Arc<Peer>,
+    state: Arc<S::ConnectionState>,
     service: &'static S,
-    notes: Arc<Mutex<S::Notes>>,
 ) {
-    let peer = in_flight.peer();
+    let in_flight = InFlight::begin(Arc::clone(&peer));
+    let limit = link.settings.write;
     let mut receiver = Receiver::new(receive, Arc::clone(&link));
     let head = within(link.settings.header, receiver.head()).await;
     peer.seen_at(link.connection.remote_address().ip());
-    let response = match head {
+    let sent = match head {
         Some(Ok(request)) => {
-            peer.forgive_fault();
-            // A length that is declared has to be compared with what comes, and be it nothing.
-            let is_whole = receiver.has_ended() && !request.headers().contains_key(header::CONTENT_LENGTH);
-            let body = if is_whole { Body::Empty } else { Body::Http3(Box::new(RequestBody::new(receiver))) };
-            let serving = {
-                // The requests of a connection run on one worker, so nobody waits for the lock.
-                let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-                service.serve(request.into_parts().0, body, peer, &mut notes)
+            let (head, ()) = request.into_parts();
+            let declared = head.headers.get(header::CONTENT_LENGTH);
+            let body = if !receiver.has_ended() {
+                RequestBody::Http3(Box::new(Http3Body::new(receiver)))
+            } else if declared.is_none_or(|length| length == "0") {
+                RequestBody::Empty
+            } else {
+                // RFC 9114 §4.1.2: content was declared, and the stream has ended without it.
+                let response = refuse(StatusCode::BAD_REQUEST, &peer, service);
+                let sent = send::send(&mut send, response, limit).await;
+                return ended(&mut send, sent);
             };
-            serving.await
+            peer.forgive_fault();
+            let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
+            let response = match poll_once(response.as_mut()).await {
+                Poll::Ready(response) => response,
+                Poll::Pending => {
+                    // A client that stops the response has given the request up.
+                    let stopped = pin!(send.stopped());
+                    match select(response, stopped).await {
+                        Either::Left((response, _)) => response,
+                        Either::Right(_) => return,
+                    }
+                }
+            };
+            send::send(&mut send, response, limit).await
         }
         Some(Err(error)) => {
             debug!(%error, "HTTP/3 request was refused or given up");
@@ -152,19 +173,25 @@ async fn serve_request<S: Service>(
                 give_up(&mut send, &mut receiver, &error);
                 return peer.count_faults(1);
             };
-            refuse(status, peer, service).map(Body::from)
+            send::send(&mut send, refuse(status, &peer, service), limit).await
         }
-        None => refuse(StatusCode::REQUEST_TIMEOUT, peer, service).map(Body::from),
+        None => send::send(&mut send, refuse(StatusCode::REQUEST_TIMEOUT, &peer, service), limit).await,
     };
-    match within(link.settings.write, send::send(&mut send, response)).await {
-        Some(Ok(())) => {}
-        // The client gave up the stream, or the connection is over.
-        Some(Err(_)) => {}
-        None => drop(send.reset(codes::REQUEST_CANCELLED)),
+    ended(&mut send, sent);
+    drop(in_flight);
+}
+
+/// Resets the stream of a response that did not get to its end.
+fn ended(stream: &mut quinn::SendStream, sent: Result<(), SendError>) {
+    // Errors say that the stream is over already.
+    match sent {
+        Ok(()) | Err(SendError::Stopped) => {}
+        Err(SendError::Body) => drop(stream.reset(codes::INTERNAL_ERROR)),
+        Err(SendError::Late) => drop(stream.reset(codes::REQUEST_CANCELLED)),
     }
 }
 
-/// What a head that is none is answered with; `None` where nobody waits for an answer any more.
+/// The status for a head that cannot be read; `None` where nobody waits for a response any more.
 fn refusal(error: &RequestError) -> Option<StatusCode> {
     match error {
         RequestError::Frames(FrameError::TooLarge(_)) => {
@@ -189,8 +216,8 @@ fn give_up(send: &mut quinn::SendStream, receiver: &mut Receiver, error: &Reques
     let _ = send.reset(code);
 }
 
-/// Reports a head that never became a request, and makes the answer to it.
-fn refuse<S: Service>(status: StatusCode, peer: &Arc<Peer>, service: &'static S) -> Response<Bytes> {
+/// Counts a head that never became a request, and makes the response to it.
+fn refuse<S: Service>(status: StatusCode, peer: &Arc<Peer>, service: &'static S) -> Response<Full<Bytes>> {
     let (reason, faults) = match status {
         StatusCode::REQUEST_TIMEOUT => ("timeout", 1),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("too_large", TOO_LARGE_FAULTS),
@@ -198,5 +225,5 @@ fn refuse<S: Service>(status: StatusCode, peer: &Arc<Peer>, service: &'static S)
     };
     metrics::counter!("gateway_heads_refused_total", "reason" => reason).increment(1);
     peer.count_faults(faults);
-    service.refuse(status, Version::HTTP_3, peer)
+    service.refuse(status, Version::HTTP_3, peer).map(Full::new)
 }

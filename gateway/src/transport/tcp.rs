@@ -130,7 +130,7 @@ async fn serve_tls<'c, S: Service>(
     tls: &Arc<rustls::ServerConfig>,
     open: &'c Open,
     tcp: &TcpService<S>,
-    settings: &Settings,
+    settings: &Arc<Settings>,
 ) -> Option<BoxFuture<'c, ()>> {
     let (stream, ends) = *begun;
     let peer = &open.peer;
@@ -156,7 +156,7 @@ async fn serve_cleartext<'c, S: Service>(
     begun: Begun,
     open: &'c Open,
     tcp: &TcpService<S>,
-    settings: &Settings,
+    settings: &Arc<Settings>,
 ) -> Option<BoxFuture<'c, ()>> {
     let (mut stream, ends) = *begun;
     let peer = &open.peer;
@@ -198,7 +198,7 @@ fn serve<'c, S: Service, T>(
     first: Bytes,
     open: &'c Open,
     service: &'static S,
-    settings: &Settings,
+    settings: &Arc<Settings>,
 ) -> BoxFuture<'c, ()>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'c,

@@ -30,8 +30,8 @@ pub fn openapi(catalog: &Catalog, release: &Release) -> Result<Value, Mismatch> 
     // First every schema, because the generator names those that are shared as it goes.
     let mut bodies = Vec::with_capacity(entries.len());
     for entry in &entries {
-        let mut body = (entry.route.response_schema)(&mut generator).to_value();
-        if let Some(body) = body.as_object_mut() {
+        let mut body = (entry.route.response_schema)(&mut generator).map(schemars::Schema::to_value);
+        if let Some(body) = body.as_mut().and_then(Value::as_object_mut) {
             body.remove("components");
         }
         bodies.push(body);
@@ -39,7 +39,7 @@ pub fn openapi(catalog: &Catalog, release: &Release) -> Result<Value, Mismatch> 
     let mut schemas = generator.take_definitions(true);
     let mut paths = Map::new();
     for (entry, body) in entries.iter().zip(bodies) {
-        let operation = operation(&entry.route, named(&mut schemas, &entry.route, body))?;
+        let operation = operation(&entry.route, body.map(|body| named(&mut schemas, &entry.route, body)))?;
         let path = paths.entry(&entry.template).or_insert_with(|| json!({}));
         path[entry.route.method.as_str().to_ascii_lowercase()] = operation;
     }
@@ -73,11 +73,8 @@ pub fn text(document: &Value) -> String {
 /// The name of the security scheme.
 const KEY: &str = "key";
 
-fn operation(route: &Route, body: Value) -> Result<Value, Mismatch> {
+fn operation(route: &Route, schema: Option<Value>) -> Result<Value, Mismatch> {
     let endpoint = route.name;
-    let unwritable = |error: serde_json::Error| Mismatch::Example { endpoint, reason: error.to_string() };
-    let example = (route.example)().map_err(unwritable)?;
-    let example: Value = serde_json::from_slice(&example).map_err(unwritable)?;
     let permission = route.permission.to_string();
     let mut operation = json!({
         "operationId": endpoint,
@@ -95,14 +92,19 @@ fn operation(route: &Route, body: Value) -> Result<Value, Mismatch> {
         operation["requestBody"] = request_body(&content);
     }
     let mut answers = Map::new();
-    answers.insert(
-        "200".to_owned(),
-        json!({
-            "description": "The answer.",
-            "headers": responses::fields_of(http::StatusCode::OK),
-            "content": { responses::JSON: { "schema": body, "example": example } },
-        }),
-    );
+    let mut success = json!({ "description": "The answer.", "headers": responses::fields_of(route.status) });
+    match (route.media_type, schema) {
+        (Some(media_type), Some(schema)) => {
+            let unwritable = |reason: String| Mismatch::Example { endpoint, reason };
+            let example = (route.example)().map_err(|error| unwritable(error.to_string()))?;
+            let example: Value =
+                serde_json::from_slice(&example).map_err(|error| unwritable(error.to_string()))?;
+            success["content"] = json!({ media_type: { "schema": schema, "example": example } });
+        }
+        (Some(media_type), None) => success["content"] = json!({ media_type: {} }),
+        (None, _) => {}
+    }
+    answers.insert(route.status.as_str().to_owned(), success);
     for (status, name) in responses::met_by(route) {
         answers
             .insert(status.as_str().to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));

@@ -82,8 +82,6 @@ impl Endpoint for Connection {
 }
 
 impl Handler for Connection {
-    const WAITS: bool = false;
-
     async fn handle(context: &Context<'_>, request: Empty) -> Result<Metadata, Error> {
         successor::<v2026_11_01::connection::Connection>(context, request).await
     }

@@ -66,8 +66,6 @@ impl Endpoint for Ping {
 }
 
 impl Handler for Ping {
-    const WAITS: bool = false;
-
     async fn handle(context: &Context<'_>, request: Empty) -> Result<Pong, Error> {
         successor::<v2026_11_01::ping::Ping>(context, request).await
     }

@@ -169,8 +169,6 @@ impl Endpoint for Connection {
 }
 
 impl Handler for Connection {
-    const WAITS: bool = false;
-
     async fn handle(context: &Context<'_>, _: Empty) -> Result<Metadata, Error> {
         let connection = context.connection;
         let tls = connection.tls();
@@ -187,7 +185,7 @@ impl Handler for Connection {
             },
             endpoint: Reached {
                 api_version: context.version,
-                env: context.environment,
+                env: context.caller.environment,
                 protocol: Alpn::new(context.protocol, tls.is_some()),
             },
             tls,

@@ -63,12 +63,10 @@ impl Endpoint for Ping {
 }
 
 impl Handler for Ping {
-    const WAITS: bool = false;
-
     async fn handle(context: &Context<'_>, _: Empty) -> Result<Pong, Error> {
         Ok(Pong {
             status: "success",
-            env: context.environment,
+            env: context.caller.environment,
             api_version: context.version,
             processing_time: Milliseconds(context.elapsed()),
         })

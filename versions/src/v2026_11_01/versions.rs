@@ -89,15 +89,13 @@ impl Endpoint for Versions {
 }
 
 impl Handler for Versions {
-    const WAITS: bool = false;
-
     async fn handle(context: &Context<'_>, wanted: Wanted) -> Result<List, Error> {
         let now = context.services.now();
         let calendar = context.services.calendar();
         let versions = calendar.lives().iter().enumerate().filter_map(|(index, life)| {
             let state = life.state(now);
             // A retired date is told of, a preview only to those who may use it.
-            let told = state == State::Retired || state.is_open_to(context.environment);
+            let told = state == State::Retired || state.is_open_to(context.caller.environment);
             let ends = matches!(state, State::Deprecated | State::Retired);
             let successor = calendar.successor(index, now).filter(|_| ends);
             (told && wanted.state.is_none_or(|wanted| wanted == state)).then(|| Dated {
@@ -138,11 +136,11 @@ mod tests {
             Release::new(Version::new(2027, 1, 1), "", Lifecycle::preview()),
         ];
         let calendar = Calendar::new(&releases, |_| Lifecycle::default()).unwrap();
-        let services =
+        let mut services =
             Still { calendar: calendar.into(), now: now.parse().unwrap(), ..Still::new(Instant::now()) };
         let headers = HeaderMap::new();
-        let mut context = context(&services, &headers, Duration::ZERO);
-        context.environment = environment;
+        services.caller.environment = environment;
+        let context = context(&services, &headers, Duration::ZERO);
         let list = Versions::handle(&context, Wanted { state: wanted }).now_or_never().unwrap().unwrap();
         list.versions
             .iter()

@@ -1,7 +1,5 @@
 //! The life of dates on the path, at the second before and after each boundary.
 
-use std::cell::RefCell;
-
 use jiff::civil::date;
 use permissions::OnRetired;
 use versions::{Change, RELEASES};
@@ -44,27 +42,14 @@ const NEW: Release = Release {
 };
 const NEXT: Release = Release::new(Version::new(2027, 1, 1), "Tests.", Lifecycle::preview());
 
-/// The clock is the test's; the pipeline only reads it.
-struct Shared(Arc<ManualClock>);
-
-impl Clock for Shared {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn monotonic(&self) -> Instant {
-        self.0.monotonic()
-    }
-}
-
 struct World {
     pipeline: &'static Pipeline,
     clock: Arc<ManualClock>,
     staging: String,
     production: String,
     forwarding: String,
-    /// All requests come by one connection, which remembers what it has shown.
-    connection: RefCell<(Arc<Peer>, Notes)>,
+    /// All requests come by one connection.
+    connection: Connection,
 }
 
 fn world(releases: &[Release]) -> World {
@@ -73,7 +58,8 @@ fn world(releases: &[Release]) -> World {
     let secret = ServerSecret::new([3; 32]);
     let catalog = Catalog::new(releases).unwrap();
     let clock = Arc::new(ManualClock::new("2026-05-31T23:59:59Z".parse().unwrap()));
-    let pipeline = Pipeline::new(&config, catalog, secret.clone(), Box::new(Shared(Arc::clone(&clock))));
+    let frontend = frontend(Box::new(Arc::clone(&clock)));
+    let pipeline = Pipeline::new(&config, Vec::new(), catalog, secret.clone(), frontend);
     let add = |environment, on_retired| {
         let (mut key, text) = key(&secret, &config.api.brand, environment, Timestamp::UNIX_EPOCH);
         key.record.on_retired = on_retired;
@@ -84,7 +70,7 @@ fn world(releases: &[Release]) -> World {
     let production = add(Environment::Production, OnRetired::Refuse);
     let forwarding = add(Environment::Production, OnRetired::Forward);
     let pipeline = Box::leak(Box::new(pipeline));
-    World { pipeline, clock, staging, production, forwarding, connection: RefCell::new(connection()) }
+    World { pipeline, clock, staging, production, forwarding, connection: connection() }
 }
 
 impl World {
@@ -95,12 +81,12 @@ impl World {
 
     fn get(&self, path: &str, key: &str) -> (Response<()>, String) {
         let request = Request::get(path).header(header::AUTHORIZATION, key);
-        ask(self.pipeline, &mut self.connection.borrow_mut(), request)
+        ask(self.pipeline, &self.connection, request)
     }
 
     fn preview(&self, path: &str, key: &str, wanted: &str) -> (Response<()>, String) {
         let request = Request::get(path).header(header::AUTHORIZATION, key);
-        ask(self.pipeline, &mut self.connection.borrow_mut(), request.header("api-version-preview", wanted))
+        ask(self.pipeline, &self.connection, request.header("api-version-preview", wanted))
     }
 }
 
@@ -108,34 +94,39 @@ fn field<'a>(head: &'a Response<()>, name: &str) -> Option<&'a str> {
     head.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
-fn farewell(head: &Response<()>) -> [Option<&str>; 3] {
+fn deprecation(head: &Response<()>) -> [Option<&str>; 3] {
     [field(head, "deprecation"), field(head, "sunset"), field(head, "link")]
 }
 
 #[test]
-fn from_its_deprecation_on_every_answer_tells_of_the_end() {
+fn every_response_announces_the_end_from_the_deprecation_on() {
     let world = world(&[OLD, NEW]);
     let calls = [
         ("/2026-01-01/client.json", &*world.production, 200),
         ("/2026-01-01/nowhere.json", &*world.production, 404),
-        ("/2026-01-01/client.json", "Bearer nobody", 401),
     ];
     for (path, key, status) in calls {
         let (head, _) = world.at("2026-05-31T23:59:59.999Z").get(path, key);
-        assert_eq!((head.status().as_u16(), farewell(&head)), (status, [None; 3]), "{path}");
+        assert_eq!((head.status().as_u16(), deprecation(&head)), (status, [None; 3]), "{path}");
     }
     for (path, key, status) in calls {
         let (head, _) = world.at("2026-06-01T00:00:00Z").get(path, key);
         let links = r#"</docs/2026-01-01>; rel="deprecation"; type="text/html", </docs/2026-01-01>; rel="sunset"; type="text/html", </docs/2026-06-01>; rel="successor-version""#;
         let told = [Some("@1780272000"), Some("Tue, 01 Dec 2026 00:00:00 GMT"), Some(links)];
-        assert_eq!((head.status().as_u16(), farewell(&head)), (status, told), "{path}");
+        assert_eq!((head.status().as_u16(), deprecation(&head)), (status, told), "{path}");
         assert_eq!(field(&head, "api-version"), Some("2026-01-01"));
     }
+    // Without a key, nobody learns which dates there are.
+    let (head, _) = world.get("/2026-01-01/client.json", "Bearer nobody");
+    assert_eq!(
+        (head.status().as_u16(), deprecation(&head), field(&head, "api-version")),
+        (401, [None; 3], None)
+    );
     // The same path at the successor, where it answers there.
     let (head, _) = world.get("/2026-01-01/writes.json", &world.production);
     assert!(field(&head, "link").unwrap().ends_with(r#"</2026-06-01/writes.json>; rel="successor-version""#));
     let (head, _) = world.get("/2026-06-01/renamed.json", &world.production);
-    assert_eq!((head.status(), farewell(&head)), (StatusCode::OK, [None; 3]), "the newer one goes on");
+    assert_eq!((head.status(), deprecation(&head)), (StatusCode::OK, [None; 3]), "the newer one goes on");
 }
 
 #[test]
@@ -157,7 +148,7 @@ fn from_its_sunset_on_a_date_is_gone_and_says_where_to_go() {
 }
 
 #[test]
-fn a_path_that_a_connection_remembers_is_looked_up_where_another_date_answers() {
+fn dates_are_judged_anew_with_each_request_of_a_connection() {
     let world = world(&[OLD, NEW]);
     let (before, after) = ("2026-11-30T23:59:59Z", "2026-12-01T00:00:00Z");
     for (moment, key, status) in [
@@ -185,7 +176,7 @@ fn only_a_key_that_chose_so_is_answered_by_the_successor() {
     assert_eq!((head.status(), body.as_str()), (StatusCode::OK, r#""written""#));
     assert_eq!(field(&head, "api-version"), Some("2026-06-01"));
     assert_eq!(field(&head, "api-version-requested"), Some("2026-01-01"));
-    assert_eq!(farewell(&head), [None; 3], "what is said is said of the version that answers");
+    assert_eq!(deprecation(&head), [None; 3], "what is said is said of the version that answers");
     // What the successor does not have, is not there.
     let (head, _) = world.get("/2026-01-01/client.json", &world.forwarding);
     assert_eq!(head.status(), StatusCode::NOT_FOUND);
@@ -202,6 +193,7 @@ fn a_preview_answers_keys_of_staging_only() {
     assert_eq!(head.status(), StatusCode::NOT_FOUND);
     let problem: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(problem["supportedVersions"], serde_json::json!(["2026-01-01", "2026-06-01"]));
+    assert_eq!(field(&head, "api-version"), None, "it is not said that there is one");
     // Published on its day, for everybody.
     let (head, _) = world.at("2026-05-31T23:59:59Z").get("/2026-06-01/renamed.json", &world.production);
     assert_eq!(head.status(), StatusCode::NOT_FOUND);

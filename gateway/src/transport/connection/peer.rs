@@ -5,7 +5,6 @@
 //! timer wheel. See [`super::Connections::sweep`].
 
 use std::net::IpAddr;
-use std::ops::Deref;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -78,8 +77,8 @@ pub struct Peer {
     has_moved: AtomicBool,
     /// The listener that it came by.
     pub listener: Arc<Listener>,
-    /// For whoever wants to know this connection again: the number that was stored last, at first 0.
-    pub mark: AtomicU64,
+    /// The number of the key that was used on it last; 0 is none.
+    pub last_key: AtomicU64,
     established: OnceLock<Established>,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
     pub(in crate::transport) multiplexed: AtomicBool,
@@ -110,7 +109,7 @@ impl Peer {
             moved: Mutex::new(None),
             has_moved: AtomicBool::new(false),
             listener,
-            mark: AtomicU64::new(0),
+            last_key: AtomicU64::new(0),
             established: OnceLock::new(),
             multiplexed: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -339,39 +338,27 @@ pub(in crate::transport) struct SweepLimits {
     pub(in crate::transport) goodbye: u32,
 }
 
-/// A request in flight on a connection, counted until this is dropped.
-pub(in crate::transport) struct InFlight<P: Deref<Target = Peer>>(P);
+/// A request in flight on a connection, counted until this is dropped: at the end of its response.
+pub(in crate::transport) struct InFlight(Arc<Peer>);
 
-impl<P: Deref<Target = Peer>> InFlight<P> {
-    pub(in crate::transport) fn begin(peer: P) -> Self {
+impl InFlight {
+    pub(in crate::transport) fn begin(peer: Arc<Peer>) -> Self {
         // Only the connection's own worker writes them, so they take no read-modify-write.
         peer.in_flight.store(peer.in_flight.load(Relaxed) + 1, Relaxed);
         peer.requests.store(peer.requests.load(Relaxed) + 1, Relaxed);
         peer.enter(Phase::Busy);
         Self(peer)
     }
-
-    pub(in crate::transport) const fn peer(&self) -> &P {
-        &self.0
-    }
 }
 
-impl InFlight<&Peer> {
-    /// The same, for as long as it is waited for. `peer` is its connection.
-    pub(in crate::transport) fn kept(self, peer: Arc<Peer>) -> InFlight<Arc<Peer>> {
-        std::mem::forget(self);
-        InFlight(peer)
-    }
-}
-
-impl<P: Deref<Target = Peer>> Drop for InFlight<P> {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let left = self.0.in_flight.load(Relaxed).saturating_sub(1);
         self.0.in_flight.store(left, Relaxed);
         if left == 0 {
             self.0.enter(Phase::Idle);
             if self.0.close_wish() == Some(Close::Drain) {
-                // The end was announced, and no phase begins: `goodbye` counts from the last answer.
+                // The end was announced, and no phase begins: `goodbye` counts from the last response.
                 self.0.age.store(0, Relaxed);
             }
         }

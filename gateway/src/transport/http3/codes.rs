@@ -3,6 +3,7 @@
 use quinn::VarInt;
 
 pub(in crate::transport) const NO_ERROR: VarInt = VarInt::from_u32(0x100);
+pub(super) const INTERNAL_ERROR: VarInt = VarInt::from_u32(0x102);
 pub(super) const FRAME_UNEXPECTED: VarInt = VarInt::from_u32(0x105);
 pub(super) const FRAME_ERROR: VarInt = VarInt::from_u32(0x106);
 pub(super) const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);

@@ -179,9 +179,9 @@ impl Drop for Receiver {
 }
 
 /// The content of a request.
-pub struct RequestBody(Receiver);
+pub struct Http3Body(Receiver);
 
-impl RequestBody {
+impl Http3Body {
     /// What is left of a stream whose head was read.
     pub(super) const fn new(receiver: Receiver) -> Self {
         Self(receiver)

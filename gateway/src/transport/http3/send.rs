@@ -1,19 +1,23 @@
-//! An answer as the bytes of its stream: HEADERS and DATA, in one piece where it is small.
+//! A response as the bytes of its stream: HEADERS and DATA, in one piece where it is small.
 //!
 //! The client's SETTINGS_MAX_FIELD_SECTION_SIZE, which is advice (RFC 9114 §4.2.2), is not looked at: the fields of
-//! an answer count less than a kilobyte, and a client that takes less than that could be told nothing at all.
+//! a response count less than a kilobyte, and a client that takes less than that could be told nothing at all.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use super::head;
 use super::qpack;
 use super::static_table::{Entry, STATIC_TABLE};
-use crate::transport::Body;
+use crate::transport::{ResponseBody, within};
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
@@ -27,34 +31,83 @@ thread_local! {
     static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK_BYTES));
 }
 
-/// Sends an answer and ends the stream.
+/// Why a response did not get to its end.
+pub(super) enum SendError {
+    /// The client gave it up, or the connection is over.
+    Stopped,
+    /// The client took nothing for too long.
+    Late,
+    /// The body broke off.
+    Body,
+}
+
+/// Sends a response within the client's window and ends the stream.
 ///
 /// # Errors
-/// The client gave up the stream, or the connection is over.
-pub(super) async fn send(
+/// [`SendError`]; the stream is still to be reset.
+pub(super) async fn send<B: ResponseBody>(
     stream: &mut quinn::SendStream,
-    response: Response<Body>,
-) -> Result<(), quinn::WriteError> {
+    response: Response<B>,
+    limit: Duration,
+) -> Result<(), SendError> {
     let (mut parts, mut body) = response.into_parts();
     let length = body.size_hint().exact();
-    let content = if let Body::Full(content) = &mut body { content.take() } else { None };
-    let (first, second) = encode(parts.status, &parts.headers, length, content.unwrap_or_default());
+    // Content that is there already goes out with the head.
+    let first = poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await;
+    let content = match first {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        Poll::Ready(Some(Err(_))) => return Err(SendError::Body),
+        Poll::Ready(None) | Poll::Pending => Bytes::new(),
+    };
+    let sent = content.len();
+    let pieces = encode(parts.status, &parts.headers, length, content);
     // The future is kept for as long as the client reads, and has no more use for it.
     head::recycle(std::mem::take(&mut parts.headers));
     drop(parts);
-    stream.write_chunk(first).await?;
-    if !second.is_empty() {
-        stream.write_chunk(second).await?;
-    }
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Ok(data) = frame.into_data() {
-            let mut frame = BytesMut::new();
-            write_frame_head(&mut frame, DATA, data.len());
-            stream.write_all_chunks(&mut [frame.freeze(), data]).await?;
+    write(stream, [pieces.0, pieces.1], limit).await?;
+    body.sent(sent);
+    while !body.is_end_stream() {
+        let frame = match poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => match select(body.frame(), pin!(stream.stopped())).await {
+                Either::Left((frame, _)) => frame,
+                Either::Right(_) => return Err(SendError::Stopped),
+            },
+        };
+        match frame {
+            None => break,
+            Some(Err(_)) => return Err(SendError::Body),
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                if !data.is_empty() {
+                    let sent = data.len();
+                    let mut head = BytesMut::new();
+                    write_frame_head(&mut head, DATA, sent);
+                    write(stream, [head.freeze(), data], limit).await?;
+                    body.sent(sent);
+                }
+            }
         }
     }
+    body.complete();
     // An error says that the client has stopped it.
     let _ = stream.finish();
+    Ok(())
+}
+
+/// Writes up to two pieces; the client has to take something of them every `limit`.
+async fn write(
+    stream: &mut quinn::SendStream,
+    mut pieces: [Bytes; 2],
+    limit: Duration,
+) -> Result<(), SendError> {
+    let count = if pieces[1].is_empty() { 1 } else { 2 };
+    let mut rest = &mut pieces[..count];
+    while !rest.is_empty() {
+        let written = within(limit, stream.write_chunks(rest)).await.ok_or(SendError::Late)?;
+        let written = written.map_err(|_| SendError::Stopped)?;
+        rest = &mut rest[written.chunks..];
+    }
     Ok(())
 }
 

@@ -21,10 +21,13 @@ pub(super) fn address(entry: &Entry) -> String {
     format!("/{}/{}", entry.version, entry.route.name)
 }
 
-/// The example of a 200, as text.
+/// The example of a reply, as text.
 pub(super) fn example(route: &Route) -> String {
-    let example = (route.example)().and_then(|json| serde_json::from_slice::<Value>(&json));
-    example.map(|example| pretty(&example)).unwrap_or_default()
+    let example = (route.example)().unwrap_or_default();
+    match serde_json::from_slice::<Value>(&example) {
+        Ok(example) => pretty(&example),
+        Err(_) => String::from_utf8(example).unwrap_or_default(),
+    }
 }
 
 /// What many pages say in the same words, and what is the same of an endpoint at every date that inherits

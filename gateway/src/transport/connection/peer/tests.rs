@@ -61,7 +61,7 @@ fn a_client_that_takes_nothing_is_cut_and_one_that_takes_something_is_not() {
 #[test]
 fn what_is_in_flight_outlives_goodbye_in_a_drain_and_not_after_a_revocation() {
     let drained = peer();
-    let request = InFlight::begin(&*drained);
+    let request = InFlight::begin(Arc::clone(&drained));
     drained.close(Close::Drain);
     drained.enter(Phase::Goodbye);
     assert_eq!(sweeps_until_close(&drained), (10, Some(Close::Drain)));
@@ -69,7 +69,7 @@ fn what_is_in_flight_outlives_goodbye_in_a_drain_and_not_after_a_revocation() {
     assert_eq!(sweeps_until_close(&drained), (2, Some(Close::Now)), "the last answer has its time");
 
     let revoked = peer();
-    let _request = InFlight::begin(&*revoked);
+    let _request = InFlight::begin(Arc::clone(&revoked));
     revoked.close(Close::Revoked);
     revoked.enter(Phase::Goodbye);
     assert_eq!(sweeps_until_close(&revoked), (2, Some(Close::Now)));

@@ -2,18 +2,19 @@
 //!
 //! Ours rather than the exporter's, because every request of every worker ends here: each worker counts
 //! in memory of its own, and only who asks for the metrics adds the workers up. Labels come from the
-//! catalog and from closed lists, never from the request, so their number is bounded.
+//! sites and from closed lists, never from the request, so their number is bounded.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::Method;
-use versions::{Entry, Protocol};
+use versions::Protocol;
 
 const NAME: &str = "http_server_request_duration_seconds";
-const HELP: &str = "Time from a request's complete head to its answer.";
+const HELP: &str = "Time from a request's complete head to the end of its response.";
 
 /// The bounds of the buckets, in microseconds: OpenTelemetry's, and four around them.
 const BOUNDS: [u64; 18] = [
@@ -21,9 +22,13 @@ const BOUNDS: [u64; 18] = [
     2_500_000, 5_000_000, 7_500_000, 10_000_000, 30_000_000,
 ];
 
-/// Every status that a request can be reported with.
-const STATUSES: [u16; 20] =
-    [200, 204, 400, 401, 403, 404, 405, 406, 408, 410, 413, 414, 415, 421, 425, 429, 431, 499, 500, 503];
+/// The statuses of IANA's registry that a response can have, and 499 for a client that went away. Any other
+/// is counted as `_OTHER`.
+const STATUSES: [u16; 58] = [
+    200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402,
+    403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 425, 426,
+    428, 429, 431, 451, 499, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511,
+];
 
 /// A method as a label: those of RFC 9110 and PATCH, and one for all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,20 +55,26 @@ impl MethodLabel {
     }
 }
 
-/// Durations of requests.
+/// The durations of all routes.
 pub struct Durations {
-    /// The label of each entry, by its index; the last is for requests that no endpoint was found for.
-    routes: Vec<String>,
-    /// Each worker's, and at the end those of all other threads.
-    workers: Box<[Routes]>,
+    /// By label. A route is never taken out, because a counter must not go back.
+    routes: Mutex<BTreeMap<String, &'static RouteDurations>>,
+    unmatched: &'static RouteDurations,
+    workers: usize,
 }
 
-/// What one worker counts; made where there is something to count.
-type Routes = Box<[OnceLock<Histograms>]>;
-/// Those of one route, by method, protocol and status.
-type Histograms = Box<[OnceLock<Box<Histogram>>]>;
+/// The durations of one route.
+pub struct RouteDurations {
+    label: String,
+    /// Each worker's, and at the end those of all other threads.
+    workers: Box<[OnceLock<ByCall>]>,
+}
 
-const HISTOGRAMS: usize = MethodLabel::NAMES.len() * Protocol::ALL.len() * STATUSES.len();
+/// By method and protocol; made where there is something to count.
+type ByCall = Box<[OnceLock<ByStatus>]>;
+type ByStatus = Box<[OnceLock<Box<Histogram>>]>;
+
+const CALLS: usize = MethodLabel::NAMES.len() * Protocol::ALL.len();
 
 #[derive(Default)]
 struct Histogram {
@@ -73,33 +84,62 @@ struct Histogram {
 }
 
 impl Durations {
-    /// Nothing is counted yet of these entries, by so many workers.
-    pub(super) fn new(entries: &[Entry], workers: usize) -> Self {
-        let labels = entries.iter().map(|entry| entry.template.as_str()).chain(["none"]);
-        let routes: Vec<String> = labels.map(str::to_owned).collect();
-        let of_worker = || routes.iter().map(|_| OnceLock::new()).collect();
-        Self { workers: (0..=workers).map(|_| of_worker()).collect(), routes }
+    /// Nothing is counted yet, by so many workers.
+    pub(super) fn new(workers: usize) -> Self {
+        let unmatched = RouteDurations::leak("none", workers);
+        let routes = BTreeMap::from([("none".to_owned(), unmatched)]);
+        Self { routes: Mutex::new(routes), unmatched, workers }
+    }
+
+    /// The durations of the route with this label, which has no quote, backslash or line feed.
+    pub fn route(&self, label: &str) -> &'static RouteDurations {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = routes.get(label) {
+            return route;
+        }
+        // It lives as long as the process: a reference count would be written by every worker.
+        let route = RouteDurations::leak(label, self.workers);
+        routes.insert(label.to_owned(), route);
+        route
+    }
+
+    /// Those of requests that no route was found for.
+    pub const fn unmatched(&self) -> &'static RouteDurations {
+        self.unmatched
+    }
+
+    /// All of it in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = format!("# HELP {NAME} {HELP}\n# TYPE {NAME} histogram\n");
+        for route in self.routes.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            route.render(&mut text);
+        }
+        text.push('\n');
+        text
+    }
+}
+
+impl RouteDurations {
+    fn leak(label: &str, workers: usize) -> &'static Self {
+        let workers = (0..=workers).map(|_| OnceLock::new()).collect();
+        Box::leak(Box::new(Self { label: label.to_owned(), workers }))
+    }
+
+    /// The label `http_route`.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// Counts one request.
-    pub(super) fn count(
-        &self,
-        entry: Option<&Entry>,
-        method: MethodLabel,
-        protocol: Protocol,
-        status: u16,
-        duration: Duration,
-    ) {
+    pub(super) fn count(&self, method: MethodLabel, protocol: Protocol, status: u16, duration: Duration) {
         let others = self.workers.len() - 1;
         let worker = worker().min(others);
-        let routes = &self.workers[worker];
-        let route = entry.map_or(self.routes.len() - 1, |entry| entry.index);
-        let histograms = routes[route].get_or_init(|| (0..HISTOGRAMS).map(|_| OnceLock::new()).collect());
-        // A status outside the list would be a new one that the list lacks; a test walks all codes.
-        let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
-        let place =
-            (usize::from(method.0) * Protocol::ALL.len() + protocol as usize) * STATUSES.len() + status;
-        let histogram = histograms[place].get_or_init(Box::default);
+        let calls = self.workers[worker].get_or_init(|| (0..CALLS).map(|_| OnceLock::new()).collect());
+        let call = usize::from(method.0) * Protocol::ALL.len() + protocol as usize;
+        let statuses = calls[call].get_or_init(|| (0..=STATUSES.len()).map(|_| OnceLock::new()).collect());
+        let status = STATUSES.binary_search(&status).unwrap_or(STATUSES.len());
+        let histogram = statuses[status].get_or_init(Box::default);
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let within = |bound: &u64| nanoseconds <= bound * 1_000;
         let bucket = BOUNDS.iter().position(within).unwrap_or(BOUNDS.len());
@@ -113,32 +153,25 @@ impl Durations {
         }
     }
 
-    /// All of it in Prometheus' text format.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let mut text = format!("# HELP {NAME} {HELP}\n# TYPE {NAME} histogram\n");
-        for (route, label) in self.routes.iter().enumerate() {
-            for place in 0..HISTOGRAMS {
-                let counted: Vec<&Histogram> = self
-                    .workers
-                    .iter()
-                    .filter_map(|worker| Some(&**worker[route].get()?[place].get()?))
-                    .collect();
+    fn render(&self, text: &mut String) {
+        for call in 0..CALLS {
+            for status in 0..=STATUSES.len() {
+                let workers = self.workers.iter();
+                let counted: Vec<&Histogram> =
+                    workers.filter_map(|worker| Some(&**worker.get()?[call].get()?[status].get()?)).collect();
                 if !counted.is_empty() {
-                    render(&mut text, &labels(label, place), &counted);
+                    render(text, &labels(&self.label, call, status), &counted);
                 }
             }
         }
-        text.push('\n');
-        text
     }
 }
 
 /// The labels of a histogram. None has a character that would have to be escaped.
-fn labels(route: &str, place: usize) -> String {
-    let method = MethodLabel::NAMES[place / (Protocol::ALL.len() * STATUSES.len())];
-    let protocol = Protocol::ALL[place / STATUSES.len() % Protocol::ALL.len()].number();
-    let status = STATUSES[place % STATUSES.len()];
+fn labels(route: &str, call: usize, status: usize) -> String {
+    let method = MethodLabel::NAMES[call / Protocol::ALL.len()];
+    let protocol = Protocol::ALL[call % Protocol::ALL.len()].number();
+    let status = STATUSES.get(status).map_or_else(|| "_OTHER".to_owned(), u16::to_string);
     format!(
         "http_request_method=\"{method}\",http_route=\"{route}\",\
          http_response_status_code=\"{status}\",network_protocol_version=\"{protocol}\""
@@ -172,19 +205,18 @@ fn worker() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use versions::{Catalog, ErrorCode, RELEASES};
+    use versions::ErrorCode;
 
     use super::*;
-    use crate::pipeline::record::CLIENT_CLOSED_REQUEST;
+    use crate::http::record::CLIENT_CLOSED_REQUEST;
 
     #[test]
     fn every_status_has_its_label() {
         for code in ErrorCode::ALL {
             assert!(STATUSES.contains(&code.status().as_u16()), "{code:?}");
         }
-        for status in [200, 204, CLIENT_CLOSED_REQUEST] {
-            assert!(STATUSES.contains(&status), "{status}");
-        }
+        assert!(STATUSES.contains(&CLIENT_CLOSED_REQUEST));
+        assert!(STATUSES.is_sorted());
     }
 
     #[test]
@@ -198,13 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn what_all_workers_counted_is_told_as_one() {
-        let catalog = Catalog::new(RELEASES).unwrap();
-        let durations = Durations::new(catalog.entries(), 2);
-        let ping = catalog.entries().iter().find(|entry| entry.template.ends_with("/ping.json"));
+    fn the_counts_of_all_workers_are_added_up() {
+        let durations = Durations::new(2);
+        let template = "/2026-02-01/ping.json";
+        let ping = durations.route(template);
+        assert!(std::ptr::eq(ping, durations.route(template)), "a label is one route");
         let count = |micros: u64, method: Method, status| {
             let duration = Duration::from_micros(micros);
-            durations.count(ping, MethodLabel::new(&method), Protocol::Http2, status, duration);
+            ping.count(MethodLabel::new(&method), Protocol::Http2, status, duration);
         };
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -216,10 +249,10 @@ mod tests {
             }
         });
         count(7_000, Method::HEAD, 404);
-        durations.count(None, MethodLabel::new(&Method::GET), Protocol::Http3, 401, Duration::ZERO);
+        durations.unmatched().count(MethodLabel::new(&Method::GET), Protocol::Http3, 401, Duration::ZERO);
+        durations.unmatched().count(MethodLabel::new(&Method::GET), Protocol::Http3, 799, Duration::ZERO);
         let text = durations.render();
         let labels = |method, status| {
-            let template = &ping.unwrap().template;
             format!(
                 "{{http_request_method=\"{method}\",http_route=\"{template}\",\
                  http_response_status_code=\"{status}\",network_protocol_version=\"2\""
@@ -236,12 +269,16 @@ mod tests {
             format!("{NAME}_bucket{head},le=\"0.005\"}} 0"),
             format!("{NAME}_bucket{head},le=\"0.01\"}} 1"),
             format!("{NAME}_count{head}}} 1"),
+            format!(
+                "{NAME}_count{{http_request_method=\"GET\",http_route=\"none\",\
+                 http_response_status_code=\"_OTHER\",network_protocol_version=\"3\"}} 1"
+            ),
         ] {
             assert!(text.lines().any(|given| given == line), "{line} is not in\n{text}");
         }
         assert_eq!(
             text.lines().filter(|line| line.starts_with(&format!("{NAME}_count"))).count(),
-            3,
+            4,
             "{text}"
         );
     }

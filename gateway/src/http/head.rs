@@ -1,74 +1,33 @@
-//! The first step of every request: is it small and well-formed enough, and is there room for it?
+//! The checks of a request's head: is it small enough, clear, and meant for this listener?
 //!
-//! The protocol libraries have parsed it; what they let pass and RFC 9110 to 9114 forbid is refused here,
+//! The protocol libraries have parsed it; what they accept and RFC 9110 to 9114 forbid is refused here,
 //! the same way for all of them, before anything is looked up.
 
 use std::net::Ipv6Addr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::request::Parts;
 use http::{Method, Version};
-use versions::{Error, ErrorCode, Help};
+use versions::{Error, ErrorCode};
 
 use super::{Field, Fields};
 use crate::config::Limits;
+use crate::transport::Peer;
 
-/// How many requests are being answered in the whole process. In a line of the cache of its own, because
-/// every worker writes it.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Slots(AtomicUsize);
-
-/// A request's place among those; given back when it is dropped.
-#[derive(Debug)]
-pub struct Slot(&'static Slots);
-
-impl Slots {
-    /// Takes a place.
-    ///
-    /// # Errors
-    /// [`ErrorCode::Overloaded`], where `max` are taken.
-    pub fn take(&'static self, max: usize) -> Result<Slot, Error> {
-        // Taken first and then looked at: two that meet at the last place are both refused at worst.
-        let slot = Slot(self);
-        if self.0.fetch_add(1, Ordering::Relaxed) >= max {
-            drop(slot);
-            return Err(Error::new(
-                ErrorCode::Overloaded,
-                "More requests are being answered than this gateway takes at once. Try again shortly.",
-            )
-            .with_help(Help { retry_after_seconds: Some(1), ..Help::default() }));
-        }
-        Ok(slot)
-    }
-
-    /// How many are taken.
-    pub fn taken(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Refuses a head that is too large, contradicts itself or is not meant for this server; returns the
-/// fields that the path reads.
-///
-/// `hosts` are the names that the listener answers for, in lower case; none means any. `good_host` is
-/// the last one that was good on the connection, which is not looked at again.
+/// Refuses a head that is too large, contradicts itself or is not meant for this listener; returns the
+/// fields that matter.
 ///
 /// # Errors
 /// [`ErrorCode::UriTooLong`], [`ErrorCode::HeadersTooLarge`], [`ErrorCode::MalformedRequest`],
 /// [`ErrorCode::MisdirectedRequest`] or [`ErrorCode::ContentTooLarge`].
-pub fn check_head<'h>(
-    head: &'h Parts,
-    limits: &Limits,
-    hosts: &[String],
-    good_host: &mut Option<Box<[u8]>>,
-) -> Result<Fields<'h>, Error> {
+pub fn check_head<'h>(head: &'h Parts, limits: &Limits, peer: &Peer) -> Result<Fields<'h>, Error> {
+    // First, because this response closes the connection.
+    if peer.is_ambiguous() {
+        return Err(malformed(
+            "The head can be read in two ways: it says more than once, or in no clear form, how long its \
+             content is, or its target has a fragment.",
+        ));
+    }
+    let hosts = &peer.listener.hosts;
     // The lengths of all parts that a target can have; `Uri` does not keep its own.
     let uri = &head.uri;
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -79,11 +38,7 @@ pub fn check_head<'h>(
     let fields = Fields::find(&head.headers);
     check_fields(head.headers.len(), fields.bytes, limits)?;
     match host(head, &fields)? {
-        Some(host) if good_host.as_deref() == Some(host) => {}
-        Some(host) => {
-            check_host(host, hosts)?;
-            *good_host = Some(host.into());
-        }
+        Some(host) => check_host(host, hosts)?,
         // A request of HTTP/1.0 may name no host, and is then for none of ours.
         None if hosts.is_empty() => {}
         None => return Err(misdirected()),
@@ -136,16 +91,21 @@ fn host<'h>(head: &'h Parts, fields: &Fields<'h>) -> Result<Option<&'h [u8]>, Er
             }
             (target, field) => Ok(target.or(field)),
         },
-        // hostile.md: a target with a host in it is for proxies.
-        _ if target.is_some() || head.uri.scheme().is_some() => {
-            Err(malformed("The target names a host; only a path is taken, and the host in `Host`."))
-        }
         Version::HTTP_11 if field.is_none() => Err(malformed("The request has no `Host` field.")),
+        // The absolute form (RFC 9112 §3.2.2): its host counts, and `Host` is ignored.
+        _ if target.is_some() => Ok(target),
         _ => Ok(field),
     }
 }
 
-/// Refuses a host that is none, or that the listener does not answer for.
+/// The host that a request names, without its port; for choosing among sites before the head is checked.
+pub fn request_host(head: &Parts) -> Option<&str> {
+    let target = head.uri.authority().map(|authority| authority.as_str());
+    let field = || head.headers.get(http::header::HOST)?.to_str().ok();
+    well_formed_host(target.or_else(field)?)
+}
+
+/// Refuses a host that is malformed, or that the listener does not answer for.
 fn check_host(host: &[u8], hosts: &[String]) -> Result<(), Error> {
     let text = str::from_utf8(host).ok().filter(|text| text.is_ascii());
     let host = text

@@ -1,8 +1,8 @@
 //! Whose address a request has: the peer's, or, behind a proxy that the operator trusts, the one that
 //! the proxy reports.
 //!
-//! A proxy appends to one field, `X-Forwarded-For` or `Forwarded` (RFC 7239), and hands the other on as
-//! the client wrote it. So each listener believes exactly one, read from the right; the other is not looked at.
+//! A proxy appends to one field, `X-Forwarded-For` or `Forwarded` (RFC 7239), and forwards the other as
+//! the client wrote it. So each listener believes exactly one, read from the right, and ignores the other.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,16 +13,42 @@ use crate::transport::{Listener, Peer};
 /// Addresses that are looked at in a forwarding field, from the right; what lies beyond is not believed.
 const HOPS_MAX: usize = 32;
 
-/// The client's address; an IPv4-mapped one is IPv4.
-pub(crate) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
+/// The address of a request's client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientAddress {
+    /// This one; an IPv4-mapped address is IPv4.
+    Known(IpAddr),
+    /// A trusted proxy stands between, at this address, and what it reports cannot be read.
+    Hidden(IpAddr),
+}
+
+impl ClientAddress {
+    /// The client's own address.
+    pub(crate) const fn known(self) -> Option<IpAddr> {
+        match self {
+            Self::Known(address) => Some(address),
+            Self::Hidden(_) => None,
+        }
+    }
+
+    /// The client's own address, or that of the proxy that hides it.
+    pub(crate) const fn nearest(self) -> IpAddr {
+        match self {
+            Self::Known(address) | Self::Hidden(address) => address,
+        }
+    }
+}
+
+/// The client's address.
+pub(crate) fn client_address(fields: &HeaderMap, peer: &Peer) -> ClientAddress {
     let (listener, nearest) = (&peer.listener, peer.address());
-    if !is_proxy(peer) {
-        return nearest;
+    if !is_proxy(peer) || !fields.contains_key(&listener.forwarded_field) {
+        return ClientAddress::Known(nearest);
     }
     let values: Vec<&str> = fields
         .get_all(&listener.forwarded_field)
         .iter()
-        .map(|value| value.to_str().unwrap_or_default())
+        .map(|value| value.to_str().unwrap_or("unreadable"))
         .collect();
     let values = values.into_iter().rev();
     let forwarded = if listener.forwarded_field == header::FORWARDED {
@@ -30,29 +56,29 @@ pub(crate) fn address(fields: &HeaderMap, peer: &Peer) -> IpAddr {
     } else {
         last_untrusted(values.flat_map(|value| value.rsplit(',')).map(|node| parse(node.trim())), listener)
     };
-    forwarded.unwrap_or(nearest)
+    forwarded.map_or(ClientAddress::Hidden(nearest), ClientAddress::Known)
 }
 
 /// Whether the peer is a proxy whose fields are believed: by the address that it has, which may not be
 /// proven yet, and by the one that is.
-pub(super) fn is_proxy(peer: &Peer) -> bool {
+pub(crate) fn is_proxy(peer: &Peer) -> bool {
     let listener = &peer.listener;
     // Most listeners trust nobody.
     !listener.trusted_proxies.is_empty() && listener.trusts(peer.address()) && listener.trusts(peer.origin)
 }
 
 /// The first address, of those from the right, that is no trusted proxy, or the leftmost one if all are.
-/// What is no address ends the search: what stands left of it, anybody may have written.
-fn last_untrusted(nodes: impl Iterator<Item = Option<IpAddr>>, listener: &Listener) -> Option<IpAddr> {
+/// `None` where one cannot be read before that, or there are too many: the client is behind it.
+fn last_untrusted(mut nodes: impl Iterator<Item = Option<IpAddr>>, listener: &Listener) -> Option<IpAddr> {
     let mut found = None;
-    for node in nodes.take(HOPS_MAX) {
-        let Some(address) = node else { break };
+    for node in nodes.by_ref().take(HOPS_MAX) {
+        let address = node?;
         found = Some(address);
         if !listener.trusts(address) {
-            break;
+            return found;
         }
     }
-    found
+    if nodes.next().is_some() { None } else { found }
 }
 
 /// The elements of a `Forwarded` field. A quoted string hides what would part them, and a proxy may quote
@@ -126,12 +152,13 @@ mod tests {
         Peer::alone([10, 0, 0, 1].into(), Listener { trusted_proxies, forwarded_field, ..Listener::plain() })
     }
 
+    /// The client's address, or `hidden`.
     fn client(peer: &Peer, fields: &[(&'static str, &str)]) -> String {
         let mut map = HeaderMap::new();
         for (name, value) in fields {
             map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        address(&map, peer).to_string()
+        client_address(&map, peer).known().map_or("hidden".to_owned(), |address| address.to_string())
     }
 
     #[test]
@@ -167,10 +194,13 @@ mod tests {
             ("[2001:db9::1]:4711", "2001:db9::1"),
             ("2001:db9::1", "2001:db9::1"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
-            ("192.0.2.66, unknown", "10.0.0.1"),
-            ("192.0.2.66, _hidden, 10.2.3.4", "10.2.3.4"),
-            ("", "10.0.0.1"),
-            (",,", "10.0.0.1"),
+            ("192.0.2.66, unknown", "hidden"),
+            ("192.0.2.66, _hidden, 10.2.3.4", "hidden"),
+            ("192.0.2.1:99999", "hidden"),
+            ("203.0.113.009", "hidden"),
+            ("fe80::1%eth0", "hidden"),
+            ("", "hidden"),
+            (",,", "hidden"),
         ] {
             assert_eq!(client(&behind_proxy(), &[("x-forwarded-for", field)]), expected, "{field}");
         }
@@ -191,7 +221,7 @@ mod tests {
                 (("x-forwarded-for", "unknown"), ("forwarded", "for=192.0.2.66"))
             };
             assert_eq!(client(&peer, &[other]), "10.0.0.1", "{other:?} alone");
-            assert_eq!(client(&peer, &[other, believed]), "10.0.0.1", "{other:?} and {believed:?}");
+            assert_eq!(client(&peer, &[other, believed]), "hidden", "{other:?} and {believed:?}");
         }
     }
 
@@ -204,23 +234,23 @@ mod tests {
             ("for=192.0.2.66, for=192.0.2.1", "192.0.2.1"),
             ("for=192.0.2.66, for=192.0.2.1, for=10.2.3.4;by=10.0.0.1, for=10.3.4.5", "192.0.2.1"),
             ("for=10.9.9.9,for=10.2.3.4", "10.9.9.9"),
-            ("for=192.0.2.66, for=_hidden, for=10.2.3.4", "10.2.3.4"),
+            ("for=192.0.2.66, for=_hidden, for=10.2.3.4", "hidden"),
             // What a proxy quotes of the client's own words stays a word.
             (r#"for=192.0.2.1;host="a, for=192.0.2.66""#, "192.0.2.1"),
             (r#"for=192.0.2.1;host="a;for=192.0.2.66""#, "192.0.2.1"),
             (r#"for=192.0.2.1;host="a\", for=192.0.2.66, \"""#, "192.0.2.1"),
-            // And what nobody can read is believed by nobody.
-            ("for=unknown", "10.0.0.1"),
-            ("proto=https", "10.0.0.1"),
-            ("192.0.2.66", "10.0.0.1"),
-            ("for=", "10.0.0.1"),
-            (r#"for="192.0.2.66"#, "10.0.0.1"),
-            (r#"for="192.0.2.66, for=192.0.2.1"#, "10.0.0.1"),
-            (r#"for=192.0.2.66""#, "10.0.0.1"),
-            ("for=192.0.2.66;for=192.0.2.1", "10.0.0.1"),
-            (r#"for="\192.0.2.66""#, "10.0.0.1"),
-            ("for=192.0.2.66,", "10.0.0.1"),
-            ("", "10.0.0.1"),
+            // What cannot be read hides the client.
+            ("for=unknown", "hidden"),
+            ("proto=https", "hidden"),
+            ("192.0.2.66", "hidden"),
+            ("for=", "hidden"),
+            (r#"for="192.0.2.66"#, "hidden"),
+            (r#"for="192.0.2.66, for=192.0.2.1"#, "hidden"),
+            (r#"for=192.0.2.66""#, "hidden"),
+            ("for=192.0.2.66;for=192.0.2.1", "hidden"),
+            (r#"for="\192.0.2.66""#, "hidden"),
+            ("for=192.0.2.66,", "hidden"),
+            ("", "hidden"),
         ] {
             assert_eq!(client(&behind_modern_proxy(), &[("forwarded", field)]), expected, "{field}");
         }
@@ -233,9 +263,6 @@ mod tests {
     #[test]
     fn a_long_chain_is_looked_at_only_so_far() {
         let chain = ["10.1.1.1"; HOPS_MAX + 1].join(",");
-        assert_eq!(
-            client(&behind_proxy(), &[("x-forwarded-for", &format!("192.0.2.1,{chain}"))]),
-            "10.1.1.1"
-        );
+        assert_eq!(client(&behind_proxy(), &[("x-forwarded-for", &format!("192.0.2.1,{chain}"))]), "hidden");
     }
 }

@@ -1,5 +1,5 @@
-//! The life of the dates, as requests meet it: whether a date still answers, which one answers in its
-//! place, and what answers say of a date that will end (RFC 9745, RFC 8594).
+//! The schedule of the dates: whether a date still answers, which one answers in its place, and the fields that
+//! announce the end of a date (RFC 9745, RFC 8594).
 
 use std::sync::Arc;
 
@@ -9,42 +9,42 @@ use jiff::Timestamp;
 use permissions::Environment;
 use versions::{Calendar, Catalog, Error, ErrorCode, Help, State, VersionTable, midnight};
 
-use super::fields::http_date;
+use crate::callers::Caller;
 use crate::config::Config;
-use crate::keys::index::Key;
+use crate::http::http_date;
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
 /// The days that are in force, and the fields that follow from them.
 #[derive(Debug)]
-pub(super) struct Dates {
-    pub(super) calendar: Arc<Calendar>,
+pub(crate) struct Dates {
+    pub(crate) calendar: Arc<Calendar>,
     docs_url: String,
-    /// The second at which the first version is deprecated: before it, no answer says anything.
+    /// The second at which the first version is deprecated: before it, there is nothing to announce.
     first_deprecation: i64,
-    farewells: ArcSwap<Farewells>,
+    announcements: ArcSwap<Announcements>,
 }
 
-/// What answers say, by the version's index; until a version changes its state.
+/// The headers of each version, by its index, until a version changes its state.
 #[derive(Debug, Default)]
-struct Farewells {
+struct Announcements {
     until: i64,
-    versions: Vec<Option<Farewell>>,
+    versions: Vec<Option<DeprecationHeaders>>,
 }
 
-/// What the answers of one version say from its deprecation on.
+/// The headers of one version from its deprecation on.
 #[derive(Debug)]
-struct Farewell {
+struct DeprecationHeaders {
     deprecation: HeaderValue,
     sunset: Option<HeaderValue>,
-    /// By the entry's index, from `first_entry` on; and last where no endpoint is known.
+    /// By the entry's index, from `first_entry` on; the last is for responses without an endpoint.
     links: Vec<HeaderValue>,
     first_entry: usize,
 }
 
 impl Dates {
-    pub(super) fn new(config: &Config, catalog: &Catalog) -> Self {
+    pub(crate) fn new(config: &Config, catalog: &Catalog) -> Self {
         let calendar = Calendar::new(catalog.releases(), |version| config.days(version))
             .expect("the configuration was checked against the releases");
         let deprecations = calendar.lives().iter().filter_map(|life| life.lifecycle.deprecated);
@@ -53,7 +53,7 @@ impl Dates {
             calendar: Arc::new(calendar),
             docs_url: config.api.docs_url.clone(),
             first_deprecation: first,
-            farewells: ArcSwap::default(),
+            announcements: ArcSwap::default(),
         }
     }
 
@@ -61,35 +61,35 @@ impl Dates {
     ///
     /// # Errors
     /// [`ErrorCode::UnknownVersion`] for a preview that is not for this key, [`ErrorCode::RetiredVersion`]
-    /// for a date that has ended, unless the key takes the successor's answers instead.
-    pub(super) fn answering(
+    /// for a date that has ended, unless the key accepts the successor's responses instead.
+    pub(crate) fn answering<'c>(
         &self,
-        asked: &'static VersionTable,
-        catalog: &'static Catalog,
-        key: &Key,
+        asked: &'c VersionTable,
+        catalog: &'c Catalog,
+        caller: &Caller,
         now: Timestamp,
-    ) -> Result<&'static VersionTable, Error> {
+    ) -> Result<&'c VersionTable, Error> {
         let version = asked.version;
         match self.calendar.state(asked.index, now) {
             State::Current | State::Deprecated => Ok(asked),
-            State::Preview if State::Preview.is_open_to(key.environment) => Ok(asked),
+            State::Preview if State::Preview.is_open_to(caller.identity().environment) => Ok(asked),
             State::Preview => {
                 let detail = format!("{version} is a preview, for keys of staging; see `supportedVersions`.");
-                Err(self.unknown(detail, key.environment, now))
+                Err(self.unknown(detail, caller.identity().environment, now))
             }
             State::Retired => {
                 let successor =
                     self.calendar.successor(asked.index, now).map(|index| &catalog.tables()[index]);
                 match successor {
-                    Some(successor) if key.forwards_retired => Ok(successor),
-                    successor => Err(self.retired(asked, successor.map(|table| table.version), key, now)),
+                    Some(successor) if caller.forwards_retired() => Ok(successor),
+                    successor => Err(self.retired(asked, successor.map(|table| table.version), caller, now)),
                 }
             }
         }
     }
 
-    /// The 404 that lists the dates a key may use.
-    pub(super) fn unknown(
+    /// The 404 that lists the dates that a caller may use.
+    pub(crate) fn unknown(
         &self,
         detail: impl Into<String>,
         environment: Environment,
@@ -104,7 +104,7 @@ impl Dates {
         &self,
         asked: &VersionTable,
         successor: Option<versions::Version>,
-        key: &Key,
+        caller: &Caller,
         now: Timestamp,
     ) -> Error {
         let ended = self.calendar.lives()[asked.index].lifecycle.sunset;
@@ -116,7 +116,7 @@ impl Dates {
         let detail = format!("{} is retired{ended}.{advice}", asked.version);
         Error::new(ErrorCode::RetiredVersion, detail).with_help(Help {
             successor_version: successor,
-            supported_versions: Some(self.supported(key.environment, now)),
+            supported_versions: Some(self.supported(caller.identity().environment, now)),
             ..Help::default()
         })
     }
@@ -126,8 +126,8 @@ impl Dates {
         lives.filter(|life| life.state(now).is_open_to(environment)).map(|life| life.version).collect()
     }
 
-    /// Adds what the answers of a version say from its deprecation on; `entry` is the endpoint, if known.
-    pub(super) fn announce(
+    /// Adds the headers of a version that is deprecated; `entry` is the index of the endpoint, if there is one.
+    pub(crate) fn announce(
         &self,
         fields: &mut HeaderMap,
         table: &VersionTable,
@@ -138,25 +138,25 @@ impl Dates {
         if now.as_second() < self.first_deprecation {
             return;
         }
-        let mut farewells = self.farewells.load();
-        if now.as_second() >= farewells.until {
+        let mut announcements = self.announcements.load();
+        if now.as_second() >= announcements.until {
             // Once per change of a state: two that meet here do the same work.
-            self.farewells.store(Arc::new(self.farewells(catalog, now)));
-            farewells = self.farewells.load();
+            self.announcements.store(Arc::new(self.announcements(catalog, now)));
+            announcements = self.announcements.load();
         }
-        let Some(Some(farewell)) = farewells.versions.get(table.index) else { return };
-        fields.insert(DEPRECATION, farewell.deprecation.clone());
-        if let Some(sunset) = &farewell.sunset {
+        let Some(Some(headers)) = announcements.versions.get(table.index) else { return };
+        fields.insert(DEPRECATION, headers.deprecation.clone());
+        if let Some(sunset) = &headers.sunset {
             fields.insert(SUNSET, sunset.clone());
         }
-        let known = entry.and_then(|entry| farewell.links.get(entry.checked_sub(farewell.first_entry)?));
-        if let Some(link) = known.or(farewell.links.last()) {
+        let known = entry.and_then(|entry| headers.links.get(entry.checked_sub(headers.first_entry)?));
+        if let Some(link) = known.or(headers.links.last()) {
             fields.insert(header::LINK, link.clone());
         }
     }
 
-    fn farewells(&self, catalog: &Catalog, now: Timestamp) -> Farewells {
-        let farewell = |(index, life): (usize, &versions::Life)| {
+    fn announcements(&self, catalog: &Catalog, now: Timestamp) -> Announcements {
+        let headers = |(index, life): (usize, &versions::Life)| {
             let deprecated = midnight(life.lifecycle.deprecated?);
             if now < deprecated {
                 return None;
@@ -169,21 +169,21 @@ impl Dates {
             };
             let entries: Vec<_> = catalog.entries_of(version).collect();
             let links = entries.iter().map(|entry| link(Some(entry.route.path)));
-            Some(Farewell {
+            Some(DeprecationHeaders {
                 deprecation: text(format!("@{}", deprecated.as_second())),
                 sunset: life.lifecycle.sunset.map(|day| http_date(midnight(day))),
                 links: links.chain([link(None)]).collect(),
                 first_entry: entries.first().map_or(0, |entry| entry.index),
             })
         };
-        Farewells {
+        Announcements {
             until: self.calendar.next_change(now).map_or(i64::MAX, Timestamp::as_second),
-            versions: self.calendar.lives().iter().enumerate().map(farewell).collect(),
+            versions: self.calendar.lives().iter().enumerate().map(headers).collect(),
         }
     }
 
-    /// Where the end of a version is told of, and what follows it: the same path at the successor where
-    /// that answers there, else the page of the successor.
+    /// Links to the documentation of the deprecation, and to what follows: the same path at the successor if
+    /// there is one, else the successor's page.
     fn link(
         &self,
         version: versions::Version,

@@ -1,0 +1,135 @@
+//! The workers: one thread per core, each with a runtime, sockets and connections of its own.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use super::listen::BoundListener;
+use super::pools::Pools;
+use crate::config::Protocol;
+use crate::readiness::Readiness;
+use crate::sites::Sites;
+use crate::transport::{
+    Connections, Protocols, QuicListener, QuicSocket, TcpService, serve_quic, serve_tcp, steer,
+};
+
+/// The running workers.
+pub(super) struct Workers {
+    /// Sent `true`, nothing new is accepted.
+    pub(super) stop: watch::Sender<bool>,
+    /// Sent `true`, everything ends now.
+    pub(super) end: watch::Sender<bool>,
+    /// Ready when all threads have ended.
+    pub(super) threads: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts `count` workers, and the operations listeners on the runtime that this is called on: they answer
+    /// while the workers are busy, and until the very end.
+    pub(super) fn start(
+        bound: Vec<BoundListener>,
+        count: usize,
+        sites: impl Fn(&BoundListener) -> Sites,
+        pools: &Pools,
+        readiness: &Arc<Readiness>,
+    ) -> anyhow::Result<Self> {
+        let (stop, _) = watch::channel(false);
+        let (end, _) = watch::channel(false);
+        let mut workers: Vec<WorkerSockets> = (0..count).map(|_| WorkerSockets::default()).collect();
+        let mut operations = WorkerSockets::default();
+        for listener in bound {
+            let sites: &'static Sites = Box::leak(Box::new(sites(&listener)));
+            let pool = pools.of(listener.listener.name);
+            let workers = if listener.serves_operations() {
+                std::slice::from_mut(&mut operations)
+            } else {
+                &mut workers[..]
+            };
+            distribute(listener, workers, sites, pool)?;
+        }
+        tokio::spawn(operations.serve(end.subscribe()));
+
+        let mut threads = Vec::new();
+        for (number, sockets) in workers.into_iter().enumerate() {
+            let (stop, mut end) = (stop.subscribe(), end.subscribe());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let name = format!("worker-{number}");
+            let alive = readiness.thread(&name);
+            let work = move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = sockets.serve(stop) => {}
+                        () = alive.keep_showing() => {}
+                        _ = end.wait_for(|end| *end) => {}
+                    }
+                });
+            };
+            threads.push(std::thread::Builder::new().name(name).spawn(work)?);
+        }
+        let threads = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                // One that panicked has said so.
+                let _ = thread.join();
+            }
+        });
+        Ok(Self { stop, end, threads })
+    }
+}
+
+/// One worker's sockets, each with the pool that its connections count in.
+#[derive(Default)]
+struct WorkerSockets {
+    tcp: Vec<(TcpListener, TcpService<Sites>, Arc<Connections>)>,
+    udp: Vec<(QuicSocket, QuicListener<Sites>, Arc<Connections>)>,
+}
+
+/// Gives each worker its socket of a listener.
+fn distribute(
+    bound: BoundListener,
+    workers: &mut [WorkerSockets],
+    service: &'static Sites,
+    pool: &Arc<Connections>,
+) -> anyhow::Result<()> {
+    let protocols = Protocols {
+        http1: bound.protocols.contains(&Protocol::Http1),
+        http2: bound.protocols.contains(&Protocol::Http2),
+    };
+    let listener = Arc::new(bound.listener);
+    for (worker, socket) in workers.iter_mut().zip(bound.tcp) {
+        let (listener, tls) = (Arc::clone(&listener), bound.tls.clone());
+        worker.tcp.push((socket, TcpService { listener, protocols, tls, service }, Arc::clone(pool)));
+    }
+    for (worker, socket) in workers.iter_mut().zip(steer(bound.udp)) {
+        let tls = bound.quic.clone().context("HTTP/3 needs a certificate")?;
+        let quic = QuicListener { listener: Arc::clone(&listener), tls, service };
+        worker.udp.push((socket, quic, Arc::clone(pool)));
+    }
+    Ok(())
+}
+
+impl WorkerSockets {
+    /// Serves until `stop` says so and, after that, for as long as connections are open.
+    async fn serve(self, stop: watch::Receiver<bool>) {
+        let tcp = self.tcp.into_iter().map(async |(socket, service, pool)| {
+            report("TCP", serve_tcp(socket, service, Arc::clone(&pool), stop.clone()).await);
+            pool.all_closed().await;
+        });
+        let udp = self.udp.into_iter().map(async |(socket, quic, pool)| {
+            report("UDP", serve_quic(socket, quic, Arc::clone(&pool), stop.clone()).await);
+            pool.all_closed().await;
+        });
+        tokio::join!(join_all(tcp), join_all(udp));
+    }
+}
+
+fn report(protocol: &str, served: io::Result<()>) {
+    if let Err(error) = served {
+        error!(%error, "A {protocol} socket cannot be served");
+    }
+}

@@ -1,0 +1,108 @@
+//! Who calls: a credential that was good, with what follows from it.
+
+use std::sync::Arc;
+
+use permissions::{ApiAccessPermission, secrets_are_equal};
+use versions::{Credential, Error, ErrorCode, Help};
+use zeroize::Zeroizing;
+
+use crate::keys::index::Key;
+use crate::limits::{RateLimit, overloaded};
+
+/// A caller, as of one generation of the key index. A connection remembers its last one.
+///
+/// Its requests share it rather than the key, whose reference count every worker would write.
+pub struct Caller {
+    /// What a handler sees.
+    identity: versions::Caller,
+    /// The value of `Authorization`, where it is remembered. It is in the connection's read buffer anyway; here it
+    /// is wiped.
+    authorization: Option<Zeroizing<Box<[u8]>>>,
+    /// The key index's generation from before the key was looked up.
+    generation: u64,
+    key: Arc<Key>,
+}
+
+/// No `Authorization` with a key of ours is longer, except for blanks: longer ones are not remembered.
+pub(crate) const REMEMBERED_BYTES_MAX: usize = 128;
+
+impl Caller {
+    /// The caller who presented `authorization`, which named this key in this generation.
+    pub(crate) fn new(key: Arc<Key>, authorization: &[u8], generation: u64) -> Self {
+        let identity = versions::Caller {
+            credential: Credential::Key(key.id),
+            environment: key.environment,
+            permissions: key.permissions,
+        };
+        let is_remembered = authorization.len() <= REMEMBERED_BYTES_MAX;
+        let authorization = is_remembered.then(|| Zeroizing::new(authorization.into()));
+        Self { identity, authorization, generation, key }
+    }
+
+    /// Whether this credential is theirs and nothing has changed since.
+    pub(crate) fn presented(&self, authorization: &[u8], generation: u64) -> bool {
+        let remembered = self.authorization.as_ref().filter(|_| self.generation == generation);
+        remembered.is_some_and(|remembered| secrets_are_equal(remembered, authorization))
+    }
+
+    /// What a handler sees of them.
+    pub(crate) const fn identity(&self) -> &versions::Caller {
+        &self.identity
+    }
+
+    pub(crate) const fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+
+    /// How often they may call.
+    pub(crate) fn rate_limit(&self) -> &RateLimit {
+        &self.key.rate_limit
+    }
+
+    /// Whether the successor of a retired date answers in its place.
+    pub(crate) fn forwards_retired(&self) -> bool {
+        self.key.forwards_retired
+    }
+
+    /// Checks that they may call an endpoint that requires this.
+    ///
+    /// # Errors
+    /// [`ErrorCode::PermissionMissing`], with what is required and what is granted.
+    pub(crate) fn authorize(&self, required: ApiAccessPermission) -> Result<(), Error> {
+        let granted = self.identity.permissions;
+        granted.authorize(required).map_err(|_| {
+            let detail =
+                format!("This key lacks the permission `{required}`. Ask for it, or use a key that has it.");
+            Error::new(ErrorCode::PermissionMissing, detail).with_help(Help {
+                required_permission: Some(required),
+                granted_permissions: Some(granted),
+                ..Help::default()
+            })
+        })
+    }
+}
+
+/// A request of a caller, counted until it is dropped.
+pub struct CallerSlot(Arc<Caller>);
+
+impl CallerSlot {
+    /// Counts a request of this caller; where `places_are_short`, only up to `max`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Overloaded`].
+    pub(crate) fn take(caller: &Arc<Caller>, max: usize, places_are_short: bool) -> Result<Self, Error> {
+        let slot = Self(Arc::clone(caller));
+        if caller.key.begin_request() >= max && places_are_short {
+            return Err(overloaded(
+                "This key has more requests open than its share, and the gateway is busy. Wait for responses first.",
+            ));
+        }
+        Ok(slot)
+    }
+}
+
+impl Drop for CallerSlot {
+    fn drop(&mut self) {
+        self.0.key.end_request();
+    }
+}

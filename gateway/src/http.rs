@@ -1,0 +1,90 @@
+//! What every site needs of a request and of its response, whatever the site serves: the head checked, the
+//! client's address, the record of the request, and the fields that all responses share.
+
+mod body;
+mod client;
+mod durations;
+mod fields;
+mod head;
+mod record;
+mod values;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{HeaderMap, HeaderValue, Version, header};
+use versions::Protocol;
+
+use crate::clock::Clock;
+use crate::transport::Peer;
+
+pub use body::{Places, ReplyBody};
+pub(crate) use client::{ClientAddress, client_address, is_proxy};
+pub use durations::{Durations, RouteDurations};
+pub use fields::{API_VERSION_PREVIEW, Field, Fields};
+pub use head::{check_head, declared_length, request_host};
+pub(crate) use record::Record;
+pub(crate) use values::{content_length, date, field, http_date, never_indexed};
+
+/// What the requests of all sites share. One for the process, for as long as it lives.
+pub struct Frontend {
+    /// The clocks.
+    pub clock: Box<dyn Clock>,
+    /// How long requests took.
+    pub durations: Durations,
+    access_log: AtomicBool,
+    draining: AtomicBool,
+}
+
+const CLEAR: HeaderValue = HeaderValue::from_static("clear");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+impl Frontend {
+    /// Sets it up for so many workers.
+    #[must_use]
+    pub fn new(clock: Box<dyn Clock>, workers: usize, access_log: bool) -> Self {
+        Self {
+            clock,
+            durations: Durations::new(workers),
+            access_log: AtomicBool::new(access_log),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether each request is logged, from now on.
+    pub fn set_access_log(&self, access_log: bool) {
+        self.access_log.store(access_log, Ordering::Relaxed);
+    }
+
+    /// From now on, responses send clients elsewhere.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// `Alt-Svc` (RFC 7838): where HTTP/3 is spoken, for clients that came by another protocol.
+    pub(crate) fn alt_svc(&self, peer: &Peer, protocol: Protocol) -> Option<HeaderValue> {
+        let alt_svc = peer.listener.alt_svc.as_ref().filter(|_| protocol != Protocol::Http3)?;
+        Some(if self.is_draining() { CLEAR } else { alt_svc.clone() })
+    }
+
+    /// Adds `Connection: close` where the response is the last one of its connection. HTTP/2 and HTTP/3 have
+    /// frames for that. Behind a malformed request nobody knows where the next one begins.
+    pub(crate) fn close_if_last(&self, fields: &mut HeaderMap, protocol: Protocol, malformed: bool) {
+        if (malformed || self.is_draining()) && matches!(protocol, Protocol::Http10 | Protocol::Http11) {
+            fields.insert(header::CONNECTION, CLOSE);
+        }
+    }
+}
+
+/// The protocol that a request came by.
+pub(crate) fn protocol(version: Version) -> Protocol {
+    match version {
+        Version::HTTP_3 => Protocol::Http3,
+        Version::HTTP_2 => Protocol::Http2,
+        Version::HTTP_11 => Protocol::Http11,
+        _ => Protocol::Http10,
+    }
+}

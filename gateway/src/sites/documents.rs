@@ -1,0 +1,219 @@
+//! The documentation, served from memory: every page is written with the snapshot, and anew when a day has come
+//! that changes what it says.
+//!
+//! It takes no key. What the pages say is decided in `versions::docs::pages`; here are only the fields
+//! around them.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::sync::Mutex;
+use tracing::error;
+use versions::docs::pages::{Content, HTML};
+use versions::{Body, BoxError};
+
+use super::page::{Page, PageSite};
+use crate::pipeline::Pipeline;
+use crate::snapshot::Snapshot;
+
+/// Pages change with a reload or a day, so a copy may be shown for a while before it is asked about again.
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300, must-revalidate");
+/// Nothing but our own style and picture: no script, no frame, no form.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+
+/// Serves the documentation. One for the process, for as long as it lives.
+pub struct Documents {
+    pipeline: &'static Pipeline,
+    /// One writes the pages anew; whoever comes meanwhile waits for that.
+    writing: Mutex<()>,
+}
+
+impl Documents {
+    /// Serves the pages of this API.
+    #[must_use]
+    pub fn new(pipeline: &'static Pipeline) -> Self {
+        Self { pipeline, writing: Mutex::new(()) }
+    }
+
+    /// The snapshot, with pages that are up to date; the first who finds them out of date has them written anew,
+    /// beside the requests of everybody else.
+    async fn current(&'static self) -> Arc<Snapshot> {
+        let snapshot = self.pipeline.snapshot();
+        if self.is_current(&snapshot) {
+            return snapshot;
+        }
+        let _turn = self.writing.lock().await;
+        let snapshot = self.pipeline.snapshot();
+        if self.is_current(&snapshot) {
+            return snapshot;
+        }
+        let written = tokio::task::spawn_blocking(|| self.pipeline.rewrite_pages()).await;
+        if let Err(failure) = written {
+            error!(error = %failure, "The documentation could not be written anew; the old one is served");
+            return snapshot;
+        }
+        self.pipeline.snapshot()
+    }
+
+    fn is_current(&self, snapshot: &Snapshot) -> bool {
+        self.pipeline.frontend().clock.now() < snapshot.pages.until
+    }
+}
+
+impl PageSite for Documents {
+    fn pipeline(&self) -> &'static Pipeline {
+        self.pipeline
+    }
+
+    async fn page(&'static self, head: &Parts) -> Page {
+        let snapshot = self.current().await;
+        let mut page = match snapshot.pages.file(head.uri.path()) {
+            None => Page::new(StatusCode::NOT_FOUND, HTML, snapshot.pages.missing.clone()),
+            Some(file) => {
+                let mut page = Page::new(StatusCode::OK, HTML, "");
+                page.media_type = file.media_type.clone();
+                page.route = Some(file.route);
+                page.headers.insert(header::ETAG, file.tag.clone());
+                if is_cached(&head.headers, &file.tag) {
+                    page.status = StatusCode::NOT_MODIFIED;
+                    page.body = Body::Empty;
+                } else {
+                    page.body = body(&file.content);
+                }
+                page
+            }
+        };
+        page.headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
+        page
+    }
+
+    fn error(&self, status: StatusCode, detail: &str) -> Page {
+        let detail = detail.replace('&', "&amp;").replace('<', "&lt;");
+        let text = format!("<!doctype html>\n<html lang=\"en\"><title>Error</title><p>{detail}</p></html>\n");
+        Page::new(status, HTML, text)
+    }
+
+    fn add_fields(&self, fields: &mut HeaderMap) {
+        fields.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+        fields.insert(header::REFERRER_POLICY, NO_REFERRER);
+    }
+}
+
+/// The pieces of a page as a body: none is copied, however many readers there are.
+fn body(content: &Content) -> Body {
+    match content.pieces() {
+        [only] => Body::Full(only.clone()),
+        pieces => {
+            let left = content.len() as u64;
+            let pieces = Pieces { pieces: pieces.iter().cloned().collect(), left };
+            Body::Stream(Box::pin(pieces.map_err(|never: Infallible| -> BoxError { match never {} })))
+        }
+    }
+}
+
+struct Pieces {
+    pieces: VecDeque<Bytes>,
+    left: u64,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.pop_front();
+        self.left -= piece.as_ref().map_or(0, Bytes::len) as u64;
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// Whether the client has this very content already (RFC 9110 §13.1.2).
+fn is_cached(fields: &HeaderMap, tag: &HeaderValue) -> bool {
+    let wanted = tag.to_str().unwrap_or_default();
+    fields.get_all(header::IF_NONE_MATCH).iter().any(|value| {
+        let tags = value.to_str().unwrap_or_default().split(',').map(str::trim);
+        tags.map(|tag| tag.strip_prefix("W/").unwrap_or(tag)).any(|tag| tag == wanted || tag == "*")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+    use permissions::ServerSecret;
+    use versions::{Catalog, RELEASES};
+
+    use super::super::page::serve_page;
+    use super::*;
+    use crate::clock::{Clock as _, ManualClock};
+    use crate::config::{Config, Sources};
+    use crate::http::Frontend;
+    use crate::transport::Peer;
+
+    #[tokio::test]
+    async fn the_first_reader_after_midnight_sees_what_the_day_changes() {
+        let day = ("versions.2026-02-01.deprecated".to_owned(), "\"2027-01-01\"".to_owned());
+        let config = Config::load(&Sources { flags: vec![day], ..Sources::default() }).unwrap();
+        let clock = Arc::new(ManualClock::new("2026-12-31T23:59:59Z".parse().unwrap()));
+        let frontend = Box::leak(Box::new(Frontend::new(Box::new(Arc::clone(&clock)), 1, false)));
+        let catalog = Catalog::new(RELEASES).unwrap();
+        let pipeline = Pipeline::new(&config, Vec::new(), catalog, ServerSecret::new([3; 32]), frontend);
+        let documents = Box::leak(Box::new(Documents::new(Box::leak(Box::new(pipeline)))));
+        let peer = Peer::numbered(1);
+        let read = async || {
+            let request = Request::get("/2026-02-01").header(header::HOST, "localhost").body(());
+            let (head, ()) = request.unwrap().into_parts();
+            let page = serve_page(&*documents, &head, &peer).await.into_body().collect().await;
+            String::from_utf8(page.ok().unwrap().to_bytes().to_vec()).unwrap()
+        };
+        assert!(!read().await.contains("<strong>Deprecated.</strong>"));
+        clock.advance(Duration::from_secs(1));
+        assert!(clock.now() >= pipeline_until(documents));
+        assert!(read().await.contains("<strong>Deprecated.</strong>"));
+    }
+
+    fn pipeline_until(documents: &Documents) -> jiff::Timestamp {
+        documents.pipeline.snapshot().pages.until
+    }
+
+    #[test]
+    fn a_tag_is_found_among_others() {
+        let tag = HeaderValue::from_static("\"a\"");
+        let cached = |values: &[&'static str]| {
+            let mut fields = HeaderMap::new();
+            for value in values {
+                fields.append(header::IF_NONE_MATCH, HeaderValue::from_static(value));
+            }
+            is_cached(&fields, &tag)
+        };
+        for values in [&["\"a\""][..], &["\"b\", \"a\""], &["W/\"a\""], &["*"], &["\"b\"", "\"a\""]] {
+            assert!(cached(values), "{values:?}");
+        }
+        for values in [&[][..], &["\"b\""], &["a"], &["\"aa\""], &[""]] {
+            assert!(!cached(values), "{values:?}");
+        }
+    }
+}

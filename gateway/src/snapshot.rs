@@ -1,0 +1,83 @@
+//! What requests are served by, as of one moment: the catalog, the schedule of its dates, the limits and texts of
+//! the configuration, and what is prepared from them. A reload replaces all of it at once, so that no request sees
+//! half of a change.
+
+mod dates;
+mod pages;
+mod templates;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use versions::docs::pages::Door;
+use versions::{Catalog, Entry};
+
+use crate::config::{Api, Config, Limits, Timeouts};
+use crate::http::{Frontend, RouteDurations};
+
+pub(crate) use dates::Dates;
+pub(crate) use pages::Pages;
+pub use pages::SiteConfig;
+pub(crate) use templates::{HeaderTemplates, JSON, ResponseValues};
+
+/// One state of what a reload may change.
+pub struct Snapshot {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) templates: Arc<HeaderTemplates>,
+    pub(crate) dates: Arc<Dates>,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) docs_url: String,
+    /// The body of every 401.
+    pub(crate) invalid_token: Bytes,
+    /// The documentation.
+    pub(crate) pages: Arc<Pages>,
+    /// By the entry's index.
+    routes: Arc<[&'static RouteDurations]>,
+}
+
+impl Snapshot {
+    /// Serves this catalog under a configuration whose addresses are filled in; `doors` is where the API is.
+    #[must_use]
+    pub fn new(config: &Config, doors: Vec<Door>, catalog: Arc<Catalog>, frontend: &Frontend) -> Self {
+        let durations = &frontend.durations;
+        let Api { docs_url, invalid_token_message, .. } = &config.api;
+        let dates = Arc::new(Dates::new(config, &catalog));
+        let site = Arc::new(SiteConfig::new(config, doors));
+        let pages = Pages::new(site, &catalog, &dates.calendar, durations, frontend.clock.now());
+        Self {
+            templates: Arc::new(HeaderTemplates::new(&catalog)),
+            dates,
+            limits: config.limits.clone(),
+            timeouts: config.timeouts.clone(),
+            docs_url: docs_url.clone(),
+            invalid_token: serde_json::json!({ "error": invalid_token_message }).to_string().into(),
+            pages: Arc::new(pages),
+            routes: catalog.entries().iter().map(|entry| durations.route(&entry.template)).collect(),
+            catalog,
+        }
+    }
+
+    /// The same with the documentation as of `now`.
+    pub(crate) fn with_pages_of(&self, frontend: &Frontend, now: Timestamp) -> Self {
+        let site = Arc::clone(self.pages.site());
+        let pages = Pages::new(site, &self.catalog, &self.dates.calendar, &frontend.durations, now);
+        Self {
+            catalog: Arc::clone(&self.catalog),
+            templates: Arc::clone(&self.templates),
+            dates: Arc::clone(&self.dates),
+            limits: self.limits.clone(),
+            timeouts: self.timeouts.clone(),
+            docs_url: self.docs_url.clone(),
+            invalid_token: self.invalid_token.clone(),
+            pages: Arc::new(pages),
+            routes: Arc::clone(&self.routes),
+        }
+    }
+
+    /// Where requests to an endpoint are counted.
+    pub(crate) fn durations(&self, entry: &Entry) -> &'static RouteDurations {
+        self.routes[entry.index]
+    }
+}

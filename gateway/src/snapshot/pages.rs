@@ -1,0 +1,112 @@
+//! The pages of the documentation, as of one moment.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use jiff::Timestamp;
+use versions::docs::pages::{self, Content, Document, Door, Site};
+use versions::{Calendar, Catalog};
+
+use crate::config::Config;
+use crate::http::{Durations, RouteDurations};
+
+/// What the pages take from the configuration.
+pub struct SiteConfig {
+    config: Config,
+    doors: Vec<Door>,
+}
+
+impl SiteConfig {
+    /// Takes a configuration whose addresses are filled in, and where the API is.
+    #[must_use]
+    pub fn new(config: &Config, doors: Vec<Door>) -> Self {
+        Self { config: config.clone(), doors }
+    }
+}
+
+/// Every page.
+pub(crate) struct Pages {
+    site: Arc<SiteConfig>,
+    /// When the first of them is out of date.
+    pub(crate) until: Timestamp,
+    files: HashMap<Box<str>, File>,
+    /// The page for an address that has none.
+    pub(crate) missing: Bytes,
+}
+
+/// One file.
+pub(crate) struct File {
+    pub(crate) route: &'static RouteDurations,
+    pub(crate) media_type: HeaderValue,
+    /// Its entity tag (RFC 9110 §8.8.3).
+    pub(crate) tag: HeaderValue,
+    /// In pieces, of which pages share many.
+    pub(crate) content: Content,
+}
+
+impl File {
+    fn new(document: Document, durations: &Durations) -> Self {
+        let mut hasher = DefaultHasher::new();
+        document.content.pieces().iter().for_each(|piece| hasher.write(piece));
+        let tag = format!("\"{:016x}\"", hasher.finish());
+        Self {
+            route: durations.route(document.route),
+            media_type: HeaderValue::from_static(document.media_type),
+            tag: HeaderValue::try_from(tag).expect("digits and quotes"),
+            content: document.content,
+        }
+    }
+}
+
+impl Pages {
+    /// Writes every page.
+    pub(super) fn new(
+        site: Arc<SiteConfig>,
+        catalog: &Catalog,
+        calendar: &Calendar,
+        durations: &Durations,
+        now: Timestamp,
+    ) -> Self {
+        let api = &site.config.api;
+        let brand = String::from(api.brand.clone());
+        let about = Site {
+            catalog,
+            calendar,
+            now,
+            docs_url: &api.docs_url,
+            api_url: &api.public_url,
+            doors: &site.doors,
+            brand: &brand,
+            invalid_token_message: &api.invalid_token_message,
+            key_rate: site.config.limits.key_rate,
+        };
+        let files = pages::documents(&about).into_iter().map(|mut document| {
+            let address = std::mem::take(&mut document.address);
+            (address.into_boxed_str(), File::new(document, durations))
+        });
+        Self {
+            files: files.collect(),
+            missing: pages::missing(&about).whole(),
+            until: calendar.next_change(now).unwrap_or(Timestamp::MAX),
+            site,
+        }
+    }
+
+    /// What they are written from.
+    pub(super) const fn site(&self) -> &Arc<SiteConfig> {
+        &self.site
+    }
+
+    /// The file at a path.
+    pub(crate) fn file(&self, path: &str) -> Option<&File> {
+        self.files.get(path)
+    }
+
+    /// How many files there are, and how many bytes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.files.len(), self.files.values().map(|file| file.content.len()).sum())
+    }
+}
