@@ -1,13 +1,11 @@
-//! What callgrind counted, by function.
+//! Instructions and allocations by function, counted by callgrind.
 //!
-//! The format is described in Valgrind's manual ("Callgrind Format Specification"). Two runs of the same
-//! program that differ only in how many requests they answered are taken off each other, which leaves
-//! the requests: start-up, handshakes and the end are the same in both.
+//! Two runs of the same program that differ only in how many requests they answer are subtracted, which leaves the
+//! requests: start, handshakes and end are the same in both. The format is that of Valgrind's manual ("Callgrind Format
+//! Specification").
 //!
-//! An allocation is a call of libc's `malloc` and its like, from wherever it comes, or of mimalloc's inside
-//! the program. What a server takes from a pool of its own (nginx, haproxy) is none until the pool asks libc.
-
-mod run;
+//! An allocation is a call of libc's `malloc` and its relatives, or of mimalloc's inside the program. What nginx and
+//! haproxy take from their own pools is none until the pool asks libc.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -15,9 +13,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-pub(crate) use run::{LONG_RUN, check_tool, request};
+use crate::contestant::Contestant;
+use crate::load::Load;
+use crate::protocol::Protocol;
+use crate::runner::Runner;
 
-/// Functions that hand out memory, of mimalloc (which Rust code calls) and of libc (which C code calls).
+/// Functions that allocate, of mimalloc (which Rust code calls) and of libc (which C code calls).
 const ALLOCATORS: [&str; 8] = [
     "mi_malloc_aligned",
     "mi_zalloc_aligned",
@@ -28,45 +29,78 @@ const ALLOCATORS: [&str; 8] = [
     "posix_memalign",
     "aligned_alloc",
 ];
-/// How what libc has between `posix_memalign` and `malloc` begins: who came through it has been counted.
+/// The prefix of what libc has between `posix_memalign` and `malloc`, which is counted already.
 const ALLOCATOR_INSIDE: &str = "_mid_memalign";
-/// How the functions of aws-lc begin, each with the version behind it.
+/// The prefix of the functions of aws-lc, each with the version behind it.
 const CRYPTO_PREFIX: &str = "aws_lc_";
-
-/// What runs once in a process, such as the calibration of a clock, which goes on for a time and thus costs
-/// more or less from run to run: it belongs to no request. Part of the functions' names.
+/// What runs once in a process, such as the calibration of a clock, and takes more or less time from run to run. Part
+/// of the functions' names.
 const ONCE: [&str; 2] = ["once_cell::imp::OnceCell", "std::sync::once::Once"];
 
-/// Whose code a function is.
+/// The second run answers so many times the requests of the first.
+pub(crate) const LONG_RUN: u64 = 5;
+/// The folder of the servers.
+const PURPOSE: &str = "callgrind";
+
+/// The object that a function belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Part {
-    /// Of the program: ours, the crates, the allocator.
+    /// The program: ours, the crates, the allocator.
     Program,
-    /// Of the cryptography inside the program, which chooses its functions by the kind of CPU.
+    /// The cryptography inside the program, which chooses its functions by the CPU.
     Crypto,
-    /// Of the libraries that it is linked to; libc chooses by the kind of CPU too.
+    /// A shared library; libc chooses by the CPU too.
     Library,
 }
 
-/// One function's figures, for one run or for one request.
+/// The figures of a function, for a run or for one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Cost {
-    /// Instructions of its own, with all that was inlined into it.
-    pub(crate) own: f64,
+    /// Instructions of the function, with all that was inlined into it.
+    pub(crate) exclusive: f64,
     /// With those of the functions that it called; too many where functions call each other in a circle.
     pub(crate) inclusive: f64,
-    /// How often it asked for memory.
     pub(crate) allocations: f64,
 }
 
 /// The figures of a run or of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Profile {
-    pub(crate) functions: BTreeMap<(Part, String), Cost>,
+    functions: BTreeMap<(Part, String), Cost>,
+}
+
+/// The profile of one request to a contestant, over so many connections and streams.
+pub(crate) async fn request(
+    runner: &Runner,
+    contestant: &Contestant,
+    protocol: Protocol,
+    load: Load,
+    (connections, streams): (usize, usize),
+    requests: u64,
+) -> anyhow::Result<Profile> {
+    // The first start makes certificates, which only the short run would count.
+    runner.start(contestant, PURPOSE, None).await?.end().await?;
+    let run = async |requests: u64| {
+        let file = runner.file("callgrind.out");
+        let subject = runner.start(contestant, PURPOSE, Some(&file)).await?;
+        let arguments = [
+            ("requests", requests.to_string()),
+            ("connections", connections.to_string()),
+            ("streams", streams.to_string()),
+            ("warm-up", "100".to_owned()),
+        ];
+        runner.load(&subject, protocol, load, &arguments).await?;
+        subject.end().await?;
+        Profile::read(&file, &contestant.program()?)
+            .with_context(|| format!("profile of {}", contestant.name))
+    };
+    let (short, long) = (run(requests).await?, run(requests * LONG_RUN).await?);
+    #[expect(clippy::cast_precision_loss, reason = "no run comes near 2^53 requests")]
+    Ok(long.per_request(&short, (requests * (LONG_RUN - 1)) as f64))
 }
 
 impl Profile {
-    /// Reads a profile. `program` is the file that was run.
+    /// Reads the profile of a program.
     pub(crate) fn read(path: &Path, program: &Path) -> anyhow::Result<Self> {
         let text = fs::read(path).with_context(|| format!("callgrind wrote no {}", path.display()))?;
         let name = program.file_name().context("the program has no name")?;
@@ -75,8 +109,7 @@ impl Profile {
 
     fn parse(text: &str, program: &str) -> anyhow::Result<Self> {
         let mut profile = Self::default();
-        let mut objects = Names::default();
-        let mut functions = Names::default();
+        let (mut objects, mut functions) = (Names::default(), Names::default());
         let (mut object, mut function) = (String::new(), String::new());
         let (mut called_object, mut called) = (None, String::new());
         let mut lines = text.lines();
@@ -97,19 +130,19 @@ impl Profile {
                 if called != function {
                     cost.inclusive += inclusive;
                 }
-                // One allocator that calls another has been asked once.
+                // An allocator that calls another one was counted already.
                 let inside =
                     ALLOCATORS.contains(&function.as_str()) || function.starts_with(ALLOCATOR_INSIDE);
-                let asked = ALLOCATORS.contains(&called.as_str()) && !inside;
-                let known = callee.ends_with(program) || callee.contains("libc.so");
-                if asked && known {
+                let is_allocator = ALLOCATORS.contains(&called.as_str())
+                    && (callee.ends_with(program) || callee.contains("libc.so"));
+                if is_allocator && !inside {
                     cost.allocations += calls;
                 }
             } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
-                let own = cost(line)?;
+                let exclusive = cost(line)?;
                 let cost = profile.cost(&object, &function, program);
-                cost.own += own;
-                cost.inclusive += own;
+                cost.exclusive += exclusive;
+                cost.inclusive += exclusive;
             }
         }
         if profile.functions.is_empty() {
@@ -119,53 +152,42 @@ impl Profile {
     }
 
     fn cost(&mut self, object: &str, function: &str, program: &str) -> &mut Cost {
-        let part = if !object.ends_with(program) {
-            Part::Library
-        } else if function.starts_with(CRYPTO_PREFIX) {
-            Part::Crypto
-        } else {
-            Part::Program
+        let part = match object.ends_with(program) {
+            false => Part::Library,
+            true if function.starts_with(CRYPTO_PREFIX) => Part::Crypto,
+            true => Part::Program,
         };
         self.functions.entry((part, function.to_owned())).or_default()
     }
 
-    /// What one request costs, by a run with `requests` requests more than an earlier one.
+    /// The figures of one request, by a run with `requests` more of them than an earlier one.
     pub(crate) fn per_request(&self, earlier: &Self, requests: f64) -> Self {
-        let mut functions = BTreeMap::new();
         let once = |name: &str| ONCE.iter().any(|once| name.contains(once));
-        for key in self.functions.keys().chain(earlier.functions.keys()).filter(|(_, name)| !once(name)) {
+        let keys = self.functions.keys().chain(earlier.functions.keys()).filter(|(_, name)| !once(name));
+        let functions = keys.map(|key| {
             let [now, before] =
                 [self, earlier].map(|profile| profile.functions.get(key).copied().unwrap_or_default());
             let cost = Cost {
-                own: (now.own - before.own) / requests,
+                exclusive: (now.exclusive - before.exclusive) / requests,
                 inclusive: (now.inclusive - before.inclusive) / requests,
                 allocations: (now.allocations - before.allocations) / requests,
             };
-            functions.insert(key.clone(), cost);
-        }
-        Self { functions }
+            (key.clone(), cost)
+        });
+        Self { functions: functions.collect() }
     }
 
     /// Instructions of one part.
     pub(crate) fn instructions(&self, part: Part) -> f64 {
-        self.of(part).map(|(_, cost)| cost.own).sum()
+        self.functions.iter().filter(|((of, _), _)| *of == part).map(|(_, cost)| cost.exclusive).sum()
     }
 
-    /// Allocations, whoever asked for them.
+    /// Allocations of all parts.
     pub(crate) fn allocations(&self) -> f64 {
         self.functions.values().map(|cost| cost.allocations).sum()
     }
 
-    /// The functions of one part.
-    pub(crate) fn of(&self, part: Part) -> impl Iterator<Item = (&str, &Cost)> {
-        let of_part = move |key: &&(Part, String)| key.0 == part;
-        self.functions
-            .iter()
-            .filter(move |(key, _)| of_part(key))
-            .map(|((_, name), cost)| (name.as_str(), cost))
-    }
-
-    /// The functions that have most of a figure, the greatest first.
+    /// The functions with the most of a figure, the greatest first.
     pub(crate) fn top(&self, count: usize, figure: fn(&Cost) -> f64) -> Vec<(Part, &str, Cost)> {
         let mut all: Vec<_> =
             self.functions.iter().map(|((part, name), cost)| (*part, name.as_str(), *cost)).collect();
@@ -180,11 +202,9 @@ fn cost(line: &str) -> anyhow::Result<f64> {
     line.split(' ').nth(1).map_or(Ok(0.0), |number| number.parse().context("a cost is no number"))
 }
 
-/// Names that are written out once, as `(12) name`, and then stand as `(12)`.
+/// Names that are written once in full, as `(12) name`, and later as `(12)`.
 #[derive(Default)]
-struct Names {
-    known: HashMap<String, String>,
-}
+struct Names(HashMap<String, String>);
 
 impl Names {
     fn resolve(&mut self, text: &str) -> anyhow::Result<String> {
@@ -192,35 +212,30 @@ impl Names {
             return Ok(plain(text));
         };
         if let Some(name) = name.strip_prefix(' ') {
-            self.known.insert(id.to_owned(), plain(name));
+            self.0.insert(id.to_owned(), plain(name));
         }
-        self.known.get(id).cloned().with_context(|| format!("callgrind does not say what ({id}) is"))
+        self.0.get(id).cloned().with_context(|| format!("callgrind does not name ({id})"))
     }
 }
 
-/// A name as it is in every build: without the hashes of crates (`[0123456789abcdef]`), the numbers that
-/// the linker puts behind a function it moved (`.llvm.123`) and those of recursion (`'2`).
+/// A name as it is in every build: without the hashes of crates (`[0123456789abcdef]`), the numbers that the linker
+/// appends to a function that it moved (`.llvm.123`) and those of recursion (`'2`).
 fn plain(name: &str) -> String {
     let name = name.split_once(".llvm.").map_or(name, |(before, _)| before);
     let name = match name.rsplit_once('\'') {
         Some((before, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => before,
         _ => name,
     };
-    let mut plain = String::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((before, after)) = rest.split_once('[') {
-        plain.push_str(before);
-        match after.split_once(']') {
-            Some((hash, behind)) if hash.len() >= 12 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
-                rest = behind;
+    let mut parts = name.split('[');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((hash, rest)) if hash.len() >= 12 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                plain.push_str(rest);
             }
-            _ => {
-                plain.push('[');
-                rest = after;
-            }
+            _ => plain.extend(["[", part]),
         }
     }
-    plain.push_str(rest);
     plain
 }
 
@@ -262,12 +277,12 @@ fn=(3)
     fn costs_belong_to_functions_and_parts() -> anyhow::Result<()> {
         let profile = Profile::parse(TEXT, "server")?;
         let serve = profile.functions[&(Part::Program, "one::serve".to_owned())];
-        assert_eq!(serve, Cost { own: 9.0, inclusive: 20.0, allocations: 3.0 });
+        assert_eq!(serve, Cost { exclusive: 9.0, inclusive: 20.0, allocations: 3.0 });
         assert_eq!(profile.instructions(Part::Program), 15.0);
         assert_eq!(profile.instructions(Part::Crypto), 8.0);
         assert_eq!(profile.instructions(Part::Library), 2.0);
         assert_eq!(profile.allocations(), 3.0);
-        assert_eq!(profile.top(1, |cost| cost.own)[0].1, "one::serve");
+        assert_eq!(profile.top(1, |cost| cost.exclusive)[0].1, "one::serve");
         Ok(())
     }
 
@@ -307,8 +322,8 @@ calls=1 1
         let profile = Profile::parse(TEXT, "server")?;
         let mut more = profile.clone();
         let once = "once_cell::imp::OnceCell<T>::initialize".to_owned();
-        more.functions.insert((Part::Program, once), Cost { own: 900.0, ..Cost::default() });
-        more.functions.insert((Part::Program, "new".to_owned()), Cost { own: 40.0, ..Cost::default() });
+        more.functions.insert((Part::Program, once), Cost { exclusive: 900.0, ..Cost::default() });
+        more.functions.insert((Part::Program, "new".to_owned()), Cost { exclusive: 40.0, ..Cost::default() });
         let request = more.per_request(&profile, 4.0);
         assert_eq!(request.instructions(Part::Program), 10.0);
         assert_eq!(request.allocations(), 0.0);

@@ -1,8 +1,8 @@
-//! What dates cost: finding an endpoint among 1, 10 and 100 of them, and answering for an old one
-//! through the conversions of those that came after it.
+//! The cost of dates: finding an endpoint among 1, 10 and 100 of them, and answering for an old one through the
+//! conversions of those after it.
 //!
-//! The dates are made up here. Rounds of all cases take turns, so that a busy minute of the machine
-//! hits them alike; what is shown are medians, and ratios within a round.
+//! The rounds of all cases alternate, so that a busy minute of the machine hits them alike; ratios are made within a
+//! round.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -21,29 +21,31 @@ use versions::{
     successor,
 };
 
+use crate::statistics::Spread;
+
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Rounds, of which medians are shown.
+    /// Rounds, whose medians are printed.
     #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rounds: u32,
-    /// Look-ups, and answers, in each round of each case.
+    /// Calls in each round of each case.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub calls: u32,
 }
 
-/// Numbers of dates that are compared.
+/// The numbers of dates that are compared.
 const DATES: [usize; 3] = [1, 10, 100];
-/// Endpoints of each made-up date.
+/// Endpoints of each date.
 const ENDPOINTS: usize = 50;
 
-/// An endpoint whose answer the next date changes a little: a number that was a text, under another name.
+/// A chain of endpoints, each of which the next date changes a little.
 macro_rules! hops {
     ($($name:ident $path:literal => $next:ident;)* => $newest:ident $newest_path:literal) => {
         $(
             hops!(endpoint $name $path);
             impl Handler for $name {
-                async fn handle(context: &Context<'_>, request: Empty) -> Result<Told, Error> {
+                async fn handle(context: &Context<'_>, request: Empty) -> Result<Account, Error> {
                     successor::<$next>(context, request).await
                 }
             }
@@ -55,16 +57,16 @@ macro_rules! hops {
                     Ok(request)
                 }
 
-                fn down(_: &Context<'_>, told: Told) -> Told {
-                    Told { partner: told.name, name: told.partner, calls: told.calls + 1 }
+                fn down(_: &Context<'_>, account: Account) -> Account {
+                    Account { partner: account.name, name: account.partner, calls: account.calls + 1 }
                 }
             }
         )*
         hops!(endpoint $newest $newest_path);
         impl Handler for $newest {
-            async fn handle(context: &Context<'_>, _: Empty) -> Result<Told, Error> {
+            async fn handle(context: &Context<'_>, _: Empty) -> Result<Account, Error> {
                 let name = context.caller.environment.name();
-                Ok(Told { partner: "acme".to_owned(), name: name.to_owned(), calls: 1 })
+                Ok(Account { partner: "acme".to_owned(), name: name.to_owned(), calls: 1 })
             }
         }
     };
@@ -75,20 +77,20 @@ macro_rules! hops {
             const METHOD: Method = Method::GET;
             const PATH: &'static str = $path;
             const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
-            const SUMMARY: &'static str = "Tells of an account.";
+            const SUMMARY: &'static str = "Reads an account.";
             type Request = Empty;
-            type Response = Told;
+            type Response = Account;
 
-            fn example() -> Told {
-                Told { partner: String::new(), name: String::new(), calls: 0 }
+            fn example() -> Account {
+                Account { partner: String::new(), name: String::new(), calls: 0 }
             }
         }
     };
 }
 
-/// An answer with two texts and a number.
+/// A response with two strings and a number.
 #[derive(serde::Serialize, schemars::JsonSchema)]
-struct Told {
+struct Account {
     partner: String,
     name: String,
     calls: u64,
@@ -109,9 +111,6 @@ hops! {
 }
 
 /// `dates` dates in a row; the first brings all endpoints, the others inherit them.
-///
-/// # Errors
-/// None but those of dates and releases that are made up wrongly.
 pub fn catalog(dates: usize) -> anyhow::Result<Catalog> {
     let routes: Vec<Route> = (0..ENDPOINTS)
         .map(|number| {
@@ -127,15 +126,15 @@ pub fn catalog(dates: usize) -> anyhow::Result<Catalog> {
         .map(|number| {
             let day = first.checked_add(jiff::Span::new().days(i64::try_from(number)?))?;
             let version: Version = day.to_string().parse()?;
-            let release = Release::new(version, "Made up.", Lifecycle::preview());
+            let release = Release::new(version, "One date of many.", Lifecycle::preview());
             Ok(Release { added: if number == 0 { routes } else { &[] }, ..release })
         })
         .collect();
     Ok(Catalog::new(&releases?)?)
 }
 
-/// The paths of all endpoints of a catalog in an order without order, each as often as makes `count` in
-/// all: however many dates there are, the texts that are looked up take the same memory.
+/// `count` paths of a catalog's endpoints in random order, repeated as needed: for any number of dates they take the same
+/// memory.
 #[must_use]
 pub fn paths(catalog: &Catalog, count: usize) -> Vec<String> {
     let paths = catalog.entries().iter().map(|entry| entry.template.clone()).cycle();
@@ -144,7 +143,7 @@ pub fn paths(catalog: &Catalog, count: usize) -> Vec<String> {
     paths
 }
 
-/// Finds the endpoint of a path, as the request path does.
+/// Finds the endpoint of a path, as the pipeline does.
 #[must_use]
 pub fn find<'c>(catalog: &'c Catalog, path: &'c str) -> Option<&'c Entry> {
     let (table, below) = catalog.version(path)?;
@@ -152,6 +151,7 @@ pub fn find<'c>(catalog: &'c Catalog, path: &'c str) -> Option<&'c Entry> {
     catalog.entry(table, resource, &Method::GET).ok()
 }
 
+/// A moment at which time stands still.
 struct Still(Instant, Arc<Calendar>);
 
 impl Services for Still {
@@ -187,9 +187,6 @@ impl Connection for Still {
 }
 
 /// Measures and prints two tables.
-///
-/// # Errors
-/// If what is made up contradicts itself, or an endpoint is not found or does not answer.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     routing(options)?;
     conversions(options)
@@ -204,17 +201,17 @@ fn routing(options: &Options) -> anyhow::Result<()> {
     }
     for _ in 0..options.rounds {
         for (_, catalog, paths, nanoseconds) in &mut cases {
-            let begun = Instant::now();
+            let begin = Instant::now();
             for path in paths.iter().cycle().take(options.calls as usize) {
                 black_box(find(catalog, black_box(path)).context("an endpoint is not found")?);
             }
-            nanoseconds.push(per_call(begun.elapsed(), options.calls));
+            nanoseconds.push(per_call(begin.elapsed(), options.calls));
         }
     }
     println!("Finding one of {ENDPOINTS} endpoints, by the number of dates:");
     let one = cases[0].3.clone();
     for (dates, _, _, nanoseconds) in &cases {
-        let ratios = nanoseconds.iter().zip(&one).map(|(own, one)| own / one).collect();
+        let ratios = nanoseconds.iter().zip(&one).map(|(nanoseconds, one)| nanoseconds / one).collect();
         println!("  {dates:>4} dates  {:>7.1} ns  {:>5.2} ×", median(nanoseconds.clone()), median(ratios));
     }
     Ok(())
@@ -251,18 +248,19 @@ fn conversions(options: &Options) -> anyhow::Result<()> {
     for _ in 0..options.rounds {
         for (_, route, nanoseconds) in &mut cases {
             let Action::Native(handle) = route.action;
-            let begun = Instant::now();
+            let begin = Instant::now();
             for _ in 0..options.calls {
-                let answer = handle(black_box(&context), input.clone()).now_or_never();
-                ensure!(answer.is_some_and(|answer| answer.is_ok()), "an endpoint does not answer");
+                let reply = handle(black_box(&context), input.clone()).now_or_never();
+                ensure!(reply.is_some_and(|reply| reply.is_ok()), "an endpoint does not answer");
             }
-            nanoseconds.push(per_call(begun.elapsed(), options.calls));
+            nanoseconds.push(per_call(begin.elapsed(), options.calls));
         }
     }
     println!("Answering through conversions:");
     let newest = cases[0].2.clone();
     for (name, _, nanoseconds) in &cases {
-        let over = nanoseconds.iter().zip(&newest).map(|(own, newest)| own - newest).collect();
+        let over =
+            nanoseconds.iter().zip(&newest).map(|(nanoseconds, newest)| nanoseconds - newest).collect();
         println!("  {name:<16} {:>7.1} ns  {:>+7.1} ns", median(nanoseconds.clone()), median(over));
     }
     Ok(())
@@ -273,7 +271,6 @@ fn per_call(duration: Duration, calls: u32) -> f64 {
     duration.as_nanos() as f64 / f64::from(calls)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn median(values: Vec<f64>) -> f64 {
+    Spread::of(values).median
 }

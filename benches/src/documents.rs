@@ -1,10 +1,10 @@
-//! The documentation of an API with many dates: each has 50 endpoints, of types of their own, which the
-//! dates behind the first inherit, as most endpoints of a real API would be.
+//! The documentation of an API with many dates of 50 endpoints each, all of which come from the first date, as most
+//! endpoints of a real API would.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use http::Method;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -14,13 +14,15 @@ use serde::{Deserialize, Serialize};
 use versions::docs::pages::{Document, Door, Site, documents};
 use versions::{Calendar, Catalog, Context, Endpoint, Error, Handler, Lifecycle, Release, Route, Version};
 
+use crate::statistics::Spread;
+
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Dates, a week between each two.
+    /// Dates, a week apart.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub dates: u16,
-    /// Rounds, of which minimum, median and maximum are shown.
+    /// Rounds.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
 }
@@ -28,10 +30,10 @@ pub struct Options {
 /// One of many endpoints.
 struct Thing<const N: usize>;
 
-/// What it is asked.
+/// Its request.
 #[derive(Deserialize, JsonSchema)]
-#[expect(dead_code, reason = "only its form is used")]
-struct Wanted {
+#[expect(dead_code, reason = "only its schema is used")]
+struct Query {
     /// The thing's number.
     #[schemars(example = 7)]
     id: u32,
@@ -40,21 +42,21 @@ struct Wanted {
     limit: Option<u8>,
 }
 
-/// What it answers.
+/// Its response.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Told<const N: usize> {
+struct Description<const N: usize> {
     /// The thing's number.
     id: u32,
-    /// Whose it is.
+    /// Its owner.
     owner: Owner,
-    /// What it is made of.
+    /// Its parts.
     parts: Vec<Part>,
-    /// The date of this answer's form.
+    /// The date of this response's form.
     api_version: Version,
 }
 
-/// Whose something is.
+/// The owner of a thing.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Owner {
@@ -64,7 +66,7 @@ struct Owner {
     display_name: String,
 }
 
-/// A part.
+/// A part of a thing.
 #[derive(Serialize, JsonSchema)]
 struct Part {
     /// Its name.
@@ -81,11 +83,11 @@ impl<const N: usize> Endpoint for Thing<N> {
     const SUMMARY: &'static str = "Read a thing with its owner and its parts.";
     const SAFE: bool = true;
 
-    type Request = Wanted;
-    type Response = Told<N>;
+    type Request = Query;
+    type Response = Description<N>;
 
-    fn example() -> Told<N> {
-        Told {
+    fn example() -> Description<N> {
+        Description {
             id: 7,
             owner: Owner { id: 3, display_name: "Example".to_owned() },
             parts: vec![Part { name: "wheel".to_owned(), count: Some(4) }],
@@ -95,7 +97,7 @@ impl<const N: usize> Endpoint for Thing<N> {
 }
 
 impl<const N: usize> Handler for Thing<N> {
-    async fn handle(_: &Context<'_>, _: Wanted) -> Result<Told<N>, Error> {
+    async fn handle(_: &Context<'_>, _: Query) -> Result<Description<N>, Error> {
         Ok(Self::example())
     }
 }
@@ -112,10 +114,7 @@ macro_rules! things {
     };
 }
 
-/// Measures and prints in two lines.
-///
-/// # Errors
-/// If the releases contradict each other, or a page is missing.
+/// Measures and prints.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut routes = things!(0 5 10 15 20 25 30 35 40 45);
     for (number, route) in routes.iter_mut().enumerate() {
@@ -123,7 +122,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         route.path = format!("/things-{number}/{{id}}.json").leak();
     }
     let endpoints = routes.len();
-    // As long as the process, as the real ones are.
     let routes: &'static [Route] = routes.leak();
     let first = Date::constant(2026, 1, 1);
     let release = |number: u16| {
@@ -153,20 +151,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut milliseconds = Vec::new();
     let mut written: Vec<Document> = Vec::new();
     for _ in 0..options.rounds {
-        let begun = Instant::now();
+        let begin = Instant::now();
         written = documents(&site);
-        milliseconds.push(begun.elapsed().as_secs_f64() * 1e3);
+        milliseconds.push(begin.elapsed().as_secs_f64() * 1e3);
     }
-    milliseconds.sort_by(f64::total_cmp);
     let pages = written.iter().filter(|document| document.route == "/{date}/{endpoint}").count();
     ensure!(pages == endpoints * usize::from(options.dates), "there are {pages} pages of endpoints");
+    let (Options { dates, rounds }, milliseconds) = (options, Spread::of(milliseconds));
     println!(
-        "documents, {} dates of {endpoints} endpoints: {:.0} / {:.0} / {:.0} ms (min / median / max of {} rounds)",
-        options.dates,
-        milliseconds[0],
-        milliseconds[milliseconds.len() / 2],
-        milliseconds.last().context("there is at least one round")?,
-        options.rounds,
+        "documents, {dates} dates of {endpoints} endpoints: {milliseconds:.0} ms (min / median / max of {rounds} rounds)"
     );
     let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for document in &written {
@@ -175,7 +168,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         *bytes += document.content.len();
     }
     let all: usize = kinds.values().map(|(_, bytes)| bytes).sum();
-    // What is shared is in memory once: the length of all pieces, laid over each other.
+    // Shared pieces are in memory once, so overlapping ranges count once.
     let mut pieces: Vec<(usize, usize)> = written
         .iter()
         .flat_map(|document| document.content.pieces())
@@ -187,12 +180,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         kept += (begin + length).saturating_sub(begin.max(end));
         end = end.max(begin + length);
     }
-    println!(
-        "{} files, {:.1} MiB, of which {:.1} MiB are kept",
-        written.len(),
-        mebibytes(all),
-        mebibytes(kept)
-    );
+    println!("{} files, {:.1} MiB, {:.1} MiB in memory", written.len(), mebibytes(all), mebibytes(kept));
     for (kind, (files, bytes)) in kinds {
         println!("  {kind:<24} {files:>6} files {:>8.1} KiB each", mebibytes(bytes / files) * 1024.0);
     }

@@ -1,74 +1,97 @@
-//! Instruments of the gateway alone: the guard over its instructions, and what its settings cost.
+//! Instruments of the gateway alone: the cost of its settings and parts, and the guard over its instructions.
 //!
 //! What is also measured of other servers is a figure of [`crate::compare`].
 
 mod guard;
-mod paired;
-mod settings;
-mod streams;
 
-use std::fmt::Display;
 use std::process::ExitCode;
 
-use serde::Serialize;
-
+use crate::compare::{Figure, MeasurementOptions, compare};
+use crate::contestant::{Contestant, Settings};
+use crate::load::Load;
 use crate::options::Common;
-use crate::stage::until_ended;
-pub use guard::PipelineOptions;
+use crate::protocol::Protocol;
+use crate::runner::block_on;
+use crate::{dates, documents, pipeline};
 
-/// Rounds, and requests that each one answers in a round, if nothing else is asked for.
-const ROUNDS: u32 = 21;
-const REQUESTS: u64 = 8_000;
-const SMOKE_REQUESTS: u64 = 200;
-
-/// One instrument and its options.
+/// An instrument and its options.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Instrument {
-    /// Instructions and allocations of this build beside the committed ones, 3 % either way.
+    /// Instructions and allocations of this build beside the committed ones, within 3 %.
     Guard(guard::Options),
-    /// CPU of HTTP/3 by that of the streams of QUIC alone.
-    Streams(Common),
     /// CPU with the access log by that without.
     AccessLog(Common),
-    /// CPU with many keys by that with one.
-    Keys(settings::KeysOptions),
-    /// CPU and throughput of two workers by those of one.
+    /// CPU, memory and start with many keys by those with few.
+    Keys(KeysOptions),
+    /// CPU of two workers by that of one. Throughput is cores by CPU per request, so two cores ÷ one is 2 ÷ this: the
+    /// load takes most of a core, which leaves two workers little more than one.
     Cores(Common),
+    /// CPU of HTTP/3 by that of plain QUIC streams, of the floor and of the gateway.
+    Streams(Common),
+    /// Nanoseconds of a request in the pipeline alone, without sockets.
+    Pipeline(pipeline::Options),
+    /// Nanoseconds of finding an endpoint among many dates, and of answering for an old one.
+    Dates(dates::Options),
+    /// Time and size of the documentation of an API with many dates.
+    Documents(documents::Options),
 }
 
-impl Instrument {
-    async fn measure(&self) -> anyhow::Result<ExitCode> {
-        match self {
-            Self::Guard(options) => guard::run(options).await,
-            Self::Streams(common) => show(&streams::measure(common).await?, common),
-            Self::AccessLog(common) => show(&settings::access_log(common).await?, common),
-            Self::Keys(options) => show(&settings::keys(options).await?, &options.common),
-            Self::Cores(common) => show(&settings::cores(common).await?, common),
-        }
-    }
+/// The command line of the keys.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KeysOptions {
+    #[command(flatten)]
+    common: Common,
+    /// Keys in the store beside those that are used.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
+    keys: usize,
 }
 
-/// Runs an instrument and prints what it came to.
-///
-/// # Errors
-/// If a server cannot be started, a tool is missing, or a request is not answered as it should be.
+/// Runs an instrument and prints its figures.
 pub fn run(instrument: &Instrument) -> anyhow::Result<ExitCode> {
-    until_ended(instrument.measure())
-}
-
-/// The path of a request alone, for callgrind.
-///
-/// # Errors
-/// If a request is not answered with 200.
-pub fn pipeline(options: &PipelineOptions) -> anyhow::Result<()> {
-    crate::pipeline::exercise(options.made, options.answered)
-}
-
-fn show<R: Serialize + Display>(report: &R, common: &Common) -> anyhow::Result<ExitCode> {
-    if common.place.json {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        print!("{report}");
+    match instrument {
+        Instrument::Guard(options) => block_on(guard::run(options)),
+        Instrument::AccessLog(common) => gateways(
+            common,
+            ("log off", Settings::default()),
+            ("log on", Settings { access_log: true, ..Settings::default() }),
+        ),
+        Instrument::Keys(KeysOptions { common, keys }) => {
+            let more_keys = if common.smoke { 1_000.min(*keys) } else { *keys };
+            let many = Settings { more_keys, ..Settings::default() };
+            gateways(common, ("few keys", Settings::default()), ("many keys", many))
+        }
+        Instrument::Cores(common) => {
+            let two = Settings { workers: 2, ..Settings::default() };
+            gateways(common, ("1 worker", Settings::default()), ("2 workers", two))
+        }
+        Instrument::Streams(common) => {
+            let common = Common { protocols: vec![Protocol::H3], ..common.clone() };
+            let gateway = Contestant::gateway("gateway", &common.gateway, Settings::default());
+            let mut code = ExitCode::SUCCESS;
+            for http in [Contestant::floor("floor"), gateway] {
+                // Plain streams carry as many bytes as a repeated request.
+                code = pair(&common, Load::Repeated, [Contestant::quic_streams(), http])?;
+            }
+            Ok(code)
+        }
+        Instrument::Pipeline(options) => pipeline::run(options).map(|()| ExitCode::SUCCESS),
+        Instrument::Dates(options) => dates::run(options).map(|()| ExitCode::SUCCESS),
+        Instrument::Documents(options) => documents::run(options).map(|()| ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Compares two gateways that differ in their settings.
+fn gateways(common: &Common, one: (&str, Settings), other: (&str, Settings)) -> anyhow::Result<ExitCode> {
+    pair(
+        common,
+        Load::Varied,
+        [one, other].map(|(name, settings)| Contestant::gateway(name, &common.gateway, settings)),
+    )
+}
+
+fn pair(common: &Common, load: Load, contestants: [Contestant; 2]) -> anyhow::Result<ExitCode> {
+    let report =
+        block_on(compare(&MeasurementOptions::cpu(common), &[Figure::Cpu], &[load], contestants.into()))?;
+    print!("{report}");
+    Ok(if report.has_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

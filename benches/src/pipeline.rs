@@ -1,7 +1,7 @@
 //! The path of a request alone: from authenticate to record, without a socket or a parser.
 //!
-//! Each request is made of the answer before it, as hyper does with its maps; what that making costs is
-//! measured by itself in the same rounds and taken off.
+//! Each request reuses the header map of the response before it, as hyper does. What making requests costs is measured
+//! in the same rounds and subtracted.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -19,12 +19,13 @@ use jiff::Timestamp;
 use permissions::{Environments, ServerSecret};
 use versions::{Catalog, RELEASES};
 
-use crate::seed::MadeUp;
+use crate::seed;
+use crate::statistics::Spread;
 
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Rounds, of which minimum, median and maximum are shown.
+    /// Rounds.
     #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rounds: u32,
     /// Requests in each round.
@@ -35,7 +36,16 @@ pub struct Options {
     pub keys: u32,
 }
 
-/// Asks for the ping of the newest date, with one key after the other.
+/// How many requests are made without being answered, and how many are answered.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Exercise {
+    #[arg(long)]
+    made: u32,
+    #[arg(long)]
+    answered: u32,
+}
+
+/// A client of the newest date's ping, with one key after the other.
 struct Caller {
     pipeline: &'static Pipeline,
     peer: Arc<Peer>,
@@ -46,10 +56,7 @@ struct Caller {
     fields: HeaderMap,
 }
 
-/// Measures nanoseconds and prints them in one line.
-///
-/// # Errors
-/// If the path cannot be set up, or answers anything but 200.
+/// Measures nanoseconds and prints them.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut caller = Caller::new(options.keys as usize)?;
     let mut nanoseconds = Vec::new();
@@ -59,26 +66,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let answered = caller.answered(options.requests)?;
         nanoseconds.push(answered.saturating_sub(made).as_secs_f64() * 1e9 / f64::from(options.requests));
     }
-    nanoseconds.sort_by(f64::total_cmp);
+    let Options { rounds, requests, keys } = options;
+    let nanoseconds = Spread::of(nanoseconds);
     println!(
-        "pipeline, {} keys: {:.0} / {:.0} / {:.0} ns (min / median / max of {} rounds of {} requests)",
-        options.keys,
-        nanoseconds[0],
-        nanoseconds[nanoseconds.len() / 2],
-        nanoseconds[nanoseconds.len() - 1],
-        options.rounds,
-        options.requests,
+        "pipeline, {keys} keys: {nanoseconds:.0} ns (min / median / max of {rounds} rounds of {requests} requests)"
     );
     Ok(())
 }
 
-/// Allocations of one request, as a mean over `requests`; `count` counts those of the process so far.
-///
-/// # Errors
-/// As [`run`].
+/// Allocations of one request, as a mean over `requests`; `count` returns those of the process so far.
 pub fn allocations(requests: u32, count: impl Fn() -> usize) -> anyhow::Result<f64> {
     let mut caller = Caller::new(1)?;
-    // Handles are looked up and maps grow to their size with the first requests.
+    // The first requests look up handles and let maps grow.
     caller.answered(100)?;
     let before = count();
     caller.made(requests);
@@ -88,16 +87,15 @@ pub fn allocations(requests: u32, count: impl Fn() -> usize) -> anyhow::Result<f
     Ok((answered as f64 - made as f64) / f64::from(requests))
 }
 
-/// Makes requests and throws them away, then makes others and has them answered: what a profiler of the
-/// whole process finds between two runs that make as many in all are the answers alone.
-///
-/// # Errors
-/// As [`run`].
-pub fn exercise(made: u32, answered: u32) -> anyhow::Result<()> {
-    let mut caller = Caller::new(1)?;
-    caller.made(made);
-    caller.answered(answered)?;
-    Ok(())
+impl Exercise {
+    /// Makes requests and drops them, then makes others and has them answered: the difference of two runs that make as
+    /// many in all is what the responses cost.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let mut caller = Caller::new(1)?;
+        caller.made(self.made);
+        caller.answered(self.answered)?;
+        Ok(())
+    }
 }
 
 impl Caller {
@@ -112,10 +110,8 @@ impl Caller {
         let frontend: &'static Frontend = Box::leak(Box::new(Frontend::new(Box::new(SystemClock), 1, false)));
         let pipeline = Pipeline::new(&config, Vec::new(), catalog, secret.clone(), frontend);
         let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
-        let mut made_up = MadeUp::new()?;
         let mut authorizations = Vec::with_capacity(keys);
-        for _ in 0..keys {
-            let (key, text) = made_up.next(&secret);
+        for (key, text) in seed::keys(&secret)?.take(keys) {
             pipeline.keys().apply(&key, Timestamp::UNIX_EPOCH);
             authorizations.push(HeaderValue::try_from(format!("Bearer {}", text.expose()))?);
         }
@@ -153,7 +149,7 @@ impl Caller {
         request
     }
 
-    /// How long it takes to make so many requests.
+    /// The time to make so many requests.
     fn made(&mut self, requests: u32) -> Duration {
         let begin = Instant::now();
         for _ in 0..requests {
@@ -163,7 +159,7 @@ impl Caller {
         begin.elapsed()
     }
 
-    /// How long it takes to make so many requests and have them answered.
+    /// The time to make so many requests and have them answered.
     fn answered(&mut self, requests: u32) -> anyhow::Result<Duration> {
         let begin = Instant::now();
         for _ in 0..requests {

@@ -1,11 +1,11 @@
-//! The four ways in which a request can travel.
+//! The protocols that a request is sent over.
+
+use std::fmt;
 
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 
 /// A protocol, with or without TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Protocol {
     /// HTTP/1.1 in cleartext.
     H1,
@@ -15,17 +15,18 @@ pub enum Protocol {
     H2Tls,
     /// HTTP/3.
     H3,
-    /// The streams of QUIC with as many bytes and no HTTP: what HTTP/3 is measured by. Only the floor has it.
+    /// Plain QUIC streams with as many bytes as HTTP/3 and no HTTP. Only the floor serves them.
+    #[value(hide = true)]
     QuicStreams,
 }
 
 impl Protocol {
-    /// Those of HTTP, in the order in which they are reported.
+    /// Those of HTTP, in the order of the reports.
     pub const ALL: [Self; 4] = [Self::H1, Self::H1Tls, Self::H2Tls, Self::H3];
 
     /// The name on the command line and in reports.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::H1 => "h1",
             Self::H1Tls => "h1-tls",
@@ -37,7 +38,7 @@ impl Protocol {
 
     /// The name in a ready file's `protocols`.
     #[must_use]
-    pub fn ready_name(self) -> &'static str {
+    pub const fn ready_name(self) -> &'static str {
         match self {
             Self::H1 | Self::H1Tls => "http1",
             Self::H2Tls => "http2",
@@ -46,21 +47,15 @@ impl Protocol {
         }
     }
 
-    /// Whether it runs over UDP.
-    #[must_use]
-    pub fn is_quic(self) -> bool {
-        matches!(self, Self::H3 | Self::QuicStreams)
-    }
-
     /// Whether it needs a listener with a certificate.
     #[must_use]
     pub fn is_encrypted(self) -> bool {
         self != Self::H1
     }
 
-    /// What is offered by ALPN (RFC 7301); none in cleartext.
+    /// The name in ALPN (RFC 7301); none in cleartext.
     #[must_use]
-    pub fn alpn(self) -> Option<&'static [u8]> {
+    pub const fn alpn(self) -> Option<&'static [u8]> {
         match self {
             Self::H1 => None,
             Self::H1Tls => Some(b"http/1.1"),
@@ -70,12 +65,18 @@ impl Protocol {
         }
     }
 
-    /// How many connections, and streams on each, keep one core busy without queueing for long.
+    /// The connections, and the streams on each, that keep one core busy without long queues.
     #[must_use]
-    pub fn usual_shape(self) -> (usize, usize) {
+    pub const fn default_shape(self) -> (usize, usize) {
         match self {
             Self::H1 | Self::H1Tls => (32, 1),
             Self::H2Tls | Self::H3 | Self::QuicStreams => (8, 16),
         }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }

@@ -1,4 +1,4 @@
-//! Many keys in a store at once, as an installation has them after years.
+//! Keys for the load, and many more in a store, as an installation has them after years.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,76 +11,66 @@ use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, Key
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 
+/// Keys that the load uses.
+pub const KEYS: usize = 64;
 /// Keys that are written in one transaction.
 const KEYS_PER_WRITE: usize = 10_000;
 /// Partners that the keys are spread over.
 const PARTNERS: usize = 100;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Keys that are made up: the same ones for the same number, for they guard nothing.
-pub struct MadeUp {
-    brand: Brand,
-    random: SmallRng,
-    made: usize,
+/// Production keys: the same ones each time, which protect nothing.
+pub fn texts() -> anyhow::Result<impl Iterator<Item = KeySecret>> {
+    generate(20_261_121)
 }
 
-impl MadeUp {
-    /// Begins anew.
-    ///
-    /// # Errors
-    /// None that can be met: the brand is a good one.
-    pub fn new() -> anyhow::Result<Self> {
-        let brand = Brand::try_from("pgw".to_owned())?;
-        Ok(Self { brand, random: SmallRng::seed_from_u64(20_261_121), made: 0 })
-    }
+/// A valid key that no server has.
+pub fn wrong_text() -> anyhow::Result<KeySecret> {
+    generate(1)?.next().context("there is no key")
+}
 
-    /// The next key and its text, as a store under `secret` would hold it.
-    pub fn next(&mut self, secret: &ServerSecret) -> (StoredKey, KeySecret) {
-        let random = &mut self.random;
-        let environment = Environment::Production;
-        let text = KeySecret::generate(&self.brand, environment, || random.next_u32().to_le_bytes()[0]);
-        let mut bytes = [0; 10];
-        random.fill_bytes(&mut bytes);
-        let id = uuid::Builder::from_unix_timestamp_millis(1_790_000_000_000, &bytes).into_uuid();
-        let number = self.made;
-        self.made += 1;
-        let partner = format!("partner-{}", number % PARTNERS);
+fn generate(seed: u64) -> anyhow::Result<impl Iterator<Item = KeySecret>> {
+    let brand = Brand::try_from("pgw".to_owned())?;
+    let mut random = SmallRng::seed_from_u64(seed);
+    Ok(std::iter::repeat_with(move || {
+        KeySecret::generate(&brand, Environment::Production, || random.next_u32().to_le_bytes()[0])
+    }))
+}
+
+/// The same keys as a store under `secret` holds them.
+pub fn keys(secret: &ServerSecret) -> anyhow::Result<impl Iterator<Item = (StoredKey, KeySecret)>> {
+    Ok(texts()?.enumerate().map(|(number, text)| {
+        let id = uuid::Builder::from_unix_timestamp_millis(1_790_000_000_000, &[0; 10]).into_uuid();
+        let id = uuid::Uuid::from_u128(id.as_u128() | number as u128);
         let record = KeyRecord {
             name: format!("key {number}"),
             ..KeyRecord::new(
                 KeyId(id),
-                partner,
-                environment,
+                format!("partner-{}", number % PARTNERS),
+                Environment::Production,
                 ApiAccessPermission::all(),
                 text.hint(),
                 Timestamp::UNIX_EPOCH,
             )
         };
         (StoredKey { record, hash: secret.hash(text.expose().as_bytes()) }, text)
-    }
+    }))
 }
 
-/// Adds `count` keys to the store of a data folder.
-///
-/// # Errors
-/// What the folder or the store says.
+/// Makes the store of a data folder with the first `count` keys.
 pub fn seed(data: &Path, count: usize) -> anyhow::Result<()> {
     let folder = DataFolder::locate(Some(data.to_owned()))?;
     let (mut store, secret) =
         Store::open_with_secret(&folder, BUSY_TIMEOUT).context("cannot open the store")?;
-    let mut keys = MadeUp::new()?;
-    let mut rest = count;
-    while rest > 0 {
-        let now = rest.min(KEYS_PER_WRITE);
+    let mut keys = keys(&secret)?.take(count).peekable();
+    while keys.peek().is_some() {
         store.write(Timestamp::UNIX_EPOCH, |write| {
-            for _ in 0..now {
-                let (key, _) = keys.next(&secret);
+            for (key, _) in keys.by_ref().take(KEYS_PER_WRITE) {
                 write.add_partner(&key.record.partner)?;
                 write.insert_key(&key.record, &key.hash)?;
             }
             Ok::<_, StoreError>(())
         })?;
-        rest -= now;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
 
 /// The handler's future and the body.
 const ALLOCATIONS_MAX: f64 = 2.0;
-/// The values of an answer's fields are cut from blocks: one allocation for many requests.
+/// Header values are slices of blocks: one allocation for many requests.
 const BLOCKS: f64 = 0.05;
 
 /// One test, because whatever runs beside it is counted as well.

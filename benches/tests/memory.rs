@@ -1,6 +1,6 @@
 //! A key takes little memory, and that stays so: a process holds all of them.
 
-use benches::seed::MadeUp;
+use benches::seed;
 use gateway::keys::index::KeyIndex;
 use jiff::Timestamp;
 use permissions::ServerSecret;
@@ -17,12 +17,11 @@ const BYTES_MAX: usize = 208;
 #[test]
 fn a_key_takes_little_memory() {
     let secret = ServerSecret::new([7; 32]);
-    let mut made_up = MadeUp::new().unwrap();
     let keys = KeyIndex::new("100/s".parse().unwrap());
     let region = Region::new(ALLOCATOR);
     keys.reserve(KEYS);
-    for _ in 0..KEYS {
-        keys.apply(&made_up.next(&secret).0, Timestamp::UNIX_EPOCH);
+    for (key, _) in seed::keys(&secret).unwrap().take(KEYS) {
+        keys.apply(&key, Timestamp::UNIX_EPOCH);
     }
     let change = region.change();
     assert_eq!(keys.count(), KEYS);

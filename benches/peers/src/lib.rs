@@ -1,4 +1,4 @@
-//! What both programs are told, and the job that both are given.
+//! What both programs have in common: the command line and the job.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-#[path = "../../src/answer.rs"]
-pub mod answer;
+#[path = "../../src/response.rs"]
+pub mod response;
 
-/// The rate and the burst of a partner, which the load never reaches: the limiter's cost is what counts.
+/// The rate and the burst of a partner, which the load never reaches: the cost of the limiter is what counts.
 pub const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
-/// One request more each so often.
+/// The interval between two requests at that rate.
 pub const RATE_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / REQUESTS_PER_SECOND_MAX as u64);
 
 /// The command line of a peer.
@@ -32,7 +32,7 @@ pub struct Options {
     /// Its private key, in PEM.
     #[arg(long, value_name = "FILE")]
     pub private_key: PathBuf,
-    /// Who may ask: one line each with the partner, a blank, and the value of `Authorization`.
+    /// The keys: lines of a partner, a blank, and the value of `Authorization`.
     #[arg(long, value_name = "FILE")]
     pub keys: PathBuf,
 }

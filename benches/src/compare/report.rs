@@ -1,318 +1,325 @@
-//! What a comparison came to, also as JSON.
+//! The report: a table for each figure, then what the numbers are made up of.
 
-use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
 
-use serde::Serialize;
+use procfs::Current as _;
+use procfs::{CpuInfo, LoadAverage};
 
-use super::figure::{Detail, Figure, Metric, Sample};
-use super::machine::Machine;
-use super::{FLOOR, SUBJECT};
-use crate::protocol::Protocol;
-use crate::stage::Subject;
+use super::figure::{Case, Detail, Figure, Metric, Sample};
+use crate::contestant::Subject;
+use crate::proc::memory_bytes;
 use crate::statistics::Spread;
 
-/// One of the servers, beside its figures.
-#[derive(Debug, Serialize)]
-pub(super) struct About {
-    pub(super) name: String,
-    /// From the start of the process until it serves.
-    pub(super) ready_after_ms: f64,
-    /// Resident memory before the first request, and after the last one.
-    pub(super) idle_mb: f64,
-    pub(super) memory_mb: f64,
+/// The index of the contestant whose figures are divided by those of the others.
+pub(super) const COMPARED: usize = 1;
+
+/// Stands for a number that is missing.
+const NONE: &str = "—";
+/// Characters of a number and of a ratio.
+const NUMBER: usize = 9;
+const RATIO: usize = 24;
+/// These details have short names and share a line.
+const SHORT_NAMES: [&str; 2] = ["system calls", "instructions"];
+
+/// All figures over all protocols.
+pub(crate) struct Report {
+    machine: String,
+    /// A line about each server.
+    servers: Vec<String>,
+    comparisons: Vec<Comparison>,
 }
 
-impl About {
-    #[expect(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
-    pub(super) fn new(subject: &Subject) -> anyhow::Result<Self> {
-        Ok(Self {
-            name: subject.name.clone(),
-            ready_after_ms: subject.ready_after().as_secs_f64() * 1e3,
-            idle_mb: subject.idle_bytes as f64 / 1e6,
-            memory_mb: subject.memory_bytes()? as f64 / 1e6,
-        })
-    }
-}
-
-/// All figures and protocols.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) machine: Machine,
-    /// The contestant whose own figures show the noise.
-    pub(super) floor: String,
-    /// What was compared with each other contestant.
-    pub(super) subject: String,
-    pub(super) contestants: Vec<About>,
-    /// One for each figure and protocol, those of a figure in one go.
-    pub(super) comparisons: Vec<Comparison>,
-}
-
-/// One figure over one protocol, in all rounds.
-#[derive(Debug, Serialize)]
+/// One case in all rounds.
 pub(super) struct Comparison {
-    pub(super) figure: Figure,
-    pub(super) protocol: Protocol,
-    pub(super) rounds: usize,
-    /// How it was measured, in words.
-    pub(super) how: String,
-    /// The floor's first number in each round by its own median: how much the machine varied. One round
-    /// does not say.
-    pub(super) noise: Option<Spread>,
+    case: Case,
+    rounds: usize,
+    /// How it was measured.
+    method: String,
     /// One for each contestant, in their order.
-    pub(super) rows: Vec<Row>,
+    rows: Vec<Row>,
 }
 
 /// One contestant.
-#[derive(Debug, Serialize)]
-pub(super) struct Row {
-    pub(super) contestant: String,
-    /// By [`Metric::key`]; what was not measured has none.
-    values: BTreeMap<&'static str, Value>,
+struct Row {
+    contestant: String,
+    /// One for each of the figure's metrics; none where it was not measured.
+    values: Vec<Option<Value>>,
     /// Medians of what the numbers are made up of.
-    pub(super) details: Vec<Detail>,
-    /// Why a number is missing, although it speaks the protocol.
-    pub(super) missing: Option<String>,
-    /// Requests that were not answered as they should be, and the first reason.
-    pub(super) errors: u64,
-    pub(super) first_error: Option<String>,
+    details: Vec<Detail>,
+    /// Why a number is missing or wrong.
+    note: Option<String>,
+    failed: bool,
 }
 
 /// One number over all rounds.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct Value {
-    #[serde(flatten)]
-    pub(super) own: Spread,
-    /// Subject by contestant, within each round; none for the subject itself, and for what only describes.
-    pub(super) ratio: Option<Spread>,
+#[derive(Clone, Copy)]
+struct Value {
+    median: f64,
+    /// The compared contestant's number by this one, within each round.
+    ratio: Option<Spread>,
 }
 
 impl Comparison {
-    /// `rounds` has a sample for each of `names`, or none for one that does not speak the protocol.
-    pub(super) fn new(
-        figure: Figure,
-        protocol: Protocol,
-        how: String,
-        names: &[&str],
-        rounds: &[Vec<Option<Sample>>],
-    ) -> Self {
-        let rows: Vec<Row> =
-            names.iter().enumerate().map(|(place, name)| Row::new(figure, name, place, rounds)).collect();
-        let noise = figure.metrics().first().filter(|_| rounds.len() > 1).and_then(|metric| {
-            let median = rows[FLOOR].value(metric)?.own.median;
-            let own = rounds.iter().filter_map(|round| round[FLOOR].as_ref()?.value(metric));
-            Some(Spread::of(own.map(|value| value / median).filter(|ratio| ratio.is_finite())))
-        });
-        Self { figure, protocol, rounds: rounds.len(), how, noise, rows }
+    /// `rounds` has a sample for each of `names`, or none for one that does not support the protocol.
+    pub(super) fn new(case: Case, method: String, names: &[&str], rounds: &[Vec<Option<Sample>>]) -> Self {
+        let row = |(index, name): (usize, &&str)| Row::new(case.figure, name, index, rounds);
+        let rows = names.iter().enumerate().map(row).collect();
+        Self { case, rounds: rounds.len(), method, rows }
     }
 }
 
 impl Row {
-    fn new(figure: Figure, name: &str, place: usize, rounds: &[Vec<Option<Sample>>]) -> Self {
-        let samples: Vec<&Sample> = rounds.iter().filter_map(|round| round[place].as_ref()).collect();
-        let mut values = BTreeMap::new();
-        for metric in figure.metrics() {
-            let own: Vec<f64> = samples.iter().filter_map(|sample| sample.value(metric)).collect();
-            // What is missing in one round is a figure of other rounds than its neighbours'.
-            if own.is_empty() || own.len() < samples.len() {
-                continue;
+    fn new(figure: Figure, name: &str, index: usize, rounds: &[Vec<Option<Sample>>]) -> Self {
+        let samples: Vec<&Sample> = rounds.iter().filter_map(|round| round[index].as_ref()).collect();
+        let value = |metric: &Metric| {
+            let values: Vec<f64> = samples.iter().filter_map(|sample| sample.value(metric)).collect();
+            // A number that is missing in one round would be one of other rounds than its neighbours'.
+            if values.is_empty() || values.len() < samples.len() {
+                return None;
             }
             let ratio = |round: &Vec<Option<Sample>>| {
-                Some(round[SUBJECT].as_ref()?.value(metric)? / round[place].as_ref()?.value(metric)?)
+                Some(round[COMPARED].as_ref()?.value(metric)? / round[index].as_ref()?.value(metric)?)
             };
-            // A run in which nothing was answered has no ratio; its errors are counted all the same.
+            // A run without a response has no ratio.
             let ratios: Vec<f64> =
                 rounds.iter().filter_map(ratio).filter(|ratio| ratio.is_finite()).collect();
-            let is_compared = metric.is_compared && place != SUBJECT && !ratios.is_empty();
-            let ratio = is_compared.then(|| Spread::of(ratios.into_iter()));
-            values.insert(metric.key, Value { own: Spread::of(own.into_iter()), ratio });
-        }
+            let is_compared = metric.is_compared && index != COMPARED && !ratios.is_empty();
+            Some(Value { median: Spread::of(values).median, ratio: is_compared.then(|| Spread::of(ratios)) })
+        };
         Self {
             contestant: name.to_owned(),
-            values,
+            values: figure.metrics().iter().map(value).collect(),
             details: medians(&samples),
-            missing: samples.iter().find_map(|sample| sample.missing.clone()),
-            errors: samples.iter().map(|sample| sample.errors).sum(),
-            first_error: samples.iter().find_map(|sample| sample.first_error.clone()),
+            note: samples.iter().find_map(|sample| sample.note.clone()),
+            failed: samples.iter().any(|sample| sample.failed),
         }
-    }
-
-    /// A number, if it was measured.
-    pub(super) fn value(&self, metric: &Metric) -> Option<&Value> {
-        self.values.get(metric.key)
     }
 }
 
-/// The details in the order in which they first came; in a round that has not got one it is 0.
+/// The processor, and what else the machine is doing.
+pub(super) fn machine() -> anyhow::Result<String> {
+    let (cpus, load) = (CpuInfo::current()?, LoadAverage::current()?.one);
+    let model = cpus.model_name(0).unwrap_or("unknown processor");
+    Ok(format!("{model}, {} cores, load average {load:.1} at the start", cpus.num_cores()))
+}
+
+/// The median of each detail, in the order of their first appearance; in a round without it, it is 0.
 fn medians(samples: &[&Sample]) -> Vec<Detail> {
     let mut medians: Vec<Detail> = Vec::new();
     for detail in samples.iter().flat_map(|sample| &sample.details) {
-        if medians.iter().any(|known| (known.of, &known.name) == (detail.of, &detail.name)) {
-            continue;
+        let same = |other: &&Detail| (other.of, &other.name) == (detail.of, &detail.name);
+        if medians.iter().find(same).is_none() {
+            let value =
+                |sample: &&Sample| sample.details.iter().find(same).map_or(0.0, |detail| detail.value);
+            medians.push(Detail { value: Spread::of(samples.iter().map(value)).median, ..detail.clone() });
         }
-        let of = |sample: &&Sample| {
-            let same = |other: &&Detail| (other.of, &other.name) == (detail.of, &detail.name);
-            sample.details.iter().find(same).map_or(0.0, |detail| detail.value)
-        };
-        medians.push(Detail { value: Spread::of(samples.iter().map(of)).median, ..detail.clone() });
     }
     medians
 }
 
 impl Report {
-    /// Requests that were not answered as they should be.
-    pub(super) fn errors(&self) -> u64 {
-        self.comparisons.iter().flat_map(|comparison| &comparison.rows).map(|row| row.errors).sum()
-    }
-
-    /// The figures that were measured, each with its comparisons.
-    pub(super) fn figures(&self) -> impl Iterator<Item = (Figure, &[Comparison])> {
-        let chunks = self.comparisons.chunk_by(|one, other| one.figure == other.figure);
-        chunks.filter_map(|chunk| Some((chunk.first()?.figure, chunk)))
-    }
-
-    /// How much the machine varied, for each figure that was measured more than once.
-    pub(super) fn noise(&self) -> Vec<String> {
-        let spread = |Comparison { protocol, noise, .. }: &Comparison| {
-            let noise = (*noise)?;
-            let (less, more) = ((1.0 - noise.min) * 100.0, (noise.max - 1.0) * 100.0);
-            Some(format!("{} −{less:.0} to +{more:.0} %", protocol.name()))
+    pub(super) fn new(machine: String, comparisons: Vec<Comparison>, subjects: &[Subject]) -> Self {
+        let server = |subject: &Subject| {
+            let (name, ready) = (&subject.name, subject.ready_after().as_secs_f64());
+            #[expect(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            let (idle, last) = (megabytes(subject.idle_bytes), memory_bytes(subject.pid()).map(megabytes));
+            let last =
+                last.map_or_else(|error| format!("{error:#}"), |last| format!("{last:.1} MB at the end"));
+            format!("{name}: ready after {ready:.2} s, {idle:.1} MB resident, {last}")
         };
-        let of_figure = |(figure, comparisons): (Figure, &[Comparison])| {
-            let all: Vec<String> = comparisons.iter().filter_map(spread).collect();
-            let all = match figure {
-                Figure::Instructions => {
-                    "counted once: how requests are batched is all that varies".to_owned()
-                }
-                _ if all.is_empty() => "one round does not say".to_owned(),
-                _ => all.join(", "),
-            };
-            format!("{}: {all}", figure.name())
-        };
-        self.figures().map(of_figure).collect()
+        let servers = subjects.iter().map(server).collect();
+        Self { machine, servers, comparisons }
     }
 
-    /// Why numbers are missing and what went wrong, once for each contestant and figure.
-    pub(super) fn notes(&self) -> Vec<String> {
+    /// Whether anything failed that should work.
+    pub(crate) fn has_failures(&self) -> bool {
+        self.comparisons.iter().flat_map(|comparison| &comparison.rows).any(|row| row.failed)
+    }
+
+    /// Why numbers are missing or wrong.
+    fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        for Comparison { figure, protocol, rows, .. } in &self.comparisons {
-            for Row { contestant, missing, errors, first_error, .. } in rows {
-                if let Some(why) = missing {
-                    notes.push(format!("{contestant}, {}: {why}", figure.name()));
-                }
-                if *errors > 0 {
-                    let (figure, protocol) = (figure.name(), protocol.name());
-                    let first = first_error.as_deref().unwrap_or("unknown");
-                    notes.push(format!(
-                        "{contestant}, {figure} over {protocol}: {errors} ERRORS, first: {first}"
-                    ));
+        for Comparison { case, rows, .. } in &self.comparisons {
+            for Row { contestant, note, failed, .. } in rows {
+                let Some(note) = note else { continue };
+                let note = if *failed {
+                    format!("{contestant}, {} over {}: FAILED: {note}", case.title(), case.protocol)
+                } else {
+                    format!("{contestant}, {}: {note}", case.figure.name())
+                };
+                // What is impossible is so over every protocol.
+                if !notes.contains(&note) {
+                    notes.push(note);
                 }
             }
         }
-        let mut seen = Vec::new();
-        notes.retain(|note| {
-            let is_new = !seen.contains(note);
-            if is_new {
-                seen.push(note.clone());
-            }
-            is_new
-        });
         notes
     }
 }
 
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for comparisons in self
+            .comparisons
+            .chunk_by(|one, other| (one.case.figure, one.case.load) == (other.case.figure, other.case.load))
+        {
+            table(f, comparisons)?;
+        }
+        writeln!(f, "machine: {}", self.machine)?;
+        for line in self.servers.iter().chain(&self.notes()) {
+            writeln!(f, "{line}")?;
+        }
+        for comparison in &self.comparisons {
+            for row in &comparison.rows {
+                details(f, comparison, row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The comparisons of one figure.
+fn table(f: &mut Formatter<'_>, comparisons: &[Comparison]) -> fmt::Result {
+    let Some(Comparison { case, rounds, method, rows }) = comparisons.first() else { return Ok(()) };
+    let figure = case.figure;
+    let width = rows.iter().map(|row| row.contestant.chars().count()).max().unwrap_or(0);
+    writeln!(f, "{}: {method}; rounds: {rounds}", case.title())?;
+    write!(f, "{:7} {:width$}", "", "")?;
+    for metric in figure.metrics() {
+        write!(f, " | {:^1$}", metric.title, column(metric))?;
+    }
+    write!(f, "\n{:7} {:width$}", "", "")?;
+    for metric in figure.metrics() {
+        let ratio =
+            if metric.is_compared { format!("{} ÷ it", rows[COMPARED].contestant) } else { String::new() };
+        let rest = column(metric) - NUMBER;
+        write!(f, " | {:>NUMBER$}{ratio:>rest$}", "median")?;
+    }
+    writeln!(f)?;
+    for Comparison { case, rows, .. } in comparisons {
+        for (index, row) in rows.iter().enumerate() {
+            let protocol = if index == 0 { case.protocol.name() } else { "" };
+            write!(f, "{protocol:7} {:width$}", row.contestant)?;
+            for (metric, value) in figure.metrics().iter().zip(&row.values) {
+                let median =
+                    value.map_or(NONE.to_owned(), |value| format!("{:.1$}", value.median, metric.digits));
+                let ratio = value.and_then(|value| value.ratio).map(|ratio| ratio.to_string());
+                let ratio = ratio.unwrap_or_default();
+                let rest = column(metric) - NUMBER;
+                write!(f, " | {median:>NUMBER$}{ratio:>rest$}")?;
+            }
+            writeln!(f)?;
+        }
+    }
+    writeln!(f)
+}
+
+/// Characters of a metric's column.
+fn column(metric: &Metric) -> usize {
+    let numbers = if metric.is_compared { NUMBER + 1 + RATIO } else { NUMBER };
+    numbers.max(metric.title.chars().count())
+}
+
+/// What the numbers of a row are made up of: short names on one line, long ones on a line each.
+fn details(f: &mut Formatter<'_>, comparison: &Comparison, row: &Row) -> fmt::Result {
+    let number = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+    for details in row.details.chunk_by(|one, other| one.of == other.of) {
+        let of = details[0].of;
+        write!(f, "{}, {}, {of}:", comparison.case.protocol, row.contestant)?;
+        if SHORT_NAMES.contains(&of) {
+            let parts: Vec<String> =
+                details.iter().map(|detail| format!("{} {}", detail.name, number(detail.value))).collect();
+            writeln!(f, " {}", parts.join(", "))?;
+            continue;
+        }
+        writeln!(f)?;
+        for Detail { name, value, inclusive, .. } in details {
+            writeln!(f, "{:>9} {:>9}  {name}", number(*value), inclusive.map(number).unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::figure::{BUSY, CPU, INSTRUCTIONS, REQUESTS_PER_SECOND};
+mod tests {
+    use super::super::figure::{BUSY, CPU, REQUESTS_PER_SECOND};
     use super::*;
+    use crate::load::Load;
+    use crate::protocol::Protocol;
+
+    const NAMES: [&str; 3] = ["floor", "gateway", "peer"];
 
     fn sample(cpu_us: f64) -> Option<Sample> {
         Some(Sample::default().with(&CPU, cpu_us).with(&REQUESTS_PER_SECOND, 1e6 / cpu_us).with(&BUSY, 99.0))
     }
 
-    /// Two rounds: the second one on a machine that is half as fast, and a peer that has no HTTP/3.
+    fn case(protocol: Protocol) -> Case {
+        Case { figure: Figure::Cpu, load: Load::Varied, protocol }
+    }
+
+    /// Two rounds: the second one on a machine that is half as fast, and a peer without HTTP/3.
     fn cpu(protocol: Protocol) -> Comparison {
         let peer = |slower: f64| if protocol == Protocol::H3 { None } else { sample(5.0 * slower) };
         let round = |slower: f64| vec![sample(8.0 * slower), sample(4.0 * slower), peer(slower)];
-        let (rounds, names) = ([round(1.0), round(2.0)], ["floor", "gateway", "peer"]);
-        Comparison::new(Figure::Cpu, protocol, "1 request each".to_owned(), &names, &rounds)
+        Comparison::new(case(protocol), "1 request each".to_owned(), &NAMES, &[round(1.0), round(2.0)])
     }
 
-    /// A report of CPU over two protocols and of instructions, which the peer cannot have.
-    pub(in super::super) fn report() -> Report {
-        let counted = |count| Some(Sample::default().with(&INSTRUCTIONS, count));
-        let round = vec![counted(8_000.0), counted(10_000.0), Some(Sample::missing("written in Go"))];
-        let names = ["floor", "gateway", "peer"];
-        let instructions =
-            Comparison::new(Figure::Instructions, Protocol::H1, "counted".to_owned(), &names, &[round]);
-        let about =
-            |name: &str| About { name: name.to_owned(), ready_after_ms: 1.0, idle_mb: 1.0, memory_mb: 1.0 };
-        Report {
-            machine: Machine::describe(),
-            floor: "floor".to_owned(),
-            subject: "gateway".to_owned(),
-            contestants: names.map(about).into(),
-            comparisons: vec![cpu(Protocol::H1), cpu(Protocol::H3), instructions],
-        }
+    fn report(comparisons: Vec<Comparison>) -> String {
+        Report { machine: "x".to_owned(), servers: Vec::new(), comparisons }.to_string()
     }
 
     #[test]
     fn ratios_are_made_within_a_round_so_that_a_slower_one_does_not_show() {
-        let Comparison { rows, noise, .. } = cpu(Protocol::H3);
-        let floor = rows[FLOOR].value(&CPU).expect("the floor speaks everything");
-        assert_eq!((floor.own.min, floor.own.max), (8.0, 16.0));
-        let ratio = floor.ratio.expect("it is not the subject");
-        assert_eq!((ratio.min, ratio.median, ratio.max), (0.5, 0.5, 0.5));
-        let faster = rows[FLOOR].value(&REQUESTS_PER_SECOND).and_then(|value| value.ratio);
-        assert_eq!(faster.map(|ratio| ratio.median), Some(2.0));
-        assert!(rows[SUBJECT].value(&CPU).is_some_and(|value| value.ratio.is_none()));
-        assert!(rows[FLOOR].value(&BUSY).is_some_and(|value| value.ratio.is_none()));
-        assert!(rows[2].value(&CPU).is_none());
-        assert_eq!(noise, Some(Spread { min: 8.0 / 12.0, median: 1.0, max: 16.0 / 12.0 }));
+        let rows = cpu(Protocol::H3).rows;
+        let [cpu, rate, busy] = [0, 1, 2].map(|metric| rows[0].values[metric].expect("the floor has HTTP/3"));
+        assert_eq!(cpu.ratio, Some(Spread { min: 0.5, median: 0.5, max: 0.5 }));
+        assert_eq!(rate.ratio.map(|ratio| ratio.median), Some(2.0));
+        assert!(busy.ratio.is_none());
+        assert!(rows[COMPARED].values[0].is_some_and(|value| value.ratio.is_none()));
+        assert!(rows[2].values[0].is_none());
+    }
+
+    #[test]
+    fn every_contestant_has_a_row_and_missing_numbers_a_dash() {
+        let text = report(vec![cpu(Protocol::H1), cpu(Protocol::H3)]);
+        let rows = |name: &str| {
+            let rows = text.lines().filter(|line| line.contains(&format!(" {name} ")));
+            rows.map(str::to_owned).collect::<Vec<String>>()
+        };
+        assert_eq!((rows("floor").len(), rows("peer").len()), (2, 2), "{text}");
+        assert!(rows("peer")[0].contains("7.5       0.80 / 0.80 / 0.80"), "{text}");
+        assert_eq!(rows("peer")[1].matches(NONE).count(), 3, "{text}");
     }
 
     #[test]
     fn a_number_that_is_missing_in_one_round_is_no_number() {
-        let good = || Some(Sample::default().with(&CPU, 4.0));
-        let rounds = [vec![good(), good()], vec![Some(Sample::missing("gone")), good()]];
-        let comparison =
-            Comparison::new(Figure::Cpu, Protocol::H1, String::new(), &["floor", "gateway"], &rounds);
-        assert!(comparison.rows[FLOOR].value(&CPU).is_none());
-        assert_eq!(comparison.rows[FLOOR].missing.as_deref(), Some("gone"));
-        assert!(comparison.noise.is_none());
+        let rounds = [vec![sample(1.0), sample(1.0)], vec![Some(Sample::impossible("gone")), sample(1.0)]];
+        let comparison = Comparison::new(case(Protocol::H1), String::new(), &NAMES[..2], &rounds);
+        assert!(comparison.rows[0].values[0].is_none());
+        assert!(report(vec![comparison]).contains("\nfloor, cpu: gone\n"));
     }
 
     #[test]
-    fn a_detail_that_a_round_has_not_got_counts_as_none_there() {
-        let detail =
-            |name: &str, value| Detail { of: "system calls", name: name.to_owned(), value, inclusive: None };
-        let of = |details: Vec<Detail>| Sample { details, ..Sample::default() };
-        let (one, other) =
-            (of(vec![detail("read", 4.0)]), of(vec![detail("read", 2.0), detail("futex", 1.0)]));
-        assert_eq!(medians(&[&one, &other]), [detail("read", 3.0), detail("futex", 0.5)]);
-    }
-
-    #[test]
-    fn errors_are_counted_and_named() {
-        let mut report = report();
-        assert_eq!(report.errors(), 0);
-        report.comparisons[1].rows[SUBJECT].errors = 3;
-        report.comparisons[1].rows[SUBJECT].first_error = Some("status 500".to_owned());
-        assert_eq!(report.errors(), 3);
-        let notes = report.notes();
-        assert_eq!(
-            notes,
-            ["gateway, cpu over h3: 3 ERRORS, first: status 500", "peer, instructions: written in Go"]
+    fn a_failure_is_reported_beside_the_figures_of_the_others() {
+        let failure = Some(Sample::failure(&anyhow::anyhow!("connection reset").context("no response")));
+        let rounds = [vec![sample(1.0), sample(1.0), failure], vec![sample(1.0), sample(1.0), None]];
+        let comparison = Comparison::new(case(Protocol::H3), String::new(), &NAMES, &rounds);
+        assert!(comparison.rows[2].failed && comparison.rows[0].values[0].is_some());
+        let text = report(vec![comparison]);
+        assert!(
+            text.contains("\npeer, cpu, varied load over h3: FAILED: no response: connection reset\n"),
+            "{text}"
         );
     }
 
     #[test]
-    fn json_has_every_number_with_its_ratio() -> anyhow::Result<()> {
-        let json = serde_json::to_value(report())?;
-        let row = &json["comparisons"][0]["rows"][2];
-        assert_eq!(json["comparisons"][0]["figure"], "cpu");
-        assert_eq!((&row["contestant"], &row["values"]["cpu_us"]["median"]), (&"peer".into(), &7.5.into()));
-        assert_eq!(row["values"]["cpu_us"]["ratio"]["median"], 0.8);
-        assert_eq!(json["comparisons"][2]["rows"][2]["missing"], "written in Go");
-        Ok(())
+    fn a_detail_that_is_missing_in_a_round_is_zero_there() {
+        let detail =
+            |name: &str, value| Detail { of: "system calls", name: name.to_owned(), value, inclusive: None };
+        let sample = |details: Vec<Detail>| Sample { details, ..Sample::default() };
+        let (one, other) =
+            (sample(vec![detail("read", 4.0)]), sample(vec![detail("read", 2.0), detail("futex", 1.0)]));
+        assert_eq!(medians(&[&one, &other]), [detail("read", 3.0), detail("futex", 0.5)]);
     }
 }

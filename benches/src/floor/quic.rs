@@ -1,4 +1,4 @@
-//! HTTP/3 with quinn, h3 and h3-quinn, as their own examples use them: a task for each request.
+//! HTTP/3 with quinn, h3 and h3-quinn as in their own examples, with a task for each request; and plain QUIC streams.
 
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use h3::error::Code;
 use h3::server::RequestResolver;
 use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig};
 
-use super::tls::Identity;
-use super::{HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
-use crate::answer::Answer;
+use super::limits::{HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
+use crate::identity::Identity;
+use crate::response::{Responses, STREAM_REQUEST_BYTES, STREAM_RESPONSE_BYTES};
 
-/// How much of a body is read before the client is told to stop sending it.
+/// The most that is read of a request's body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+const STREAM_RESPONSE: [u8; STREAM_RESPONSE_BYTES] = [b'a'; STREAM_RESPONSE_BYTES];
 
 /// An endpoint on a bound socket.
 pub(super) fn endpoint(socket: UdpSocket, identity: &Identity, alpn: &[u8]) -> anyhow::Result<Endpoint> {
@@ -26,18 +27,22 @@ pub(super) fn endpoint(socket: UdpSocket, identity: &Identity, alpn: &[u8]) -> a
         .context("cannot open a QUIC endpoint")
 }
 
-/// Accepts for ever.
-pub(super) async fn accept(endpoint: Endpoint, answer: Arc<Answer>) {
+/// Accepts HTTP/3 connections without end.
+pub(super) async fn accept_http3(endpoint: Endpoint, responses: Arc<Responses>) {
     while let Some(incoming) = endpoint.accept().await {
-        let answer = Arc::clone(&answer);
-        tokio::spawn(async move {
-            // A connection that fails is the peer's affair: the load counts what was not answered.
-            let _ = connection(incoming, answer).await;
-        });
+        let responses = Arc::clone(&responses);
+        tokio::spawn(async move { drop(http3(incoming, responses).await) });
     }
 }
 
-async fn connection(incoming: Incoming, answer: Arc<Answer>) -> anyhow::Result<()> {
+/// Accepts connections with plain streams without end.
+pub(super) async fn accept_streams(endpoint: Endpoint) {
+    while let Some(incoming) = endpoint.accept().await {
+        tokio::spawn(async move { drop(streams(incoming).await) });
+    }
+}
+
+async fn http3(incoming: Incoming, responses: Arc<Responses>) -> anyhow::Result<()> {
     let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await??;
     let mut requests = h3::server::builder()
         .max_field_section_size(u64::from(HEADER_BYTES_MAX))
@@ -45,21 +50,19 @@ async fn connection(incoming: Incoming, answer: Arc<Answer>) -> anyhow::Result<(
         .build::<_, Bytes>(h3_quinn::Connection::new(connection))
         .await?;
     while let Some(resolver) = requests.accept().await? {
-        let answer = Arc::clone(&answer);
-        tokio::spawn(async move {
-            let _ = respond(resolver, &answer).await;
-        });
+        let responses = Arc::clone(&responses);
+        tokio::spawn(async move { drop(respond(resolver, &responses).await) });
     }
     Ok(())
 }
 
 async fn respond(
     resolver: RequestResolver<h3_quinn::Connection, Bytes>,
-    answer: &Answer,
+    responses: &Responses,
 ) -> anyhow::Result<()> {
     let (request, mut stream) = tokio::time::timeout(HEADER_TIMEOUT, resolver.resolve_request()).await??;
-    // A stream that is dropped before its end was read makes quinn send STOP_SENDING with code 0, for
-    // which strict clients fail the request although its answer arrived (RFC 9114 §4.1 wants H3_NO_ERROR).
+    // quinn resets a stream that is dropped before its end was read with code 0, for which strict clients fail the
+    // request although its response arrived (RFC 9114 §4.1 wants H3_NO_ERROR).
     let mut received = 0;
     while let Some(part) = stream.recv_data().await? {
         received += part.remaining();
@@ -68,11 +71,26 @@ async fn respond(
             break;
         }
     }
-    let (head, body) = answer.to(request.method());
-    stream.send_response(head).await?;
+    let (head, body) = responses.to(request.method(), request.uri().path()).into_parts();
+    stream.send_response(http::Response::from_parts(head, ())).await?;
     if !body.is_empty() {
         stream.send_data(body).await?;
     }
     stream.finish().await?;
     Ok(())
+}
+
+/// One request after the other: a request arrives in one packet, so no stream waits for another.
+async fn streams(incoming: Incoming) -> anyhow::Result<()> {
+    let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await??;
+    loop {
+        let (mut sender, mut receiver) = connection.accept_bi().await?;
+        let mut received = 0;
+        while let Some(part) = receiver.read_chunk(usize::MAX, true).await? {
+            received += part.bytes.len();
+            anyhow::ensure!(received <= STREAM_REQUEST_BYTES, "a request has {STREAM_REQUEST_BYTES} bytes");
+        }
+        sender.write_chunk(Bytes::from_static(&STREAM_RESPONSE)).await?;
+        sender.finish()?;
+    }
 }

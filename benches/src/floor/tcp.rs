@@ -1,7 +1,4 @@
-//! HTTP/1.1 and HTTP/2 with hyper's concrete builders, the protocol chosen by ALPN.
-//!
-//! A connection that fails is the peer's affair: the load counts what was not answered, so errors are
-//! dropped here.
+//! HTTP/1.1 and HTTP/2 with hyper's builders, the protocol chosen by ALPN.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,22 +15,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::{HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
-use crate::answer::Answer;
+use super::limits::{HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
+use crate::response::Responses;
 
 /// The most that hyper reads ahead of an HTTP/1.1 head.
 const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Without a pause, a process that is out of file descriptors spins in its accept loop.
+/// Keeps a process that is out of file descriptors from spinning in its accept loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Hands a bound socket to the runtime.
+/// Registers a bound socket with the runtime.
 pub(super) fn listen(socket: std::net::TcpListener) -> anyhow::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     Ok(TcpListener::from_std(socket)?)
 }
 
-/// Accepts for ever; cleartext where there is no acceptor.
-pub(super) async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, answer: Arc<Answer>) {
+/// Accepts without end; cleartext where there is no acceptor.
+pub(super) async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, responses: Arc<Responses>) {
     loop {
         let Ok((socket, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -42,27 +39,27 @@ pub(super) async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>,
         if socket.set_nodelay(true).is_err() {
             continue;
         }
-        let answer = Arc::clone(&answer);
+        let responses = Arc::clone(&responses);
         match acceptor.clone() {
-            Some(acceptor) => tokio::spawn(encrypted(socket, acceptor, answer)),
-            None => tokio::spawn(http1(socket, answer)),
+            Some(acceptor) => tokio::spawn(encrypted(socket, acceptor, responses)),
+            None => tokio::spawn(http1(socket, responses)),
         };
     }
 }
 
-async fn encrypted(socket: TcpStream, acceptor: TlsAcceptor, answer: Arc<Answer>) {
+async fn encrypted(socket: TcpStream, acceptor: TlsAcceptor, responses: Arc<Responses>) {
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await else {
         return;
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http2(stream, answer).await;
+        http2(stream, responses).await;
     } else {
-        http1(stream, answer).await;
+        http1(stream, responses).await;
     }
 }
 
-async fn http1(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, answer: Arc<Answer>) {
-    let service = service_fn(|request| std::future::ready(respond(&answer, &request)));
+async fn http1(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, responses: Arc<Responses>) {
+    let service = service_fn(|request| std::future::ready(respond(&responses, &request)));
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -72,8 +69,8 @@ async fn http1(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, answer:
         .await;
 }
 
-async fn http2(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, answer: Arc<Answer>) {
-    let service = service_fn(|request| std::future::ready(respond(&answer, &request)));
+async fn http2(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, responses: Arc<Responses>) {
+    let service = service_fn(|request| std::future::ready(respond(&responses, &request)));
     let _ = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
@@ -82,7 +79,6 @@ async fn http2(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, answer:
         .await;
 }
 
-fn respond(answer: &Answer, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (head, body) = answer.to(request.method());
-    Ok(head.map(|()| Full::new(body)))
+fn respond(responses: &Responses, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(responses.to(request.method(), request.uri().path()).map(Full::new))
 }

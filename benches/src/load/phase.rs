@@ -1,111 +1,93 @@
-//! Running the loop: a number of requests, or a time, shared by all streams of all threads.
+//! A number of requests on all streams, as fast as they are answered or at a fixed rate.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use hdrhistogram::Histogram;
-use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_rustls::client::TlsStream;
 
-use super::http1::Http1;
-use super::http2::Http2;
-use super::http3::{self, Http3};
-use super::job::{Failure, Job};
-use super::pace::Pace;
-use super::streams::Streams;
+use super::client::{Client, Endpoint};
+use super::request::{Failure, Requests};
 use super::target::Target;
-use crate::protocol::Protocol;
 
 /// Latencies are kept in nanoseconds, from 1 µs to 1 minute, to two digits.
 const LATENCY_MIN: u64 = 1_000;
 const LATENCY_MAX: u64 = 60_000_000_000;
 
-/// A part of the run with its own count.
+/// A part of the run with separate counts.
 pub(super) struct Phase {
-    /// Requests that nobody has begun yet.
-    left: AtomicU64,
-    /// When no further request is begun.
-    until: Option<Instant>,
-    /// When each request begins, if not as soon as a stream is free.
+    total: u64,
+    next: AtomicU64,
+    start: Instant,
     pace: Option<Pace>,
-    /// When the requests under way are given up.
-    limit: Duration,
     counts: Mutex<Counts>,
 }
 
-struct Counts {
-    latencies: Histogram<u64>,
-    errors: u64,
-    first_error: Option<String>,
+/// A fixed rate of arrivals. Latency counts from when a request was due, so a slow server does not get fewer requests
+/// (no coordinated omission).
+struct Pace {
+    per_second: u64,
+    /// One permit for each request that is due and was not sent.
+    due: Semaphore,
 }
 
-/// What a phase came to.
-pub(super) struct Tally {
-    pub(super) answered: u64,
+/// What came of a phase.
+pub(super) struct Counts {
+    pub(super) latencies: Histogram<u64>,
     pub(super) errors: u64,
     pub(super) first_error: Option<String>,
-    pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
-    pub(super) p999_us: f64,
+}
+
+impl Counts {
+    /// A quantile of the latencies, in microseconds.
+    #[expect(clippy::cast_precision_loss, reason = "latencies are kept to two digits")]
+    pub(super) fn quantile_us(&self, quantile: f64) -> f64 {
+        self.latencies.value_at_quantile(quantile) as f64 / 1e3
+    }
 }
 
 impl Phase {
-    /// So many requests, given up after `limit`.
-    pub(super) fn of_requests(requests: u64, limit: Duration) -> anyhow::Result<Self> {
-        Self::new(requests, None, None, limit)
-    }
-
-    /// As many requests as there is time for; those under way then have `grace`.
-    pub(super) fn of_time(time: Duration, grace: Duration) -> anyhow::Result<Self> {
-        Self::new(u64::MAX, Some(Instant::now() + time), None, time + grace)
-    }
-
-    /// So many requests per second, whether or not the answers come as fast; those that are late at the end
-    /// then have `grace`.
-    pub(super) fn of_rate(per_second: u64, seconds: u64, grace: Duration) -> anyhow::Result<Self> {
-        let pace = Pace::new(per_second, seconds);
-        Self::new(pace.total(), None, Some(pace), Duration::from_secs(seconds) + grace)
-    }
-
-    fn new(
-        requests: u64,
-        until: Option<Instant>,
-        pace: Option<Pace>,
-        limit: Duration,
-    ) -> anyhow::Result<Self> {
+    /// So many requests; with a rate, so many in each second.
+    pub(super) fn new(total: u64, rate: Option<u64>) -> anyhow::Result<Self> {
         let latencies =
-            Histogram::new_with_bounds(LATENCY_MIN, LATENCY_MAX, 2).map_err(|e| anyhow!("{e}"))?;
+            Histogram::new_with_bounds(LATENCY_MIN, LATENCY_MAX, 2).map_err(|error| anyhow!("{error}"))?;
+        let pace = rate.map(|per_second| Pace { per_second, due: Semaphore::new(0) });
         let counts = Mutex::new(Counts { latencies, errors: 0, first_error: None });
-        Ok(Self { left: AtomicU64::new(requests), until, pace, limit, counts })
+        Ok(Self { total, next: AtomicU64::new(0), start: Instant::now(), pace, counts })
     }
 
-    /// Takes one request to send, if there is one.
-    fn take(&self) -> bool {
-        self.until.is_none_or(|until| Instant::now() < until)
-            && self
-                .left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-                .is_ok()
-    }
-
-    /// Waits for the turn of the next request, and gives the moment from which its latency counts.
-    async fn begin(&self) -> Option<Instant> {
-        match &self.pace {
-            Some(pace) => pace.next().await,
-            None => self.take().then(Instant::now),
+    /// Waits for the turn of the next request: its number, and the moment from which its latency counts.
+    async fn begin(&self) -> Option<(u64, Instant)> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= self.total {
+            return None;
         }
+        let Some(pace) = &self.pace else { return Some((number, Instant::now())) };
+        // Permits come in the order in which they were asked for, so this one belongs to `number`.
+        pace.due.acquire().await.ok()?.forget();
+        Some((number, self.moment(number, pace)))
     }
 
-    /// Goes on while requests have yet to become due.
+    /// Releases each request when it is due. It polls the clock: tokio's timers have a resolution of a millisecond, in
+    /// which dozens are due.
     async fn keep_pace(&self) {
-        if let Some(pace) = &self.pace {
-            pace.release().await;
+        let Some(pace) = &self.pace else { return };
+        for number in 0..self.total {
+            while Instant::now() < self.moment(number, pace) {
+                tokio::task::yield_now().await;
+            }
+            pace.due.add_permits(1);
         }
+    }
+
+    fn moment(&self, number: u64, pace: &Pace) -> Instant {
+        #[expect(clippy::cast_precision_loss, reason = "no run comes near 2^53 requests")]
+        let offset = Duration::from_secs_f64(number as f64 / pace.per_second as f64);
+        self.start + offset
     }
 
     fn count(&self, result: Result<Duration, String>) {
@@ -122,59 +104,26 @@ impl Phase {
         }
     }
 
-    /// The counts at the end. Requests that were never sent, because every stream had failed, are errors.
-    pub(super) fn tally(&self) -> Tally {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let unsent = match (&self.pace, self.until) {
-            (Some(pace), _) => pace.left(),
-            (None, Some(_)) => 0,
-            (None, None) => self.left.load(Ordering::Relaxed),
-        };
-        #[expect(clippy::cast_precision_loss, reason = "latencies are kept to two digits")]
-        let micros = |quantile: f64| counts.latencies.value_at_quantile(quantile) as f64 / 1e3;
-        Tally {
-            answered: counts.latencies.len(),
-            errors: counts.errors + unsent,
-            first_error: counts.first_error.clone(),
-            p50_us: micros(0.50),
-            p99_us: micros(0.99),
-            p999_us: micros(0.999),
-        }
+    /// The counts at the end. Requests that were not sent, because all connections had failed, are errors.
+    pub(super) fn into_counts(self) -> Counts {
+        let unsent = self.total.saturating_sub(self.next.into_inner());
+        let mut counts = self.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        counts.errors += unsent;
+        counts
     }
 }
 
-/// A place for one request at a time.
-enum Stream {
-    Clear(Http1<TcpStream>),
-    Encrypted(Box<Http1<TlsStream<TcpStream>>>),
-    Two(Http2),
-    Three(Http3),
-    Bare(Streams),
-}
-
-impl Stream {
-    async fn request(&mut self, job: &Job) -> Result<(), Failure> {
-        match self {
-            Self::Clear(stream) => stream.request(job).await,
-            Self::Encrypted(stream) => stream.request(job).await,
-            Self::Two(stream) => stream.request(job).await,
-            Self::Three(stream) => stream.request(job).await,
-            Self::Bare(stream) => stream.request(job).await,
-        }
-    }
-}
-
-/// A thread's runtime and its share of the connections, which live from phase to phase.
-pub(super) struct Worker {
-    // Declared before the runtime, because what they hold must be dropped while it exists.
-    streams: Vec<Stream>,
-    endpoints: Vec<quinn::Endpoint>,
+/// The connections and the runtime that they live on.
+pub(super) struct Clients {
+    // Declared before the runtime: they must be dropped while it exists.
+    clients: Vec<Client>,
+    endpoints: Vec<Endpoint>,
     runtime: Runtime,
     /// Whether the thread does not sleep while a phase runs.
     awake: bool,
 }
 
-impl Worker {
+impl Clients {
     /// Opens the connections, one after the other.
     pub(super) fn connect(
         target: &Target,
@@ -183,113 +132,113 @@ impl Worker {
         awake: bool,
     ) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut worker = Self { streams: Vec::new(), endpoints: Vec::new(), runtime, awake };
+        let (mut clients, mut endpoints) = (Vec::new(), Vec::new());
         for _ in 0..connections {
-            worker.runtime.block_on(async {
-                match target.protocol {
-                    Protocol::H1 => worker.streams.push(Stream::Clear(Http1::new(target.tcp().await?))),
-                    Protocol::H1Tls => {
-                        let stream = Http1::new(target.tls().await?);
-                        worker.streams.push(Stream::Encrypted(Box::new(stream)));
-                    }
-                    Protocol::H2Tls => {
-                        let opened = Http2::open(target.tls().await?, streams).await?;
-                        worker.streams.extend(opened.into_iter().map(Stream::Two));
-                    }
-                    Protocol::H3 => {
-                        let (endpoint, connection) = target.quic().await?;
-                        let opened = Http3::open(connection, streams).await?;
-                        worker.endpoints.push(endpoint);
-                        worker.streams.extend(opened.into_iter().map(Stream::Three));
-                    }
-                    Protocol::QuicStreams => {
-                        let (endpoint, connection) = target.quic().await?;
-                        worker.endpoints.push(endpoint);
-                        let opened = (0..streams).map(|_| Stream::Bare(Streams::new(connection.clone())));
-                        worker.streams.extend(opened);
-                    }
-                }
-                anyhow::Ok(())
-            })?;
+            let (opened, endpoint) = runtime.block_on(Client::open(target, streams))?;
+            clients.extend(opened);
+            endpoints.push(endpoint);
         }
-        Ok(worker)
+        Ok(Self { clients, endpoints, runtime, awake })
     }
 
-    /// One request on every stream, one after the other.
-    pub(super) fn each_once(&mut self, job: &Job) -> anyhow::Result<()> {
+    /// One request on every connection, one after the other; then the server has `settle` to finish its work.
+    pub(super) fn each_once(&mut self, requests: &Requests, settle: Duration) -> anyhow::Result<()> {
         self.runtime.block_on(async {
-            for stream in &mut self.streams {
-                stream.request(job).await.map_err(Failure::into_error)?;
+            for (number, client) in self.clients.iter_mut().enumerate() {
+                client.request(requests.get(number as u64)).await.map_err(Failure::into_error)?;
             }
+            tokio::time::sleep(settle).await;
             Ok(())
         })
     }
 
-    /// Lets the connections answer what the server sends them on its own, for a time.
-    pub(super) fn idle(&self, time: Duration) {
-        self.runtime.block_on(async { tokio::time::sleep(time).await });
-    }
-
-    /// Ends the connections in order.
-    pub(super) fn close(self) {
-        let Self { streams, endpoints, runtime, .. } = self;
-        runtime.block_on(async {
-            drop(streams);
-            for endpoint in &endpoints {
-                http3::goodbye(endpoint).await;
-            }
-        });
-    }
-
-    fn run(&mut self, job: &Arc<Job>, phase: &Arc<Phase>) -> anyhow::Result<()> {
-        let streams = std::mem::take(&mut self.streams);
+    /// Runs a phase to its end, or gives up after `limit`.
+    pub(super) fn run(
+        &mut self,
+        requests: &Arc<Requests>,
+        phase: Phase,
+        limit: Duration,
+    ) -> anyhow::Result<Counts> {
+        let phase = Arc::new(phase);
+        let clients = std::mem::take(&mut self.clients);
         self.runtime.block_on(async {
-            let mut tasks: JoinSet<Option<Stream>> =
-                streams.into_iter().map(|stream| drive(stream, Arc::clone(job), Arc::clone(phase))).collect();
+            let drive = |client| drive(client, Arc::clone(requests), Arc::clone(&phase));
+            let mut tasks: JoinSet<Option<Client>> = clients.into_iter().map(drive).collect();
             let all = async {
-                while let Some(stream) = tasks.join_next().await {
-                    self.streams.extend(stream.context("a stream panicked")?);
+                while let Some(client) = tasks.join_next().await {
+                    self.clients.extend(client.context("a stream panicked")?);
                 }
                 anyhow::Ok(())
             };
-            // Ends when it is dropped.
-            let mut awake = JoinSet::new();
+            // Aborted when it is dropped.
+            let mut spinning = JoinSet::new();
             if self.awake {
-                // A runtime that has something to do looks for events without waiting for them.
-                awake.spawn(async {
+                // A runtime that has a task to run polls for events instead of waiting for them.
+                spinning.spawn(async {
                     loop {
                         tokio::task::yield_now().await;
                     }
                 });
             }
-            let (all, ()) = tokio::time::timeout(phase.limit, async { tokio::join!(all, phase.keep_pace()) })
+            let (all, ()) = tokio::time::timeout(limit, async { tokio::join!(all, phase.keep_pace()) })
                 .await
-                .with_context(|| format!("the requests took more than {:?}", phase.limit))?;
+                .with_context(|| format!("the requests took more than {limit:?}"))?;
             all
-        })
+        })?;
+        Ok(Arc::into_inner(phase).context("a stream is still running")?.into_counts())
+    }
+
+    /// Closes the connections in order.
+    pub(super) fn close(self) {
+        let Self { clients, endpoints, runtime, .. } = self;
+        runtime.block_on(async {
+            drop(clients);
+            for endpoint in &endpoints {
+                endpoint.close();
+                endpoint.wait_closed().await;
+            }
+        });
     }
 }
 
-/// Sends one request after the other; gives the stream back while it is of use.
-async fn drive(mut stream: Stream, job: Arc<Job>, phase: Arc<Phase>) -> Option<Stream> {
-    while let Some(start) = phase.begin().await {
-        match stream.request(&job).await {
+/// Sends one request after the other; returns the client unless its connection failed.
+async fn drive(mut client: Client, requests: Arc<Requests>, phase: Arc<Phase>) -> Option<Client> {
+    while let Some((number, start)) = phase.begin().await {
+        match client.request(requests.get(number)).await {
             Ok(()) => phase.count(Ok(start.elapsed())),
-            Err(Failure::Answer(error)) => phase.count(Err(error)),
+            Err(Failure::Response(error)) => phase.count(Err(error)),
             Err(Failure::Connection(error)) => {
                 phase.count(Err(format!("{error:#}")));
                 return None;
             }
         }
     }
-    Some(stream)
+    Some(client)
 }
 
-/// Runs a phase on all workers and waits for its end.
-pub(super) fn run(workers: &mut [Worker], job: &Arc<Job>, phase: &Arc<Phase>) -> anyhow::Result<()> {
-    thread::scope(|scope| {
-        let threads: Vec<_> =
-            workers.iter_mut().map(|worker| scope.spawn(move || worker.run(job, phase))).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?)
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn requests_are_due_one_after_the_other_however_late_they_are_sent() -> anyhow::Result<()> {
+        let phase = Phase::new(100, Some(100))?;
+        let send = async {
+            let mut moments = Vec::new();
+            while let Some((_, moment)) = phase.begin().await {
+                assert!(moment <= Instant::now());
+                moments.push(moment);
+                if moments.len() == 10 {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+            }
+            moments
+        };
+        let (moments, ()) = tokio::join!(send, phase.keep_pace());
+        assert_eq!(moments.len(), 100);
+        let mut gaps = moments.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.all(|gap| gap.abs_diff(Duration::from_millis(10)) < Duration::from_micros(2)));
+        assert_eq!(phase.into_counts().errors, 0);
+        Ok(())
+    }
 }

@@ -1,111 +1,103 @@
-//! Where the server is, and how a connection to it begins.
+//! Where the server is, and how a connection to it is opened.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use http::uri::Authority;
 use quinn::crypto::rustls::QuicClientConfig;
-use rustls::client::Resumption;
-use rustls::client::danger::ServerCertVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::verifier::Counted;
 use crate::protocol::Protocol;
 use crate::ready::Ready;
 
-/// The name that every server under test has a certificate for.
+/// The name in every server's certificate.
 const HOST: &str = "localhost";
 /// From the first packet to the end of the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server's address over one protocol, and whom to trust for it.
+/// A server's address over one protocol, and the TLS configuration for it.
 pub(super) struct Target {
     pub(super) protocol: Protocol,
     address: SocketAddr,
-    authority: Authority,
-    trust: Option<Trust>,
-}
-
-/// The two forms of the same TLS configuration.
-struct Trust {
-    verifier: Arc<Counted>,
-    tls: Arc<ClientConfig>,
-    quic: Option<quinn::ClientConfig>,
+    tls: Option<(Arc<ClientConfig>, Arc<CountingVerifier>)>,
 }
 
 impl Target {
-    pub(super) fn new(ready: &Ready, protocol: Protocol) -> anyhow::Result<Self> {
-        Self::with_resumption(ready, protocol, true)
+    /// `resume` says whether a connection may resume the session of an earlier one.
+    pub(super) fn new(ready: &Ready, protocol: Protocol, resume: bool) -> anyhow::Result<Self> {
+        let address = ready.address(protocol)?;
+        let Some(alpn) = protocol.alpn() else { return Ok(Self { protocol, address, tls: None }) };
+        let ca = ready.ca.as_ref().context("the ready file names no CA")?;
+        let mut roots = RootCertStore::empty();
+        for certificate in
+            CertificateDer::pem_file_iter(ca).with_context(|| format!("cannot read {}", ca.display()))?
+        {
+            roots.add(certificate?)?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let webpki =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+        let verifier = Arc::new(CountingVerifier { webpki, verified: AtomicU64::new(0) });
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        if !resume {
+            config.resumption = Resumption::disabled();
+        }
+        Ok(Self { protocol, address, tls: Some((Arc::new(config), verifier)) })
     }
 
-    /// As [`Self::new`], but a connection may be kept from resuming the session of an earlier one.
-    pub(super) fn with_resumption(
-        ready: &Ready,
-        protocol: Protocol,
-        is_resumed: bool,
-    ) -> anyhow::Result<Self> {
-        let address = ready.listener(protocol)?.address;
-        let trust = match protocol.alpn() {
-            Some(alpn) => Some(Trust::new(ready, alpn, protocol.is_quic(), is_resumed)?),
-            None => None,
-        };
-        let authority = format!("{HOST}:{}", address.port()).parse()?;
-        Ok(Self { protocol, address, authority, trust })
-    }
-
-    /// How often a server's certificate was looked at, which a resumed session does without.
+    /// Full handshakes so far.
     pub(super) fn full_handshakes(&self) -> u64 {
-        self.trust.as_ref().map_or(0, |trust| trust.verifier.count())
+        self.tls.as_ref().map_or(0, |(_, verifier)| verifier.verified.load(Ordering::Relaxed))
     }
 
-    /// What goes into `Host` and `:authority`.
-    pub(super) fn authority(&self) -> &Authority {
-        &self.authority
+    /// The value of `Host` and `:authority`.
+    pub(super) fn authority(&self) -> anyhow::Result<Authority> {
+        Ok(format!("{HOST}:{}", self.address.port()).parse()?)
     }
 
-    /// A TCP connection.
+    /// Opens a TCP connection.
     pub(super) async fn tcp(&self) -> anyhow::Result<TcpStream> {
-        let socket = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
-            .await
-            .context("connecting took too long")??;
+        let connect = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address));
+        let socket = connect.await.context("connecting took too long")??;
         socket.set_nodelay(true)?;
         Ok(socket)
     }
 
-    /// A TLS connection on which the server took the protocol.
+    /// Opens a TLS connection and checks that the server chose the protocol.
     pub(super) async fn tls(&self) -> anyhow::Result<TlsStream<TcpStream>> {
-        let trust = self.trust.as_ref().context("this protocol has no TLS")?;
-        let connector = TlsConnector::from(Arc::clone(&trust.tls));
+        let (config, _) = self.tls.as_ref().context("this protocol has no TLS")?;
+        let connector = TlsConnector::from(Arc::clone(config));
         let handshake = connector.connect(ServerName::try_from(HOST)?, self.tcp().await?);
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, handshake)
             .await
             .context("the TLS handshake took too long")?
             .context("the TLS handshake failed")?;
-        anyhow::ensure!(
-            stream.get_ref().1.alpn_protocol() == self.protocol.alpn(),
-            "the server does not speak {} here",
-            self.protocol.name()
-        );
+        let chosen = stream.get_ref().1.alpn_protocol();
+        anyhow::ensure!(chosen == self.protocol.alpn(), "the server does not offer {}", self.protocol);
         Ok(stream)
     }
 
-    /// A QUIC connection on a socket of its own, as from a client of its own: a server with several
-    /// sockets on one port shares its clients out by their addresses.
+    /// Opens a QUIC connection on a new socket: a server with several sockets on one port distributes clients
+    /// by their addresses.
     pub(super) async fn quic(&self) -> anyhow::Result<(quinn::Endpoint, quinn::Connection)> {
-        let config = self.trust.as_ref().and_then(|trust| trust.quic.clone());
-        let config = config.context("this protocol is not QUIC")?;
-        let any: SocketAddr = match self.address {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let endpoint = quinn::Endpoint::client(any)?;
+        let (config, _) = self.tls.as_ref().context("this protocol has no TLS")?;
+        let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(Arc::clone(config))?));
+        let endpoint = quinn::Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
         let handshake = endpoint.connect_with(config, self.address, HOST)?;
         let connection = tokio::time::timeout(CONNECT_TIMEOUT, handshake)
             .await
@@ -115,32 +107,45 @@ impl Target {
     }
 }
 
-impl Trust {
-    fn new(ready: &Ready, alpn: &[u8], is_quic: bool, is_resumed: bool) -> anyhow::Result<Self> {
-        let ca = ready.ca.as_ref().context("the ready file names no CA")?;
-        let mut roots = RootCertStore::empty();
-        for certificate in
-            CertificateDer::pem_file_iter(ca).with_context(|| format!("cannot read {}", ca.display()))?
-        {
-            roots.add(certificate?)?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = Counted::new(roots, Arc::clone(&provider))?;
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.to_vec()];
-        if !is_resumed {
-            config.resumption = Resumption::disabled();
-        }
-        let tls = Arc::new(config);
-        let quic = if is_quic {
-            Some(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(Arc::clone(&tls))?)))
-        } else {
-            None
-        };
-        Ok(Self { verifier, tls, quic })
+/// rustls's own verifier, counting certificates: a resumed session has none to verify, over TLS and QUIC alike.
+#[derive(Debug)]
+struct CountingVerifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    verified: AtomicU64,
+}
+
+impl ServerCertVerifier for CountingVerifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verified.fetch_add(1, Ordering::Relaxed);
+        self.webpki.verify_server_cert(certificate, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
     }
 }

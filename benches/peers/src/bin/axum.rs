@@ -18,7 +18,7 @@ use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 use metrics::{counter, histogram};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use peers::answer::{self, Answer};
+use peers::response::{ENDPOINTS, Responses};
 use peers::{Keys, Options, RATE_INTERVAL, REQUESTS_PER_SECOND_MAX};
 use tower_governor::governor::GovernorConfigBuilder;
 use tower_governor::key_extractor::KeyExtractor;
@@ -29,11 +29,11 @@ use tower_http::trace::TraceLayer;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Whose key it was.
+/// The partner whose key it was.
 #[derive(Clone)]
 struct Partner(Arc<str>);
 
-/// The limit is each partner's own.
+/// Limits each partner.
 #[derive(Clone)]
 struct ByPartner;
 
@@ -61,7 +61,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok().context("there is a provider")?;
     // It offers HTTP/2 and HTTP/1.1.
     let tls = RustlsConfig::from_pem_file(&options.certificate, &options.private_key).await?;
-    let app = router(peers::read_keys(options)?, Answer::over_tcp(options.https.port())?)?;
+    let app = router(peers::read_keys(options)?, Responses::over_tcp(options.https.port())?)?;
     let clear = axum_server::bind(options.http).acceptor(NoDelayAcceptor);
     let encrypted =
         axum_server::bind(options.https).acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor));
@@ -69,26 +69,26 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn router(keys: Keys, answer: Answer) -> anyhow::Result<Router> {
+fn router(keys: Keys, responses: Responses) -> anyhow::Result<Router> {
     let limit = GovernorConfigBuilder::default()
         .period(RATE_INTERVAL)
         .burst_size(REQUESTS_PER_SECOND_MAX)
         .key_extractor(ByPartner)
         .finish()
         .context("there is no such limit")?;
-    // The layer that is added last is the first that a request meets.
-    Ok(Router::new()
-        .route(answer::PATH, get(ping))
+    let routes =
+        ENDPOINTS.iter().fold(Router::new(), |routes, endpoint| routes.route(endpoint.path, get(respond)));
+    // The layer that is added last comes first.
+    Ok(routes
         .layer(GovernorLayer::new(limit))
         .layer(from_fn_with_state(Arc::new(keys), authenticate))
         .layer(from_fn(measure))
         .layer(TraceLayer::new_for_http())
-        .with_state(Arc::new(answer)))
+        .with_state(Arc::new(responses)))
 }
 
-async fn ping(State(answer): State<Arc<Answer>>) -> Response {
-    let (head, body) = answer.to(&Method::GET);
-    head.map(|()| Body::from(body))
+async fn respond(State(responses): State<Arc<Responses>>, request: Request) -> Response {
+    responses.to(&Method::GET, request.uri().path()).map(Body::from)
 }
 
 async fn authenticate(
@@ -102,7 +102,7 @@ async fn authenticate(
     Ok(next.run(request).await)
 }
 
-/// The two metrics that axum's own example of them has.
+/// The two metrics of axum's example.
 async fn measure(request: Request, next: Next) -> Result<Response, Infallible> {
     let start = Instant::now();
     let path = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();

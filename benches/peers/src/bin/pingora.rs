@@ -1,4 +1,4 @@
-//! pingora answering by itself: its HTTP service with a map of keys and its own rate estimator.
+//! pingora without an upstream: its HTTP service with a map of keys and pingora's rate estimator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use clap::Parser as _;
 use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
-use peers::answer::{self, Answer};
+use peers::response::Responses;
 use peers::{Keys, Options, REQUESTS_PER_SECOND_MAX};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::listeners::tls::TlsSettings;
@@ -25,11 +25,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Api {
     keys: Keys,
     rate: Rate,
-    answer: Answer,
+    responses: Responses,
 }
 
 impl Api {
-    /// The answer's head and body, or why there is none.
+    /// The response, or the status of an error.
     fn respond(&self, session: &ServerSession) -> Result<Response<Vec<u8>>, StatusCode> {
         let request = session.req_header();
         let authorization = request.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -38,11 +38,10 @@ impl Api {
         if self.rate.observe(partner, 1) > REQUESTS_PER_SECOND_MAX as isize {
             return Err(StatusCode::TOO_MANY_REQUESTS);
         }
-        if request.uri.path() != answer::PATH {
-            return Err(StatusCode::NOT_FOUND);
+        match self.responses.to(&Method::GET, request.uri.path()) {
+            response if response.status() == StatusCode::OK => Ok(response.map(|body| body.to_vec())),
+            response => Err(response.status()),
         }
-        let (head, body) = self.answer.to(&Method::GET);
-        Ok(head.map(|()| body.to_vec()))
     }
 }
 
@@ -63,7 +62,7 @@ fn main() -> anyhow::Result<()> {
     let api = Api {
         keys: peers::read_keys(&options)?,
         rate: Rate::new(Duration::from_secs(1)),
-        answer: Answer::over_tcp(options.https.port())?.with_constant_date(),
+        responses: Responses::over_tcp(options.https.port())?.with_constant_date(),
     };
     let mut tls = TlsSettings::intermediate(
         &options.certificate.to_string_lossy(),

