@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use permissions::{ApiAccessPermission, Environments, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use versions::docs::pages::{Document, Door, Site, documents};
+use versions::docs::pages::{Document, ServerUrl, Site, documents};
 use versions::{Calendar, Catalog, Context, Endpoint, Error, Handler, Lifecycle, Release, Route, Version};
 
 use crate::statistics::Spread;
@@ -136,14 +136,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let releases = (0..options.dates).map(release).collect::<anyhow::Result<Vec<_>>>()?;
     let catalog = Catalog::new(&releases)?;
     let calendar = Calendar::new(&releases, |_| Lifecycle::default()).map_err(|(_, error)| error)?;
-    let doors = [Door { url: "https://api.example.com".to_owned(), environments: Environments::all() }];
+    let server_urls =
+        [ServerUrl { url: "https://api.example.com".to_owned(), environments: Environments::all() }];
     let site = Site {
         catalog: &catalog,
         calendar: &calendar,
         now: Timestamp::from_second(1_900_000_000)?,
         docs_url: "https://docs.example.com",
-        api_url: &doors[0].url,
-        doors: &doors,
+        api_url: &server_urls[0].url,
+        server_urls: &server_urls,
         brand: "pgw",
         invalid_token_message: "Invalid token",
         key_rate: "500/s+1000".parse::<Rate>()?,

@@ -100,9 +100,9 @@ pub fn serve(
     // Requests borrow these for as long as they like, so they live as long as the process.
     let frontend: &'static Frontend =
         Box::leak(Box::new(Frontend::new(Box::new(SystemClock), workers, config.log.access)));
-    let doors = addresses.doors.clone();
+    let server_urls = addresses.server_urls.clone();
     let pipeline: &'static Pipeline =
-        Box::leak(Box::new(Pipeline::new(&filled, doors, catalog, secret, frontend)));
+        Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret, frontend)));
     let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));
     let pools = Arc::new(Pools::new(&config, &bound));
     let readiness = Arc::new(Readiness::new(Arc::clone(&clock), config.runtime.stalled_after));

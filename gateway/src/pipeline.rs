@@ -25,7 +25,7 @@ use http::{Method, Request, Response, StatusCode, Version, header};
 use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
 use tracing::info;
-use versions::docs::pages::Door;
+use versions::docs::pages::ServerUrl;
 use versions::{Body, Calendar, Catalog, Error, ErrorCode, Help, Instant, Reply, Services};
 
 use crate::callers::{Caller, CallerSlot};
@@ -67,12 +67,12 @@ impl Pipeline {
     #[must_use]
     pub fn new(
         config: &Config,
-        doors: Vec<Door>,
+        server_urls: Vec<ServerUrl>,
         catalog: Catalog,
         secret: ServerSecret,
         frontend: &'static Frontend,
     ) -> Self {
-        let snapshot = Snapshot::new(config, doors, Arc::new(catalog), frontend);
+        let snapshot = Snapshot::new(config, server_urls, Arc::new(catalog), frontend);
         let (files, bytes) = snapshot.pages.size();
         info!(files, bytes, "Wrote the documentation");
         Self {
@@ -110,11 +110,11 @@ impl Pipeline {
     }
 
     /// Takes over what a reload may change.
-    pub fn reload(&self, config: &Config, doors: Vec<Door>) {
+    pub fn reload(&self, config: &Config, server_urls: Vec<ServerUrl>) {
         self.keys.set_default_rate(config.limits.key_rate);
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let catalog = Arc::clone(&self.snapshot.load().catalog);
-        self.snapshot.store(Arc::new(Snapshot::new(config, doors, catalog, self.frontend)));
+        self.snapshot.store(Arc::new(Snapshot::new(config, server_urls, catalog, self.frontend)));
     }
 
     /// Writes the documentation as of today.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use versions::docs::pages::Door;
+use versions::docs::pages::ServerUrl;
 use versions::{Catalog, Entry};
 
 use crate::config::{Api, Config, Limits, Timeouts};
@@ -38,13 +38,18 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Serves this catalog under a configuration whose addresses are filled in; `doors` is where the API is.
+    /// Serves this catalog under a configuration whose addresses are filled in; `server_urls` is where the API is.
     #[must_use]
-    pub fn new(config: &Config, doors: Vec<Door>, catalog: Arc<Catalog>, frontend: &Frontend) -> Self {
+    pub fn new(
+        config: &Config,
+        server_urls: Vec<ServerUrl>,
+        catalog: Arc<Catalog>,
+        frontend: &Frontend,
+    ) -> Self {
         let durations = &frontend.durations;
         let Api { docs_url, invalid_token_message, .. } = &config.api;
         let dates = Arc::new(Dates::new(config, &catalog));
-        let site = Arc::new(SiteConfig::new(config, doors));
+        let site = Arc::new(SiteConfig::new(config, server_urls));
         let pages = Pages::new(site, &catalog, &dates.calendar, durations, frontend.clock.now());
         Self {
             templates: Arc::new(HeaderTemplates::new(&catalog)),

@@ -1,4 +1,4 @@
-//! The two questions that decide a call: is this key good here and now, and may it do this.
+//! Whether a key is valid for a call, and whether it has the permission.
 
 use std::net::IpAddr;
 
@@ -7,17 +7,17 @@ use jiff::Timestamp;
 
 use crate::{ApiAccessPermission, Environment, Environments};
 
-/// Why a call is refused. A caller learns of [`Denial::Permission`] only; every other reason looks
-/// like an unknown key, and its name goes to the log and to metrics.
+/// Why a call is denied. The caller sees [`Denial::Permission`] only; all other reasons look like an unknown key, and
+/// are named in the log and in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     /// The key was revoked.
     #[error("the key was revoked")]
     Revoked,
-    /// The key's `expires` is reached.
+    /// The key has expired.
     #[error("the key has expired")]
     Expired,
-    /// The key's `not_before` is not reached.
+    /// The key is not valid yet.
     #[error("the key is not valid yet")]
     NotYetValid,
     /// The caller's address is in none of the key's networks.
@@ -31,26 +31,26 @@ pub enum Denial {
     Permission,
 }
 
-/// The part of a key that decides, borrowed from wherever it is kept.
+/// The parts of a key that decide whether it is valid.
 #[derive(Clone, Copy, Debug)]
 pub struct Validity<'a> {
     /// Whether it was revoked.
     pub revoked: bool,
-    /// The first moment at which it is good.
+    /// From when it is valid.
     pub not_before: Option<Timestamp>,
-    /// The first moment at which it is no longer good.
+    /// From when it is no longer valid.
     pub expires: Option<Timestamp>,
-    /// The networks it may be used from; empty means any.
+    /// The networks that it can be used from; empty means any.
     pub allow: &'a [IpNet],
-    /// The one environment it is good for.
+    /// Its environment.
     pub environment: Environment,
 }
 
 impl Validity<'_> {
-    /// Whether the key is good at `now`, from `address`, on a listener that serves `environments`.
+    /// Checks that the key is valid at `now`, from `address`, on a listener that serves `environments`.
     ///
     /// # Errors
-    /// The first reason that refuses it.
+    /// The first reason to deny it.
     pub fn check(self, now: Timestamp, address: IpAddr, environments: Environments) -> Result<(), Denial> {
         if self.revoked {
             return Err(Denial::Revoked);
@@ -72,11 +72,11 @@ impl Validity<'_> {
 }
 
 impl ApiAccessPermission {
-    /// Whether a key that holds this set may call an endpoint that declares `required`.
+    /// Checks that a key with these permissions may call an endpoint that requires `required`.
     ///
     /// # Errors
-    /// [`Denial::Permission`] where any bit of `required` is not held; also where `required` is
-    /// empty, which no endpoint can declare.
+    /// [`Denial::Permission`] if any bit of `required` is missing, or `required` is empty, which no endpoint can
+    /// declare.
     pub fn authorize(self, required: Self) -> Result<(), Denial> {
         if !required.is_empty() && self.contains(required) { Ok(()) } else { Err(Denial::Permission) }
     }

@@ -7,13 +7,14 @@ use bitflags::bitflags;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Where a key is good: the sandbox or live traffic.
+/// The environment of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "KeyEnvironment")]
 pub enum Environment {
-    /// The sandbox, for development and experiments.
+    /// The sandbox, for development and testing.
     Staging,
-    /// Live, customer-facing traffic.
+    /// Live traffic.
     Production,
 }
 
@@ -21,7 +22,7 @@ impl Environment {
     /// Both environments.
     pub const ALL: [Self; 2] = [Self::Staging, Self::Production];
 
-    /// The name that is stored, shown and sent: `staging` or `production`.
+    /// The name in the store, in JSON and in the CLI: `staging` or `production`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,7 +31,7 @@ impl Environment {
         }
     }
 
-    /// The mark inside a key's text, between brand and secret: `stg` or `live`.
+    /// The part of a key between brand and secret: `stg` or `live`.
     #[must_use]
     pub const fn key_mark(self) -> &'static str {
         match self {
@@ -83,7 +84,7 @@ impl From<Environment> for Environments {
 }
 
 impl Environments {
-    /// The single environments of this set.
+    /// The environments in this set.
     pub fn each(self) -> impl Iterator<Item = Environment> {
         Environment::ALL.into_iter().filter(move |environment| self.contains((*environment).into()))
     }
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_read_back_and_nothing_else_does() {
+    fn names_are_parsed_and_nothing_else_is() {
         for environment in Environment::ALL {
             assert_eq!(environment.name().parse(), Ok(environment));
         }

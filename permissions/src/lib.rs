@@ -1,7 +1,7 @@
-//! Who may: permissions, environments, keys, and the questions that decide a call.
+//! Who may call: permissions, environments, keys and rates.
 //!
-//! Data and pure functions only. Nothing here does I/O, knows HTTP or reads a clock: time is an
-//! argument, randomness is an argument, so every rule can be tested at the second where it turns.
+//! Data and pure functions only: no I/O, no HTTP, no clock. Time and randomness are arguments, so every rule can be
+//! tested at the second at which it applies.
 
 #![warn(missing_docs)]
 

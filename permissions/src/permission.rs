@@ -1,9 +1,8 @@
 //! The permissions that endpoints declare and keys hold.
 //!
-//! A permission is a bit in memory and a name everywhere else: stored, shown, logged and sent as
-//! `ping:read`, so that bits never leave the process. The name follows from the constant's: lower
-//! case, the last underscore a colon (`ACCESS_REQUEST_READ` is `access_request:read`). One list, no
-//! second table to forget. A test pins every name and bit.
+//! A permission is a bit in memory and a name everywhere else, such as `ping:read`; bits never leave the process. The
+//! name is derived from the constant: lower case, with the last underscore as a colon (`ACCESS_REQUEST_READ` is
+//! `access_request:read`). A test pins every name and bit.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,20 +11,19 @@ use bitflags::bitflags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 bitflags! {
-    /// A set of permissions; an endpoint declares exactly one, a key holds any number.
+    /// A set of permissions. An endpoint requires exactly one; a key has any number.
     ///
-    /// Adding one is a line here and a line in the test below. A bit is never used again for
-    /// another meaning.
+    /// A new one is a line here and a line in the test below. A bit is never reused.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct ApiAccessPermission: u128 {
-        /// Ask whether the API answers.
+        /// Check whether the API is up.
         const PING_READ = 1 << 0;
-        /// Read how the caller's own connection arrived.
+        /// Read metadata of the caller's connection.
         const CONNECTION_READ = 1 << 1;
     }
 }
 
-/// The longest name that any permission has, in bytes; longer text is refused unread.
+/// The length of the longest name. Longer text is rejected.
 const NAME_BYTES_MAX: usize = 64;
 
 impl ApiAccessPermission {
@@ -34,10 +32,10 @@ impl ApiAccessPermission {
         self.iter_names().map(|(constant, _)| public_name(constant))
     }
 
-    /// Reads names separated by blanks, as stored (the form of an OAuth scope, RFC 6749 §3.3).
+    /// Parses stored names, which are separated by spaces like an OAuth scope (RFC 6749 §3.3).
     ///
-    /// Returns the set, and the names that this build does not know. An unknown name grants nothing:
-    /// a store written by a newer build never widens what an older one allows.
+    /// Returns the set and the unknown names. An unknown name grants nothing, so a store that a newer build wrote never
+    /// widens what this build allows.
     #[must_use]
     pub fn from_stored(names: &str) -> (Self, Vec<String>) {
         let mut set = Self::empty();
@@ -51,7 +49,7 @@ impl ApiAccessPermission {
         (set, unknown)
     }
 
-    /// Whether this is exactly one permission, as an endpoint must declare.
+    /// Whether this is exactly one permission.
     #[must_use]
     pub const fn is_single(self) -> bool {
         self.bits().count_ones() == 1
@@ -67,7 +65,7 @@ fn public_name(constant: &str) -> String {
     name
 }
 
-/// Names separated by blanks; the empty set is the empty text.
+/// The names, separated by spaces.
 impl fmt::Display for ApiAccessPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, name) in self.names().enumerate() {
@@ -82,13 +80,13 @@ impl fmt::Display for ApiAccessPermission {
 
 /// No permission has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown permission `{name}`; known are: {}", ApiAccessPermission::all().names().collect::<Vec<_>>().join(", "))]
+#[error("unknown permission `{name}`; it is one of: {}", ApiAccessPermission::all().names().collect::<Vec<_>>().join(", "))]
 pub struct UnknownPermission {
-    /// The name as it was given, cut to 64 bytes.
+    /// The name, cut to 64 characters.
     pub name: String,
 }
 
-/// Reads one public name, exactly as `Display` writes it.
+/// Parses one name.
 impl FromStr for ApiAccessPermission {
     type Err = UnknownPermission;
 
@@ -112,8 +110,7 @@ impl Serialize for ApiAccessPermission {
     }
 }
 
-/// A list of names; an unknown one is an error (what a person writes is checked, what is stored is
-/// read by [`ApiAccessPermission::from_stored`]).
+/// A list of names. An unknown name is an error, other than in [`ApiAccessPermission::from_stored`].
 impl<'de> Deserialize<'de> for ApiAccessPermission {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let names = Vec::<String>::deserialize(deserializer)?;
@@ -129,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Every permission there ever was. A line here is never changed, only added.
+    /// Every permission. Lines are added here and never changed.
     const PINNED: &[(&str, u128)] = &[("ping:read", 1 << 0), ("connection:read", 1 << 1)];
 
     #[test]

@@ -1,4 +1,4 @@
-//! How often a key may call: so many requests per second, plus a burst.
+//! The rate limit of a key: requests per second, and a burst.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -6,19 +6,19 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Requests per second, and how many may come at once after a pause.
+/// Requests per second, and how many may arrive at once.
 ///
-/// Its text is `50/s`, or `50/s+100` where the burst is not the rate of one second.
+/// As text, `50/s`, or `50/s+100` if the burst is different.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// Requests per second, sustained.
     pub per_second: NonZeroU32,
-    /// Requests that may come at once; also the quota that `RateLimit-Policy` announces.
+    /// Requests that may arrive at once; the quota in `RateLimit-Policy`.
     pub burst: NonZeroU32,
 }
 
 impl Rate {
-    /// The window in which the whole burst comes back, in whole seconds, rounded up.
+    /// The time in which a used burst is restored, in seconds, rounded up.
     #[must_use]
     pub const fn window_seconds(self) -> u32 {
         self.burst.get().div_ceil(self.per_second.get())
@@ -35,7 +35,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// The text is no rate.
+/// The text is not a rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a rate; write requests per second and, if it differs, the burst: `50/s` or `50/s+100`, each from 1 to 1000000000"

@@ -125,7 +125,7 @@ async fn what_is_no_page_and_what_is_no_reading_is_refused() {
         let answer = client.ask(get(path)).await;
         assert_eq!(answer.status, 404, "{path}");
         assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"), "{path}");
-        assert!(answer.text().contains("<h1>There is no such page</h1>"), "{path}");
+        assert!(answer.text().contains("<h1>Page not found</h1>"), "{path}");
     }
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
         let answer = client.ask(with_method(&method, "/")).await;
@@ -242,7 +242,7 @@ async fn a_reload_and_a_day_that_has_come_change_the_pages() {
     });
     let text = changed.await.expect("the reload changes the pages");
     assert!(text.contains("<strong>Deprecated.</strong> 2026-02-01 will be retired on 2999-06-01"), "{text}");
-    assert!(text.contains("<a href=\"/2026-11-01/ping\"><code>ping</code> of 2026-11-01</a>"), "{text}");
+    assert!(text.contains("<a href=\"/2026-11-01/ping\"><code>ping</code> in 2026-11-01</a>"), "{text}");
     let tag = page.field("etag").expect("a page has a tag");
     let mut again = get("/2026-02-01/ping");
     again.headers_mut().insert("if-none-match", tag.parse().unwrap());
@@ -252,7 +252,7 @@ async fn a_reload_and_a_day_that_has_come_change_the_pages() {
 /// The first code of a language in a page's Markdown.
 fn sample(markdown: &str, language: &str) -> String {
     let (_, rest) = markdown
-        .split_once("## Samples")
+        .split_once("## Code samples")
         .and_then(|(_, rest)| rest.split_once(&format!("```{language}\n")))
         .unwrap_or_else(|| panic!("no {language} in {markdown}"));
     rest.split("\n```").next().unwrap_or_default().to_owned()

@@ -1,6 +1,7 @@
 //! The gateway from outside: the real binary, real sockets, real clients.
 
 mod bad_input;
+mod boundaries;
 mod cli;
 mod connections;
 mod contract;
@@ -10,6 +11,7 @@ mod docs;
 mod drain;
 mod first_launch;
 mod foreign;
+mod generated_clients;
 mod hostile_h1;
 mod hostile_h2;
 mod hostile_h3;
@@ -24,7 +26,9 @@ mod readme;
 mod reload;
 mod revocation;
 mod smuggling;
+mod statuses;
 mod store;
 mod tls;
+mod v2026_02_01;
 mod v2026_11_01;
 mod versions;

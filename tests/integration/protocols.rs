@@ -2,32 +2,12 @@
 
 use http::Method;
 use permissions::Environment;
-use tests::{
-    Client, Family, KeySpec, PATIENCE, Protocol, RawH2, TestGateway, WAYS, Way, frame, get, kind, with_method,
-};
+use tests::{Client, KeySpec, PATIENCE, Protocol, RawH2, TestGateway, WAYS, frame, get, kind, with_method};
 
 use crate::contract::{
     CONNECTION, PING, assert_fields, assert_fields_of_anyone, assert_ping_body, assert_problem,
-    assert_unauthorized, connect, limit_item,
+    assert_unauthorized, connect,
 };
-
-#[tokio::test]
-async fn ping_answers_the_same_over_every_way_in() {
-    let gateway = TestGateway::start("").await;
-    let keys =
-        [gateway.create_key(KeySpec::staging()).await, gateway.create_key(KeySpec::production()).await];
-    for way in WAYS {
-        let client = connect(&gateway, way).await;
-        for key in &keys {
-            let answer = client.ask(key.get(PING)).await;
-            assert_eq!(answer.status, 200, "{way}: {answer:?}");
-            assert_eq!(answer.field("content-type"), Some("application/json"), "{way}");
-            assert_ping_body(&answer.text(), &key.environment, way);
-            assert_fields(&gateway, way, &answer);
-        }
-        assert!(client.is_open(), "{way}: the connection serves more than one request");
-    }
-}
 
 #[tokio::test]
 async fn a_name_is_written_once_on_a_connection_of_http2() {
@@ -48,38 +28,6 @@ async fn a_name_is_written_once_on_a_connection_of_http2() {
     }
     let named = blocks.iter().map(|block| block.windows(NAME.len()).any(|window| window == NAME));
     assert_eq!(named.collect::<Vec<_>>(), [true, false, false], "{blocks:02x?}");
-}
-
-#[tokio::test]
-async fn connection_tells_each_caller_how_it_came() {
-    let gateway = TestGateway::start("").await;
-    let key = gateway.create_key(KeySpec::production()).await;
-    for way in WAYS {
-        let client = connect(&gateway, way).await;
-        let (family, address) = match way.family {
-            Family::V4 => ("ipv4", "127.0.0.1"),
-            Family::V6 => ("ipv6", "::1"),
-        };
-        let expected = |user_agent: &str| {
-            format!(
-                r#"{{"client":{{"userAgent":{user_agent},"ips":{{"{family}":"{address}"}}}},"endpoint":{{"apiVersion":"2026-02-01","env":"production","protocol":"{}"}}}}"#,
-                way.protocol.word()
-            )
-        };
-        let silent = client.ask(key.get(CONNECTION)).await;
-        assert_eq!(silent.text(), expected("null"), "{way}");
-        assert_fields(&gateway, way, &silent);
-        for (user_agent, shown) in [
-            ("axios/1.6.0", r#""axios/1.6.0""#),
-            (r#"a"b\c</script>"#, r#""a\"b\\c</script>""#),
-            ("tab\there", r#""tab\there""#),
-        ] {
-            let mut request = key.get(CONNECTION);
-            request.headers_mut().insert("user-agent", user_agent.parse().unwrap());
-            let answer = client.ask(request).await;
-            assert_eq!(answer.text(), expected(shown), "{way}");
-        }
-    }
 }
 
 #[tokio::test]
@@ -133,37 +81,6 @@ async fn head_has_the_fields_of_get_and_no_body() {
 }
 
 #[tokio::test]
-async fn options_and_other_methods_tell_what_is_allowed() {
-    let gateway = TestGateway::start("").await;
-    let key = gateway.create_key(KeySpec::staging()).await;
-    let allowed = |answer: &tests::Response, way: Way| {
-        let allow = answer.field("allow").unwrap_or_else(|| panic!("{way}: no allow: {answer:?}"));
-        let mut methods: Vec<_> = allow.split(',').map(|method| method.trim().to_owned()).collect();
-        methods.sort();
-        assert_eq!(methods, ["GET", "HEAD", "OPTIONS"], "{way}");
-    };
-    for way in WAYS {
-        let client = connect(&gateway, way).await;
-        let options = client.ask(key.request(&Method::OPTIONS, PING)).await;
-        assert_eq!((options.status.as_u16(), options.body.len()), (204, 0), "{way}");
-        allowed(&options, way);
-        for name in ["access-control-allow-origin", "access-control-allow-methods"] {
-            assert_eq!(options.field(name), None, "{way}: no CORS unless configured");
-        }
-        for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "X-ANY", "get"] {
-            let answer = client.ask(key.request(&method.parse().unwrap(), PING)).await;
-            assert_problem(&answer, 405, format!("{way} {method}"));
-            allowed(&answer, way);
-            assert_fields(&gateway, way, &answer);
-            let stranger = client.ask(with_method(&method.parse().unwrap(), PING)).await;
-            assert_unauthorized(&stranger, false, format!("{way} {method}"));
-        }
-        let stranger = client.ask(with_method(&Method::OPTIONS, PING)).await;
-        assert_unauthorized(&stranger, false, way);
-    }
-}
-
-#[tokio::test]
 async fn an_unknown_date_lists_the_dates_and_an_unknown_resource_does_not() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
@@ -200,70 +117,6 @@ async fn a_stranger_learns_nothing_of_the_map() {
         for path in ["/", "/nothing", "/2020-01-01/ping.json", "/metrics", "/livez", "/.well-known/x"] {
             assert_unauthorized(&client.ask(get(path)).await, false, format!("{way} {path}"));
         }
-    }
-}
-
-#[tokio::test]
-async fn a_missing_permission_is_named_together_with_what_the_key_holds() {
-    let gateway = TestGateway::start("").await;
-    let ping_only = KeySpec::with_permissions(Environment::Staging, &["ping:read"]);
-    let key = gateway.create_key(ping_only).await;
-    for way in WAYS {
-        let client = connect(&gateway, way).await;
-        let answer = client.ask(key.get(CONNECTION)).await;
-        let problem = assert_problem(&answer, 403, way);
-        assert_eq!(problem["requiredPermission"], "connection:read", "{way}");
-        assert_eq!(problem["grantedPermissions"], serde_json::json!(["ping:read"]), "{way}");
-        assert_eq!(
-            answer.field("www-authenticate"),
-            Some(r#"Bearer realm="partner-api", error="insufficient_scope", scope="connection:read""#),
-            "{way}"
-        );
-        assert_fields(&gateway, way, &answer);
-        let held = client.ask(key.get(PING)).await;
-        assert_eq!(held.status, 200, "{way}: a refusal leaves the connection good");
-    }
-}
-
-#[tokio::test]
-async fn beyond_its_rate_a_key_is_told_when_to_come_back() {
-    let gateway = TestGateway::start("").await;
-    for way in WAYS {
-        let key = gateway.create_key(KeySpec::staging().option("--rate", "1/s+3")).await;
-        let client = connect(&gateway, way).await;
-        for expected in [2, 1, 0] {
-            let answer = client.ask(key.get(PING)).await;
-            assert_eq!(answer.status, 200, "{way}");
-            let (_, remaining, _) = limit_item(answer.field("ratelimit").unwrap(), "r", "t");
-            // A second may have passed in between, and then one came back.
-            assert!(
-                (expected..=expected + 1).contains(&remaining),
-                "{way}: {remaining} instead of {expected}"
-            );
-            let (_, quota, window) = limit_item(answer.field("ratelimit-policy").unwrap(), "q", "w");
-            assert_eq!((quota, window), (3, 3), "{way}");
-        }
-        let mut answer = client.ask(key.get(PING)).await;
-        for _ in 0..3 {
-            // On a machine that stood still for a second the fourth is served, and then the next is not.
-            if answer.status == 200 {
-                answer = client.ask(key.get(PING)).await;
-            }
-        }
-        let problem = assert_problem(&answer, 429, way);
-        let retry_after: u64 = answer.field("retry-after").expect("429 has retry-after").parse().unwrap();
-        assert!((1..=3).contains(&retry_after), "{way}: {retry_after}");
-        assert_eq!(problem["retryAfterSeconds"].as_u64(), Some(retry_after), "{way}");
-        assert_fields(&gateway, way, &answer);
-        let (_, remaining, reset) = limit_item(answer.field("ratelimit").unwrap(), "r", "t");
-        assert_eq!(remaining, 0, "{way}");
-        assert!(retry_after >= reset, "{way}: not earlier than the window says");
-        // Another key behind the same connection is not held back by it.
-        let other = gateway.create_key(KeySpec::staging()).await;
-        assert_eq!(client.ask(other.get(PING)).await.status, 200, "{way}");
-        tokio::time::sleep(std::time::Duration::from_secs(retry_after)).await;
-        let later = client.ask(key.get(PING)).await;
-        assert_eq!(later.status, 200, "{way}: it waited as told");
     }
 }
 

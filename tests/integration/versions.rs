@@ -76,8 +76,8 @@ async fn the_diff_says_the_same_to_people_and_to_programs() {
             told += 1;
         }
     }
-    assert!(text.contains("    ! response member `RRT` is gone; it was text\n"), "{text}");
-    assert_eq!(told, text.matches(" member `").count(), "a line that programs are not told:\n{text}");
+    assert!(text.contains("    ! response field `RRT` was removed: string\n"), "{text}");
+    assert_eq!(told, text.matches(" field `").count(), "a line that programs are not told:\n{text}");
     let same = printed(&start, &["versions", "diff", "2026-11-01", "2026-11-01"]).await;
     assert_eq!(same, "nothing changes from 2026-11-01 to 2026-11-01\n");
 }
@@ -134,9 +134,9 @@ async fn a_published_document_is_never_written_over() {
     assert_eq!(out(&output), "");
     for clue in [
         "2026-02-01 is published",
-        "GET /ping.json: response member `roundTrip` is gone; it was text",
-        "GET /ping.json: response member `RRT` is new: text",
-        "make a new date",
+        "GET /ping.json: response field `roundTrip` was removed: string",
+        "GET /ping.json: response field `RRT` was added: string",
+        "add a new version",
         "Nothing was written.",
     ] {
         assert!(err(&output).contains(clue), "no {clue} in {}", err(&output));

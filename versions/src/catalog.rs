@@ -66,7 +66,7 @@ pub struct Catalog {
 
 /// The releases contradict each other.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Contradiction {
+pub enum CatalogError {
     /// A date is listed behind a later one, or twice.
     #[error("{0}: stands behind a date that is not earlier; releases are listed oldest first")]
     OutOfOrder(Version),
@@ -130,8 +130,8 @@ impl Catalog {
     /// Folds releases, oldest first.
     ///
     /// # Errors
-    /// [`Contradiction`] names the date, the endpoint and the reason.
-    pub fn new(releases: &[Release]) -> Result<Self, Contradiction> {
+    /// [`CatalogError`] names the date, the endpoint and the reason.
+    pub fn new(releases: &[Release]) -> Result<Self, CatalogError> {
         let mut catalog = Self {
             releases: releases.to_vec(),
             versions: Vec::with_capacity(releases.len()),
@@ -142,7 +142,7 @@ impl Catalog {
         for release in releases {
             let version = release.version;
             if catalog.versions.last().is_some_and(|last| last.version >= version) {
-                return Err(Contradiction::OutOfOrder(version));
+                return Err(CatalogError::OutOfOrder(version));
             }
             fold(release, &mut current)?;
             catalog.add_version(version, &current)?;
@@ -153,7 +153,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    fn add_version(&mut self, version: Version, routes: &[Route]) -> Result<(), Contradiction> {
+    fn add_version(&mut self, version: Version, routes: &[Route]) -> Result<(), CatalogError> {
         let index = self.versions.len();
         let first_entry = self.entries.len();
         let mut routes: Vec<&Route> = routes.iter().collect();
@@ -257,7 +257,7 @@ impl Catalog {
 }
 
 impl Shape {
-    fn new(list: Vec<(&'static str, Method)>, version: Version) -> Result<Self, Contradiction> {
+    fn new(list: Vec<(&'static str, Method)>, version: Version) -> Result<Self, CatalogError> {
         let mut resources = Router::new();
         let mut place = 0;
         for same in list.chunk_by(|one, next| one.0 == next.0) {
@@ -265,7 +265,7 @@ impl Shape {
             let methods: Vec<_> = same.iter().map(|(_, method)| method.clone()).zip(place..).collect();
             place += same.len();
             let resource = Resource { allow: allow(&methods), methods };
-            resources.insert(path, resource).map_err(|reason| Contradiction::Path {
+            resources.insert(path, resource).map_err(|reason| CatalogError::Path {
                 version,
                 path,
                 reason: reason.to_string(),
@@ -294,27 +294,27 @@ impl VersionTable {
 }
 
 /// Applies what a release lists to the endpoints of the date before.
-fn fold(release: &Release, current: &mut Vec<Route>) -> Result<(), Contradiction> {
+fn fold(release: &Release, current: &mut Vec<Route>) -> Result<(), CatalogError> {
     let version = release.version;
     for removal in release.removed {
         let name = removal.name;
         let place = current.iter().position(|route| route.endpoint == removal.endpoint);
-        let place = place.ok_or(Contradiction::RemovesWhatIsNotThere { version, name })?;
+        let place = place.ok_or(CatalogError::RemovesWhatIsNotThere { version, name })?;
         current.remove(place);
     }
     for route in release.changed {
         let name = route.name;
-        let replaced = route.replaced.ok_or(Contradiction::Misplaced { version, name })?;
+        let replaced = route.replaced.ok_or(CatalogError::Misplaced { version, name })?;
         let place = current.iter().position(|known| known.endpoint == replaced.endpoint);
         let before = replaced.name;
-        let place = place.ok_or(Contradiction::ChangesWhatIsNotThere { version, name, before })?;
+        let place = place.ok_or(CatalogError::ChangesWhatIsNotThere { version, name, before })?;
         current.remove(place);
         place_free(version, route, current)?;
         current.insert(place, route.clone());
     }
     for route in release.added {
         if route.replaced.is_some() {
-            return Err(Contradiction::Misplaced { version, name: route.name });
+            return Err(CatalogError::Misplaced { version, name: route.name });
         }
         place_free(version, route, current)?;
         current.push(route.clone());
@@ -322,13 +322,13 @@ fn fold(release: &Release, current: &mut Vec<Route>) -> Result<(), Contradiction
     Ok(())
 }
 
-fn place_free(version: Version, route: &Route, current: &[Route]) -> Result<(), Contradiction> {
+fn place_free(version: Version, route: &Route, current: &[Route]) -> Result<(), CatalogError> {
     let taken = |known: &Route| {
         known.name == route.name || (known.method == route.method && known.path == route.path)
     };
     if current.iter().any(taken) {
         let (name, method, path) = (route.name, route.method.clone(), route.path);
-        return Err(Contradiction::Taken { version, name, method, path });
+        return Err(CatalogError::Taken { version, name, method, path });
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a handler is given: the request's circumstances, and a port to the process.
+//! What a handler gets with a request: its context, its connection and the services of the process.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,79 +6,80 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
-/// A reading of the monotonic clock, in nanoseconds: the difference of two is the time that has passed.
+/// A reading of the monotonic clock.
 pub use quanta::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{Calendar, Caller, Version};
 
-/// All that a handler may ask of the process around it.
+/// The services of the process that a handler may use.
 pub trait Services: Send + Sync {
-    /// The time of day.
+    /// The current time.
     fn now(&self) -> Timestamp;
     /// The monotonic clock.
     fn monotonic(&self) -> Instant;
-    /// The days of every version, as they are in force.
+    /// The dates of every version that are in force.
     fn calendar(&self) -> Arc<Calendar>;
 }
 
-/// All that a handler may ask of the connection that its request came by.
+/// The connection of a request.
 pub trait Connection: Send + Sync {
-    /// How it is encrypted; `None` in cleartext.
+    /// Its encryption; `None` for cleartext.
     fn tls(&self) -> Option<Tls>;
-    /// The transport's estimate of the time to the other end and back.
+    /// The transport's estimate of the round-trip time.
     fn round_trip_time(&self) -> Option<Duration>;
-    /// Whether answers on it announce HTTP/3, or it is HTTP/3.
+    /// Whether it is HTTP/3 or its responses advertise HTTP/3.
     fn offers_http3(&self) -> bool;
-    /// Whether a trusted proxy is at the other end, not the client.
+    /// Whether the peer is a trusted proxy and not the client.
     fn is_proxy(&self) -> bool;
 }
 
-/// How a connection is encrypted.
+/// The encryption of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "TlsInfo")]
 pub struct Tls {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
-    /// The cipher suite, by its name in IANA's registry, such as `TLS_AES_256_GCM_SHA384`.
+    /// The IANA name of the cipher suite, such as `TLS_AES_256_GCM_SHA384`.
     pub cipher_suite: &'static str,
-    /// The group of the key exchange, by its name in IANA's registry, such as `X25519MLKEM768` or `x25519`;
-    /// null where a session was resumed without one (TLS 1.2).
+    /// The IANA name of the key exchange group, such as `X25519MLKEM768` or `x25519`; null if a TLS 1.2 session was
+    /// resumed without a key exchange.
     pub key_exchange_group: Option<&'static str>,
-    /// Whether an earlier session was resumed.
+    /// Whether the session was resumed.
     pub resumed: bool,
 }
 
-/// One request's circumstances.
+/// The context of one request.
 pub struct Context<'a> {
-    /// The date that was asked for.
+    /// The version in the path.
     pub version: Version,
     /// Who calls.
     pub caller: &'a Caller,
-    /// The client's address: the peer's, or the one that a trusted proxy reported.
+    /// The client's address: the peer's, or the one that a trusted proxy reports.
     pub client: IpAddr,
-    /// The protocol that the request came by.
+    /// The protocol of the request.
     pub protocol: Protocol,
-    /// The request's fields.
+    /// The request's headers.
     pub headers: &'a HeaderMap,
-    /// When the request's head was complete.
+    /// When the request header was complete.
     pub received: Instant,
-    /// The connection that it came by.
+    /// The connection of the request.
     pub connection: &'a dyn Connection,
-    /// The process.
+    /// The services of the process.
     pub services: &'a dyn Services,
 }
 
 impl Context<'_> {
-    /// The time since the request's head was complete.
+    /// The time since the request header was complete.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.services.monotonic().saturating_duration_since(self.received)
     }
 }
 
-/// The HTTP version that a request came by.
+/// An HTTP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// HTTP/1.0 (RFC 1945).
@@ -125,7 +126,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::Credential;
 
-    /// A process whose clocks stand still.
+    /// A process whose clocks are stopped.
     pub(crate) struct Still {
         pub(crate) instant: Instant,
         pub(crate) now: Timestamp,
@@ -159,7 +160,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A connection of which this is known.
+    /// A connection with fixed metadata.
     #[derive(Default)]
     pub(crate) struct Plain {
         pub(crate) tls: Option<Tls>,
@@ -186,7 +187,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A staging request to the first date over HTTP/2 from 192.0.2.1, received `age` ago.
+    /// A staging request to the first version over HTTP/2 from 192.0.2.1, received `age` ago.
     pub(crate) fn context<'a>(services: &'a Still, headers: &'a HeaderMap, age: Duration) -> Context<'a> {
         Context {
             version: crate::v2026_02_01::RELEASE.version,

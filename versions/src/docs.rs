@@ -11,11 +11,12 @@ pub mod openapi;
 pub mod pages;
 pub mod parameters;
 mod responses;
+mod schemas;
 pub mod words;
 
-pub use changelog::{Added, Changed, News, Removed, changelog};
+pub use changelog::{Added, Changed, ReleaseNotes, Removed, changelog};
 pub use changes::{Difference, Kind, differences};
-pub use frozen::{Standing, standing};
+pub use frozen::{ContractStatus, contract_status};
 pub use openapi::openapi;
-pub use parameters::{Mismatch, Parameter, Place, parameters};
-pub use words::type_in_words;
+pub use parameters::{DeclarationError, Location, Parameter, parameters};
+pub use words::type_name;

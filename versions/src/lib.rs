@@ -1,10 +1,10 @@
 //! What is offered: the dated API, declared once.
 //!
-//! An endpoint is one declaration ([`Endpoint`]) with its behaviour ([`Handler`]); erased to a row
-//! ([`Route`]) it is what dispatch, the permission check, metrics and tests read. A date is a folder
-//! with a [`Release`], which lists what it adds, what it changes (each a [`Change`], by which callers of
-//! the date before keep working) and what it removes; the [`Catalog`] folds all of them into one table. Nothing here knows sockets,
-//! HTTP libraries, clocks or stores: what a handler may ask of the process is [`Services`].
+//! An endpoint is a declaration ([`Endpoint`]) and its behaviour ([`Handler`]). With its types erased it is a row of
+//! data ([`Route`]), which dispatch, the permission check, metrics, documentation and tests read. A version is a folder
+//! with a [`Release`], which lists the endpoints that it adds, changes (each with a [`Change`], so that callers of the
+//! version before keep working) and removes. The [`Catalog`] folds all releases into one table. Nothing here does I/O or
+//! reads a clock: what a handler may use of the process is [`Services`].
 
 #![warn(missing_docs)]
 
@@ -25,11 +25,11 @@ pub mod v2026_02_01;
 pub mod v2026_11_01;
 
 pub use caller::{Caller, Credential};
-pub use catalog::{Catalog, Contradiction, Entry, Resource, VersionTable};
+pub use catalog::{Catalog, CatalogError, Entry, Resource, VersionTable};
 pub use context::{Connection, Context, Instant, Protocol, Services, Tls};
 pub use endpoint::{Change, Endpoint, Handler, successor};
 pub use error::{Error, ErrorCode, Help};
-pub use lifecycle::{Calendar, Life, Lifecycle, LifecycleError, State, midnight};
+pub use lifecycle::{Calendar, Lifecycle, LifecycleError, Schedule, State, midnight};
 pub use release::{Release, Removal};
 pub use reply::{Body, BoxError, IntoReply, NoContent, Reply};
 pub use request::{Empty, Input, has_content};

@@ -1,8 +1,7 @@
-//! The life of a version: preview, current, deprecated, retired, each from a day on.
+//! The lifecycle of a version: preview, current, deprecated, retired.
 //!
-//! A day begins at midnight, UTC: that second belongs to it. The days stand in the [`crate::Release`]
-//! and may be set otherwise by the configuration; [`Calendar`] holds those that are in force. Time is
-//! an argument everywhere.
+//! Each state begins at 00:00 UTC on its date. A [`crate::Release`] sets the dates, the configuration may override
+//! them, and [`Calendar`] holds those in force. Time is always an argument.
 
 use std::fmt;
 
@@ -15,33 +14,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::Version;
 
-/// The days of a version.
+/// The dates of a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// From this day on every key may use it, and its contract is frozen. Without one it is a preview.
+    /// From this date every key may use the version and its contract is frozen. Without one it is a preview.
     pub published: Option<Date>,
-    /// From this day on its answers tell that it will end.
+    /// From this date responses announce that the version will be retired.
     pub deprecated: Option<Date>,
-    /// From this day on it is answered with 410. Never before `deprecated`.
+    /// From this date the version responds with 410. Never before `deprecated`.
     pub sunset: Option<Date>,
 }
 
-/// Where in its life a version is.
+/// The state of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "VersionState")]
 pub enum State {
-    /// For keys of staging only; it may still change.
+    /// Available to staging keys only, and may still change.
     Preview,
-    /// In force; its contract never changes again.
+    /// Available to every key. Its contract does not change.
     Current,
-    /// In force, and will end on its sunset day, if that is known.
+    /// Available to every key until its sunset date, if one is set.
     Deprecated,
-    /// Ended: 410.
+    /// No longer available; responds with 410.
     Retired,
 }
 
 impl State {
-    /// The name that is shown and sent.
+    /// The name in JSON, on pages and in the CLI.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -69,36 +69,34 @@ impl fmt::Display for State {
     }
 }
 
-/// The days of a version contradict each other, or its state in this build.
+/// The dates of a version contradict each other or its state in this build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LifecycleError {
-    /// `deprecated` lies before `published`.
-    #[error(
-        "a version is deprecated on or after the day on which it is published ({published}), not on {deprecated}"
-    )]
+    /// `deprecated` is before `published`.
+    #[error("a version cannot be deprecated ({deprecated}) before it is published ({published})")]
     DeprecatedBeforePublished {
-        /// As it is set.
+        /// The date as set.
         published: Date,
-        /// As it is set.
+        /// The date as set.
         deprecated: Date,
     },
-    /// `sunset` lies before `deprecated`.
-    #[error(
-        "a version's sunset is on or after the day on which it is deprecated ({deprecated}), not on {sunset}"
-    )]
+    /// `sunset` is before `deprecated`.
+    #[error("a version's sunset ({sunset}) cannot be before its deprecation ({deprecated})")]
     SunsetBeforeDeprecated {
-        /// As it is set.
+        /// The date as set.
         deprecated: Date,
-        /// As it is set.
+        /// The date as set.
         sunset: Date,
     },
     /// `sunset` without `deprecated`.
     #[error(
-        "a version with a sunset needs the day on which it is deprecated: partners are to know before it ends"
+        "a version with a sunset date needs a deprecation date, so that partners know before it is retired"
     )]
     SunsetAlone,
-    /// Days for a version that this build holds for a preview.
-    #[error("this version is a preview in this build, whose contract may still change; a build publishes it")]
+    /// Dates for a version that is a preview in this build.
+    #[error(
+        "this version is a preview in this build, so its contract may still change; only a new build can publish it"
+    )]
     StillPreview,
 }
 
@@ -109,19 +107,19 @@ impl Lifecycle {
         Self { published: None, deprecated: None, sunset: None }
     }
 
-    /// A version that is published on a day and frozen in this build.
+    /// A version that is published on this date and frozen in this build.
     ///
     /// # Panics
-    /// Where there is no such day; in a constant that is an error of compilation.
+    /// If the date does not exist; in a constant that is a compile error.
     #[must_use]
     pub const fn published(year: i16, month: i8, day: i8) -> Self {
         Self { published: Some(Date::constant(year, month, day)), deprecated: None, sunset: None }
     }
 
-    /// These days, where `days` does not set others.
+    /// These dates, overridden by those that `days` sets.
     ///
     /// # Errors
-    /// [`LifecycleError`], where the outcome would contradict itself.
+    /// [`LifecycleError`], if the result would contradict itself.
     pub fn with(self, days: Self) -> Result<Self, LifecycleError> {
         if self.published.is_none() && days != Self::default() {
             return Err(LifecycleError::StillPreview);
@@ -148,31 +146,31 @@ impl Lifecycle {
     }
 }
 
-/// The first second of a day.
+/// The first second of a date, UTC.
 #[must_use]
 pub fn midnight(day: Date) -> Timestamp {
     day.to_zoned(TimeZone::UTC).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
 }
 
-/// One version with the days that are in force.
+/// One version with its dates in force.
 #[derive(Clone, Debug)]
-pub struct Life {
+pub struct Schedule {
     /// The version.
     pub version: Version,
-    /// Its days.
+    /// Its dates.
     pub lifecycle: Lifecycle,
-    /// The seconds at which the states after preview begin; what never comes is the end of time.
+    /// When the states after preview begin, in seconds; `i64::MAX` for never.
     begins: [i64; 3],
 }
 
-impl Life {
+impl Schedule {
     fn new(version: Version, lifecycle: Lifecycle) -> Self {
         let begin = |day: Option<Date>| day.map_or(i64::MAX, |day| midnight(day).as_second());
         let begins = [begin(lifecycle.published), begin(lifecycle.deprecated), begin(lifecycle.sunset)];
         Self { version, lifecycle, begins }
     }
 
-    /// Where in its life the version is.
+    /// The state of the version.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> State {
         let second = now.as_second();
@@ -189,30 +187,30 @@ impl Life {
     }
 }
 
-/// Every version with the days that are in force, in the order of the catalog's tables.
+/// Every version with its dates in force, in the order of the catalog's tables.
 #[derive(Clone, Debug)]
-pub struct Calendar(Vec<Life>);
+pub struct Calendar(Vec<Schedule>);
 
 impl Calendar {
-    /// The days of the releases, where `days` does not set others.
+    /// The dates of the releases, overridden by those that `days` sets.
     ///
     /// # Errors
-    /// The version whose days contradict each other, and how.
+    /// The version whose dates contradict each other, and how.
     pub fn new(
         releases: impl IntoIterator<Item = impl Into<(Version, Lifecycle)>>,
         days: impl Fn(Version) -> Lifecycle,
     ) -> Result<Self, (Version, LifecycleError)> {
-        let lives = releases.into_iter().map(|release| {
+        let schedules = releases.into_iter().map(|release| {
             let (version, lifecycle) = release.into();
             let lifecycle = lifecycle.check().and_then(|()| lifecycle.with(days(version)));
-            lifecycle.map(|lifecycle| Life::new(version, lifecycle)).map_err(|error| (version, error))
+            lifecycle.map(|lifecycle| Schedule::new(version, lifecycle)).map_err(|error| (version, error))
         });
-        lives.collect::<Result<_, _>>().map(Self)
+        schedules.collect::<Result<_, _>>().map(Self)
     }
 
     /// Every version, oldest first.
     #[must_use]
-    pub fn lives(&self) -> &[Life] {
+    pub fn schedules(&self) -> &[Schedule] {
         &self.0
     }
 
@@ -222,8 +220,8 @@ impl Calendar {
         self.0[index].state(now)
     }
 
-    /// The index of the version that follows the one with this index: the next later date that is
-    /// current, or else the next that is at least not yet retired.
+    /// The index of the version to move to from this one: the next later date that is current, or else the next that is
+    /// deprecated.
     #[must_use]
     pub fn successor(&self, index: usize, now: Timestamp) -> Option<usize> {
         let later = |wanted: State| {
@@ -233,7 +231,7 @@ impl Calendar {
         later(State::Current).or_else(|| later(State::Deprecated))
     }
 
-    /// The first moment after `now` at which a version changes its state.
+    /// The next time after `now` at which a version changes state.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let begins = self.0.iter().flat_map(|life| life.begins);
@@ -250,12 +248,12 @@ mod tests {
 
     const PUBLISHED: Lifecycle = Lifecycle::published(2026, 2, 1);
 
-    fn life(lifecycle: Lifecycle) -> Life {
-        Life::new(Version::new(2026, 2, 1), lifecycle)
+    fn life(lifecycle: Lifecycle) -> Schedule {
+        Schedule::new(Version::new(2026, 2, 1), lifecycle)
     }
 
     #[test]
-    fn each_state_begins_with_the_first_second_of_its_day() {
+    fn each_state_begins_with_the_first_second_of_its_date() {
         let days = Lifecycle {
             deprecated: Some(date(2026, 11, 1)),
             sunset: Some(date(2027, 5, 1)),
@@ -275,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn days_that_contradict_each_other_are_refused() {
+    fn dates_that_contradict_each_other_are_rejected() {
         let days = |published, deprecated, sunset| Lifecycle { published, deprecated, sunset };
         let (early, late) = (date(2026, 1, 1), date(2027, 1, 1));
         for (set, error) in [
@@ -299,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_successor_is_the_next_current_date_then_the_next_that_lives() {
+    fn the_successor_is_the_next_current_date_or_else_the_next_deprecated_one() {
         let over = Lifecycle {
             published: Some(date(2026, 1, 1)),
             deprecated: Some(date(2026, 1, 2)),

@@ -1,42 +1,42 @@
-//! What one date of the API brings over the date before.
+//! What a version of the API changes over the one before it.
 
 use std::any::TypeId;
 
 use crate::{Endpoint, Lifecycle, Route, Version};
 
-/// What one date brings over the date before. What it does not list is inherited.
+/// A version and what it changes over the one before it. What it does not list is inherited.
 #[derive(Clone)]
 pub struct Release {
-    /// The date.
+    /// The version.
     pub version: Version,
-    /// One sentence for partners: what this date is about.
+    /// One sentence for partners: what this version is about.
     pub summary: &'static str,
-    /// The days of its life, as this build has them; the configuration may set others.
+    /// Its dates in this build; the configuration may override them.
     pub lifecycle: Lifecycle,
-    /// Endpoints that are new with it.
+    /// New endpoints.
     pub added: &'static [Route],
-    /// Endpoints that answer otherwise than before, each with its way back: [`Route::changed`].
+    /// Endpoints that respond differently, each with a conversion for callers of the version before: [`Route::changed`].
     pub changed: &'static [Route],
-    /// Endpoints that end with the date before.
+    /// Endpoints that no longer exist.
     pub removed: &'static [Removal],
 }
 
 impl Release {
-    /// A published date that brings nothing yet, to be completed: `Release { added: …, ..Release::new(…) }`.
+    /// A release without changes, to be completed: `Release { added: …, ..Release::new(…) }`.
     #[must_use]
     pub const fn new(version: Version, summary: &'static str, lifecycle: Lifecycle) -> Self {
         Self { version, summary, lifecycle, added: &[], changed: &[], removed: &[] }
     }
 }
 
-/// What a [`crate::Calendar`] is made of.
+/// What [`crate::Calendar::new`] takes.
 impl From<&Release> for (Version, Lifecycle) {
     fn from(release: &Release) -> Self {
         (release.version, release.lifecycle)
     }
 }
 
-/// An endpoint that a date does without.
+/// An endpoint that a version removes.
 #[derive(Clone, Copy)]
 pub struct Removal {
     pub(crate) endpoint: TypeId,
@@ -47,7 +47,7 @@ pub struct Removal {
 }
 
 impl Removal {
-    /// Ends the endpoint `E`.
+    /// Removes the endpoint `E`.
     #[must_use]
     pub const fn of<E: Endpoint>(note: &'static str) -> Self {
         Self { endpoint: TypeId::of::<E>(), name: E::NAME, note }

@@ -10,8 +10,7 @@ use serde::{Serialize, Serializer};
 
 /// A version of the API: a real date, `2026-02-01`, or a label without a date, `v1`.
 ///
-/// Labels are for APIs that are older than their dates: they sort before every date, and their
-/// endpoints are their own, inherited from nothing and by nothing.
+/// Labels are for APIs that predate dates. They sort before every date, and their endpoints are not inherited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(Name);
 
@@ -22,37 +21,37 @@ enum Name {
 }
 
 impl Version {
-    /// The version of a date, for constants.
+    /// A date, for constants.
     ///
     /// # Panics
-    /// Where there is no such day; in a constant that is an error of compilation.
+    /// If the date does not exist; in a constant that is a compile error.
     #[must_use]
     pub const fn new(year: i16, month: i8, day: i8) -> Self {
         Self(Name::Date(Date::constant(year, month, day)))
     }
 
-    /// The version of a label, for constants: a letter, then up to 14 of `a` to `z`, `0` to `9` and `-`.
+    /// A label, for constants: a letter, then up to 14 of `a` to `z`, `0` to `9` and `-`.
     ///
     /// # Panics
-    /// Where the text is no label; in a constant that is an error of compilation.
+    /// If the text is not a label; in a constant that is a compile error.
     #[must_use]
     pub const fn label(label: &'static str) -> Self {
         let bytes = label.as_bytes();
         assert!(!bytes.is_empty() && bytes.len() <= Self::NAME_BYTES_MAX, "a label has 1 to 15 characters");
-        assert!(bytes[0].is_ascii_lowercase(), "a label begins with a letter");
-        let mut place = 1;
-        while place < bytes.len() {
-            let byte = bytes[place];
+        assert!(bytes[0].is_ascii_lowercase(), "a label begins with a lowercase letter");
+        let mut index = 1;
+        while index < bytes.len() {
+            let byte = bytes[index];
             assert!(
                 byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-',
                 "a label is a-z, 0-9, -"
             );
-            place += 1;
+            index += 1;
         }
         Self(Name::Label(label))
     }
 
-    /// The day, unless it is a label.
+    /// The date, unless it is a label.
     #[must_use]
     pub const fn date(self) -> Option<Date> {
         match self.0 {
@@ -61,7 +60,7 @@ impl Version {
         }
     }
 
-    /// The longest name in bytes.
+    /// The length of the longest name.
     pub const NAME_BYTES_MAX: usize = 15;
 }
 
@@ -76,11 +75,11 @@ impl fmt::Display for Version {
 
 /// The text is not the name of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a version is a real date: four digits, two, two, as in 2026-02-01")]
+#[error("a version is an existing date in the form YYYY-MM-DD, such as 2026-02-01")]
 pub struct VersionError;
 
-/// Reads exactly ten ASCII characters; no other spelling of a date is a version. Labels are known to
-/// the catalog only: [`crate::Catalog::named`].
+/// Parses exactly ten ASCII characters; no other spelling of a date is a version. Labels are found by
+/// [`crate::Catalog::named`] only.
 impl FromStr for Version {
     type Err = VersionError;
 
@@ -106,10 +105,10 @@ impl Serialize for Version {
         match self.0 {
             Name::Label(label) => serializer.serialize_str(label),
             Name::Date(date) => {
-                // Digit by digit: this stands in answers, and a formatter takes five times as long.
+                // By hand: this is in responses, and a formatter takes five times as long.
                 let mut text = *b"0000-00-00";
-                let mut write = |places: std::ops::Range<usize>, mut number: i16| {
-                    for digit in text[places].iter_mut().rev() {
+                let mut write = |range: std::ops::Range<usize>, mut number: i16| {
+                    for digit in text[range].iter_mut().rev() {
                         *digit = b'0' + (number % 10) as u8;
                         number /= 10;
                     }

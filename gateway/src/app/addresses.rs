@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use versions::docs::pages::Door;
+use versions::docs::pages::ServerUrl;
 
 use super::listen::Bindings;
 use crate::config::{Config, Service as Serves};
@@ -16,7 +16,7 @@ pub(super) struct Addresses {
     /// Where samples call the API.
     api: String,
     /// Every address of the API.
-    pub(super) doors: Vec<Door>,
+    pub(super) server_urls: Vec<ServerUrl>,
 }
 
 impl Addresses {
@@ -26,16 +26,20 @@ impl Addresses {
         let mut api: Vec<_> = bindings.iter().filter(|bound| bound.serves == Serves::Api).collect();
         // A key does not go out in cleartext where it need not.
         api.sort_by_key(|bound| !bound.listener.tls);
-        let doors = api.iter().map(|bound| Door {
+        let server_urls = api.iter().map(|bound| ServerUrl {
             url: url(&bound.listener, bound.address).unwrap_or_else(|| {
                 let local = if bound.address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
                 with_port(&bound.listener, local, bound.address.port())
             }),
             environments: bound.listener.environments,
         });
-        let mut doors: Vec<Door> = doors.collect();
-        doors.dedup();
-        Self { docs, api: doors.first().map_or_else(String::new, |door| door.url.clone()), doors }
+        let mut server_urls: Vec<ServerUrl> = server_urls.collect();
+        server_urls.dedup();
+        Self {
+            docs,
+            api: server_urls.first().map_or_else(String::new, |server| server.url.clone()),
+            server_urls,
+        }
     }
 
     /// Puts them where the configuration leaves them open.

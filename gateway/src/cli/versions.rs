@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
 use serde::Serialize;
-use versions::docs::{News, Standing, changelog, openapi, standing};
+use versions::docs::{ContractStatus, ReleaseNotes, changelog, contract_status, openapi};
 use versions::{Calendar, Catalog, RELEASES, Release, State, Version};
 
 use super::output::{print, print_json, table};
@@ -97,7 +97,7 @@ fn list(form: Form, config: &Config) -> anyhow::Result<()> {
     let now = SystemClock.now();
     let dates: Vec<Dated> = RELEASES
         .iter()
-        .zip(calendar.lives())
+        .zip(calendar.schedules())
         .map(|(release, life)| Dated {
             version: life.version,
             state: life.state(now),
@@ -130,7 +130,7 @@ fn diff(between: &Between) -> anyhow::Result<()> {
     let mut news = changelog(&Catalog::new(RELEASES)?)?;
     news.retain(|news| from < news.version && news.version <= to);
     if form.json {
-        let breaking = news.iter().any(News::is_breaking);
+        let breaking = news.iter().any(ReleaseNotes::is_breaking);
         return print_json(
             &serde_json::json!({ "from": from, "to": to, "breaking": breaking, "dates": news }),
         );
@@ -142,7 +142,7 @@ fn diff(between: &Between) -> anyhow::Result<()> {
 }
 
 /// What one date brings, for a person.
-fn told(news: &News) -> String {
+fn told(news: &ReleaseNotes) -> String {
     let mut text = format!("{}: {}\n", news.version, news.summary);
     for added in &news.added {
         let (method, path, permission) = (&added.method, added.path, &added.permission);
@@ -173,10 +173,12 @@ fn write_all(folder: &Path) -> anyhow::Result<()> {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         let document = openapi(&catalog, release)?;
-        match standing(release, committed.as_deref(), &document) {
-            Standing::Kept => outcomes.push((path, None)),
-            Standing::Missing | Standing::Stale => outcomes.push((path, Some(openapi::text(&document)))),
-            Standing::Broken(account) => refused.push(account),
+        match contract_status(release, committed.as_deref(), &document) {
+            ContractStatus::Unchanged => outcomes.push((path, None)),
+            ContractStatus::Missing | ContractStatus::Outdated => {
+                outcomes.push((path, Some(openapi::text(&document))))
+            }
+            ContractStatus::Broken(account) => refused.push(account),
         }
     }
     if !refused.is_empty() {

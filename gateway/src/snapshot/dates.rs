@@ -47,7 +47,7 @@ impl Dates {
     pub(crate) fn new(config: &Config, catalog: &Catalog) -> Self {
         let calendar = Calendar::new(catalog.releases(), |version| config.days(version))
             .expect("the configuration was checked against the releases");
-        let deprecations = calendar.lives().iter().filter_map(|life| life.lifecycle.deprecated);
+        let deprecations = calendar.schedules().iter().filter_map(|schedule| schedule.lifecycle.deprecated);
         let first = deprecations.min().map_or(i64::MAX, |day| midnight(day).as_second());
         Self {
             calendar: Arc::new(calendar),
@@ -107,7 +107,7 @@ impl Dates {
         caller: &Caller,
         now: Timestamp,
     ) -> Error {
-        let ended = self.calendar.lives()[asked.index].lifecycle.sunset;
+        let ended = self.calendar.schedules()[asked.index].lifecycle.sunset;
         let ended = ended.map_or_else(String::new, |day| format!(" since {day}"));
         let advice = match successor {
             Some(successor) => format!(" Move to {successor}."),
@@ -122,8 +122,11 @@ impl Dates {
     }
 
     fn supported(&self, environment: Environment, now: Timestamp) -> Vec<versions::Version> {
-        let lives = self.calendar.lives().iter();
-        lives.filter(|life| life.state(now).is_open_to(environment)).map(|life| life.version).collect()
+        let schedules = self.calendar.schedules().iter();
+        schedules
+            .filter(|schedule| schedule.state(now).is_open_to(environment))
+            .map(|schedule| schedule.version)
+            .collect()
     }
 
     /// Adds the headers of a version that is deprecated; `entry` is the index of the endpoint, if there is one.
@@ -156,29 +159,29 @@ impl Dates {
     }
 
     fn announcements(&self, catalog: &Catalog, now: Timestamp) -> Announcements {
-        let headers = |(index, life): (usize, &versions::Life)| {
-            let deprecated = midnight(life.lifecycle.deprecated?);
+        let headers = |(index, schedule): (usize, &versions::Schedule)| {
+            let deprecated = midnight(schedule.lifecycle.deprecated?);
             if now < deprecated {
                 return None;
             }
             let text = |text: String| HeaderValue::try_from(text).expect("dates and addresses are ASCII");
-            let version = life.version;
+            let version = schedule.version;
             let successor = self.calendar.successor(index, now).map(|index| &catalog.tables()[index]);
             let link = |template: Option<&str>| {
-                text(self.link(version, successor, template, life.lifecycle.sunset.is_some()))
+                text(self.link(version, successor, template, schedule.lifecycle.sunset.is_some()))
             };
             let entries: Vec<_> = catalog.entries_of(version).collect();
             let links = entries.iter().map(|entry| link(Some(entry.route.path)));
             Some(DeprecationHeaders {
                 deprecation: text(format!("@{}", deprecated.as_second())),
-                sunset: life.lifecycle.sunset.map(|day| http_date(midnight(day))),
+                sunset: schedule.lifecycle.sunset.map(|day| http_date(midnight(day))),
                 links: links.chain([link(None)]).collect(),
                 first_entry: entries.first().map_or(0, |entry| entry.index),
             })
         };
         Announcements {
             until: self.calendar.next_change(now).map_or(i64::MAX, Timestamp::as_second),
-            versions: self.calendar.lives().iter().enumerate().map(headers).collect(),
+            versions: self.calendar.schedules().iter().enumerate().map(headers).collect(),
         }
     }
 

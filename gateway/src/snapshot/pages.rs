@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 use jiff::Timestamp;
-use versions::docs::pages::{self, Content, Document, Door, Site};
+use versions::docs::pages::{self, Content, Document, ServerUrl, Site};
 use versions::{Calendar, Catalog};
 
 use crate::config::Config;
@@ -16,14 +16,14 @@ use crate::http::{Durations, RouteDurations};
 /// What the pages take from the configuration.
 pub struct SiteConfig {
     config: Config,
-    doors: Vec<Door>,
+    server_urls: Vec<ServerUrl>,
 }
 
 impl SiteConfig {
     /// Takes a configuration whose addresses are filled in, and where the API is.
     #[must_use]
-    pub fn new(config: &Config, doors: Vec<Door>) -> Self {
-        Self { config: config.clone(), doors }
+    pub fn new(config: &Config, server_urls: Vec<ServerUrl>) -> Self {
+        Self { config: config.clone(), server_urls }
     }
 }
 
@@ -78,7 +78,7 @@ impl Pages {
             now,
             docs_url: &api.docs_url,
             api_url: &api.public_url,
-            doors: &site.doors,
+            server_urls: &site.server_urls,
             brand: &brand,
             invalid_token_message: &api.invalid_token_message,
             key_rate: site.config.limits.key_rate,

@@ -261,7 +261,7 @@ fn a_label_has_a_table_of_its_own() {
     assert_eq!(find(&catalog, &Method::GET, "/v1").err(), Some(ErrorCode::UnknownVersion));
     assert_eq!(catalog.named("v1").unwrap().field, "v1");
     let late = [release(FIRST), release(label)];
-    assert_eq!(Catalog::new(&late).err(), Some(Contradiction::OutOfOrder(label)));
+    assert_eq!(Catalog::new(&late).err(), Some(CatalogError::OutOfOrder(label)));
 }
 
 #[test]

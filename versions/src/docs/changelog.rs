@@ -1,5 +1,4 @@
-//! What each date brings, for partners: the notes that its folder gives, with the differences that
-//! follow from the types. So nobody has to believe the note alone.
+//! The changelog: the note of each change, and the differences that follow from the types.
 
 use http::Method;
 use serde::{Serialize, Serializer};
@@ -7,21 +6,21 @@ use serde_json::Value;
 
 use super::changes::{Difference, Operation};
 use super::openapi::openapi;
-use super::parameters::Mismatch;
+use super::parameters::DeclarationError;
 use crate::{Catalog, Release, Route, Version};
 
-/// What one date brings over the date before.
+/// What a version changes over the one before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct News {
-    /// The date.
+pub struct ReleaseNotes {
+    /// The version.
     pub version: Version,
-    /// What it is about.
+    /// The summary of the version.
     pub summary: &'static str,
-    /// The endpoints that are new.
+    /// New endpoints.
     pub added: Vec<Added>,
-    /// The endpoints that answer otherwise.
+    /// Changed endpoints.
     pub changed: Vec<Changed>,
-    /// The endpoints that end.
+    /// Removed endpoints.
     pub removed: Vec<Removed>,
 }
 
@@ -33,33 +32,33 @@ pub struct Added {
     /// Its method.
     #[serde(serialize_with = "as_text")]
     pub method: Method,
-    /// Its path below the date.
+    /// Its path below the version.
     pub path: &'static str,
-    /// The permission that it needs.
+    /// The permission that it requires.
     pub permission: String,
     /// What it does.
     pub summary: &'static str,
 }
 
-/// An endpoint that answers otherwise than before.
+/// A changed endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Changed {
     /// Its name.
     pub endpoint: &'static str,
-    /// The name that it had at the date before.
+    /// Its name in the version before.
     pub before: &'static str,
     /// Its method.
     #[serde(serialize_with = "as_text")]
     pub method: Method,
-    /// Its path below the date.
+    /// Its path below the version.
     pub path: &'static str,
     /// What changed, in a sentence.
     pub note: &'static str,
-    /// What changed, member by member.
+    /// What changed, field by field.
     pub differences: Vec<Difference>,
 }
 
-/// An endpoint that ends with the date before.
+/// A removed endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removed {
     /// Its name.
@@ -67,14 +66,14 @@ pub struct Removed {
     /// Its method.
     #[serde(serialize_with = "as_text")]
     pub method: Method,
-    /// Its path below the date.
+    /// Its path below the version.
     pub path: &'static str,
     /// What partners do instead.
     pub note: &'static str,
 }
 
-impl News {
-    /// Whether a caller who only changes the date in the path can fail.
+impl ReleaseNotes {
+    /// Whether a caller that changes only the version in its path can fail.
     #[must_use]
     pub fn is_breaking(&self) -> bool {
         let breaks = |changed: &Changed| changed.differences.iter().any(|difference| difference.breaking);
@@ -86,17 +85,17 @@ fn as_text<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(method.as_str())
 }
 
-/// What every date brings, oldest first.
+/// The changes of every version, oldest first.
 ///
-/// From one date to a later one, it is the news of all dates behind the one, up to the other.
+/// The changes from one version to a later one are those of all versions after the first, up to the second.
 ///
 /// # Errors
-/// [`Mismatch`], where the declaration of an endpoint contradicts itself.
-pub fn changelog(catalog: &Catalog) -> Result<Vec<News>, Mismatch> {
+/// [`DeclarationError`]: the declaration of an endpoint contradicts itself.
+pub fn changelog(catalog: &Catalog) -> Result<Vec<ReleaseNotes>, DeclarationError> {
     let mut news = Vec::new();
     let mut before: Option<&Release> = None;
     for release in catalog.releases() {
-        // Documents are made only where there is something to compare.
+        // Documents are needed only if there is something to compare.
         let documents = match before {
             Some(before) if !release.changed.is_empty() => {
                 Some((openapi(catalog, before)?, openapi(catalog, release)?))
@@ -114,7 +113,7 @@ fn of_release(
     release: &Release,
     before: Option<&Release>,
     documents: Option<&(Value, Value)>,
-) -> News {
+) -> ReleaseNotes {
     let changed = |route: &Route| {
         let replaced = route.replaced?;
         let (old, new) = documents?;
@@ -147,7 +146,7 @@ fn of_release(
         permission: route.permission.to_string(),
         summary: route.summary,
     };
-    News {
+    ReleaseNotes {
         version: release.version,
         summary: release.summary,
         added: release.added.iter().map(added).collect(),
@@ -162,7 +161,7 @@ mod tests {
     use crate::{Lifecycle, RELEASES, Removal, v2026_11_01};
 
     #[test]
-    fn every_date_tells_what_it_brings() {
+    fn every_release_is_in_the_changelog() {
         let end = Release {
             removed: const { &[Removal::of::<v2026_11_01::ping::Ping>("Ask for the connection.")] },
             ..Release::new(Version::new(2030, 1, 1), "Less.", Lifecycle::preview())
@@ -183,9 +182,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                "GET /ping.json: response member `RRT` is gone; it was text",
-                "GET /ping.json: response member `apiVersion` is new: text",
-                "GET /ping.json: response member `processingTimeMs` is new: number",
+                "GET /ping.json: response field `RRT` was removed: string",
+                "GET /ping.json: response field `apiVersion` was added: string",
+                "GET /ping.json: response field `processingTimeMs` was added: number",
             ]
         );
         assert!(second.is_breaking());
@@ -198,9 +197,9 @@ mod tests {
         );
     }
 
-    /// A note is a promise in words; what it does not name, a partner does not look for.
+    /// Partners look only for what the note names.
     #[test]
-    fn every_note_names_each_member_that_is_gone_or_another() {
+    fn every_note_names_each_field_with_a_breaking_change() {
         for news in changelog(&Catalog::new(RELEASES).unwrap()).unwrap() {
             for changed in &news.changed {
                 for difference in changed.differences.iter().filter(|difference| difference.breaking) {

@@ -1,8 +1,7 @@
-//! What differs between two OpenAPI documents of ours, and whether it breaks partners.
+//! The differences between two OpenAPI documents, and which of them break partners.
 //!
-//! Partners write requests and read responses: so a request may take more values than before, and a
-//! response may have fewer, or new members beside the old ones. The reverse breaks somebody who did
-//! nothing.
+//! Partners write requests and read responses. A request may accept more values than before; a response may have fewer
+//! values or additional fields. The reverse breaks existing integrations.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -18,13 +17,13 @@ pub struct Difference {
     pub method: String,
     /// Its path below the date.
     pub path: String,
-    /// Whether a caller who does nothing can fail because of it.
+    /// Whether an unchanged caller can fail because of it.
     pub breaking: bool,
-    /// What kind of difference it is.
+    /// The kind of difference.
     pub kind: Kind,
-    /// What differs: ``response member `endpoint.protocol` ``.
+    /// What differs: ``response field `endpoint.protocol` ``.
     pub place: String,
-    /// How: the rest of the sentence that begins with the place.
+    /// How it differs: the rest of the sentence.
     pub text: String,
 }
 
@@ -32,33 +31,33 @@ pub struct Difference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// An endpoint is new.
+    /// An endpoint was added.
     EndpointAdded,
-    /// An endpoint is gone.
+    /// An endpoint was removed.
     EndpointRemoved,
-    /// Its method or path is another.
+    /// Its method or path changed.
     EndpointMoved,
-    /// It needs another permission.
+    /// It requires another permission.
     PermissionChanged,
-    /// A call that changed nothing changes something now, or the reverse.
+    /// A read-only call is no longer read-only, or the reverse.
     SafetyChanged,
-    /// It can be answered with an error that it was not answered with before.
+    /// It can respond with an additional error status.
     StatusAdded,
-    /// It is no longer answered with an error.
+    /// It no longer responds with an error status.
     StatusRemoved,
-    /// A member or parameter is new.
+    /// A field or parameter was added.
     Added,
-    /// A member or parameter is gone.
+    /// A field or parameter was removed.
     Removed,
-    /// A member may be missing, a parameter may be left out.
+    /// A field or parameter became optional.
     Optional,
-    /// A member is always there, a parameter is needed.
+    /// A field or parameter became required.
     Required,
-    /// It can have more values: null, another type, one more of a list.
+    /// It can have more values: null, another type, one more of an enum.
     Widened,
     /// It can have fewer values.
     Narrowed,
-    /// It has other values.
+    /// It can have other values.
     Changed,
 }
 
@@ -70,7 +69,7 @@ impl std::fmt::Display for Difference {
 
 /// Every difference between two documents, endpoint by endpoint.
 ///
-/// Endpoints are the same by method and path below the date, or else by name.
+/// Endpoints are matched by method and path, or else by name.
 #[must_use]
 pub fn differences(before: &Value, after: &Value) -> Vec<Difference> {
     let (old, new) = (Operation::all(before), Operation::all(after));
@@ -83,11 +82,11 @@ pub fn differences(before: &Value, after: &Value) -> Vec<Difference> {
                 known.push(then.name);
                 differences.extend(then.became(now));
             }
-            None => differences.push(now.whole(Kind::EndpointAdded, false, "is new".to_owned())),
+            None => differences.push(now.whole(Kind::EndpointAdded, false, "was added".to_owned())),
         }
     }
     for then in old.iter().filter(|then| !known.contains(&then.name)) {
-        differences.push(then.whole(Kind::EndpointRemoved, true, "is gone".to_owned()));
+        differences.push(then.whole(Kind::EndpointRemoved, true, "was removed".to_owned()));
     }
     differences
 }
@@ -102,10 +101,10 @@ pub(super) struct Operation<'a> {
     document: &'a Value,
 }
 
-/// The place of a request that is no list of parameters.
-const CONTENT: &str = "content";
+/// The part of a request that is not a parameter.
+const CONTENT: &str = "request body";
 
-/// Who writes the values that differ.
+/// Who writes the values in question.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Writer {
     Partner,
@@ -130,26 +129,26 @@ impl<'a> Operation<'a> {
         operations.collect()
     }
 
-    /// Every difference between this endpoint and what it became.
+    /// Every difference between this endpoint and its newer version.
     pub(super) fn became(&self, now: &Self) -> Vec<Difference> {
         let mut differences = Vec::new();
         if (&self.method, self.path) != (&now.method, now.path) {
-            let text = format!("was {} {}", self.method, self.path);
+            let text = format!("moved here from {} {}", self.method, self.path);
             differences.push(now.whole(Kind::EndpointMoved, true, text));
         }
         let permission =
             |of: &Self| of.declared["x-required-permission"].as_str().unwrap_or("none").to_owned();
         let (old, new) = (permission(self), permission(now));
         if old != new {
-            let text = format!("is `{new}`; it was `{old}`");
+            let text = format!("changed from `{old}` to `{new}`");
             differences.push(now.difference(Kind::PermissionChanged, true, "the permission", text));
         }
         let safe = |of: &Self| of.declared["x-safe"] == true;
         if safe(self) != safe(now) {
-            let text = if safe(now) { "changes nothing now" } else { "changes something now" };
+            let text = if safe(now) { "is read-only now" } else { "is no longer read-only" };
             differences.push(now.difference(Kind::SafetyChanged, !safe(now), "a call", text.to_owned()));
         }
-        for place in ["path", "query", CONTENT] {
+        for place in ["path", "query", "header", CONTENT] {
             let (old, new) = (self.request(place), now.request(place));
             let findings = compare(self.side(&old), now.side(&new));
             differences.extend(findings.iter().map(|finding| now.told(Writer::Partner, place, finding)));
@@ -168,7 +167,7 @@ impl<'a> Operation<'a> {
         &self.declared["responses"]["200"]["content"][super::responses::JSON]["schema"]
     }
 
-    /// One place of the request as the schema of an object.
+    /// One part of the request as the schema of an object.
     fn request(&self, place: &str) -> Value {
         if place == CONTENT {
             let schema = &self.declared["requestBody"]["content"][super::responses::JSON]["schema"];
@@ -200,34 +199,34 @@ impl<'a> Operation<'a> {
         let added = new.iter().filter(|status| !old.contains(status));
         let removed = old.iter().filter(|status| !new.contains(status));
         added
-            .map(|status| told(status, Kind::StatusAdded, "can be answered now"))
-            .chain(removed.map(|status| told(status, Kind::StatusRemoved, "is no longer answered")))
+            .map(|status| told(status, Kind::StatusAdded, "was added"))
+            .chain(removed.map(|status| told(status, Kind::StatusRemoved, "was removed")))
             .collect()
     }
 
-    /// A finding of a schema, as it concerns whoever writes or reads the value.
+    /// A schema difference, from the point of view of the partner.
     fn told(&self, writer: Writer, place: &str, finding: &Finding) -> Difference {
         let Finding { place: member, turn, before, after } = finding;
         let ours = writer == Writer::Gateway;
         let (kind, breaking, text) = match turn {
             Turn::Added { required: true } if !ours => {
-                (Kind::Added, true, format!("is new, and needed: {after}"))
+                (Kind::Added, true, format!("was added and is required: {after}"))
             }
-            Turn::Added { .. } => (Kind::Added, false, format!("is new: {after}")),
-            Turn::Removed if ours => (Kind::Removed, true, format!("is gone; it was {before}")),
-            Turn::Removed => (Kind::Removed, true, format!("is no longer understood; it was {before}")),
-            Turn::Optional if ours => (Kind::Optional, true, "may be missing now".to_owned()),
-            Turn::Optional => (Kind::Optional, false, "may be left out now".to_owned()),
-            Turn::Required if ours => (Kind::Required, false, "is always there now".to_owned()),
-            Turn::Required => (Kind::Required, true, "is needed now".to_owned()),
-            Turn::Widened => (Kind::Widened, ours, format!("is {after}; it was {before}")),
-            Turn::Narrowed => (Kind::Narrowed, !ours, format!("is {after}; it was {before}")),
-            Turn::Changed => (Kind::Changed, true, format!("is {after}; it was {before}")),
+            Turn::Added { .. } => (Kind::Added, false, format!("was added: {after}")),
+            Turn::Removed if ours => (Kind::Removed, true, format!("was removed: {before}")),
+            Turn::Removed => (Kind::Removed, true, format!("is no longer accepted: {before}")),
+            Turn::Optional if ours => (Kind::Optional, true, "can be missing".to_owned()),
+            Turn::Optional => (Kind::Optional, false, "is optional now".to_owned()),
+            Turn::Required if ours => (Kind::Required, false, "is always present now".to_owned()),
+            Turn::Required => (Kind::Required, true, "is required now".to_owned()),
+            Turn::Widened => (Kind::Widened, ours, format!("changed from {before} to {after}")),
+            Turn::Narrowed => (Kind::Narrowed, !ours, format!("changed from {before} to {after}")),
+            Turn::Changed => (Kind::Changed, true, format!("changed from {before} to {after}")),
         };
         let place = match (place, member.as_str()) {
             (place, "") => format!("the {place}"),
-            ("path" | "query", member) => format!("{place} parameter `{member}`"),
-            (place, member) => format!("{place} member `{member}`"),
+            ("path" | "query" | "header", member) => format!("{place} parameter `{member}`"),
+            (place, member) => format!("{place} field `{member}`"),
         };
         self.difference(kind, breaking, &place, text)
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::words::{resolve, type_in_words};
+use super::words::{resolve, type_name};
 
 /// How a member differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl<'a> Side<'a> {
     }
 
     fn words(self) -> String {
-        type_in_words(self.schema, self.document)
+        type_name(self.schema, self.document)
     }
 }
 

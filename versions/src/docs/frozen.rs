@@ -1,7 +1,8 @@
-//! Whether a date still says what its committed document says.
+//! The check that a published version keeps its contract.
 //!
-//! `versions/openapi/` holds one document for each date. That of a preview follows the code; that of a
-//! published date is what partners were promised, and the code has to follow it.
+//! `versions/openapi/` has the OpenAPI document of each version. That of a preview follows the code. That of a published
+//! version is the contract with partners, and the code must keep to it. Descriptions and summaries are not part of the
+//! contract: their wording may be improved at any time.
 
 use std::fmt::Write as _;
 
@@ -11,46 +12,69 @@ use super::changes::differences;
 use super::openapi::text;
 use crate::Release;
 
-/// How a date stands to its committed document.
+/// How a version compares with its committed document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ContractStatus {
     /// They are the same.
-    Kept,
-    /// There is none.
+    Unchanged,
+    /// There is no committed document.
     Missing,
-    /// It is the one of a preview, and the code went on.
-    Stale,
-    /// The date is published, and the code would break the promise: the account of it, for people.
+    /// The document is to be written again: the version is a preview, or only descriptions or whitespace differ.
+    Outdated,
+    /// The version is published, and the code breaks its contract: a report for people.
     Broken(String),
 }
 
-/// The most places of a document that an account tells of.
+/// The most places in a document that a report lists.
 const PLACES_MAX: usize = 20;
 
-/// How a date, which is described by `document` now, stands to its committed text.
+/// Compares the `document` that the code generates with the committed text.
 #[must_use]
-pub fn standing(release: &Release, committed: Option<&str>, document: &Value) -> Standing {
-    let Some(committed) = committed else { return Standing::Missing };
+pub fn contract_status(release: &Release, committed: Option<&str>, document: &Value) -> ContractStatus {
+    let Some(committed) = committed else { return ContractStatus::Missing };
     if committed == text(document) {
-        Standing::Kept
-    } else if release.lifecycle.published.is_none() {
-        Standing::Stale
+        ContractStatus::Unchanged
+    } else if release.lifecycle.published.is_none() || differs_in_wording(committed, document) {
+        ContractStatus::Outdated
     } else {
-        Standing::Broken(account(release, committed, document))
+        ContractStatus::Broken(report(release, committed, document))
     }
 }
 
-/// What a published date would answer otherwise, and what to do about it.
-fn account(release: &Release, committed: &str, document: &Value) -> String {
+/// Whether the documents are the same apart from descriptions, summaries and whitespace.
+fn differs_in_wording(committed: &str, document: &Value) -> bool {
+    let Ok(mut committed) = serde_json::from_str::<Value>(committed) else { return false };
+    let mut document = document.clone();
+    remove_wording(&mut committed);
+    remove_wording(&mut document);
+    committed == document
+}
+
+/// Removes descriptions and summaries. A field of a schema that has one of these names is an object, and stays.
+fn remove_wording(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, value| {
+                !(["description", "summary"].contains(&name.as_str()) && value.is_string())
+            });
+            members.values_mut().for_each(remove_wording);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_wording),
+        _ => {}
+    }
+}
+
+/// Reports what breaks the contract of a published version, and what to do about it.
+fn report(release: &Release, committed: &str, document: &Value) -> String {
     let version = release.version;
-    let mut told = format!(
-        "{version} is published, and this build would no longer answer as versions/openapi/{version}.json promises.\n"
+    let mut report = format!(
+        "{version} is published, and this build breaks its contract, versions/openapi/{version}.json.\n"
     );
     let committed: Value = match serde_json::from_str(committed) {
         Ok(committed) => committed,
         Err(error) => {
-            let _ = writeln!(told, "\nThe committed file is no JSON: {error}. Take it back as it was.");
-            return told;
+            let _ = writeln!(report, "\nThe committed file is not JSON: {error}. Restore it.");
+            return report;
         }
     };
     let (breaking, harmless): (Vec<_>, Vec<_>) =
@@ -59,43 +83,39 @@ fn account(release: &Release, committed: &str, document: &Value) -> String {
         [("This breaks partners", &breaking), ("This does not break partners", &harmless)]
     {
         if !differences.is_empty() {
-            let _ = writeln!(told, "\n{title}:");
+            let _ = writeln!(report, "\n{title}:");
         }
         for difference in differences {
-            let _ = writeln!(told, "  {difference}");
+            let _ = writeln!(report, "  {difference}");
         }
     }
     let mut places = Vec::new();
     collect_places("", Some(&committed), Some(document), &mut places);
-    if places.is_empty() {
-        places.push("only blanks, line ends or the order of members".to_owned());
-    }
-    let _ = writeln!(told, "\nIn the document:");
+    let _ = writeln!(report, "\nIn the document:");
     for place in places.iter().take(PLACES_MAX) {
-        let _ = writeln!(told, "  {place}");
+        let _ = writeln!(report, "  {place}");
     }
     if places.len() > PLACES_MAX {
-        let _ = writeln!(told, "  and {} places more", places.len() - PLACES_MAX);
+        let _ = writeln!(report, "  and {} more", places.len() - PLACES_MAX);
     }
-    told.push_str(
-        "\nA published date never changes what it answers. Give back what was promised, and make a new date \
-         for what is new:\n  \
-         1. a folder versions/src/vYYYY_MM_DD, with the endpoint as it is to be and `impl Change` for the way back;\n  \
-         2. in its mod.rs a RELEASE that lists it under `changed`, as `Lifecycle::preview()`;\n  \
-         3. one line in RELEASES (versions/src/lib.rs);\n  \
+    report.push_str(
+        "\nThe contract of a published version does not change. Restore it, and add a new version for the change:\n  \
+         1. a folder versions/src/vYYYY_MM_DD, with the changed endpoint and its `impl Change`;\n  \
+         2. a RELEASE in its mod.rs that lists the endpoint under `changed`, with `Lifecycle::preview()`;\n  \
+         3. a line in RELEASES (versions/src/lib.rs);\n  \
          4. cargo run -- versions openapi --write versions/openapi\n",
     );
     if breaking.is_empty() {
         let _ = writeln!(
-            told,
-            "\nWhere partners cannot tell the difference (a wording, an example), the document itself may follow: \
+            report,
+            "\nIf partners cannot notice the difference (an example, for instance), update the document instead: \
              delete versions/openapi/{version}.json and write it again with the command above."
         );
     }
-    told
+    report
 }
 
-/// The places at which two documents differ, as JSON pointers with both values.
+/// Collects where two documents differ, as JSON pointers with both values.
 fn collect_places(pointer: &str, before: Option<&Value>, after: Option<&Value>, places: &mut Vec<String>) {
     match (before, after) {
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
@@ -110,13 +130,13 @@ fn collect_places(pointer: &str, before: Option<&Value>, after: Option<&Value>, 
             }
         }
         (before, after) if before != after => {
-            places.push(format!("{pointer}: {} became {}", shown(before), shown(after)));
+            places.push(format!("{pointer}: was {}, is {}", shown(before), shown(after)));
         }
         _ => {}
     }
 }
 
-/// As much of a value as fits a line.
+/// A value, cut to fit on a line.
 fn shown(value: Option<&Value>) -> String {
     const CHARACTERS_MAX: usize = 60;
     let Some(value) = value else { return "nothing".to_owned() };
@@ -137,18 +157,18 @@ mod tests {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("openapi")
     }
 
-    /// The contract with partners: it fails where this build would break it.
+    /// The contract with partners.
     #[test]
-    fn every_date_says_what_its_committed_document_says() {
+    fn every_version_keeps_to_its_committed_document() {
         let catalog = Catalog::new(RELEASES).unwrap();
         for release in RELEASES {
             let version = release.version;
             let committed = std::fs::read_to_string(folder().join(format!("{version}.json"))).ok();
-            match standing(release, committed.as_deref(), &openapi(&catalog, release).unwrap()) {
-                Standing::Kept => {}
-                Standing::Broken(account) => panic!("\n{account}"),
-                Standing::Missing | Standing::Stale => panic!(
-                    "\nversions/openapi/{version}.json is not what the code says; write it again:\n  \
+            match contract_status(release, committed.as_deref(), &openapi(&catalog, release).unwrap()) {
+                ContractStatus::Unchanged => {}
+                ContractStatus::Broken(report) => panic!("\n{report}"),
+                ContractStatus::Missing | ContractStatus::Outdated => panic!(
+                    "\nversions/openapi/{version}.json is out of date; write it again:\n  \
                      cargo run -- versions openapi --write versions/openapi\n"
                 ),
             }
@@ -156,67 +176,92 @@ mod tests {
     }
 
     #[test]
-    fn every_committed_document_has_its_date() {
+    fn every_committed_document_has_its_version() {
         for file in std::fs::read_dir(folder()).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
             let known = RELEASES.iter().any(|release| name == format!("{}.json", release.version));
             assert!(
                 known,
-                "versions/openapi/{name} is of no date of RELEASES; a published date is never taken out"
+                "versions/openapi/{name} has no version in RELEASES; a published version is never removed"
             );
         }
     }
 
-    fn account_of(edit: impl FnOnce(&mut Value)) -> String {
+    fn report_of(edit: impl FnOnce(&mut Value)) -> String {
         let catalog = Catalog::new(RELEASES).unwrap();
         let document = openapi(&catalog, &RELEASES[0]).unwrap();
         let mut committed = document.clone();
         edit(&mut committed);
-        match standing(&RELEASES[0], Some(&text(&committed)), &document) {
-            Standing::Broken(account) => account,
+        match contract_status(&RELEASES[0], Some(&text(&committed)), &document) {
+            ContractStatus::Broken(report) => report,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_broken_promise_is_told_member_by_member() {
-        let account = account_of(|committed| {
-            let pong = &mut committed["components"]["schemas"]["Pong"];
+    fn a_broken_contract_is_reported_field_by_field() {
+        let report = report_of(|committed| {
+            let pong = &mut committed["components"]["schemas"]["PingResponse"];
             pong["properties"]["uptime"] = serde_json::json!({ "type": "number" });
             pong["required"] = serde_json::json!(["status", "RRT"]);
         });
         for line in [
-            "2026-02-01 is published, and this build would no longer answer as versions/openapi/2026-02-01.json promises.",
-            "This breaks partners:\n  GET /ping.json: response member `uptime` is gone; it was number\n",
-            "This does not break partners:\n  GET /ping.json: response member `env` is always there now\n",
-            "/components/schemas/Pong/properties/uptime: {\"type\":\"number\"} became nothing",
-            "A published date never changes what it answers.",
+            "2026-02-01 is published, and this build breaks its contract, versions/openapi/2026-02-01.json.",
+            "This breaks partners:\n  GET /ping.json: response field `uptime` was removed: number\n",
+            "This does not break partners:\n  GET /ping.json: response field `env` is always present now\n",
+            "/components/schemas/PingResponse/properties/uptime: was {\"type\":\"number\"}, is nothing",
+            "The contract of a published version does not change.",
         ] {
-            assert!(account.contains(line), "no {line} in\n{account}");
+            assert!(report.contains(line), "no {line} in\n{report}");
         }
-        assert!(!account.contains("delete"), "what breaks partners is not to be written over:\n{account}");
+        assert!(!report.contains("delete"), "a breaking change must not be written over:\n{report}");
     }
 
     #[test]
-    fn a_wording_is_told_by_its_place_and_may_be_mended() {
-        let account = account_of(|committed| committed["info"]["summary"] = "The frist date.".into());
-        assert!(account.contains("/info/summary: \"The frist date.\" became \"The first date"), "{account}");
-        assert!(!account.contains("partners:\n"), "{account}");
-        assert!(account.contains("delete versions/openapi/2026-02-01.json"), "{account}");
+    fn descriptions_are_not_part_of_the_contract() {
+        let document = openapi(&Catalog::new(RELEASES).unwrap(), &RELEASES[0]).unwrap();
+        let mut committed = document.clone();
+        committed["info"]["summary"] = "The frist version.".into();
+        committed["components"]["schemas"]["PingResponse"]["description"] = "Another.".into();
+        assert_eq!(
+            contract_status(&RELEASES[0], Some(&text(&committed)), &document),
+            ContractStatus::Outdated
+        );
+        // A field may be called like that.
+        let field = serde_json::json!({ "type": "string" });
+        committed["components"]["schemas"]["PingResponse"]["properties"]["description"] = field;
+        assert!(matches!(
+            contract_status(&RELEASES[0], Some(&text(&committed)), &document),
+            ContractStatus::Broken(_)
+        ));
     }
 
     #[test]
-    fn files_that_are_missing_broken_or_of_a_preview_are_told_apart() {
+    fn an_example_is_reported_by_its_place_and_may_be_updated() {
+        let report = report_of(|committed| {
+            committed["components"]["headers"]["retry-after"]["example"] = "2".into();
+        });
+        assert!(report.contains("/components/headers/retry-after/example: was \"2\", is \"1\""), "{report}");
+        assert!(!report.contains("partners:\n"), "{report}");
+        assert!(report.contains("delete versions/openapi/2026-02-01.json"), "{report}");
+    }
+
+    #[test]
+    fn missing_broken_and_preview_documents_are_distinguished() {
         let catalog = Catalog::new(RELEASES).unwrap();
         let document = openapi(&catalog, &RELEASES[0]).unwrap();
         let preview = Release { lifecycle: Lifecycle::preview(), ..RELEASES[0].clone() };
-        assert_eq!(standing(&RELEASES[0], None, &document), Standing::Missing);
-        assert_eq!(standing(&RELEASES[0], Some(&text(&document)), &document), Standing::Kept);
-        assert_eq!(standing(&preview, Some("{}"), &document), Standing::Stale);
-        let Standing::Broken(account) = standing(&RELEASES[0], Some("{"), &document) else { panic!() };
-        assert!(account.contains("is no JSON"), "{account}");
+        assert_eq!(contract_status(&RELEASES[0], None, &document), ContractStatus::Missing);
+        assert_eq!(
+            contract_status(&RELEASES[0], Some(&text(&document)), &document),
+            ContractStatus::Unchanged
+        );
+        assert_eq!(contract_status(&preview, Some("{}"), &document), ContractStatus::Outdated);
+        let ContractStatus::Broken(report) = contract_status(&RELEASES[0], Some("{"), &document) else {
+            panic!()
+        };
+        assert!(report.contains("is not JSON"), "{report}");
         let text = text(&document).replace('\n', "\r\n");
-        let Standing::Broken(account) = standing(&RELEASES[0], Some(&text), &document) else { panic!() };
-        assert!(account.contains("only blanks, line ends"), "{account}");
+        assert_eq!(contract_status(&RELEASES[0], Some(&text), &document), ContractStatus::Outdated);
     }
 }

@@ -1,54 +1,63 @@
-//! One OpenAPI 3.1 document for each date, for programs: clients, linters, and the check that a
-//! published date never changes.
+//! The OpenAPI 3.1 document of a date: for client generators, linters, and the check that a published date
+//! never changes.
 //!
-//! It says what the declarations say and nothing of the day or the configuration: neither states nor
-//! addresses nor limits. So it can be frozen, byte by byte.
+//! It depends on the declarations alone, not on the day or the configuration, so that it can be frozen. The copy
+//! that the documentation serves has the API's address added ([`super::pages`]).
 
-use schemars::generate::SchemaSettings;
+use schemars::Schema;
 use serde_json::{Map, Value, json};
 
-use super::parameters::{Mismatch, Parameter, Place, parameters};
-use super::responses;
-use crate::{Catalog, Release, Route};
+use super::parameters::{DeclarationError, Location, Parameter, parameters};
+use super::{responses, schemas};
+use crate::{Catalog, Entry, Release, Route};
 
-/// The dialect of every schema: OpenAPI 3.1's own is the same with words that nothing here uses.
+/// The dialect of every schema. OpenAPI's own adds only keywords that are not used here.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// Where the schemas stand that several places share.
+/// Where shared schemas are.
 const SCHEMAS: &str = "/components/schemas";
+/// The name of the security scheme.
+const KEY: &str = "key";
+/// The header in which a call asks what a newer version would answer.
+const PREVIEW: &str = "api-version-preview";
 
-/// The document of one release of the catalog.
+/// Builds the document of one release of the catalog.
 ///
 /// # Errors
-/// [`Mismatch`], where the declaration of an endpoint contradicts itself.
-pub fn openapi(catalog: &Catalog, release: &Release) -> Result<Value, Mismatch> {
-    let settings = SchemaSettings::draft2020_12().for_serialize().with(|all| {
+/// [`DeclarationError`]: the declaration of an endpoint contradicts itself.
+pub fn openapi(catalog: &Catalog, release: &Release) -> Result<Value, DeclarationError> {
+    let settings = schemas::settings().for_serialize().with(|all| {
         all.definitions_path = SCHEMAS.into();
         all.meta_schema = None;
     });
     let mut generator = settings.into_generator();
     let entries: Vec<_> = catalog.entries_of(release.version).collect();
-    // First every schema, because the generator names those that are shared as it goes.
-    let mut bodies = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        let mut body = (entry.route.response_schema)(&mut generator).map(schemars::Schema::to_value);
-        if let Some(body) = body.as_mut().and_then(Value::as_object_mut) {
-            body.remove("components");
-        }
-        bodies.push(body);
-    }
+    // All schemas first: the generator names shared ones as it goes.
+    let bodies: Vec<Option<Schema>> =
+        entries.iter().map(|entry| (entry.route.response_schema)(&mut generator)).collect();
     let mut schemas = generator.take_definitions(true);
     let mut paths = Map::new();
     for (entry, body) in entries.iter().zip(bodies) {
-        let operation = operation(&entry.route, body.map(|body| named(&mut schemas, &entry.route, body)))?;
+        let name = body.map(|body| add_response_schema(&mut schemas, &entry.route, body));
+        let operation = operation(entry, name.as_deref())?;
         let path = paths.entry(&entry.template).or_insert_with(|| json!({}));
         path[entry.route.method.as_str().to_ascii_lowercase()] = operation;
     }
     schemas.extend(responses::schemas());
+    let mut tags: Vec<_> = entries.iter().map(|entry| tag(&entry.route)).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    let tags: Vec<_> = tags.into_iter().map(|name| json!({ "name": name })).collect();
     Ok(json!({
         "openapi": "3.1.1",
-        "info": { "title": "Partner API", "version": release.version, "summary": release.summary },
+        "info": {
+            "title": "Partner API",
+            "version": release.version,
+            "summary": release.summary,
+            "license": { "name": "Apache License 2.0", "identifier": "Apache-2.0" },
+        },
         "jsonSchemaDialect": DIALECT,
-        "servers": [{ "url": "/", "description": "The gateway that serves this document; the key says which environment." }],
+        "servers": [{ "url": "/", "description": "The host that serves this document." }],
+        "tags": tags,
         "security": [{ KEY: [] }],
         "paths": paths,
         "components": {
@@ -58,54 +67,57 @@ pub fn openapi(catalog: &Catalog, release: &Release) -> Result<Value, Mismatch> 
             "securitySchemes": { KEY: {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "A key of yours. Each operation names the one permission that the key must hold.",
+                "description": "An API key. Each operation names the permission that the key must have.",
             } },
         },
     }))
 }
 
-/// The document as text: indented, members in a fixed order, a newline at the end.
+/// The document as text: indented, with members in a fixed order and a newline at the end.
 #[must_use]
 pub fn text(document: &Value) -> String {
     format!("{document:#}\n")
 }
 
-/// The name of the security scheme.
-const KEY: &str = "key";
+/// The first segment of an endpoint's path: what generated clients group operations by.
+fn tag(route: &Route) -> &'static str {
+    let segment = route.path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    segment.strip_suffix(".json").unwrap_or(segment)
+}
 
-fn operation(route: &Route, schema: Option<Value>) -> Result<Value, Mismatch> {
+fn operation(entry: &Entry, schema: Option<&str>) -> Result<Value, DeclarationError> {
+    let route = &entry.route;
     let endpoint = route.name;
     let permission = route.permission.to_string();
     let mut operation = json!({
         "operationId": endpoint,
+        "tags": [tag(route)],
         "summary": route.summary,
         "security": [{ KEY: [permission] }],
         "x-required-permission": permission,
         "x-safe": route.safe,
     });
     let (content, others): (Vec<_>, Vec<_>) =
-        parameters(route)?.into_iter().partition(|part| part.place == Place::Content);
-    if !others.is_empty() {
-        operation["parameters"] = others.iter().map(parameter).collect();
-    }
+        parameters(route)?.into_iter().partition(|part| part.place == Location::Content);
+    operation["parameters"] = others.iter().map(parameter).chain([preview()]).collect();
     if !content.is_empty() {
         operation["requestBody"] = request_body(&content);
     }
-    let mut answers = Map::new();
-    let mut success = json!({ "description": "The answer.", "headers": responses::fields_of(route.status) });
+    let mut success = json!({ "description": "Success.", "headers": responses::headers_of(route.status) });
     match (route.media_type, schema) {
         (Some(media_type), Some(schema)) => {
-            let unwritable = |reason: String| Mismatch::Example { endpoint, reason };
+            let unwritable = |reason: String| DeclarationError::Example { endpoint, reason };
             let example = (route.example)().map_err(|error| unwritable(error.to_string()))?;
             let example: Value =
                 serde_json::from_slice(&example).map_err(|error| unwritable(error.to_string()))?;
+            let schema = json!({ "$ref": format!("#{SCHEMAS}/{schema}") });
             success["content"] = json!({ media_type: { "schema": schema, "example": example } });
         }
         (Some(media_type), None) => success["content"] = json!({ media_type: {} }),
         (None, _) => {}
     }
-    answers.insert(route.status.as_str().to_owned(), success);
-    for (status, name) in responses::met_by(route) {
+    let mut answers = Map::from_iter([(route.status.as_str().to_owned(), success)]);
+    for (status, name) in responses::errors_of(route) {
         answers
             .insert(status.as_str().to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
     }
@@ -113,15 +125,27 @@ fn operation(route: &Route, schema: Option<Value>) -> Result<Value, Mismatch> {
     Ok(operation)
 }
 
+/// The header parameter that every operation has. Which versions are newer is for the day to say, not the document.
+fn preview() -> Value {
+    json!({
+        "name": PREVIEW,
+        "in": "header",
+        "required": false,
+        "description": "A newer version. The response stays as it is; its `api-version-preview-*` headers say how the \
+                        newer version would have responded.",
+        "schema": { "type": "string" },
+    })
+}
+
 fn parameter(part: &Parameter) -> Value {
-    let place = if part.place == Place::Path { "path" } else { "query" };
+    let place = if part.place == Location::Path { "path" } else { "query" };
     let mut parameter = json!({ "name": part.name, "in": place, "required": part.required });
     if !part.description.is_empty() {
         parameter["description"] = part.description.as_str().into();
     }
     let mut schema = part.schema.clone();
     if let Some(schema) = schema.as_object_mut() {
-        // The parameter itself has them.
+        // They are members of the parameter itself.
         schema.shift_remove("description");
         schema.shift_remove("examples");
     }
@@ -141,21 +165,25 @@ fn request_body(parts: &[Parameter]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    // Content is read even where all of its members may be missing: it is a JSON object at least.
+    // Required even if every member is optional: the content is a JSON object at least.
     json!({ "required": true, "content": { responses::JSON: { "schema": schema, "example": example } } })
 }
 
-/// Gives a body's schema a name of its own among those that are shared.
-fn named(schemas: &mut Map<String, Value>, route: &Route, body: Value) -> Value {
-    let title = body["title"].as_str().filter(|title| title.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    let Some(title) = title.map(str::to_owned) else { return body };
-    let name = match schemas.get(&title) {
-        Some(other) if *other != body => format!("{title}_{}", route.name),
-        _ => title,
-    };
-    let reference = json!({ "$ref": format!("#{SCHEMAS}/{name}") });
-    schemas.insert(name, body);
-    reference
+/// Adds the schema of a 200 response under a name that follows from the operation: `PingResponse`.
+fn add_response_schema(schemas: &mut Map<String, Value>, route: &Route, body: Schema) -> String {
+    let mut body = body.to_value();
+    if let Some(body) = body.as_object_mut() {
+        // The name of the Rust type, and definitions that are shared with all other schemas.
+        body.shift_remove("title");
+        body.shift_remove("components");
+    }
+    let mut name = responses::camel_case(route.name, '_') + "Response";
+    while schemas.contains_key(&name) {
+        name.push('_');
+    }
+    schemas.insert(name.clone(), body);
+    name
 }
+
 #[cfg(test)]
 mod tests;

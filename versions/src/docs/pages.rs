@@ -43,7 +43,7 @@ pub struct Site<'a> {
     /// Where samples call the API: `https://api.example.com`.
     pub api_url: &'a str,
     /// Every address of the API.
-    pub doors: &'a [Door],
+    pub server_urls: &'a [ServerUrl],
     /// The word that keys begin with.
     pub brand: &'a str,
     /// What every 401 says.
@@ -54,7 +54,7 @@ pub struct Site<'a> {
 
 /// An address of the API, and whose keys are good there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Door {
+pub struct ServerUrl {
     /// `https://api.example.com`.
     pub url: String,
     /// Whose keys are good there.
@@ -193,7 +193,7 @@ fn navigation(site: &Site<'_>, version: Option<usize>) -> Navigation {
     }];
     if let Some(index) = version {
         let version = site.catalog.releases()[index].version;
-        let mut links = vec![(format!("/{version}"), "About this version".to_owned())];
+        let mut links = vec![(format!("/{version}"), "Overview".to_owned())];
         links.extend(
             site.catalog
                 .entries_of(version)
@@ -210,16 +210,16 @@ fn navigation(site: &Site<'_>, version: Option<usize>) -> Navigation {
         let version = site.catalog.releases()[index].version;
         links.insert(0, (format!("/openapi/{version}.json"), "OpenAPI document".to_owned()));
     }
-    groups.push(Group { heading: "For programs".to_owned(), state: "", links });
+    groups.push(Group { heading: "Machine-readable".to_owned(), state: "", links });
     Navigation { groups }
 }
 
 impl Site<'_> {
     /// The place of the newest date that is current, or else of the newest.
     fn newest_index(&self) -> Option<usize> {
-        let lives = self.calendar.lives();
-        let current = lives.iter().rposition(|life| life.state(self.now) == State::Current);
-        current.or(lives.len().checked_sub(1))
+        let schedules = self.calendar.schedules();
+        let current = schedules.iter().rposition(|life| life.state(self.now) == State::Current);
+        current.or(schedules.len().checked_sub(1))
     }
 
     /// The first endpoint of the newest date: ping, where there is one.
@@ -244,14 +244,14 @@ impl Site<'_> {
 
     /// The date to move to from a date.
     fn successor_of(&self, version: Version) -> Option<Version> {
-        let index = self.calendar.lives().iter().position(|life| life.version == version)?;
+        let index = self.calendar.schedules().iter().position(|life| life.version == version)?;
         let successor = self.calendar.successor(index, self.now)?;
-        Some(self.calendar.lives()[successor].version)
+        Some(self.calendar.schedules()[successor].version)
     }
 
     /// All dates, newest first, in a sentence.
     fn listed(&self, show: impl Fn(Version) -> String) -> String {
-        let versions = self.calendar.lives().iter().rev().map(|life| show(life.version));
+        let versions = self.calendar.schedules().iter().rev().map(|life| show(life.version));
         versions.collect::<Vec<_>>().join(", ")
     }
 }

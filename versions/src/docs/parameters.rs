@@ -1,45 +1,45 @@
-//! The parts of a call: which members its request has, and where each of them stands.
+//! The parameters of an endpoint: path, query, and the fields of a JSON body.
 //!
 //! The rule is that of [`crate::Endpoint::Request`]: what the path names comes from the path, the rest
 //! from the query, or from the JSON content where the method has one.
 
-use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
+use super::schemas;
 use crate::{Route, has_content};
 
-/// Where a member of a request stands.
+/// Where a parameter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// In the path.
     Path,
-    /// Behind the `?`.
+    /// In the query.
     Query,
-    /// In the JSON content.
+    /// In the JSON body.
     Content,
 }
 
-/// One member of a request.
+/// One parameter of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// Its name.
     pub name: String,
-    /// Where it stands.
-    pub place: Place,
-    /// Whether a call without it is refused.
+    /// Where it is.
+    pub place: Location,
+    /// Whether it is required.
     pub required: bool,
-    /// What it means, for a partner; empty where its declaration says nothing.
+    /// Its description for partners; empty if the declaration has none.
     pub description: String,
-    /// What values it takes: a JSON schema.
+    /// The JSON schema of its values.
     pub schema: Value,
-    /// A value that it takes, where one is declared or follows from the schema.
+    /// An example value, if one is declared or follows from the schema.
     pub example: Option<Value>,
 }
 
-/// An endpoint's declaration contradicts itself, so that it cannot be described.
+/// The declaration of an endpoint contradicts itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Mismatch {
-    /// The path names a member that the request does not have.
+pub enum DeclarationError {
+    /// The path names a field that the request does not have.
     #[error("`{endpoint}`: the path names `{{{placeholder}}}`, which is no member of the request")]
     NoMember {
         /// The endpoint's name.
@@ -47,7 +47,7 @@ pub enum Mismatch {
         /// The name in the path.
         placeholder: String,
     },
-    /// The path takes several segments as one.
+    /// The path has a catch-all parameter.
     #[error("`{endpoint}`: the path has the catch-all `{{{placeholder}}}`, which no document can describe")]
     CatchAll {
         /// The endpoint's name.
@@ -55,13 +55,13 @@ pub enum Mismatch {
         /// The placeholder.
         placeholder: String,
     },
-    /// The members of the request depend on each other, or one of them holds itself.
+    /// The request is not a struct of independent fields.
     #[error("`{endpoint}`: the request is no plain list of members; declare it as a struct")]
     NoStruct {
         /// The endpoint's name.
         endpoint: &'static str,
     },
-    /// The example is no JSON.
+    /// The example is not JSON.
     #[error("`{endpoint}`: the example cannot be written: {reason}")]
     Example {
         /// The endpoint's name.
@@ -75,14 +75,13 @@ pub enum Mismatch {
 /// are declared. Each schema stands for itself.
 ///
 /// # Errors
-/// [`Mismatch`], where path and request contradict each other.
-pub fn parameters(route: &Route) -> Result<Vec<Parameter>, Mismatch> {
-    let mut generator =
-        SchemaSettings::draft2020_12().with(|all| all.inline_subschemas = true).into_generator();
+/// [`DeclarationError`], where path and request contradict each other.
+pub fn parameters(route: &Route) -> Result<Vec<Parameter>, DeclarationError> {
+    let mut generator = schemas::settings().with(|all| all.inline_subschemas = true).into_generator();
     let schema = (route.request_schema)(&mut generator).to_value();
     let endpoint = route.name;
     if ["oneOf", "anyOf", "allOf", "$ref", "$defs"].iter().any(|word| schema.get(word).is_some()) {
-        return Err(Mismatch::NoStruct { endpoint });
+        return Err(DeclarationError::NoStruct { endpoint });
     }
     let nothing = Map::new();
     let members = schema["properties"].as_object().unwrap_or(&nothing);
@@ -90,9 +89,9 @@ pub fn parameters(route: &Route) -> Result<Vec<Parameter>, Mismatch> {
     let parameter = |name: &str, schema: &Value, place| Parameter {
         name: name.to_owned(),
         place,
-        required: place == Place::Path || required.iter().any(|required| required == name),
-        description: schema["description"].as_str().unwrap_or_default().to_owned(),
-        schema: if place == Place::Content { schema.clone() } else { without_null(schema) },
+        required: place == Location::Path || required.iter().any(|required| required == name),
+        description: without_null(schema)["description"].as_str().unwrap_or_default().to_owned(),
+        schema: if place == Location::Content { schema.clone() } else { without_null(schema) },
         example: example(schema),
     };
     let placeholders = placeholders(route.path);
@@ -100,14 +99,14 @@ pub fn parameters(route: &Route) -> Result<Vec<Parameter>, Mismatch> {
     for placeholder in &placeholders {
         let placeholder = (*placeholder).to_owned();
         if placeholder.starts_with('*') {
-            return Err(Mismatch::CatchAll { endpoint, placeholder });
+            return Err(DeclarationError::CatchAll { endpoint, placeholder });
         }
         match members.get(&placeholder) {
-            Some(schema) => parameters.push(parameter(&placeholder, schema, Place::Path)),
-            None => return Err(Mismatch::NoMember { endpoint, placeholder }),
+            Some(schema) => parameters.push(parameter(&placeholder, schema, Location::Path)),
+            None => return Err(DeclarationError::NoMember { endpoint, placeholder }),
         }
     }
-    let place = if has_content(&route.method) { Place::Content } else { Place::Query };
+    let place = if has_content(&route.method) { Location::Content } else { Location::Query };
     let others = members.iter().filter(|(name, _)| !placeholders.contains(&name.as_str()));
     parameters.extend(others.map(|(name, schema)| parameter(name, schema, place)));
     Ok(parameters)
@@ -140,9 +139,15 @@ fn without_null(schema: &Value) -> Value {
     let Some(forms) = schema["anyOf"].as_array() else { return schema };
     let forms: Vec<_> = forms.iter().filter(|form| form["type"] != "null").cloned().collect();
     match (forms.as_slice(), schema.as_object_mut()) {
-        // What is said of the member goes before what is said of its type.
+        // The member's description goes before that of its type, of which only the values' list is kept.
         ([Value::Object(only)], Some(member)) => {
             member.shift_remove("anyOf");
+            let list =
+                only.get("description").and_then(Value::as_str).and_then(|text| text.split_once("\n\n"));
+            if let (Some(Value::String(text)), Some((_, list))) = (member.get_mut("description"), list) {
+                text.push_str("\n\n");
+                text.push_str(list);
+            }
             for (word, value) in only {
                 member.entry(word).or_insert_with(|| value.clone());
             }
@@ -242,7 +247,7 @@ mod tests {
         assert_eq!(without_null(&two), json!({ "anyOf": [{ "const": 1 }, { "const": 2 }] }));
     }
 
-    fn told(route: &Route) -> Vec<(String, Place, bool)> {
+    fn told(route: &Route) -> Vec<(String, Location, bool)> {
         let parameters = parameters(route).unwrap();
         parameters.into_iter().map(|part| (part.name, part.place, part.required)).collect()
     }
@@ -253,17 +258,17 @@ mod tests {
         assert_eq!(
             told(&Route::native::<Read>()),
             [
-                part("id", Place::Path, true),
-                part("limit", Place::Query, false),
-                part("kind", Place::Query, true)
+                part("id", Location::Path, true),
+                part("limit", Location::Query, false),
+                part("kind", Location::Query, true)
             ]
         );
         assert_eq!(
             told(&Route::native::<Make>()),
             [
-                part("kind", Place::Path, true),
-                part("id", Place::Path, true),
-                part("limit", Place::Content, false)
+                part("kind", Location::Path, true),
+                part("id", Location::Path, true),
+                part("limit", Location::Content, false)
             ]
         );
     }

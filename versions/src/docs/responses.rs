@@ -1,4 +1,4 @@
-//! What every endpoint answers with besides its own body: the errors, their forms, and the fields.
+//! What the responses of all endpoints have in common: errors and headers.
 
 use std::collections::BTreeMap;
 
@@ -12,112 +12,137 @@ pub(super) const JSON: &str = "application/json";
 /// The media type of every other error (RFC 9457).
 const PROBLEM: &str = "application/problem+json";
 
-/// A field of answers.
-struct Field {
+/// A response header.
+struct Header {
     name: &'static str,
-    tells: &'static str,
+    description: &'static str,
     example: &'static str,
-    stands: Stands,
+    sent: Sent,
 }
 
-/// On which answers a field stands.
+/// On which responses a header is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stands {
-    /// On every one.
+enum Sent {
     Always,
-    /// On every one to a caller whose key was good.
-    ForKnown,
-    /// On any one, as circumstances are.
+    /// On every response to an authenticated call.
+    Authenticated,
+    /// On some responses of any status.
     Sometimes,
-    /// Where the same call can succeed later.
-    WhereLater,
-    /// Where the credential is what is wrong.
-    WhereRefused,
+    /// On some responses of a successful call.
+    WithSuccess,
+    /// If the same call can succeed later.
+    WithRetry,
+    /// If the credential is at fault.
+    WithChallenge,
 }
 
-const FIELDS: [Field; 12] = [
-    Field {
+const HEADERS: [Header; 16] = [
+    Header {
         name: "api-version",
-        tells: "The version that answered; wherever the request was well-formed enough to name one.",
+        description: "The version that produced the response. Missing if the request named no version or was not authenticated.",
         example: "2026-02-01",
-        stands: Stands::Sometimes,
+        sent: Sent::Sometimes,
     },
-    Field {
+    Header {
         name: "api-version-requested",
-        tells: "The version in the path, where it is retired and your key takes the answers of the one that follows.",
+        description: "The version in the path, if that version is retired and the key is set to receive its successor's responses.",
         example: "2026-02-01",
-        stands: Stands::Sometimes,
+        sent: Sent::Sometimes,
     },
-    Field {
+    Header {
+        name: "api-version-preview",
+        description: "The version that the call asked to preview.",
+        example: "2026-11-01",
+        sent: Sent::WithSuccess,
+    },
+    Header {
+        name: "api-version-preview-status",
+        description: "The status that the previewed version would have responded with.",
+        example: "200",
+        sent: Sent::WithSuccess,
+    },
+    Header {
+        name: "api-version-preview-patch",
+        description: "A JSON Patch (RFC 6902) from this response body to that of the previewed version.",
+        example: "[{\"op\":\"remove\",\"path\":\"/RRT\"}]",
+        sent: Sent::WithSuccess,
+    },
+    Header {
+        name: "api-version-preview-omitted",
+        description: "Why there is no patch: `too-large` for a header, or `not-safe` to make the call a second time.",
+        example: "too-large;bytes=9000",
+        sent: Sent::WithSuccess,
+    },
+    Header {
         name: "x-request-id",
-        tells: "Names this call (UUIDv7). Tell it when you report a problem.",
+        description: "Identifies the call (UUIDv7). Include it when you report a problem.",
         example: "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
-        stands: Stands::Always,
+        sent: Sent::Always,
     },
-    Field {
+    Header {
         name: "cache-control",
-        tells: "An answer is for its caller alone, and for once.",
+        description: "Always `no-store`: responses must not be cached.",
         example: "no-store",
-        stands: Stands::Always,
+        sent: Sent::Always,
     },
-    Field {
+    Header {
         name: "ratelimit",
-        tells: "What is left of the key's rate, and in how many seconds more is there; wherever the key was good.",
+        description: "How many calls the key has left (`r`), and the seconds until it has more (`t`). Sent on authenticated calls.",
         example: "\"key\";r=99;t=1",
-        stands: Stands::ForKnown,
+        sent: Sent::Authenticated,
     },
-    Field {
+    Header {
         name: "ratelimit-policy",
-        tells: "The key's rate, as calls in a number of seconds; wherever the key was good.",
+        description: "The key's rate limit: `q` calls in `w` seconds. Sent on authenticated calls.",
         example: "\"key\";q=100;w=1",
-        stands: Stands::ForKnown,
+        sent: Sent::Authenticated,
     },
-    Field {
+    Header {
         name: "alt-svc",
-        tells: "Where HTTP/3 is offered; on HTTP/1.1 and HTTP/2.",
+        description: "Where HTTP/3 is available. Sent over HTTP/1.1 and HTTP/2.",
         example: "h3=\":443\"; ma=86400",
-        stands: Stands::Sometimes,
+        sent: Sent::Sometimes,
     },
-    Field {
+    Header {
         name: "deprecation",
-        tells: "The moment from which on this version is deprecated (RFC 9745); once it is.",
+        description: "When the version was deprecated (RFC 9745). Sent by deprecated and retired versions.",
         example: "@1796083200",
-        stands: Stands::Sometimes,
+        sent: Sent::Sometimes,
     },
-    Field {
+    Header {
         name: "sunset",
-        tells: "The moment from which on this version answers 410 (RFC 8594); once it is deprecated.",
+        description: "When the version is retired and responds with 410 (RFC 8594). Sent by deprecated and retired versions.",
         example: "Tue, 01 Jun 2027 00:00:00 GMT",
-        stands: Stands::Sometimes,
+        sent: Sent::Sometimes,
     },
-    Field {
+    Header {
         name: "link",
-        tells: "Where to read of the deprecation and the sunset, and the version to move to; once it is deprecated.",
+        description: "The version's page and the version to move to. Sent by deprecated and retired versions.",
         example: "</2026-11-01/ping.json>; rel=\"successor-version\"",
-        stands: Stands::Sometimes,
+        sent: Sent::Sometimes,
     },
-    Field {
+    Header {
         name: "retry-after",
-        tells: "In how many seconds to try again.",
+        description: "How many seconds to wait before you try again.",
         example: "1",
-        stands: Stands::WhereLater,
+        sent: Sent::WithRetry,
     },
-    Field {
+    Header {
         name: "www-authenticate",
-        tells: "What the credential lacks (RFC 6750 §3).",
+        description: "What is wrong with the credential (RFC 6750 §3).",
         example: "Bearer realm=\"partner-api\", error=\"invalid_token\"",
-        stands: Stands::WhereRefused,
+        sent: Sent::WithChallenge,
     },
 ];
 
-/// What can happen to a call of an endpoint, by status, each with the name of its response.
-pub(super) fn met_by(route: &Route) -> Vec<(StatusCode, String)> {
+/// The errors of an endpoint by status, each with the name of its response.
+pub(super) fn errors_of(route: &Route) -> Vec<(StatusCode, String)> {
     let statuses = errors_by_status().into_iter();
-    let met = statuses.filter(|(_, codes)| codes[0] != ErrorCode::TooEarly || !route.early_data_safe);
-    met.map(|(status, codes)| (status, response_name(codes[0]))).collect()
+    let errors = statuses.filter(|(_, codes)| codes[0] != ErrorCode::TooEarly || !route.early_data_safe);
+    errors.map(|(status, codes)| (status, response_name(codes[0]))).collect()
 }
 
-/// Every error as a response that the operations refer to.
+/// Every error as a response that operations refer to.
 pub(super) fn errors() -> Map<String, Value> {
     let error = |(status, codes): (StatusCode, Vec<ErrorCode>)| {
         let titles: Vec<_> = codes.iter().map(|code| code.title()).collect();
@@ -127,7 +152,7 @@ pub(super) fn errors() -> Map<String, Value> {
         };
         let response = json!({
             "description": format!("{}.", titles.join(", or: ")),
-            "headers": fields_of(status),
+            "headers": headers_of(status),
             "content": { kind: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } },
         });
         (response_name(codes[0]), response)
@@ -135,48 +160,51 @@ pub(super) fn errors() -> Map<String, Value> {
     errors_by_status().into_iter().map(error).collect()
 }
 
-/// The errors that an operation can be answered with; the first code of a status names its response.
+/// The errors that an operation can respond with; the first code of a status names its response.
 fn errors_by_status() -> BTreeMap<StatusCode, Vec<ErrorCode>> {
     let mut statuses: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    // A method that is not answered is no operation.
+    // A method that is not allowed is not an operation.
     for code in ErrorCode::ALL.into_iter().filter(|code| *code != ErrorCode::MethodNotAllowed) {
         statuses.entry(code.status()).or_default().push(code);
     }
     statuses
 }
 
-/// `RateLimited` for `rate-limited`.
 fn response_name(code: ErrorCode) -> String {
-    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
-    code.name().split('-').map(capital).collect()
+    camel_case(code.name(), '-')
 }
 
-/// The fields of an answer with this status, by reference.
-pub(super) fn fields_of(status: StatusCode) -> Map<String, Value> {
-    let stands = |field: &&Field| match field.stands {
-        Stands::Always | Stands::Sometimes => true,
-        Stands::ForKnown => status != StatusCode::UNAUTHORIZED,
-        Stands::WhereLater => {
-            [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status)
-        }
-        Stands::WhereRefused => [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status),
+/// `RateLimited` for `rate-limited`.
+pub(super) fn camel_case(words: &str, separator: char) -> String {
+    let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    words.split(separator).filter(|word| !word.is_empty()).map(capital).collect()
+}
+
+/// The headers of a response with this status, by reference.
+pub(super) fn headers_of(status: StatusCode) -> Map<String, Value> {
+    let sent = |header: &&Header| match header.sent {
+        Sent::Always | Sent::Sometimes => true,
+        Sent::Authenticated => status != StatusCode::UNAUTHORIZED,
+        Sent::WithSuccess => status == StatusCode::OK,
+        Sent::WithRetry => [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status),
+        Sent::WithChallenge => [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status),
     };
     let reference = |name: &str| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));
-    FIELDS.iter().filter(stands).map(|field| reference(field.name)).collect()
+    HEADERS.iter().filter(sent).map(|header| reference(header.name)).collect()
 }
 
-/// Every field that an answer may have.
+/// Every response header.
 pub(super) fn headers() -> Map<String, Value> {
-    let header = |field: &Field| {
-        let header = json!({
-            "description": field.tells,
-            "required": field.stands == Stands::Always,
+    let header = |header: &Header| {
+        let value = json!({
+            "description": header.description,
+            "required": header.sent == Sent::Always,
             "schema": { "type": "string" },
-            "example": field.example,
+            "example": header.example,
         });
-        (field.name.to_owned(), header)
+        (header.name.to_owned(), value)
     };
-    FIELDS.iter().map(header).collect()
+    HEADERS.iter().map(header).collect()
 }
 
 /// The two forms of an error's body.
@@ -185,26 +213,26 @@ pub(super) fn schemas() -> Map<String, Value> {
     let names = |description: &str| json!({ "type": "array", "items": { "type": "string" }, "description": description });
     let problem = json!({
         "type": "object",
-        "description": "Problem details (RFC 9457): every error but a 401.",
+        "description": "Problem details (RFC 9457): the body of every error except 401.",
         "properties": {
-            "type": { "type": "string", "format": "uri-reference", "description": "The address of the page on this kind of error." },
-            "title": text("The kind of error in one line, the same every time."),
-            "status": { "type": "integer", "description": "The status of the answer." },
-            "detail": text("What was wrong with this call, and what to do."),
-            "error": text("The same as `detail`."),
-            "requestId": text("Names this call, as `x-request-id` does."),
-            "requiredPermission": text("The permission that the endpoint needs."),
-            "grantedPermissions": names("The permissions that your key holds."),
-            "supportedVersions": names("The versions that can be asked for."),
+            "type": { "type": "string", "format": "uri-reference", "description": "The URL of the page about this type of error." },
+            "title": text("A short summary that is the same for every error of this type."),
+            "status": { "type": "integer", "description": "The HTTP status code." },
+            "detail": text("What was wrong with this call, and what to do about it."),
+            "error": text("The same text as `detail`."),
+            "requestId": text("Identifies the call; the same as the `x-request-id` header."),
+            "requiredPermission": text("The permission that the endpoint requires."),
+            "grantedPermissions": names("The permissions that the key has."),
+            "supportedVersions": names("The versions that you can use."),
             "successorVersion": text("The version to move to."),
-            "retryAfterSeconds": { "type": "integer", "minimum": 0, "description": "In how many seconds to try again, as `Retry-After` says." },
+            "retryAfterSeconds": { "type": "integer", "minimum": 0, "description": "How many seconds to wait before you try again; the same as the `retry-after` header." },
         },
         "required": ["type", "title", "status", "detail", "error", "requestId"],
     });
     let unauthorized = json!({
         "type": "object",
-        "description": "The same for every credential that is not good here, whatever the reason.",
-        "properties": { "error": text("What stands there is the same every time.") },
+        "description": "The body of a 401. It is the same for every reason.",
+        "properties": { "error": text("The same text for every reason.") },
         "required": ["error"],
     });
     [("Problem", problem), ("Unauthorized", unauthorized)]

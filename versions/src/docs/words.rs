@@ -1,31 +1,31 @@
-//! The types of a JSON schema in words for people.
+//! The types of a JSON schema as text for people.
 
 use serde_json::Value;
 
-/// What a schema takes, in words: `text`, `number or null`, `list of text`, `one of small, large`, `object`.
+/// Describes the type of a schema: `string`, `number or null`, `array of string`, `one of small, large`, `object`.
 ///
-/// `document` is where its references lead: the schema that holds the `$defs`, or an OpenAPI document.
+/// References are resolved in `document`: the schema with the `$defs`, or an OpenAPI document.
 #[must_use]
-pub fn type_in_words(schema: &Value, document: &Value) -> String {
+pub fn type_name(schema: &Value, document: &Value) -> String {
     let mut words = alternatives(schema, document, 0);
     let null = words.iter().position(|word| word == "null");
     let null = null.map(|place| words.remove(place));
     let values: Vec<&str> = words.iter().filter_map(|word| word.strip_prefix('=')).collect();
-    let mut told = match values.as_slice() {
+    let mut types = match values.as_slice() {
         [] => Vec::new(),
         [value] => vec![format!("always {value}")],
         values => vec![format!("one of {}", values.join(", "))],
     };
     for word in words.into_iter().filter(|word| !word.starts_with('=')) {
-        if !told.contains(&word) {
-            told.push(word);
+        if !types.contains(&word) {
+            types.push(word);
         }
     }
-    told.extend(null);
-    if told.is_empty() { "anything".to_owned() } else { told.join(" or ") }
+    types.extend(null);
+    if types.is_empty() { "any".to_owned() } else { types.join(" or ") }
 }
 
-/// The schema that a reference means, through any number of them; itself where it is none.
+/// Follows references; a schema that is not one is returned as it is.
 pub(super) fn resolve<'a>(schema: &'a Value, document: &'a Value) -> &'a Value {
     let mut found = schema;
     for _ in 0..REFERENCES_MAX {
@@ -38,10 +38,10 @@ pub(super) fn resolve<'a>(schema: &'a Value, document: &'a Value) -> &'a Value {
     found
 }
 
-/// No type is nested deeper; one that refers to itself ends here.
+/// The depth at which a schema that refers to itself is given up.
 const REFERENCES_MAX: usize = 16;
 
-/// Every form that a value may have: a word, or `=` and the value itself.
+/// Every alternative: the name of a type, or `=` and a value.
 fn alternatives(schema: &Value, document: &Value, depth: usize) -> Vec<String> {
     let schema = resolve(schema, document);
     if depth > REFERENCES_MAX {
@@ -65,19 +65,19 @@ fn alternatives(schema: &Value, document: &Value, depth: usize) -> Vec<String> {
     }
     let named = |name: &Value| match name.as_str() {
         Some("string") => match schema["format"].as_str() {
-            Some("date") => "day".to_owned(),
-            Some("date-time") => "moment".to_owned(),
-            _ => "text".to_owned(),
+            Some("date") => "date".to_owned(),
+            Some("date-time") => "date-time".to_owned(),
+            _ => "string".to_owned(),
         },
-        Some("integer") => "whole number".to_owned(),
+        Some("integer") => "integer".to_owned(),
         Some("number") => "number".to_owned(),
-        Some("boolean") => "true or false".to_owned(),
+        Some("boolean") => "boolean".to_owned(),
         Some("array") => match schema.get("items") {
-            Some(items) => format!("list of {}", type_in_words(items, document)),
-            None => "list".to_owned(),
+            Some(items) => format!("array of {}", type_name(items, document)),
+            None => "array".to_owned(),
         },
         Some(other) => other.to_owned(),
-        None => "anything".to_owned(),
+        None => "any".to_owned(),
     };
     match schema.get("type") {
         Some(Value::Array(names)) => names.iter().map(named).collect(),
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_a_type_has_its_words() {
+    fn every_type_has_a_description() {
         let document = json!({ "$defs": {
             "Kind": { "oneOf": [{ "const": "small", "type": "string" }, { "const": "large" }] },
             "Thing": { "type": "object", "properties": {} },
@@ -102,13 +102,13 @@ mod tests {
             "Loop": { "$ref": "#/$defs/Loop" },
         }});
         for (schema, words) in [
-            (json!({ "type": "string" }), "text"),
-            (json!({ "type": "string", "format": "date" }), "day"),
-            (json!({ "type": "string", "format": "ipv4" }), "text"),
-            (json!({ "type": "integer" }), "whole number"),
+            (json!({ "type": "string" }), "string"),
+            (json!({ "type": "string", "format": "date" }), "date"),
+            (json!({ "type": "string", "format": "ipv4" }), "string"),
+            (json!({ "type": "integer" }), "integer"),
             (json!({ "type": ["number", "null"] }), "number or null"),
-            (json!({ "type": ["null", "string"] }), "text or null"),
-            (json!({ "type": "boolean" }), "true or false"),
+            (json!({ "type": ["null", "string"] }), "string or null"),
+            (json!({ "type": "boolean" }), "boolean"),
             (json!({ "type": "string", "const": "success" }), "always success"),
             (json!({ "type": "string", "enum": ["a", "b"] }), "one of a, b"),
             (json!({ "enum": ["a", null] }), "always a or null"),
@@ -120,14 +120,14 @@ mod tests {
             ),
             (json!({ "anyOf": [{ "$ref": "#/$defs/Thing" }, { "type": "null" }] }), "object or null"),
             (json!({ "oneOf": [{ "type": "object" }, { "type": "object" }] }), "object"),
-            (json!({ "type": "array", "items": { "type": "string" } }), "list of text"),
-            (json!({ "type": "array", "items": { "$ref": "#/$defs/Kind" } }), "list of one of small, large"),
-            (json!({ "type": "array" }), "list"),
-            (json!({ "$ref": "#/$defs/Loop" }), "anything"),
-            (json!(true), "anything"),
-            (json!({}), "anything"),
+            (json!({ "type": "array", "items": { "type": "string" } }), "array of string"),
+            (json!({ "type": "array", "items": { "$ref": "#/$defs/Kind" } }), "array of one of small, large"),
+            (json!({ "type": "array" }), "array"),
+            (json!({ "$ref": "#/$defs/Loop" }), "any"),
+            (json!(true), "any"),
+            (json!({}), "any"),
         ] {
-            assert_eq!(type_in_words(&schema, &document), words, "{schema}");
+            assert_eq!(type_name(&schema, &document), words, "{schema}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /2026-02-01/connection.json`: how the caller's connection arrived.
+//! `GET /2026-02-01/connection.json`: how the caller's connection reaches the API.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,47 +9,63 @@ use serde::Serialize;
 
 use crate::{Context, Empty, Endpoint, Error, Handler, Protocol, Version, successor, v2026_11_01};
 
-/// Shows what the gateway knows of the caller's connection.
+/// Returns metadata of the caller's connection.
 pub struct Connection;
 
-/// The caller and the endpoint that it reached.
+/// The client and the endpoint that it reached.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Metadata {
-    /// The caller.
-    pub client: Client,
-    /// What it reached.
-    pub endpoint: Reached,
+pub struct ConnectionResponse {
+    /// The client.
+    pub client: ClientInfo,
+    /// The endpoint that it reached.
+    pub endpoint: EndpointInfo,
 }
 
-/// The caller, as the gateway sees it.
+/// The client, as the gateway sees it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Client {
-    /// The `User-Agent` that was sent, or null.
+pub struct ClientInfo {
+    /// The `User-Agent` header, or null if the request had none.
     pub user_agent: Option<String>,
-    /// The address that the request came from, under its family's name.
-    pub ips: Addresses,
+    /// The client's IP address. Behind a trusted proxy, the address that the proxy reports.
+    #[schemars(with = "AddressSchema")]
+    pub ips: ClientAddress,
 }
 
-/// One address, under the name of the family that the client came by.
-#[derive(Debug, Serialize, JsonSchema)]
+/// The client's IP address, under the name of its family.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Addresses {
-    /// The client came by IPv4.
-    Ipv4(#[schemars(with = "String", extend("format" = "ipv4"))] Ipv4Addr),
-    /// The client came by IPv6.
-    Ipv6(#[schemars(with = "String", extend("format" = "ipv6"))] Ipv6Addr),
+pub enum ClientAddress {
+    /// The client connected over IPv4.
+    Ipv4(Ipv4Addr),
+    /// The client connected over IPv6.
+    Ipv6(Ipv6Addr),
 }
 
-/// What the caller reached.
+/// The client's IP address: one of the two fields.
+#[derive(JsonSchema)]
+#[schemars(rename = "ClientAddress", extend("minProperties" = 1, "maxProperties" = 1))]
+#[expect(dead_code, reason = "only its schema is used: generated clients read two optional fields best")]
+struct AddressSchema {
+    /// The address, if the client connected over IPv4.
+    #[schemars(with = "String", extend("format" = "ipv4"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipv4: Option<Ipv4Addr>,
+    /// The address, if the client connected over IPv6.
+    #[schemars(with = "String", extend("format" = "ipv6"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipv6: Option<Ipv6Addr>,
+}
+
+/// The endpoint that the client reached.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Reached {
-    /// The date of the answer's form.
+pub struct EndpointInfo {
+    /// The version of the response.
     pub api_version: Version,
-    /// The key's environment.
+    /// The environment of your key.
     pub env: Environment,
-    /// `HTTP1.0`, `HTTP1.1`, `HTTP2` or `HTTP3`.
+    /// The protocol of the request.
     #[schemars(extend("enum" = ["HTTP1.0", "HTTP1.1", "HTTP2", "HTTP3"]))]
     pub protocol: &'static str,
 }
@@ -59,20 +75,19 @@ impl Endpoint for Connection {
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/connection.json";
     const PERMISSION: ApiAccessPermission = ApiAccessPermission::CONNECTION_READ;
-    const SUMMARY: &'static str =
-        "Read your address, your client and the protocol that your request came by.";
+    const SUMMARY: &'static str = "Get your IP address, your user agent and the protocol of your request.";
     const SAFE: bool = true;
 
     type Request = Empty;
-    type Response = Metadata;
+    type Response = ConnectionResponse;
 
-    fn example() -> Metadata {
-        Metadata {
-            client: Client {
+    fn example() -> ConnectionResponse {
+        ConnectionResponse {
+            client: ClientInfo {
                 user_agent: Some("axios/1.6.0".to_owned()),
-                ips: Addresses::Ipv4(Ipv4Addr::new(192, 168, 1, 1)),
+                ips: ClientAddress::Ipv4(Ipv4Addr::new(192, 168, 1, 1)),
             },
-            endpoint: Reached {
+            endpoint: EndpointInfo {
                 api_version: super::RELEASE.version,
                 env: Environment::Production,
                 protocol: Protocol::Http3.name(),
@@ -82,7 +97,7 @@ impl Endpoint for Connection {
 }
 
 impl Handler for Connection {
-    async fn handle(context: &Context<'_>, request: Empty) -> Result<Metadata, Error> {
+    async fn handle(context: &Context<'_>, request: Empty) -> Result<ConnectionResponse, Error> {
         successor::<v2026_11_01::connection::Connection>(context, request).await
     }
 }
@@ -120,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_family_is_the_one_that_the_client_came_by() {
+    fn the_field_is_named_after_the_address_family() {
         for (client, shown) in [
             ("192.0.2.7", r#"{"ipv4":"192.0.2.7"}"#),
             ("::ffff:192.0.2.7", r#"{"ipv4":"192.0.2.7"}"#),

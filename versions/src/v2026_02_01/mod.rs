@@ -1,16 +1,16 @@
-//! 2026-02-01, the first date: ask whether the API answers, and see how your connection arrived.
+//! 2026-02-01, the first version: check that the API is up, and see how your connection reaches it.
 
 pub mod connection;
 pub mod ping;
 
 use crate::{Lifecycle, Release, Route, Version};
 
-/// The first date.
+/// The first version.
 pub const RELEASE: Release = Release {
     added: &[Route::native::<connection::Connection>(), Route::native::<ping::Ping>()],
     ..Release::new(
         Version::new(2026, 2, 1),
-        "The first date: ask whether the API answers, and see how your connection arrived.",
+        "The first version: check that the API is up, and see how your connection reaches it.",
         Lifecycle::published(2026, 2, 1),
     )
 };

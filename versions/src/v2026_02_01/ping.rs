@@ -1,4 +1,4 @@
-//! `GET /2026-02-01/ping.json`: does the API answer, and how fast.
+//! `GET /2026-02-01/ping.json`: whether the API is up, and how fast it responds.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -10,31 +10,30 @@ use serde::{Serialize, Serializer};
 
 use crate::{Context, Empty, Endpoint, Error, Handler, successor, v2026_11_01};
 
-/// Verifies that the API answers with this key.
+/// Checks that the API is up and that the key works.
 pub struct Ping;
 
-/// The API is up and answered this request.
+/// The API is up and the key works.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Pong {
+pub struct PingResponse {
     /// Always `success`.
     #[schemars(extend("const" = "success"))]
     pub status: &'static str,
-    /// The key's environment.
+    /// The environment of your key.
     pub env: Environment,
-    /// The time from the complete request head to this answer: milliseconds, two decimals, `ms`.
+    /// The processing time: milliseconds with two decimals, and the unit. Measured from the complete request header.
     #[serde(rename = "RRT")]
     pub rrt: Milliseconds,
 }
 
-/// A time as partners read it: `0.08 ms`.
+/// A duration as text: `0.08 ms`.
 #[derive(Debug, Clone, Copy, JsonSchema)]
 #[schemars(with = "String", inline, extend("pattern" = r"^\d+\.\d\d ms$"))]
 pub struct Milliseconds(pub Duration);
 
 impl Serialize for Milliseconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// The texts below one millisecond, where nearly all answers are: a formatter would be more work than all
-        /// else that this answer takes.
+        /// The texts below one millisecond, which is nearly all: formatting would cost more than the rest of the response.
         static SHORT: LazyLock<Vec<String>> = LazyLock::new(|| (0..100).map(text).collect());
         fn text(hundredths: u64) -> String {
             format!("{}.{:02} ms", hundredths / 100, hundredths % 100)
@@ -42,7 +41,7 @@ impl Serialize for Milliseconds {
         // Rounded half up.
         let nanoseconds = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
         let hundredths = nanoseconds.saturating_add(5_000) / 10_000;
-        match usize::try_from(hundredths).ok().and_then(|place| SHORT.get(place)) {
+        match usize::try_from(hundredths).ok().and_then(|index| SHORT.get(index)) {
             Some(text) => serializer.serialize_str(text),
             None => serializer.serialize_str(&text(hundredths)),
         }
@@ -54,19 +53,23 @@ impl Endpoint for Ping {
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/ping.json";
     const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
-    const SUMMARY: &'static str = "Verify that the API answers and that your key works.";
+    const SUMMARY: &'static str = "Check that the API is up and that your key works.";
     const SAFE: bool = true;
 
     type Request = Empty;
-    type Response = Pong;
+    type Response = PingResponse;
 
-    fn example() -> Pong {
-        Pong { status: "success", env: Environment::Production, rrt: Milliseconds(Duration::from_micros(80)) }
+    fn example() -> PingResponse {
+        PingResponse {
+            status: "success",
+            env: Environment::Production,
+            rrt: Milliseconds(Duration::from_micros(80)),
+        }
     }
 }
 
 impl Handler for Ping {
-    async fn handle(context: &Context<'_>, request: Empty) -> Result<Pong, Error> {
+    async fn handle(context: &Context<'_>, request: Empty) -> Result<PingResponse, Error> {
         successor::<v2026_11_01::ping::Ping>(context, request).await
     }
 }
@@ -86,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_tells_environment_and_milliseconds() {
+    fn the_response_has_the_environment_and_milliseconds() {
         let services = Still::new(Instant::now());
         let headers = HeaderMap::new();
         for (age, rrt) in [

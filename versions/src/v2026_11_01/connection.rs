@@ -1,4 +1,4 @@
-//! `GET /2026-11-01/connection.json`: how the caller's connection arrived, with all that is known of it.
+//! `GET /2026-11-01/connection.json`: how the caller's connection reaches the API, with encryption and round-trip time.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -12,65 +12,65 @@ use super::ping::Milliseconds;
 use crate::v2026_02_01::connection as before;
 use crate::{Change, Context, Empty, Endpoint, Error, Handler, Protocol, Tls, Version};
 
-/// Shows what the gateway knows of the caller's connection.
+/// Returns metadata of the caller's connection.
 pub struct Connection;
 
-/// The caller, the endpoint that it reached, and the connection between them.
+/// The client, the endpoint that it reached, and the connection between them.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Metadata {
-    /// The caller.
-    pub client: Client,
-    /// What it reached.
-    pub endpoint: Reached,
-    /// The encryption of the connection that the request came by; null in cleartext.
+pub struct ConnectionResponse {
+    /// The client.
+    pub client: ClientInfo,
+    /// The endpoint that it reached.
+    pub endpoint: EndpointInfo,
+    /// The encryption of the connection; null for cleartext.
     pub tls: Option<Tls>,
-    /// The transport's own estimate of the time to the other end of the connection and back, in
-    /// milliseconds (QUIC, RFC 9002 §5; TCP's smoothed round-trip time); null where it has none.
+    /// The round-trip time of the connection in milliseconds, as estimated by QUIC (RFC 9002 §5) or TCP (smoothed);
+    /// null if there is no estimate.
     #[serde(rename = "roundTripTimeMs")]
     pub round_trip_time: Option<Milliseconds>,
-    /// Whether HTTP/3 was used, and why.
-    pub http3: Http3,
+    /// Whether the request used HTTP/3, and why.
+    pub http3: Http3Use,
 }
 
-/// The caller, as the gateway sees it.
+/// The client, as the gateway sees it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Client {
-    /// The `User-Agent` that was sent, or null.
+pub struct ClientInfo {
+    /// The `User-Agent` header, or null if the request had none.
     pub user_agent: Option<String>,
-    /// The address that the request came from; behind a trusted proxy, the one that it reports.
+    /// The client's IP address. Behind a trusted proxy, the address that the proxy reports.
     #[schemars(with = "String")]
     pub address: IpAddr,
-    /// The family of the address.
-    pub family: Family,
+    /// The family of the IP address.
+    pub family: AddressFamily,
 }
 
-/// A family of addresses.
+/// An IP address family.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// IPv4, also where it came mapped into IPv6.
+pub enum AddressFamily {
+    /// IPv4, including IPv4-mapped IPv6 addresses.
     Ipv4,
     /// IPv6.
     Ipv6,
 }
 
-/// What the caller reached.
+/// The endpoint that the client reached.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Reached {
-    /// The date of this answer's form.
+pub struct EndpointInfo {
+    /// The version of the response.
     pub api_version: Version,
-    /// The key's environment.
+    /// The environment of your key.
     pub env: Environment,
-    /// The protocol that the request came by.
-    pub protocol: Alpn,
+    /// The protocol of the request.
+    pub protocol: AlpnProtocol,
 }
 
-/// A protocol by its name in ALPN (RFC 7301, the registry of TLS ALPN protocol ids).
+/// A protocol, by its ALPN id (RFC 7301 and its IANA registry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub enum Alpn {
+pub enum AlpnProtocol {
     /// HTTP/1.0.
     #[serde(rename = "http/1.0")]
     Http10,
@@ -80,7 +80,7 @@ pub enum Alpn {
     /// HTTP/2 over TLS.
     #[serde(rename = "h2")]
     H2,
-    /// HTTP/2 in cleartext.
+    /// HTTP/2 over cleartext TCP.
     #[serde(rename = "h2c")]
     H2c,
     /// HTTP/3.
@@ -88,7 +88,7 @@ pub enum Alpn {
     H3,
 }
 
-impl Alpn {
+impl AlpnProtocol {
     const fn new(protocol: Protocol, encrypted: bool) -> Self {
         match protocol {
             Protocol::Http10 => Self::Http10,
@@ -109,27 +109,27 @@ impl Alpn {
     }
 }
 
-/// Whether HTTP/3 was used, and why.
+/// Whether the request used HTTP/3, and why.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Http3 {
-    /// Whether the request came over HTTP/3.
+pub struct Http3Use {
+    /// Whether the request used HTTP/3.
     pub used: bool,
-    /// Why, or why not.
+    /// The reason.
     pub reason: Http3Reason,
 }
 
-/// Why HTTP/3 was used, or was not.
+/// Why the request did or did not use HTTP/3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Http3Reason {
-    /// The client chose it.
+    /// The client chose HTTP/3.
     Chosen,
-    /// Answers announce it in `alt-svc`, and the client stayed with TCP: it does not speak HTTP/3, did not
-    /// follow yet, or its UDP does not get through.
+    /// Responses advertise HTTP/3 in `alt-svc`, but the client used TCP: it does not support HTTP/3, has not switched
+    /// yet, or cannot send UDP.
     OfferedNotTaken,
-    /// It is not offered at the place that the request came to.
+    /// HTTP/3 is not available at this address.
     NotOffered,
-    /// A proxy stands between: the connection that is described here is the proxy's.
+    /// The request came through a proxy, whose connection this is.
     BehindProxy,
 }
 
@@ -138,23 +138,23 @@ impl Endpoint for Connection {
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/connection.json";
     const PERMISSION: ApiAccessPermission = ApiAccessPermission::CONNECTION_READ;
-    const SUMMARY: &'static str = "Read your address, your client, and the protocol, encryption and round-trip time of your connection.";
+    const SUMMARY: &'static str = "Get your IP address and user agent, and the protocol, encryption and round-trip time of your connection.";
     const SAFE: bool = true;
 
     type Request = Empty;
-    type Response = Metadata;
+    type Response = ConnectionResponse;
 
-    fn example() -> Metadata {
-        Metadata {
-            client: Client {
+    fn example() -> ConnectionResponse {
+        ConnectionResponse {
+            client: ClientInfo {
                 user_agent: Some("axios/1.6.0".to_owned()),
                 address: Ipv4Addr::new(192, 168, 1, 1).into(),
-                family: Family::Ipv4,
+                family: AddressFamily::Ipv4,
             },
-            endpoint: Reached {
+            endpoint: EndpointInfo {
                 api_version: super::RELEASE.version,
                 env: Environment::Production,
-                protocol: Alpn::H3,
+                protocol: AlpnProtocol::H3,
             },
             tls: Some(Tls {
                 version: "TLSv1.3",
@@ -163,34 +163,34 @@ impl Endpoint for Connection {
                 resumed: false,
             }),
             round_trip_time: Some(Milliseconds(Duration::from_micros(12_400))),
-            http3: Http3 { used: true, reason: Http3Reason::Chosen },
+            http3: Http3Use { used: true, reason: Http3Reason::Chosen },
         }
     }
 }
 
 impl Handler for Connection {
-    async fn handle(context: &Context<'_>, _: Empty) -> Result<Metadata, Error> {
+    async fn handle(context: &Context<'_>, _: Empty) -> Result<ConnectionResponse, Error> {
         let connection = context.connection;
         let tls = connection.tls();
         let address = context.client.to_canonical();
         let used = context.protocol == Protocol::Http3;
-        // Asking takes a call of the kernel: the answer of the date before has no place for it.
-        let asks = context.version >= super::RELEASE.version;
-        let round_trip_time = if asks { connection.round_trip_time() } else { None };
-        Ok(Metadata {
-            client: Client {
+        // A system call, which the response of the older version has no field for.
+        let has_field = context.version >= super::RELEASE.version;
+        let round_trip_time = if has_field { connection.round_trip_time() } else { None };
+        Ok(ConnectionResponse {
+            client: ClientInfo {
                 user_agent: context.headers.get(header::USER_AGENT).map(|value| text(value.as_bytes())),
                 address,
-                family: if address.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 },
+                family: if address.is_ipv4() { AddressFamily::Ipv4 } else { AddressFamily::Ipv6 },
             },
-            endpoint: Reached {
+            endpoint: EndpointInfo {
                 api_version: context.version,
                 env: context.caller.environment,
-                protocol: Alpn::new(context.protocol, tls.is_some()),
+                protocol: AlpnProtocol::new(context.protocol, tls.is_some()),
             },
             tls,
             round_trip_time: round_trip_time.map(Milliseconds),
-            http3: Http3 {
+            http3: Http3Use {
                 used,
                 reason: if connection.is_proxy() {
                     Http3Reason::BehindProxy
@@ -208,25 +208,25 @@ impl Handler for Connection {
 
 impl Change for Connection {
     type Before = before::Connection;
-    const NOTE: &'static str = "`client.ips` became `client.address` and `client.family`; \
-                                `endpoint.protocol` is the name in ALPN (`h3` for `HTTP3`); \
+    const NOTE: &'static str = "`client.ips` is replaced by `client.address` and `client.family`; \
+                                `endpoint.protocol` is now the ALPN id (`h3` instead of `HTTP3`); \
                                 `tls`, `roundTripTimeMs` and `http3` are new.";
 
     fn up(request: Empty) -> Result<Empty, Error> {
         Ok(request)
     }
 
-    fn down(_: &Context<'_>, response: Metadata) -> before::Metadata {
-        let Metadata { client, endpoint, .. } = response;
-        before::Metadata {
-            client: before::Client {
+    fn down(_: &Context<'_>, response: ConnectionResponse) -> before::ConnectionResponse {
+        let ConnectionResponse { client, endpoint, .. } = response;
+        before::ConnectionResponse {
+            client: before::ClientInfo {
                 user_agent: client.user_agent,
                 ips: match client.address {
-                    IpAddr::V4(address) => before::Addresses::Ipv4(address),
-                    IpAddr::V6(address) => before::Addresses::Ipv6(address),
+                    IpAddr::V4(address) => before::ClientAddress::Ipv4(address),
+                    IpAddr::V6(address) => before::ClientAddress::Ipv6(address),
                 },
             },
-            endpoint: before::Reached {
+            endpoint: before::EndpointInfo {
                 api_version: endpoint.api_version,
                 env: endpoint.env,
                 protocol: endpoint.protocol.protocol().name(),
@@ -235,7 +235,7 @@ impl Change for Connection {
     }
 }
 
-/// A field's value as text: UTF-8 where it is that, else Latin-1, as fields once were (RFC 9110 §5.5).
+/// A header value as text: UTF-8 if it is valid, otherwise Latin-1 (RFC 9110 §5.5).
 fn text(value: &[u8]) -> String {
     match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_tells_its_family() {
+    fn the_address_has_its_family() {
         for (client, address, family) in [
             ("192.0.2.7", "192.0.2.7", "ipv4"),
             ("::ffff:192.0.2.7", "192.0.2.7", "ipv4"),
@@ -302,8 +302,8 @@ mod tests {
         ] {
             assert_eq!(answer("192.0.2.7", protocol, &Plain::default())["endpoint"]["protocol"], clear);
             assert_eq!(answer("192.0.2.7", protocol, &encrypted)["endpoint"]["protocol"], tls);
-            assert_eq!(Alpn::new(protocol, true).protocol(), protocol);
-            assert_eq!(Alpn::new(protocol, false).protocol(), protocol);
+            assert_eq!(AlpnProtocol::new(protocol, true).protocol(), protocol);
+            assert_eq!(AlpnProtocol::new(protocol, false).protocol(), protocol);
         }
     }
 
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_date_before_does_not_ask_for_the_round_trip_time() {
+    fn the_older_version_does_not_measure_the_round_trip_time() {
         let (services, headers) = (Still::new(Instant::now()), HeaderMap::new());
         let connection = Plain { round_trip_time: Some(Duration::from_millis(1)), ..Plain::default() };
         let mut context = context(&services, &headers, Duration::ZERO);

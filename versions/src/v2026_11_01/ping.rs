@@ -1,4 +1,4 @@
-//! `GET /2026-11-01/ping.json`: does the API answer, and how fast.
+//! `GET /2026-11-01/ping.json`: whether the API is up, and how fast it responds.
 
 use std::time::Duration;
 
@@ -10,32 +10,32 @@ use serde::{Serialize, Serializer};
 use crate::v2026_02_01::ping as before;
 use crate::{Change, Context, Empty, Endpoint, Error, Handler, Version};
 
-/// Verifies that the API answers with this key.
+/// Checks that the API is up and that the key works.
 pub struct Ping;
 
-/// The API is up and answered this request.
+/// The API is up and the key works.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Pong {
+pub struct PingResponse {
     /// Always `success`.
     #[schemars(extend("const" = "success"))]
     pub status: &'static str,
-    /// The key's environment.
+    /// The environment of your key.
     pub env: Environment,
-    /// The date of this answer's form.
+    /// The version of the response.
     pub api_version: Version,
-    /// The time from the complete head of the request to this answer, in milliseconds.
+    /// The processing time in milliseconds, measured from the complete request header.
     #[serde(rename = "processingTimeMs")]
     pub processing_time: Milliseconds,
 }
 
-/// A time in milliseconds, to the microsecond: `0.081`.
+/// A duration in milliseconds, to the microsecond: `0.081`.
 #[derive(Debug, Clone, Copy, JsonSchema)]
 #[schemars(with = "f64", inline, extend("minimum" = 0))]
 pub struct Milliseconds(pub Duration);
 
 impl Serialize for Milliseconds {
-    #[expect(clippy::cast_precision_loss, reason = "no time that is measured here lasts for centuries")]
+    #[expect(clippy::cast_precision_loss, reason = "no duration measured here lasts for centuries")]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.0.as_micros() as f64 / 1e3)
     }
@@ -46,14 +46,14 @@ impl Endpoint for Ping {
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/ping.json";
     const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
-    const SUMMARY: &'static str = "Verify that the API answers and that your key works.";
+    const SUMMARY: &'static str = "Check that the API is up and that your key works.";
     const SAFE: bool = true;
 
     type Request = Empty;
-    type Response = Pong;
+    type Response = PingResponse;
 
-    fn example() -> Pong {
-        Pong {
+    fn example() -> PingResponse {
+        PingResponse {
             status: "success",
             env: Environment::Production,
             api_version: super::RELEASE.version,
@@ -63,8 +63,8 @@ impl Endpoint for Ping {
 }
 
 impl Handler for Ping {
-    async fn handle(context: &Context<'_>, _: Empty) -> Result<Pong, Error> {
-        Ok(Pong {
+    async fn handle(context: &Context<'_>, _: Empty) -> Result<PingResponse, Error> {
+        Ok(PingResponse {
             status: "success",
             env: context.caller.environment,
             api_version: context.version,
@@ -75,16 +75,16 @@ impl Handler for Ping {
 
 impl Change for Ping {
     type Before = before::Ping;
-    const NOTE: &'static str = "`RRT`, a text such as `0.08 ms`, became the number `processingTimeMs`; \
+    const NOTE: &'static str = "`RRT`, a string such as `0.08 ms`, is replaced by the number `processingTimeMs`; \
                                 `apiVersion` is new.";
 
     fn up(request: Empty) -> Result<Empty, Error> {
         Ok(request)
     }
 
-    fn down(_: &Context<'_>, response: Pong) -> before::Pong {
+    fn down(_: &Context<'_>, response: PingResponse) -> before::PingResponse {
         let rrt = before::Milliseconds(response.processing_time.0);
-        before::Pong { status: response.status, env: response.env, rrt }
+        before::PingResponse { status: response.status, env: response.env, rrt }
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_a_number_to_the_microsecond() {
+    fn the_processing_time_is_a_number_to_the_microsecond() {
         let services = Still::new(Instant::now());
         let headers = HeaderMap::new();
         for (age, time) in [

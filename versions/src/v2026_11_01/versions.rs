@@ -1,4 +1,4 @@
-//! `GET /2026-11-01/versions.json`: every date of the API, its state and its days.
+//! `GET /2026-11-01/versions.json`: the API's versions with their states and dates.
 
 use http::Method;
 use jiff::civil::{Date, date};
@@ -8,66 +8,66 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Context, Endpoint, Error, Handler, State, Version};
 
-/// Lists the dates of the API.
+/// Lists the API's versions.
 pub struct Versions;
 
-/// Which dates are asked for.
+/// Which versions to list.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-pub struct Wanted {
-    /// Only the dates in this state.
+pub struct VersionFilter {
+    /// Lists only versions in this state.
     #[schemars(example = &"current")]
     pub state: Option<State>,
 }
 
-/// The dates of the API.
+/// The API's versions.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct List {
-    /// Every date that your key may be told of, oldest first.
-    pub versions: Vec<Dated>,
+pub struct VersionsResponse {
+    /// The versions, oldest first. Previews are listed for staging keys only.
+    pub versions: Vec<VersionInfo>,
 }
 
-/// One date with its state and its days. A state begins with its day's first second, UTC.
+/// A version with its state and dates. A state begins at 00:00 UTC on its date.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Dated {
-    /// The date, as it stands in paths.
+pub struct VersionInfo {
+    /// The version, as in paths.
     pub version: Version,
-    /// Its state now.
+    /// The current state.
     pub state: State,
-    /// The day from which on every key may use it; null while it is a preview.
+    /// The date from which every key can use the version; null for a preview.
     #[schemars(with = "Option<Day>")]
     pub published: Option<Date>,
-    /// The day from which on its answers tell that it will end, or null.
+    /// The date on which the version is deprecated, or null.
     #[schemars(with = "Option<Day>")]
     pub deprecated: Option<Date>,
-    /// The day from which on it is answered with 410, or null.
+    /// The date on which the version is retired and responds with 410, or null.
     #[schemars(with = "Option<Day>")]
     pub sunset: Option<Date>,
-    /// The date to move to, where this one is deprecated or retired; else null.
+    /// The version to move to; null unless this one is deprecated or retired.
     pub successor: Option<Version>,
 }
 
-/// A day.
+/// A date.
 #[derive(JsonSchema)]
 #[schemars(inline, transparent, extend("format" = "date"))]
-#[expect(dead_code, reason = "only its schema is used: jiff's date has none in the form of OpenAPI")]
+#[expect(dead_code, reason = "only its schema is used: jiff's date has none with a format")]
 struct Day(String);
 
 impl Endpoint for Versions {
     const NAME: &'static str = "versions";
     const METHOD: Method = Method::GET;
     const PATH: &'static str = "/versions.json";
-    /// Whoever may ask whether the API answers may ask for its dates: no key needs a new right for it.
+    /// The permission of `ping`, so that no existing key needs a new one.
     const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
-    const SUMMARY: &'static str = "List the dates of the API, their states and their days.";
+    const SUMMARY: &'static str = "List the API's versions with their states and dates.";
     const SAFE: bool = true;
 
-    type Request = Wanted;
-    type Response = List;
+    type Request = VersionFilter;
+    type Response = VersionsResponse;
 
-    fn example() -> List {
-        List {
+    fn example() -> VersionsResponse {
+        VersionsResponse {
             versions: vec![
-                Dated {
+                VersionInfo {
                     version: crate::v2026_02_01::RELEASE.version,
                     state: State::Deprecated,
                     published: Some(date(2026, 2, 1)),
@@ -75,7 +75,7 @@ impl Endpoint for Versions {
                     sunset: Some(date(2027, 6, 1)),
                     successor: Some(super::RELEASE.version),
                 },
-                Dated {
+                VersionInfo {
                     version: super::RELEASE.version,
                     state: State::Current,
                     published: Some(date(2026, 11, 1)),
@@ -89,25 +89,25 @@ impl Endpoint for Versions {
 }
 
 impl Handler for Versions {
-    async fn handle(context: &Context<'_>, wanted: Wanted) -> Result<List, Error> {
+    async fn handle(context: &Context<'_>, wanted: VersionFilter) -> Result<VersionsResponse, Error> {
         let now = context.services.now();
         let calendar = context.services.calendar();
-        let versions = calendar.lives().iter().enumerate().filter_map(|(index, life)| {
+        let versions = calendar.schedules().iter().enumerate().filter_map(|(index, life)| {
             let state = life.state(now);
-            // A retired date is told of, a preview only to those who may use it.
-            let told = state == State::Retired || state.is_open_to(context.caller.environment);
+            // Retired versions are listed; a preview only to keys that may use it.
+            let listed = state == State::Retired || state.is_open_to(context.caller.environment);
             let ends = matches!(state, State::Deprecated | State::Retired);
             let successor = calendar.successor(index, now).filter(|_| ends);
-            (told && wanted.state.is_none_or(|wanted| wanted == state)).then(|| Dated {
+            (listed && wanted.state.is_none_or(|wanted| wanted == state)).then(|| VersionInfo {
                 version: life.version,
                 state,
                 published: life.lifecycle.published,
                 deprecated: life.lifecycle.deprecated,
                 sunset: life.lifecycle.sunset,
-                successor: successor.map(|index| calendar.lives()[index].version),
+                successor: successor.map(|index| calendar.schedules()[index].version),
             })
         });
-        Ok(List { versions: versions.collect() })
+        Ok(VersionsResponse { versions: versions.collect() })
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     use crate::context::tests::{Still, context};
     use crate::{Calendar, Instant, Lifecycle, Release};
 
-    fn told(now: &str, environment: Environment, wanted: Option<State>) -> String {
+    fn listed(now: &str, environment: Environment, wanted: Option<State>) -> String {
         let days = |day| Some(day);
         let first = Lifecycle {
             published: days(date(2026, 2, 1)),
@@ -141,7 +141,8 @@ mod tests {
         let headers = HeaderMap::new();
         services.caller.environment = environment;
         let context = context(&services, &headers, Duration::ZERO);
-        let list = Versions::handle(&context, Wanted { state: wanted }).now_or_never().unwrap().unwrap();
+        let list =
+            Versions::handle(&context, VersionFilter { state: wanted }).now_or_never().unwrap().unwrap();
         list.versions
             .iter()
             .map(|dated| {
@@ -157,23 +158,23 @@ mod tests {
     }
 
     #[test]
-    fn each_date_has_its_state_and_where_to_go() {
-        let told = told("2026-12-01T00:00:00Z", Environment::Production, None);
-        assert_eq!(told, r#"2026-02-01 deprecated Some("2026-11-01"); 2026-11-01 current None"#);
+    fn each_version_has_its_state_and_successor() {
+        let listed = listed("2026-12-01T00:00:00Z", Environment::Production, None);
+        assert_eq!(listed, r#"2026-02-01 deprecated Some("2026-11-01"); 2026-11-01 current None"#);
     }
 
     #[test]
-    fn a_preview_is_told_to_staging_only() {
-        let told = told("2027-06-01T00:00:00Z", Environment::Staging, None);
+    fn a_preview_is_listed_to_staging_only() {
+        let listed = listed("2027-06-01T00:00:00Z", Environment::Staging, None);
         assert_eq!(
-            told,
+            listed,
             r#"2026-02-01 retired Some("2026-11-01"); 2026-11-01 current None; 2027-01-01 preview None"#
         );
     }
 
     #[test]
-    fn a_state_can_be_asked_for() {
-        let told = told("2026-12-01T00:00:00Z", Environment::Staging, Some(State::Current));
-        assert_eq!(told, "2026-11-01 current None");
+    fn versions_can_be_filtered_by_state() {
+        let listed = listed("2026-12-01T00:00:00Z", Environment::Staging, Some(State::Current));
+        assert_eq!(listed, "2026-11-01 current None");
     }
 }

@@ -32,15 +32,15 @@ fn wrong_days_are_refused_where_they_stand() {
         ("[versions.v1]\n", "1:1 `versions`: there is no version `v1` | there are 2026-02-01, 2026-11-01"),
         (
             "[versions.2026-02-01]\nsunset = \"2027-01-01\"\n",
-            "1:1 `versions.2026-02-01`: a version with a sunset needs the day on which it is deprecated: partners are to know before it ends",
+            "1:1 `versions.2026-02-01`: a version with a sunset date needs a deprecation date, so that partners know before it is retired",
         ),
         (
             "[versions.2026-02-01]\ndeprecated = \"2027-01-02\"\nsunset = \"2027-01-01\"\n",
-            "1:1 `versions.2026-02-01`: a version's sunset is on or after the day on which it is deprecated (2027-01-02), not on 2027-01-01",
+            "1:1 `versions.2026-02-01`: a version's sunset (2027-01-01) cannot be before its deprecation (2027-01-02)",
         ),
         (
             "[versions.2026-02-01]\ndeprecated = \"2026-01-31\"\n",
-            "1:1 `versions.2026-02-01`: a version is deprecated on or after the day on which it is published (2026-02-01), not on 2026-01-31",
+            "1:1 `versions.2026-02-01`: a version cannot be deprecated (2026-01-31) before it is published (2026-02-01)",
         ),
         (
             "[versions.2026-02-01]\nsunsets = \"2027-01-01\"\n",

@@ -63,8 +63,8 @@ fn the_same_document_has_no_differences() {
 fn a_member_of_the_response_comes_and_goes() {
     assert_told(
         |operation| operation["answer"]["properties"]["size"] = json!({ "type": ["number", "null"] }),
-        &[(Kind::Added, false, "response member `size` is new: number or null")],
-        &[(Kind::Removed, true, "response member `size` is gone; it was number or null")],
+        &[(Kind::Added, false, "response field `size` was added: number or null")],
+        &[(Kind::Removed, true, "response field `size` was removed: number or null")],
     );
 }
 
@@ -72,8 +72,8 @@ fn a_member_of_the_response_comes_and_goes() {
 fn a_member_of_the_response_may_be_missing() {
     assert_told(
         |operation| operation["answer"]["required"] = json!(["parts"]),
-        &[(Kind::Optional, true, "response member `name` may be missing now")],
-        &[(Kind::Required, false, "response member `name` is always there now")],
+        &[(Kind::Optional, true, "response field `name` can be missing")],
+        &[(Kind::Required, false, "response field `name` is always present now")],
     );
 }
 
@@ -81,25 +81,25 @@ fn a_member_of_the_response_may_be_missing() {
 fn a_response_that_can_say_more_breaks_its_readers() {
     assert_told(
         |operation| operation["answer"]["properties"]["name"]["type"] = json!(["string", "null"]),
-        &[(Kind::Widened, true, "response member `name` is text or null; it was text")],
-        &[(Kind::Narrowed, false, "response member `name` is text; it was text or null")],
+        &[(Kind::Widened, true, "response field `name` changed from string to string or null")],
+        &[(Kind::Narrowed, false, "response field `name` changed from string or null to string")],
     );
     assert_told(
         |operation| operation["answer"]["properties"]["parts"]["items"]["enum"] = json!(["a", "b", "c"]),
-        &[(Kind::Widened, true, "response member `parts[]` is one of a, b, c; it was one of a, b")],
-        &[(Kind::Narrowed, false, "response member `parts[]` is one of a, b; it was one of a, b, c")],
+        &[(Kind::Widened, true, "response field `parts[]` changed from one of a, b to one of a, b, c")],
+        &[(Kind::Narrowed, false, "response field `parts[]` changed from one of a, b, c to one of a, b")],
     );
     assert_told(
         |operation| operation["answer"]["properties"]["name"]["pattern"] = json!("^a"),
         &[(
             Kind::Narrowed,
             false,
-            r#"response member `name` is text with {"pattern":"^a"}; it was text without bounds"#,
+            r#"response field `name` changed from string without bounds to string with {"pattern":"^a"}"#,
         )],
         &[(
             Kind::Widened,
             true,
-            r#"response member `name` is text without bounds; it was text with {"pattern":"^a"}"#,
+            r#"response field `name` changed from string with {"pattern":"^a"} to string without bounds"#,
         )],
     );
 }
@@ -108,13 +108,13 @@ fn a_response_that_can_say_more_breaks_its_readers() {
 fn a_response_of_another_type_breaks_its_readers() {
     assert_told(
         |operation| operation["answer"]["properties"]["name"] = json!({ "type": "number" }),
-        &[(Kind::Changed, true, "response member `name` is number; it was text")],
-        &[(Kind::Changed, true, "response member `name` is text; it was number")],
+        &[(Kind::Changed, true, "response field `name` changed from string to number")],
+        &[(Kind::Changed, true, "response field `name` changed from number to string")],
     );
     assert_told(
         |operation| operation["answer"] = json!({ "type": "boolean" }),
-        &[(Kind::Changed, true, "the response is true or false; it was object")],
-        &[(Kind::Changed, true, "the response is object; it was true or false")],
+        &[(Kind::Changed, true, "the response changed from object to boolean")],
+        &[(Kind::Changed, true, "the response changed from boolean to object")],
     );
 }
 
@@ -122,13 +122,13 @@ fn a_response_of_another_type_breaks_its_readers() {
 fn a_request_that_takes_less_breaks_its_writers() {
     assert_told(
         |operation| operation["parameters"][1]["schema"] = json!({ "enum": ["small"] }),
-        &[(Kind::Narrowed, true, "query parameter `kind` is always small; it was one of small, large")],
-        &[(Kind::Widened, false, "query parameter `kind` is one of small, large; it was always small")],
+        &[(Kind::Narrowed, true, "query parameter `kind` changed from one of small, large to always small")],
+        &[(Kind::Widened, false, "query parameter `kind` changed from always small to one of small, large")],
     );
     assert_told(
         |operation| operation["parameters"][0]["schema"] = json!({ "type": "string" }),
-        &[(Kind::Changed, true, "path parameter `id` is text; it was whole number")],
-        &[(Kind::Changed, true, "path parameter `id` is whole number; it was text")],
+        &[(Kind::Changed, true, "path parameter `id` changed from integer to string")],
+        &[(Kind::Changed, true, "path parameter `id` changed from string to integer")],
     );
 }
 
@@ -136,29 +136,29 @@ fn a_request_that_takes_less_breaks_its_writers() {
 fn a_parameter_becomes_needed() {
     assert_told(
         |operation| operation["parameters"][1]["required"] = json!(true),
-        &[(Kind::Required, true, "query parameter `kind` is needed now")],
-        &[(Kind::Optional, false, "query parameter `kind` may be left out now")],
+        &[(Kind::Required, true, "query parameter `kind` is required now")],
+        &[(Kind::Optional, false, "query parameter `kind` is optional now")],
     );
 }
 
 #[test]
 fn a_parameter_comes_and_goes() {
     let parameter = |required: bool| json!({ "name": "limit", "in": "query", "required": required, "schema": { "type": "integer" } });
-    let gone = (Kind::Removed, true, "query parameter `limit` is no longer understood; it was whole number");
+    let gone = (Kind::Removed, true, "query parameter `limit` is no longer accepted: integer");
     assert_told(
         |operation| operation["parameters"].as_array_mut().unwrap().push(parameter(false)),
-        &[(Kind::Added, false, "query parameter `limit` is new: whole number")],
+        &[(Kind::Added, false, "query parameter `limit` was added: integer")],
         &[gone],
     );
     assert_told(
         |operation| operation["parameters"].as_array_mut().unwrap().push(parameter(true)),
-        &[(Kind::Added, true, "query parameter `limit` is new, and needed: whole number")],
+        &[(Kind::Added, true, "query parameter `limit` was added and is required: integer")],
         &[gone],
     );
     assert_told(
         |operation| drop(operation.as_object_mut().unwrap().remove("requestBody")),
-        &[(Kind::Removed, true, "content member `note` is no longer understood; it was text")],
-        &[(Kind::Added, true, "content member `note` is new, and needed: text")],
+        &[(Kind::Removed, true, "request body field `note` is no longer accepted: string")],
+        &[(Kind::Added, true, "request body field `note` was added and is required: string")],
     );
 }
 
@@ -166,18 +166,18 @@ fn a_parameter_comes_and_goes() {
 fn permission_safety_and_statuses_are_part_of_the_contract() {
     assert_told(
         |operation| operation["x-required-permission"] = json!("connection:read"),
-        &[(Kind::PermissionChanged, true, "the permission is `connection:read`; it was `ping:read`")],
-        &[(Kind::PermissionChanged, true, "the permission is `ping:read`; it was `connection:read`")],
+        &[(Kind::PermissionChanged, true, "the permission changed from `ping:read` to `connection:read`")],
+        &[(Kind::PermissionChanged, true, "the permission changed from `connection:read` to `ping:read`")],
     );
     assert_told(
         |operation| operation["x-safe"] = json!(false),
-        &[(Kind::SafetyChanged, true, "a call changes something now")],
-        &[(Kind::SafetyChanged, false, "a call changes nothing now")],
+        &[(Kind::SafetyChanged, true, "a call is no longer read-only")],
+        &[(Kind::SafetyChanged, false, "a call is read-only now")],
     );
     assert_told(
         |operation| operation["responses"]["425"] = json!({}),
-        &[(Kind::StatusAdded, false, "the status 425 can be answered now")],
-        &[(Kind::StatusRemoved, false, "the status 425 is no longer answered")],
+        &[(Kind::StatusAdded, false, "the status 425 was added")],
+        &[(Kind::StatusRemoved, false, "the status 425 was removed")],
     );
 }
 
@@ -197,15 +197,19 @@ fn an_endpoint_comes_moves_and_goes() {
     let line = |kind, breaking, text: &str| vec![(kind, breaking, text.to_owned())];
     assert_eq!(
         told(&none, &one),
-        line(Kind::EndpointAdded, false, "GET /things/{id}.json: the endpoint is new")
+        line(Kind::EndpointAdded, false, "GET /things/{id}.json: the endpoint was added")
     );
     assert_eq!(
         told(&one, &none),
-        line(Kind::EndpointRemoved, true, "GET /things/{id}.json: the endpoint is gone")
+        line(Kind::EndpointRemoved, true, "GET /things/{id}.json: the endpoint was removed")
     );
     assert_eq!(
         told(&one, &moved),
-        line(Kind::EndpointMoved, true, "POST /items/{id}.json: the endpoint was GET /things/{id}.json")
+        line(
+            Kind::EndpointMoved,
+            true,
+            "POST /items/{id}.json: the endpoint moved here from GET /things/{id}.json"
+        )
     );
     assert_eq!(told(&one, &later), [], "another date alone is no difference");
 }

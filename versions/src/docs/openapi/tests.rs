@@ -87,7 +87,7 @@ fn content_and_path_are_described_and_types_of_one_name_are_told_apart() {
             "description": "The thing's number.",
             "schema": { "type": "integer", "format": "uint32", "minimum": 0 },
             "example": 7,
-        }])
+        }, preview()])
     );
     assert_eq!(
         make["requestBody"],

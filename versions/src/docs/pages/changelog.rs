@@ -1,17 +1,19 @@
-//! The changelog: what each date brought.
+//! The changelog: what each version changed.
 
 use super::Site;
 use super::page::{Block, Page, Section};
 use super::text::Text;
-use crate::docs::{Difference, News};
+use crate::docs::{Difference, ReleaseNotes};
 
-/// What each date brought, newest first.
-pub(super) fn page(site: &Site<'_>, news: &[News]) -> Page {
-    let section = |(index, news): (usize, &News)| {
+/// The changelog, newest version first.
+pub(super) fn page(site: &Site<'_>, news: &[ReleaseNotes]) -> Page {
+    let section = |(index, news): (usize, &ReleaseNotes)| {
         let version = news.version;
         let state = site.calendar.state(index, site.now);
-        let mut blocks =
-            vec![Block::says(format!("{} It is {state}: [its page](/{version}).", news.summary))];
+        let mut blocks = vec![Block::says(format!(
+            "{} This version is {state}; see [its page](/{version}).",
+            news.summary
+        ))];
         blocks.extend(changes(news));
         Section::new(version.to_string(), blocks)
     };
@@ -20,8 +22,8 @@ pub(super) fn page(site: &Site<'_>, news: &[News]) -> Page {
         address: "/changelog".to_owned(),
         route: "/changelog",
         title: "Changelog".to_owned(),
-        lead: "What each date brought over the one before. An endpoint that is not named under a date answers there as \
-               it did before."
+        lead: "What each version changed over the one before. Endpoints that are not listed under a version are \
+               unchanged."
             .into(),
         version: None,
         notice: None,
@@ -30,8 +32,8 @@ pub(super) fn page(site: &Site<'_>, news: &[News]) -> Page {
     }
 }
 
-/// What a date brought over the one before; nothing where it brought nothing.
-pub(super) fn changes(news: &News) -> Vec<Block> {
+/// What a version changed over the one before; empty if nothing.
+pub(super) fn changes(news: &ReleaseNotes) -> Vec<Block> {
     let version = news.version;
     let added = news
         .added
@@ -46,12 +48,12 @@ pub(super) fn changes(news: &News) -> Vec<Block> {
     let items: Vec<Text> = added.chain(changed).chain(removed).map(Text::from).collect();
     let mut blocks = if items.is_empty() { Vec::new() } else { vec![Block::List(items)] };
     for changed in news.changed.iter().filter(|changed| !changed.differences.is_empty()) {
-        blocks.push(Block::says(format!("What that means for `{}`, member by member:", changed.endpoint)));
-        let told = |difference: &Difference| {
+        blocks.push(Block::says(format!("Changes to `{}` in detail:", changed.endpoint)));
+        let line = |difference: &Difference| {
             let mark = if difference.breaking { "**Breaking:** " } else { "" };
             Text::from(format!("{mark}{} {}", difference.place, difference.text))
         };
-        blocks.push(Block::List(changed.differences.iter().map(told).collect()));
+        blocks.push(Block::List(changed.differences.iter().map(line).collect()));
     }
     blocks
 }

@@ -1,16 +1,16 @@
-//! A file as pieces, of which many files share most: what two pages have in common is in memory once.
+//! A file in pieces: pieces that several pages have in common are in memory once.
 
 use bytes::Bytes;
 
-/// A file's pieces, one behind the other.
+/// The content of a file, in pieces.
 #[derive(Clone, Debug, Default)]
 pub struct Content(Vec<Bytes>);
 
-/// Stands in a text for a piece that is shared. No text of ours has this sign.
+/// Marks the place of a shared piece in a text. Rendered text never contains it.
 pub(super) const MARK: char = '\0';
 
 impl Content {
-    /// A text, with a shared piece in the place of each [`MARK`], in their order.
+    /// A text in which each [`MARK`] is replaced by the next shared piece.
     pub(super) fn woven(text: &str, shared: impl IntoIterator<Item = Bytes>) -> Self {
         let mut shared = shared.into_iter();
         let mut pieces = Vec::new();
@@ -25,7 +25,7 @@ impl Content {
         Self(pieces)
     }
 
-    /// Its pieces.
+    /// The pieces.
     #[must_use]
     pub fn pieces(&self) -> &[Bytes] {
         &self.0
@@ -43,7 +43,7 @@ impl Content {
         self.len() == 0
     }
 
-    /// All of it in one.
+    /// All pieces as one.
     #[must_use]
     pub fn whole(&self) -> Bytes {
         match self.0.as_slice() {
@@ -55,7 +55,7 @@ impl Content {
 
 impl From<String> for Content {
     fn from(text: String) -> Self {
-        // Boxed first, so that no more is kept than there is.
+        // Boxed first, to drop spare capacity.
         Self(vec![Bytes::from(text.into_boxed_str().into_boxed_bytes())])
     }
 }

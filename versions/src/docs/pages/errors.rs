@@ -1,11 +1,11 @@
-//! What each error means, what to do about it, and what it looks like.
+//! The pages about errors: what each means, what to do about it, and an example.
 
 use super::page::{Block, Code, Page, Section, Table};
 use super::text::Text;
 use super::{Site, pretty};
 use crate::{Error, ErrorCode, Help, State, Version};
 
-/// A request id as it may look, for examples.
+/// A request id for examples.
 const REQUEST_ID: &str = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b";
 
 /// What an error means, and what a caller does about it.
@@ -17,116 +17,118 @@ struct Advice {
 const fn advice(code: ErrorCode) -> Advice {
     let (meaning, remedy): (_, &[_]) = match code {
         ErrorCode::MalformedRequest => (
-            "The request is not well-formed HTTP, or one of its parameters does not have the form that the \
-             endpoint declares. `detail` names the part.",
+            "The request is not valid HTTP, or a parameter does not match its schema. `detail` names the problem.",
             &[
-                "Mend what `detail` names; the same request again gets the same answer.",
-                "The connection may be closed behind a request that can be read in two ways. Open another one.",
+                "Fix the problem that `detail` names. The same request will fail again.",
+                "Open a new connection if the gateway has closed this one, which it does if a request is ambiguous.",
             ],
         ),
         ErrorCode::InvalidToken => (
-            "No key was sent, or none that is good at this address. The answer is the same for a key that is \
-             missing, misspelt, unknown, expired, revoked, of the other environment, or used from a network that it \
-             is not meant for, so that nobody learns from it.",
+            "The request has no API key, or one that is not valid at this address. The response is the same whether the \
+             key is missing, mistyped, unknown, expired, revoked, for the other environment, or used from a network \
+             that it is not allowed for, so that it reveals nothing to attackers.",
             &[
-                "Look whether `Authorization` is sent once, as `Bearer`, a blank and the key.",
-                "Look whether the key is of the environment that this address serves.",
-                "Ask the team that gave you the key: they see which of the reasons it was.",
+                "Check that the request has exactly one `Authorization` header: `Bearer`, a space and the key.",
+                "Check that the key is for the environment that this address serves.",
+                "Ask the team that issued the key. They can see the reason.",
             ],
         ),
         ErrorCode::PermissionMissing => (
-            "The key is good, and lacks the one permission that the endpoint requires. `requiredPermission` names \
-             it, `grantedPermissions` lists those that the key holds.",
+            "The key is valid but does not have the permission that the endpoint requires. `requiredPermission` names \
+             it, and `grantedPermissions` lists the permissions that the key has.",
             &[
-                "Ask for the missing permission, or use a key that holds it.",
-                "Do not try again before that: nothing changes by itself.",
+                "Ask for the missing permission, or use a key that has it.",
+                "Do not retry before you have the permission.",
             ],
         ),
         ErrorCode::UnknownVersion => (
-            "The path does not begin with a date of this API, or with one that is not open to the key: previews \
-             are for keys of staging.",
-            &["Choose one of `supportedVersions`."],
+            "The path does not start with a version of this API, or starts with a preview, which is available to \
+             staging keys only.",
+            &["Use one of the `supportedVersions`."],
         ),
         ErrorCode::RetiredVersion => (
-            "The date is past its sunset. It is never answered in the form of another date, unless the key was set \
-             to that.",
+            "The version is past its sunset date. It does not respond in the format of another version unless your key \
+             is set to forward.",
             &[
-                "Move to `successorVersion`; the [changelog](/changelog) says what is different.",
-                "Until you have, the team that gave you the key can set it to be [forwarded](/versions#after-the-sunset).",
+                "Move to the `successorVersion`. See the [changelog](/changelog) for what is different.",
+                "If you need more time, ask for your key to be set to [forward](/versions#retired-versions).",
             ],
         ),
         ErrorCode::UnknownResource => (
-            "The date exists and has nothing at this path. Paths are compared letter by letter: case, slashes and \
-             percent-signs count.",
-            &["Compare the path with the endpoints of the date."],
+            "The version exists but has no endpoint at this path. Paths must match exactly, including case, slashes \
+             and percent-encoding.",
+            &["Compare the path with the endpoints of the version."],
         ),
         ErrorCode::MethodNotAllowed => (
-            "There is a resource at this path, and it does not answer the method. `Allow` lists those that it does.",
+            "The endpoint does not support this method. The `Allow` header lists the methods that it supports.",
             &["Use one of the methods in `Allow`."],
         ),
         ErrorCode::NotAcceptable => (
-            "`Accept` rules out `application/json`, which is the only form of an answer.",
-            &["Send `Accept: application/json`, or leave the field out."],
+            "The `Accept` header excludes `application/json`, which is the only format of responses.",
+            &["Send `Accept: application/json`, or omit the header."],
         ),
         ErrorCode::RequestTimeout => (
-            "The request began and did not arrive whole in the time that is given to it.",
-            &["Send it again. If it keeps happening, look at the network between."],
+            "The request was not complete within the time limit.",
+            &["Try again. If it keeps happening, check the network connection."],
         ),
         ErrorCode::ContentTooLarge => {
-            ("The content has more bytes than are taken; `detail` has the number.", &["Send less."])
+            ("The request body is larger than the limit, which `detail` names.", &["Send a smaller body."])
         }
         ErrorCode::UriTooLong => (
-            "Path and query together have more bytes than are taken; `detail` has the number.",
+            "The path and query together are longer than the limit, which `detail` names.",
             &["Shorten the query."],
         ),
         ErrorCode::UnsupportedMediaType => (
-            "The content is not `application/json`, or it is compressed.",
-            &["Send `Content-Type: application/json` and the content as it is."],
+            "The request body is not `application/json`, or it is compressed.",
+            &["Send `Content-Type: application/json` and an uncompressed body."],
         ),
         ErrorCode::MisdirectedRequest => (
-            "The connection leads to a server that does not answer for the host of the request.",
-            &["Open a connection of its own for this host."],
+            "The connection goes to a server that does not serve the host of the request.",
+            &["Open a new connection for this host."],
         ),
         ErrorCode::TooEarly => (
-            "The request came in TLS early data, which others could send again, and the endpoint does not take the \
-             risk.",
-            &["Send it again when the handshake is done. Most clients do so by themselves."],
+            "The request was sent as TLS early data, which an attacker could replay, and the endpoint does not allow \
+             that.",
+            &["Send the request again after the handshake. Most clients do so automatically."],
         ),
         ErrorCode::RateLimited => (
-            "The key has made more calls than its rate allows. `RateLimit` on every answer tells how much is left.",
+            "The key has exceeded its rate limit. The `RateLimit` header of every response says how many calls are left.",
             &[
-                "Wait for as many seconds as `Retry-After` says.",
+                "Wait for the number of seconds in `Retry-After`.",
                 "Spread calls over time instead of sending them in bursts.",
-                "Ask for a higher rate if you keep meeting this.",
+                "If this happens often, ask for a higher rate limit.",
             ],
         ),
         ErrorCode::TooManyFailures => (
-            "So many calls from one address came without a good key that further ones are not looked at for a \
-             while. Calls with a good key are answered all the same.",
-            &["Stop the program that sends a bad key, then wait as `Retry-After` says."],
+            "Too many requests from your address had no valid key, so further ones are rejected for a while. Requests \
+             with a valid key are not affected.",
+            &["Stop the program that sends the invalid key, then wait for the time in `Retry-After`."],
         ),
         ErrorCode::HeadersTooLarge => (
-            "The header fields are more, or larger, than are taken; `detail` has the numbers.",
-            &["Leave out fields that the API does not need, cookies above all."],
+            "The request headers are too many or too large. `detail` names the limits.",
+            &["Remove headers that the API does not need, such as cookies."],
         ),
         ErrorCode::Internal => (
-            "Something failed on our side. The answer says no more; the log does.",
-            &["Try again after a moment.", "If it stays, report `requestId`: the log is found by it."],
+            "Something failed on our side.",
+            &["Try again after a moment.", "If the error persists, report the `requestId`."],
         ),
         ErrorCode::Overloaded => (
-            "More calls are being answered than the gateway takes at once, or it is about to be restarted.",
-            &["Try again after `Retry-After`, on a new connection.", "Wait a little longer each time."],
+            "The gateway has too many requests in progress, or is about to restart.",
+            &[
+                "Try again after the time in `Retry-After`, on a new connection.",
+                "Wait longer after each attempt.",
+            ],
         ),
     };
     Advice { meaning, remedy }
 }
 
-/// The address of an error's page.
+/// The path of an error's page.
 pub(super) fn address(code: ErrorCode) -> String {
     format!("/errors/{}", code.name())
 }
 
-/// The content of an answer with this error, as the gateway would write it but for line breaks.
+/// The body of this error as the gateway sends it, with line breaks added.
 pub(super) fn example(
     code: ErrorCode,
     version: Version,
@@ -136,8 +138,8 @@ pub(super) fn example(
     if code == ErrorCode::InvalidToken {
         return pretty(&serde_json::json!({ "error": site.invalid_token_message }));
     }
-    let open = |life: &&crate::Life| matches!(life.state(site.now), State::Current | State::Deprecated);
-    let supported = || site.calendar.lives().iter().filter(open).map(|life| life.version).collect();
+    let open = |life: &&crate::Schedule| matches!(life.state(site.now), State::Current | State::Deprecated);
+    let supported = || site.calendar.schedules().iter().filter(open).map(|life| life.version).collect();
     let help = match code {
         ErrorCode::PermissionMissing => Help {
             required_permission: Some(required),
@@ -157,7 +159,7 @@ pub(super) fn example(
     };
     let error = Error::new(code, detail(code, version, required)).with_help(help);
     let body = error.problem(site.docs_url, REQUEST_ID);
-    // What was just written as JSON reads as such.
+    // It was written as JSON just now.
     serde_json::from_slice(&body).map(|body: serde_json::Value| pretty(&body)).unwrap_or_default()
 }
 
@@ -225,38 +227,38 @@ fn overview(site: &Site<'_>) -> Page {
         route: "/errors",
         title: "Errors".to_owned(),
         lead:
-            "Every answer that is not a success has a JSON body with a text `error`. All but one are problem \
-               details (RFC 9457), whose `type` is the address of a page here."
+            "Every error response has a JSON body with a string `error`. Except for the 401, errors are problem details \
+               (RFC 9457) whose `type` is the URL of a page in this documentation."
                 .into(),
         version: None,
         notice: None,
         opening: Vec::new(),
         sections: vec![
             Section::new(
-                "All of them",
+                "All errors",
                 vec![Block::Table(Table {
                     label: "Errors by status",
-                    head: vec!["Status", "Name", "Meaning"],
+                    head: vec!["Status", "Name", "Description"],
                     rows: codes.into_iter().map(row).collect(),
                 })],
             ),
             Section::new(
-                "The form of an error",
+                "Error format",
                 vec![
                     Block::says(
-                        "The media type is `application/problem+json`. `error` repeats `detail`; members that help to \
-                         mend the call, such as `requiredPermission` or `retryAfterSeconds`, come where they apply. \
-                         Build on `type` or `status`: the words of `detail` may change.",
+                        "The media type is `application/problem+json`. `error` is the same text as `detail`. Fields that help you \
+                         fix the call, such as `requiredPermission` or `retryAfterSeconds`, are present if they apply. \
+                         Rely on `type` or `status`: the text of `detail` may change.",
                     ),
                     Block::Code(Code { label: "403", language: "json", text: problem }),
                 ],
             ),
             Section::new(
-                "The one 401",
+                "401 responses",
                 vec![
                     Block::says(
-                        "A 401 is `application/json` with the same bytes for every reason, and `WWW-Authenticate` \
-                         beside it.",
+                        "The body of a 401 is `application/json` and the same for every reason. The response has a \
+                         `WWW-Authenticate` header.",
                     ),
                     Block::Code(Code { label: "401", language: "json", text: unauthorized }),
                 ],
@@ -291,7 +293,7 @@ fn page(code: ErrorCode, site: &Site<'_>) -> Page {
             Section::new(
                 "Example",
                 vec![Block::Code(Code {
-                    label: status.canonical_reason().unwrap_or("Content"),
+                    label: status.canonical_reason().unwrap_or("Body"),
                     language: "json",
                     text: example(code, version, permission, site),
                 })],

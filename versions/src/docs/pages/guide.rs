@@ -1,4 +1,4 @@
-//! The overview: what a partner reads first.
+//! The overview page.
 
 use permissions::Environment;
 
@@ -12,25 +12,24 @@ use crate::Entry;
 pub(super) fn overview(site: &Site<'_>) -> Page {
     let ping = site.first_entry();
     let mut sections = vec![
-        Section::new("Your first call", first_call(site, ping)),
+        Section::new("Make your first call", first_call(site, ping)),
         Section::new("Authentication", authentication(site)),
         Section::new("Staging and production", environments(site)),
-        Section::new("Getting keys", getting_keys()),
-        Section::new("Replacing and revoking keys", rotation()),
-        Section::new("Limits", limits(site)),
+        Section::new("Get API keys", getting_keys()),
+        Section::new("Rotate and revoke keys", rotation()),
+        Section::new("Rate limits", limits(site)),
         Section::new("Protocols", protocols()),
         Section::new("Versions", versions_in_short(site)),
     ];
     sections.push(Section::new(
-        "For programs",
+        "Machine-readable formats",
         vec![Block::List(vec![
-            "[`/llms.txt`](/llms.txt) lists every page as Markdown, [`/llms-full.txt`](/llms-full.txt) holds them all."
+            "[`/llms.txt`](/llms.txt) lists every page as Markdown; [`/llms-full.txt`](/llms-full.txt) contains all of them."
                 .into(),
-            "Any address of a page with `.md` behind it is the page as Markdown; for this one it is \
-             [`/index.md`](/index.md)."
+            "Add `.md` to the address of any page to get it as Markdown. This page is at [`/index.md`](/index.md)."
                 .into(),
             format!(
-                "One OpenAPI 3.1 document for each version: {}.",
+                "OpenAPI 3.1 documents, one per version: {}.",
                 site.listed(|version| format!("[{version}](/openapi/{version}.json)"))
             )
             .into(),
@@ -40,8 +39,8 @@ pub(super) fn overview(site: &Site<'_>) -> Page {
         address: "/".to_owned(),
         route: "/",
         title: "Overview".to_owned(),
-        lead: "An HTTP API whose versions are dates. A key opens it; each endpoint requires one permission; answers \
-               are JSON. Choose a date, put it into the path, and what you have built keeps working as it is."
+        lead: "A JSON API over HTTP with dated versions. You authenticate with an API key, and each endpoint requires one \
+               permission. Put a version in the path, and your integration keeps working without changes."
             .into(),
         version: None,
         notice: None,
@@ -54,20 +53,21 @@ fn first_call(site: &Site<'_>, entry: Option<&Entry>) -> Vec<Block> {
     let Some(entry) = entry else { return vec![Block::says("No version has an endpoint yet.")] };
     let parameters = crate::docs::parameters(&entry.route).unwrap_or_default();
     let call = Call::new(&entry.route, &parameters, &format!("{}/{}", site.api_url, entry.version));
-    let mut blocks =
-        vec![Block::says("Put your key where the samples look for it. Use a key of staging to begin with.")];
+    let mut blocks = vec![Block::says(
+        "Set the environment variable that the code samples read your key from. Start with a staging key.",
+    )];
     blocks.extend(exports(&format!("{}_stg_…", site.brand)));
     blocks.extend([
         Block::says(
-            "A key that is typed into a shell stays in its history. Where that matters, let the shell ask for it: \
-             `read -rs PARTNER_API_KEY && export PARTNER_API_KEY`.",
+            "A key that you type on the command line stays in your shell's history. To avoid that, let the shell prompt \
+             for it: `read -rs PARTNER_API_KEY && export PARTNER_API_KEY`.",
         ),
-        Block::says("Then call:"),
+        Block::says("Then call the API:"),
         Block::Code(Code { label: "curl", language: "sh", text: call.curl() }),
-        Block::says("The answer:"),
+        Block::says("The response:"),
         Block::Code(Code { label: "200", language: "json", text: reference::example(&entry.route) }),
         Block::says(format!(
-            "The page of [{}]({}) has the same call in JavaScript, Python and PowerShell.",
+            "See [{}]({}) for the same call in JavaScript, Python and PowerShell.",
             entry.route.name,
             reference::address(entry)
         )),
@@ -79,64 +79,67 @@ fn authentication(site: &Site<'_>) -> Vec<Block> {
     let unauthorized = serde_json::json!({ "error": site.invalid_token_message });
     vec![
         Block::says(
-            "Every call carries a key as a Bearer token (RFC 6750), in exactly one `Authorization` field. Without a \
-             good key nothing is answered, not even whether a path exists.",
+            "Send your API key as a Bearer token (RFC 6750) in the `Authorization` header of every request. Without a \
+             valid key, every request gets a 401, even if its path does not exist.",
         ),
         Block::Code(Code {
-            label: "Header field",
+            label: "Header",
             language: "http",
             text: format!("Authorization: Bearer ${VARIABLE}"),
         }),
         Block::says(format!(
-            "A key is one word: `{0}_stg_` or `{0}_live_` for its environment, 43 letters and digits, and a checksum \
-             of 6. It is shown once, when it is made; only a hash is kept, so nobody can look it up for you later.",
+            "A key starts with `{0}_stg_` for staging or `{0}_live_` for production, followed by 43 letters and digits and \
+             a 6-character checksum. It is shown once, when it is created. Only a hash is stored, so nobody can look it \
+             up for you later.",
             site.brand
         )),
-        Block::says("A key that is missing, unknown, expired or revoked gets the same answer:"),
+        Block::says("The response is the same whether the key is missing, unknown, expired or revoked:"),
         Block::Code(Code { label: "401", language: "json", text: pretty(&unauthorized) }),
-        Block::Heading("Keep it secret".to_owned()),
+        Block::Heading("Keep your keys secret".to_owned()),
         Block::list([
-            "Keys work for whoever holds them. Give them to servers, never to browsers, apps or repositories.",
-            "Hold them in a secret manager or an environment variable, and leave them out of logs and screenshots.",
-            "If one has leaked, have it revoked at once: it ends everywhere within moments, and open connections \
+            "Anyone who has a key can use it. Use keys on servers only, never in browsers, apps or repositories.",
+            "Store keys in a secret manager or an environment variable, and keep them out of logs and screenshots.",
+            "If a key leaks, ask for it to be revoked immediately. It stops working within moments, and open connections \
              that used it are closed.",
         ]),
         Block::Heading("Permissions".to_owned()),
         Block::says(
-            "Each endpoint requires exactly one permission, such as `ping:read`, which its page names. A key holds \
-             the permissions that it was made with. A call that lacks one gets \
-             [403](/errors/permission-missing) with the name of what is missing.",
+            "Each endpoint requires one permission, such as `ping:read`, which is listed on its page. A key has the \
+             permissions that were granted when it was created. If the required one is missing, the response is a \
+             [403](/errors/permission-missing) that names it.",
         ),
     ]
 }
 
 fn environments(site: &Site<'_>) -> Vec<Block> {
     let row = |environment: Environment, prefix: &str, purpose: &str| {
-        let doors = site.doors.iter().filter(|door| door.environments.contains(environment.into()));
-        let doors: Vec<_> = doors.map(|door| format!("`{}`", door.url)).collect();
-        let doors = if doors.is_empty() { "not here".to_owned() } else { doors.join(", ") };
+        let server_urls =
+            site.server_urls.iter().filter(|door| door.environments.contains(environment.into()));
+        let server_urls: Vec<_> = server_urls.map(|door| format!("`{}`", door.url)).collect();
+        let server_urls =
+            if server_urls.is_empty() { "not available here".to_owned() } else { server_urls.join(", ") };
         vec![
             Text::from(format!("**{environment}**")),
             format!("`{}_{prefix}_`", site.brand).into(),
-            doors.into(),
+            server_urls.into(),
             purpose.into(),
         ]
     };
     vec![
         Block::says(
-            "The key decides which environment a call is for, and answers name it as `env`. You get a key of its own for \
-             each; neither works where only the other is served.",
+            "You get one key for each environment. The key decides which environment a request uses, and responses name it \
+             in `env`. A key works only at addresses that serve its environment.",
         ),
         Block::Table(Table {
             label: "Environments",
-            head: vec!["Environment", "Keys begin with", "Address", "Purpose"],
+            head: vec!["Environment", "Key prefix", "Base URL", "Purpose"],
             rows: vec![
                 row(
                     Environment::Staging,
                     "stg",
-                    "A sandbox to develop and try things in. Previews of coming versions are answered here only.",
+                    "A sandbox for development and testing. Previews of upcoming versions are available here only.",
                 ),
-                row(Environment::Production, "live", "Live traffic of your customers."),
+                row(Environment::Production, "live", "Live traffic."),
             ],
         }),
     ]
@@ -144,16 +147,18 @@ fn environments(site: &Site<'_>) -> Vec<Block> {
 
 fn getting_keys() -> Vec<Block> {
     vec![
-        Block::says("Access is given to partners one by one."),
+        Block::says("Access is granted to each partner individually."),
         Block::Steps(vec![
-            "**Ask.** Tell the team that runs this API what you want to build, which endpoints you need, and from which \
-             networks you will call."
+            "**Request access.** Tell the API team what you want to build, which endpoints you need, and which networks you \
+             will call from."
                 .into(),
-            "**Review.** The team looks at the use case, agrees the permissions with you and sets up what you need."
+            "**Review.** The team reviews your use case and agrees on the permissions with you."
                 .into(),
-            "**Keys.** You receive two, one for staging and one for production, each with its own permissions and rate."
+            "**Keys.** You receive two keys, one for staging and one for production, each with its own permissions and rate \
+             limit."
                 .into(),
-            "**Try.** Call the first endpoint with the key of staging. When all works, change the key, and nothing else."
+            "**Go live.** Develop with the staging key. When everything works, switch to the production key; nothing else \
+             changes."
                 .into(),
         ]),
     ]
@@ -162,35 +167,33 @@ fn getting_keys() -> Vec<Block> {
 fn rotation() -> Vec<Block> {
     vec![
         Block::says(
-            "Ask the team to rotate a key: you get a new one with the same rights. Without an overlap the old one ends \
-             at once; with an overlap, of a day for example, both work until it has passed.",
+            "Ask the API team to rotate a key. You get a new key with the same permissions. Without an overlap, the old key \
+             stops working immediately; with an overlap of a day, for example, both keys work for that day.",
         ),
         Block::Steps(vec![
-            "Have the key rotated with an overlap.".into(),
-            "Put the new key in place everywhere.".into(),
-            "Let the old one run out, or have it revoked when nothing uses it any more.".into(),
+            "Ask for the key to be rotated with an overlap.".into(),
+            "Deploy the new key everywhere.".into(),
+            "Let the old key expire, or ask for it to be revoked once nothing uses it.".into(),
         ]),
-        Block::says(
-            "A revoked key gets a 401 from the next call on, and connections on which it was used are closed.",
-        ),
+        Block::says("Requests with a revoked key get a 401, and connections that used the key are closed."),
     ]
 }
 
 fn limits(site: &Site<'_>) -> Vec<Block> {
     vec![Block::says(format!(
-        "A key has a rate; where nothing else was agreed it is {} calls per second, of which {} may come at once after \
-         a pause. Every answer to a good key tells what is left in \
-         `ratelimit` and the rate itself in `ratelimit-policy`. Beyond it there is [429](/errors/rate-limited) with \
-         `retry-after` in seconds.",
+        "Each key has a rate limit. The default is {} requests per second, with bursts of up to {} requests. Responses to \
+         authenticated requests say what is left in the `ratelimit` header and what the limit is in \
+         `ratelimit-policy`. Beyond the limit, the response is a [429](/errors/rate-limited) with a `retry-after` header \
+         in seconds.",
         site.key_rate.per_second, site.key_rate.burst
     ))]
 }
 
 fn protocols() -> Vec<Block> {
     vec![Block::says(
-        "HTTP/1.1, HTTP/2 and HTTP/3 give the same answers. Answers over the first two tell in `alt-svc` where HTTP/3 is \
-         offered; clients that speak it move there by themselves. `GET` endpoints answer `HEAD` too, and every \
-         endpoint answers `OPTIONS` with its methods in `allow`.",
+        "The API supports HTTP/1.1, HTTP/2 and HTTP/3, with the same responses over each. Responses over HTTP/1.1 and HTTP/2 \
+         advertise HTTP/3 in the `alt-svc` header; clients that support it switch automatically. `GET` endpoints also \
+         support `HEAD`, and every endpoint supports `OPTIONS`, which lists its methods in `allow`.",
     )]
 }
 
@@ -198,7 +201,8 @@ fn versions_in_short(site: &Site<'_>) -> Vec<Block> {
     vec![
         Block::Table(versions::table(site, 8)),
         Block::says(
-            "[Versions](/versions) tells what becomes of a date, the [changelog](/changelog) what each brought.",
+            "See [Versions](/versions) for the lifecycle of a version, and the [changelog](/changelog) for what each one \
+             changed.",
         ),
     ]
 }

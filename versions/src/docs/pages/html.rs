@@ -66,9 +66,10 @@ pub(super) fn missing(navigation: &Bytes, site: &str) -> Content {
     let found = Page {
         address: "/".to_owned(),
         route: "",
-        title: "There is no such page".to_owned(),
-        lead: "The address leads nowhere. Begin at the [overview](/), or look through the [versions](/versions)."
-            .into(),
+        title: "Page not found".to_owned(),
+        lead:
+            "There is no page at this address. Start at the [overview](/) or choose a [version](/versions)."
+                .into(),
         version: None,
         notice: None,
         opening: Vec::new(),

@@ -1,5 +1,4 @@
-//! `/llms.txt`: every page with its address and what it is about, for programs that read prose; and
-//! `/llms-full.txt`: all of it in one file. The form is that of llmstxt.org.
+//! `/llms.txt`, the list of all pages, and `/llms-full.txt`, all pages in one file (llmstxt.org).
 
 use std::fmt::Write as _;
 
@@ -11,9 +10,9 @@ use crate::State;
 /// The list of pages.
 pub(super) fn index(site: &Site<'_>, pages: &[Page]) -> String {
     let mut text = format!(
-        "# {NAME}\n\n> An HTTP API whose versions are dates. Every call carries a Bearer key; every endpoint requires \
-         one permission; answers are JSON over HTTP/1.1, HTTP/2 and HTTP/3.\n\nThe API is at `{}`. All pages are \
-         Markdown at their own addresses.\n",
+        "# {NAME}\n\n> A JSON API over HTTP/1.1, HTTP/2 and HTTP/3 with dated versions. Every call is authenticated with a \
+         Bearer API key, and every endpoint requires one permission.\n\nThe base URL is `{}`. The pages below are \
+         Markdown.\n",
         site.api_url
     );
     let mut section = |heading: &str, wanted: &dyn Fn(&Page) -> bool| {
@@ -25,7 +24,7 @@ pub(super) fn index(site: &Site<'_>, pages: &[Page]) -> String {
         for page in found {
             let title = match page.version {
                 Some(index) if page.route != "/{date}" => {
-                    format!("{} of {}", page.title, site.catalog.releases()[index].version)
+                    format!("{} ({})", page.title, site.catalog.releases()[index].version)
                 }
                 _ => page.title.clone(),
             };
@@ -41,14 +40,14 @@ pub(super) fn index(site: &Site<'_>, pages: &[Page]) -> String {
             section(&format!("Version {}", release.version), &|page| page.version == Some(index));
         }
     }
-    // What a reader with little room leaves out.
+    // What a reader with a small context can leave out.
     section("Optional", &|page| {
         page.route == "/errors/{code}" || state(page).is_some_and(|state| state != State::Current)
     });
     text
 }
 
-/// All pages, one behind the other: the guide, the newest current date, the errors.
+/// The pages of the guide, the newest current version and the errors in one file.
 pub(super) fn full(site: &Site<'_>, pages: &[Page]) -> String {
     let newest = site.newest_index();
     let wanted = |page: &&Page| page.version.is_none() || page.version == newest;

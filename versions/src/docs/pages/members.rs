@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::text::Text;
 use crate::Route;
-use crate::docs::type_in_words;
+use crate::docs::type_name;
 
 /// Members are told of down to this depth; no answer is meant to be deeper.
 const DEPTH_MAX: usize = 8;
@@ -40,7 +40,7 @@ fn walk(prefix: &str, schema: &Value, document: &Value, depth: usize, rows: &mut
         let described = |schema: &Value| schema["description"].as_str().map(one_line);
         let description = described(member).or_else(|| described(target(member, document)));
         let description = description.or_else(|| variant.map(one_line));
-        let kind = type_in_words(member, document);
+        let kind = type_name(member, document);
         // One of several forms may have a member of the same name.
         let code = Text::from(format!("`{name}`"));
         if !rows.iter().any(|[known, ..]| *known == code) {

@@ -1,4 +1,4 @@
-//! What a page says, before it has a form: [`super::html`] and [`super::markdown`] each write all of it.
+//! A page before it is rendered by [`super::html`] and [`super::markdown`].
 
 use std::rc::Rc;
 
@@ -9,26 +9,26 @@ use super::text::Text;
 /// One page.
 #[derive(Debug)]
 pub(super) struct Page {
-    /// Where it stands: `/`, or a path without a slash at its end.
+    /// Its path: `/`, or a path without a trailing slash.
     pub(super) address: String,
-    /// Its kind, for metrics: the address with its variable parts in braces.
+    /// Its route, for metrics: the path with variable parts in braces.
     pub(super) route: &'static str,
     /// Its heading.
     pub(super) title: String,
-    /// What it is about, in a sentence or two.
+    /// The introduction.
     pub(super) lead: Text,
-    /// The place of its date among all, where it belongs to one.
+    /// The index of its version, if it belongs to one.
     pub(super) version: Option<usize>,
-    /// What to know before anything else.
+    /// The notice at the top.
     pub(super) notice: Option<Notice>,
-    /// What comes before the first section.
+    /// The blocks before the first section.
     pub(super) opening: Vec<Block>,
-    /// The rest.
+    /// The sections.
     pub(super) sections: Vec<Section>,
 }
 
 impl Page {
-    /// The blocks that it shares with other pages, in their order.
+    /// The blocks that it shares with other pages, in order.
     pub(super) fn shared(&self) -> impl Iterator<Item = &Shared> {
         let blocks = self.opening.iter().chain(self.sections.iter().flat_map(|section| &section.blocks));
         blocks.filter_map(|block| match block {
@@ -43,18 +43,18 @@ impl Page {
 pub(super) struct Notice {
     /// One or two words.
     pub(super) title: &'static str,
-    /// What it means, and where to go.
+    /// The text.
     pub(super) text: Text,
-    /// Whether it is past warning.
+    /// Whether the version is retired.
     pub(super) is_final: bool,
 }
 
-/// A part of a page under its own heading.
+/// A section of a page.
 #[derive(Debug)]
 pub(super) struct Section {
     /// Its heading.
     pub(super) heading: String,
-    /// What it says.
+    /// Its blocks.
     pub(super) blocks: Vec<Block>,
 }
 
@@ -64,38 +64,38 @@ impl Section {
         Self { heading: heading.into(), blocks }
     }
 
-    /// What links to it end in.
+    /// Its anchor.
     pub(super) fn id(&self) -> String {
         slug(&self.heading)
     }
 }
 
-/// A piece of a page.
+/// A block of a page.
 #[derive(Debug)]
 pub(super) enum Block {
-    /// Prose.
+    /// A paragraph.
     Paragraph(Text),
-    /// A heading below the section's.
+    /// A subheading.
     Heading(String),
-    /// Items in no order.
+    /// A bulleted list.
     List(Vec<Text>),
-    /// Items in their order.
+    /// A numbered list.
     Steps(Vec<Text>),
-    /// Text in a language.
+    /// A code sample.
     Code(Code),
     /// A table.
     Table(Table),
-    /// Names and what they are.
+    /// Names with their values.
     Facts(Vec<(&'static str, Text)>),
-    /// A method and an address.
+    /// A method and a path.
     Call(String, String),
-    /// One answer of an endpoint.
+    /// One response of an endpoint.
     Answer(Answer),
-    /// What other pages say in the same words.
+    /// Blocks that other pages have too.
     Shared(Rc<Shared>),
 }
 
-/// Blocks in both of their forms, written once.
+/// Blocks in both formats, rendered once.
 #[derive(Debug)]
 pub(super) struct Shared {
     /// As HTML.
@@ -138,7 +138,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<Text>>,
 }
 
-/// One answer of an endpoint.
+/// One response of an endpoint.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The status.

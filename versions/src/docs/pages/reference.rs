@@ -1,4 +1,4 @@
-//! The pages of a date and of its endpoints.
+//! The page of a version and those of its endpoints.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -13,15 +13,15 @@ use super::samples::{Call, exports};
 use super::shared::shared;
 use super::text::Text;
 use super::{Site, changelog, errors, pretty, versions};
-use crate::docs::{News, Parameter, Place, parameters, type_in_words};
+use crate::docs::{Location, Parameter, ReleaseNotes, parameters, type_name};
 use crate::{Entry, ErrorCode, Route, State, Version};
 
-/// The address of an endpoint's page.
+/// The path of an endpoint's page.
 pub(super) fn address(entry: &Entry) -> String {
     format!("/{}/{}", entry.version, entry.route.name)
 }
 
-/// The example of a reply, as text.
+/// The example response as text.
 pub(super) fn example(route: &Route) -> String {
     let example = (route.example)().unwrap_or_default();
     match serde_json::from_slice::<Value>(&example) {
@@ -30,8 +30,7 @@ pub(super) fn example(route: &Route) -> String {
     }
 }
 
-/// What many pages say in the same words, and what is the same of an endpoint at every date that inherits
-/// it: written once.
+/// What pages share, rendered once: an endpoint that several versions inherit, errors, and fixed sections.
 #[derive(Default)]
 pub(super) struct Known {
     endpoints: HashMap<TypeId, Rc<Described>>,
@@ -53,14 +52,14 @@ impl Known {
                 // A test describes every endpoint of every date, so that none is described as empty.
                 parameters: parameters(route).unwrap_or_default(),
                 members: shared(&[Block::Table(Table {
-                    label: "Members of the answer",
-                    head: vec!["Member", "Type", "Meaning"],
+                    label: "Response fields",
+                    head: vec!["Field", "Type", "Description"],
                     rows: members(route).into_iter().map(Vec::from).collect(),
                 })]),
                 example: shared(&[Block::Answer(Answer {
                     status: 200,
                     title: "OK",
-                    text: "The answer, as `application/json`.".into(),
+                    text: "Success. The media type is `application/json`.".into(),
                     body: example(route),
                     is_open: true,
                 })]),
@@ -69,9 +68,9 @@ impl Known {
         Rc::clone(described)
     }
 
-    /// An error as a call of this endpoint meets it.
+    /// An error as this endpoint responds with it.
     fn error(&mut self, site: &Site<'_>, code: ErrorCode, entry: &Entry) -> Rc<Shared> {
-        // Only the one names a date, and only the other a permission.
+        // Only the first depends on the version, and only the second on the permission.
         let version = (code == ErrorCode::RetiredVersion).then_some(entry.version);
         let required = entry.route.permission;
         let permission =
@@ -80,12 +79,8 @@ impl Known {
             shared(&[Block::Answer(Answer {
                 status: code.status().as_u16(),
                 title: code.title(),
-                text: format!(
-                    "[`{}`]({}): what it means and what to do.",
-                    code.name(),
-                    errors::address(code)
-                )
-                .into(),
+                text: format!("See [`{}`]({}) for causes and solutions.", code.name(), errors::address(code))
+                    .into(),
                 body: errors::example(code, entry.version, required, site),
                 is_open: code == ErrorCode::InvalidToken,
             })])
@@ -94,15 +89,15 @@ impl Known {
     }
 }
 
-/// What to know of a date before using it; `name` is the endpoint whose page asks.
+/// The notice about the state of a version; `name` is the endpoint whose page shows it.
 fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
-    let life = &site.calendar.lives()[index];
+    let life = &site.calendar.schedules()[index];
     let version = life.version;
     let successor = site.successor_of(version).map(|successor| {
         let same =
             name.filter(|name| site.catalog.entries_of(successor).any(|entry| entry.route.name == *name));
         match same {
-            Some(name) => format!(" Move to [`{name}` of {successor}](/{successor}/{name})."),
+            Some(name) => format!(" Move to [`{name}` in {successor}](/{successor}/{name})."),
             None => format!(" Move to [{successor}](/{successor})."),
         }
     });
@@ -113,9 +108,9 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
             "Preview",
             match life.lifecycle.published {
                 Some(day) => format!(
-                    "{version} will be published on {day}. Until then only keys of staging are answered."
+                    "{version} will be published on {day}. Until then it is available to staging keys only."
                 ),
-                None => format!("{version} may still change. Only keys of staging are answered."),
+                None => format!("{version} may still change and is available to staging keys only."),
             },
             false,
         ),
@@ -123,16 +118,16 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
             "Deprecated",
             match life.lifecycle.sunset {
                 Some(day) => format!(
-                    "{version} will be retired on {day} and answered with 410 from then on.{successor}"
+                    "{version} will be retired on {day}. From then on it responds with 410.{successor}"
                 ),
-                None => format!("{version} will be retired; the day is not set yet.{successor}"),
+                None => format!("{version} will be retired. The date is not set yet.{successor}"),
             },
             false,
         ),
         State::Retired => (
             "Retired",
             format!(
-                "{version} is no longer answered: every call gets [410](/errors/retired-version).{successor}"
+                "{version} is no longer available. Every call gets a [410](/errors/retired-version).{successor}"
             ),
             true,
         ),
@@ -140,10 +135,10 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
     Some(Notice { title, text: text.into(), is_final })
 }
 
-/// The page of a date.
-pub(super) fn version(site: &Site<'_>, index: usize, news: &News) -> Page {
+/// The page of a version.
+pub(super) fn version(site: &Site<'_>, index: usize, news: &ReleaseNotes) -> Page {
     let release = &site.catalog.releases()[index];
-    let life = &site.calendar.lives()[index];
+    let life = &site.calendar.schedules()[index];
     let version = release.version;
     let link = |entry: &Entry| {
         let route = &entry.route;
@@ -158,18 +153,18 @@ pub(super) fn version(site: &Site<'_>, index: usize, news: &News) -> Page {
         "Endpoints",
         vec![Block::Table(Table {
             label: "Endpoints",
-            head: vec!["Name", "Call", "Permission", "What it does"],
+            head: vec!["Name", "Request", "Permission", "Description"],
             rows: site.catalog.entries_of(version).map(link).collect(),
         })],
     )];
     let changes = changelog::changes(news);
     if !changes.is_empty() {
-        sections.push(Section::new("What it brought", changes));
+        sections.push(Section::new("Changes", changes));
     }
     sections.push(Section::new(
-        "For programs",
+        "OpenAPI",
         vec![Block::List(vec![
-            format!("[OpenAPI 3.1 document of {version}](/openapi/{version}.json)").into(),
+            format!("[OpenAPI 3.1 document for {version}](/openapi/{version}.json)").into(),
         ])],
     ));
     Page {
@@ -184,7 +179,7 @@ pub(super) fn version(site: &Site<'_>, index: usize, news: &News) -> Page {
             ("Published", versions::day(life.lifecycle.published)),
             ("Deprecated", versions::day(life.lifecycle.deprecated)),
             ("Sunset", versions::day(life.lifecycle.sunset)),
-            ("Address", format!("`{}/{version}/`", site.api_url).into()),
+            ("Base URL", format!("`{}/{version}/`", site.api_url).into()),
         ])],
         sections,
     }
@@ -196,26 +191,26 @@ pub(super) fn endpoint(site: &Site<'_>, index: usize, entry: &Entry, known: &mut
     let described = known.of(route);
     let call = Call::new(route, &described.parameters, &format!("{}/{}", site.api_url, entry.version));
     let mut sections = vec![Section::new("Parameters", parameter_tables(route, &described.parameters))];
-    sections.push(Section::new("Samples", call.samples().into()));
+    sections.push(Section::new("Code samples", call.samples().into()));
     let exports = known.exports.get_or_insert_with(|| {
         let mut blocks = vec![Block::says(
-            "The samples take the key from an environment variable. Set it like this, with your own key:",
+            "The code samples read your key from an environment variable. Set it like this:",
         )];
         blocks.extend(exports(&format!("{}_stg_…", site.brand)));
         shared(&blocks)
     });
-    sections.push(Section::new("Set your key", vec![Block::Shared(Rc::clone(exports))]));
+    sections.push(Section::new("Set your API key", vec![Block::Shared(Rc::clone(exports))]));
     let mut codes: Vec<ErrorCode> =
         ErrorCode::ALL.into_iter().filter(|code| can_meet(*code, route)).collect();
     codes.sort_by_key(|code| code.status());
-    let mut answers = vec![Block::Shared(Rc::clone(&described.example))];
-    answers.extend(codes.into_iter().map(|code| Block::Shared(known.error(site, code, entry))));
-    sections.push(Section::new("Answers", answers));
-    sections.push(Section::new("Members of the answer", vec![Block::Shared(Rc::clone(&described.members))]));
+    let mut responses = vec![Block::Shared(Rc::clone(&described.example))];
+    responses.extend(codes.into_iter().map(|code| Block::Shared(known.error(site, code, entry))));
+    sections.push(Section::new("Responses", responses));
+    sections.push(Section::new("Response fields", vec![Block::Shared(Rc::clone(&described.members))]));
     let fields = known.fields.get_or_insert_with(|| shared(&header_fields()));
-    sections.push(Section::new("Header fields", vec![Block::Shared(Rc::clone(fields))]));
+    sections.push(Section::new("Headers", vec![Block::Shared(Rc::clone(fields))]));
     if let Some(others) = other_dates(site, index, entry) {
-        sections.push(Section::new("Other dates", others));
+        sections.push(Section::new("Other versions", others));
     }
     let constant = route.permission.iter_names().map(|(name, _)| name).next().unwrap_or_default();
     Page {
@@ -229,7 +224,7 @@ pub(super) fn endpoint(site: &Site<'_>, index: usize, entry: &Entry, known: &mut
             Block::Call(route.method.to_string(), entry.template.clone()),
             Block::Facts(vec![
                 ("Required permission", format!("`{}`", route.permission).into()),
-                ("In the gateway's code", format!("`ApiAccessPermission::{constant}`").into()),
+                ("Permission constant", format!("`ApiAccessPermission::{constant}`").into()),
                 ("Version", format!("[{0}](/{0})", entry.version).into()),
             ]),
         ],
@@ -242,21 +237,21 @@ fn parameter_tables(route: &Route, parameters: &[Parameter]) -> Vec<Block> {
     let mut silent = Vec::new();
     let content = crate::has_content(&route.method);
     for (place, heading, none) in [
-        (Place::Path, "In the path", "path parameters"),
-        (Place::Query, "In the query", "query parameters"),
-        (Place::Content, "In the content", "content"),
+        (Location::Path, "Path parameters", "path parameters"),
+        (Location::Query, "Query parameters", "query parameters"),
+        (Location::Content, "Request fields", "request body"),
     ] {
         let rows: Vec<_> = parameters.iter().filter(|part| part.place == place).map(parameter_row).collect();
         if !rows.is_empty() {
             blocks.push(Block::Heading(heading.to_owned()));
-            let head = vec!["Name", "Type", "Required", "Meaning", "Example"];
+            let head = vec!["Name", "Type", "Required", "Description", "Example"];
             blocks.push(Block::Table(Table { label: heading, head, rows }));
-        } else if place == Place::Path || content == (place == Place::Content) {
+        } else if place == Location::Path || content == (place == Location::Content) {
             silent.push(none);
         }
     }
     if !silent.is_empty() {
-        blocks.push(Block::says(format!("This endpoint takes no {}.", silent.join(" and no "))));
+        blocks.push(Block::says(format!("This endpoint has no {}.", silent.join(" and no "))));
     }
     blocks
 }
@@ -266,17 +261,18 @@ fn parameter_row(part: &Parameter) -> Vec<Text> {
     let example = example.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     vec![
         Text::from(format!("`{}`", part.name)),
-        Text::plain(&type_in_words(&part.schema, &part.schema)),
+        Text::plain(&type_name(&part.schema, &part.schema)),
         if part.required { "yes" } else { "no" }.into(),
-        part.description.as_str().into(),
+        // The values that follow in further lines are in the column of types.
+        part.description.lines().next().unwrap_or_default().into(),
         example.map(|example| Text::from(format!("`{example}`"))).unwrap_or_default(),
     ]
 }
 
-/// Whether a call of this endpoint, at its path, can be answered so.
+/// Whether a call to this endpoint can get this error.
 fn can_meet(code: ErrorCode, route: &Route) -> bool {
     match code {
-        // That is what other paths are answered with.
+        // These are for other paths.
         ErrorCode::UnknownVersion | ErrorCode::UnknownResource => false,
         ErrorCode::TooEarly => !route.early_data_safe,
         _ => true,
@@ -287,45 +283,42 @@ fn header_fields() -> Vec<Block> {
     let table = |label: &'static str, rows: &[(&str, &str)]| {
         let rows =
             rows.iter().map(|(name, meaning)| vec![Text::from(format!("`{name}`")), (*meaning).into()]);
-        Block::Table(Table { label, head: vec!["Header field", "Meaning"], rows: rows.collect() })
+        Block::Table(Table { label, head: vec!["Header", "Description"], rows: rows.collect() })
     };
     vec![
-        Block::Heading("Of a call".to_owned()),
+        Block::Heading("Request headers".to_owned()),
         table(
-            "Header fields of a call",
+            "Request headers",
             &[
-                ("authorization", "Required: `Bearer`, a blank and your key."),
-                ("accept", "Must allow `application/json`, if it is sent."),
+                ("authorization", "Required: `Bearer`, a space and your API key."),
+                ("accept", "Optional. Must allow `application/json`."),
                 (
                     "api-version-preview",
-                    "A newer date, to be told what it would have answered: [how](/versions#trying-the-next-date).",
+                    "Optional. A newer version to [preview](/versions#preview-a-newer-version).",
                 ),
             ],
         ),
-        Block::Heading("Of an answer".to_owned()),
+        Block::Heading("Response headers".to_owned()),
         table(
-            "Header fields of an answer",
+            "Response headers",
             &[
                 (
                     "content-type",
-                    "`application/json`; of errors other than a 401 `application/problem+json`.",
+                    "`application/json`, or `application/problem+json` for errors other than 401.",
                 ),
-                ("api-version", "The version that answered."),
-                ("x-request-id", "Names this call. Tell it when you report a problem."),
-                ("ratelimit", "What is left of your key's rate."),
-                ("ratelimit-policy", "Your key's rate."),
-                ("cache-control", "Always `no-store`: an answer is for its caller alone."),
-                ("alt-svc", "Where HTTP/3 is offered; on HTTP/1.1 and HTTP/2."),
-                (
-                    "deprecation, sunset, link",
-                    "That the version ends, when, and what follows: [versions](/versions#what-answers-tell).",
-                ),
+                ("api-version", "The version that produced the response."),
+                ("x-request-id", "Identifies the call. Include it when you report a problem."),
+                ("ratelimit", "How many calls your key has left."),
+                ("ratelimit-policy", "The rate limit of your key."),
+                ("cache-control", "Always `no-store`: responses must not be cached."),
+                ("alt-svc", "Where HTTP/3 is available. Sent over HTTP/1.1 and HTTP/2."),
+                ("deprecation, sunset, link", "Sent by [deprecated versions](/versions#response-headers)."),
             ],
         ),
     ]
 }
 
-/// How the endpoint came to be as it is here, and where else it is.
+/// What changed about the endpoint in this version, and where to find it in other versions.
 fn other_dates(site: &Site<'_>, index: usize, entry: &Entry) -> Option<Vec<Block>> {
     let name = entry.route.name;
     let at = |other: usize| {
@@ -337,18 +330,18 @@ fn other_dates(site: &Site<'_>, index: usize, entry: &Entry) -> Option<Vec<Block
     if let Some(replaced) = &entry.route.replaced {
         let here = site.catalog.releases()[index].changed.iter().any(|route| route.name == name);
         if here {
-            items.push(Text::from(format!("Changed with this date: {}", replaced.note)));
+            items.push(Text::from(format!("Changed in this version: {}", replaced.note)));
         }
     }
     let mut link = |word: &str, other: Option<usize>| {
         if let Some((version, same)) = other.and_then(at) {
-            let same = if same { "the same" } else { "different" };
-            items.push(Text::from(format!("{word}: [{version}](/{version}/{name}), where it is {same}.")));
+            let same = if same { "unchanged" } else { "different" };
+            items.push(Text::from(format!("{word}: [{version}](/{version}/{name}) ({same}).")));
         }
     };
     let last = site.catalog.releases().len() - 1;
-    link("The date before", index.checked_sub(1));
-    link("The date after", Some(index + 1).filter(|after| *after <= last));
-    link("The newest date", Some(last).filter(|last| *last > index + 1));
+    link("Previous version", index.checked_sub(1));
+    link("Next version", Some(index + 1).filter(|after| *after <= last));
+    link("Newest version", Some(last).filter(|last| *last > index + 1));
     (!items.is_empty()).then(|| vec![Block::List(items)])
 }

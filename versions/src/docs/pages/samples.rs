@@ -1,5 +1,4 @@
-//! Calls of an endpoint in four languages, and how a shell is given the key. A test runs them as they
-//! are printed.
+//! Code samples in four languages, and how to set the API key in a shell. A test runs them as printed.
 
 use std::fmt::Write as _;
 
@@ -8,15 +7,15 @@ use serde_json::{Map, Value};
 
 use super::page::{Block, Code};
 use crate::Route;
-use crate::docs::{Parameter, Place};
+use crate::docs::{Location, Parameter};
 
 /// The variable that holds the key.
 pub(super) const VARIABLE: &str = "PARTNER_API_KEY";
 
-/// What stands in an address as it is (RFC 3986 §2.3).
+/// Characters that need no percent-encoding (RFC 3986 §2.3).
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A call: where it goes, and what it brings.
+/// An example call.
 pub(super) struct Call<'a> {
     method: &'a str,
     address: String,
@@ -24,7 +23,7 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The call of an endpoint with all that it requires, and nothing else.
+    /// A call with the required parameters only.
     pub(super) fn new(route: &'a Route, parameters: &[Parameter], base: &str) -> Self {
         let mut address = format!("{base}{}", route.path);
         let mut query = String::new();
@@ -34,15 +33,15 @@ impl<'a> Call<'a> {
             let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
             let encoded = utf8_percent_encode(&text, &UNRESERVED);
             match part.place {
-                Place::Path => {
+                Location::Path => {
                     address = address.replace(&format!("{{{}}}", part.name), &encoded.to_string());
                 }
-                Place::Query if part.required => {
+                Location::Query if part.required => {
                     let sign = if query.is_empty() { '?' } else { '&' };
                     let _ = write!(query, "{sign}{}={encoded}", part.name);
                 }
-                Place::Query => {}
-                Place::Content => {
+                Location::Query => {}
+                Location::Content => {
                     content.insert(part.name.clone(), example.clone());
                 }
             }
@@ -51,7 +50,7 @@ impl<'a> Call<'a> {
         Self { method: route.method.as_str(), address: address + &query, content }
     }
 
-    /// One sample for each language.
+    /// One sample per language.
     pub(super) fn samples(&self) -> [Block; 4] {
         let sample = |label, language, text| Block::Code(Code { label, language, text });
         [
@@ -79,7 +78,7 @@ impl<'a> Call<'a> {
 
     fn javascript(&self) -> String {
         let Self { method, address, content } = self;
-        let mut text = format!("const answer = await fetch(\"{address}\", {{\n");
+        let mut text = format!("const response = await fetch(\"{address}\", {{\n");
         if *method != "GET" {
             let _ = writeln!(text, "  method: \"{method}\",");
         }
@@ -91,8 +90,8 @@ impl<'a> Call<'a> {
             let _ = writeln!(text, "  body: JSON.stringify({content}),");
         }
         text.push_str(
-            "});\nif (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);\n\
-             console.log(await answer.json());",
+            "});\nif (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);\n\
+             console.log(await response.json());",
         );
         text
     }
@@ -100,14 +99,14 @@ impl<'a> Call<'a> {
     fn python(&self) -> String {
         let Self { method, address, content } = self;
         let mut text = format!(
-            "import os\n\nimport requests\n\nanswer = requests.{}(\n    \"{address}\",\n    \
+            "import os\n\nimport requests\n\nresponse = requests.{}(\n    \"{address}\",\n    \
              headers={{\"Authorization\": \"Bearer \" + os.environ[\"{VARIABLE}\"]}},\n",
             method.to_ascii_lowercase()
         );
         if let Some(content) = content {
             let _ = writeln!(text, "    json={},", python_literal(content));
         }
-        text.push_str("    timeout=10,\n)\nanswer.raise_for_status()\nprint(answer.json())");
+        text.push_str("    timeout=10,\n)\nresponse.raise_for_status()\nprint(response.json())");
         text
     }
 
@@ -126,7 +125,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// How each shell is given the key; `secret` stands for it.
+/// How to set the key in each shell.
 pub(super) fn exports(secret: &str) -> [Block; 3] {
     let export = |label, language, text| Block::Code(Code { label, language, text });
     [
@@ -150,8 +149,7 @@ fn python_literal(value: &Value) -> String {
             };
             format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
         }
-        // JSON's escapes are Python's too, but for the halves of a pair of surrogates, which serde_json
-        // never writes.
+        // JSON's escapes are valid in Python, other than surrogate pairs, which serde_json never writes.
         other => other.to_string(),
     }
 }
@@ -162,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    fn part(name: &str, place: Place, required: bool, example: Value) -> Parameter {
+    fn part(name: &str, place: Location, required: bool, example: Value) -> Parameter {
         Parameter {
             name: name.to_owned(),
             place,
@@ -174,21 +172,21 @@ mod tests {
     }
 
     #[test]
-    fn a_call_brings_what_is_required_at_its_place() {
+    fn a_call_has_its_required_parameters_in_place() {
         let mut route = crate::v2026_11_01::RELEASE.added[0].clone();
         route.path = "/things/{id}.json";
         let parts = [
-            part("id", Place::Path, true, json!("a/b")),
-            part("limit", Place::Query, true, json!(7)),
-            part("kind", Place::Query, true, json!("x y&z")),
-            part("other", Place::Query, false, json!("left out")),
+            part("id", Location::Path, true, json!("a/b")),
+            part("limit", Location::Query, true, json!(7)),
+            part("kind", Location::Query, true, json!("x y&z")),
+            part("other", Location::Query, false, json!("left out")),
         ];
         let call = Call::new(&route, &parts, "https://api.example/2026-11-01");
         assert_eq!(call.address, "https://api.example/2026-11-01/things/a%2Fb.json?limit=7&kind=x%20y%26z");
         assert!(call.content.is_none());
         route.method = http::Method::POST;
         let parts =
-            [part("id", Place::Path, true, json!(1)), part("it's", Place::Content, false, json!(null))];
+            [part("id", Location::Path, true, json!(1)), part("it's", Location::Content, false, json!(null))];
         let call = Call::new(&route, &parts, "");
         assert!(call.curl().contains(r#"--data '{"it'\''s":null}'"#), "{}", call.curl());
         assert!(call.python().contains(r#"json={"it's": None}"#), "{}", call.python());

@@ -1,4 +1,4 @@
-//! The page about versions: all dates, and what becomes of one.
+//! The page about versions and their lifecycle.
 
 use jiff::civil::Date;
 
@@ -6,21 +6,25 @@ use super::page::{Block, Code, Page, Section, Table};
 use super::samples::VARIABLE;
 use super::text::Text;
 use super::{Site, errors};
-use crate::{ErrorCode, Life, State};
+use crate::{ErrorCode, Schedule, State};
 
-/// All dates, and what becomes of one.
+/// The page about versions.
 pub(super) fn page(site: &Site<'_>) -> Page {
     let states = [
-        (State::Preview, "It may still change. Only keys of staging are answered."),
-        (State::Current, "In force for every key. What it answers never changes again."),
+        (State::Preview, "Available to staging keys only. It may still change."),
+        (State::Current, "Available to every key. Its contract does not change."),
         (
             State::Deprecated,
-            "In force and unchanged, and about to end: every answer says so. Move before the sunset.",
+            "Still available and unchanged, but about to be retired. Responses say so in their headers. Move to a newer \
+             version before the sunset date.",
         ),
-        (State::Retired, "Answered with [410](/errors/retired-version), which names the version to move to."),
+        (
+            State::Retired,
+            "No longer available. The response is a [410](/errors/retired-version) that names the version to move to.",
+        ),
     ];
     let states = states.map(|(state, meaning)| vec![Text::from(format!("**{state}**")), Text::from(meaning)]);
-    let retired = site.calendar.lives().iter().position(|life| life.state(site.now) == State::Retired);
+    let retired = site.calendar.schedules().iter().position(|life| life.state(site.now) == State::Retired);
     let gone = site.catalog.tables().get(retired.unwrap_or_default()).map(|table| table.version);
     let (newest, permission) = site.newest();
     let gone = errors::example(ErrorCode::RetiredVersion, gone.unwrap_or(newest), permission, site);
@@ -28,15 +32,15 @@ pub(super) fn page(site: &Site<'_>) -> Page {
         address: "/versions".to_owned(),
         route: "/versions",
         title: "Versions".to_owned(),
-        lead: "A version is a date, and the first part of every path. Yours changes when you change it, and never by \
-               itself."
+        lead: "A version is a date and the first segment of every path. You stay on a version until you change the path \
+               yourself."
             .into(),
         version: None,
         notice: None,
         opening: vec![Block::Table(table(site, usize::MAX))],
         sections: vec![
             Section::new(
-                "The life of a date",
+                "Lifecycle",
                 vec![
                     Block::Table(Table {
                         label: "States of a version",
@@ -44,50 +48,48 @@ pub(super) fn page(site: &Site<'_>) -> Page {
                         rows: states.into(),
                     }),
                     Block::says(
-                        "A state begins with the first second of its day, in UTC. A date is never retired without \
-                         having been deprecated before.",
+                        "Each state begins at 00:00 UTC on its date. A version is always deprecated before it is retired.",
                     ),
                 ],
             ),
             Section::new(
-                "What answers tell",
+                "Response headers",
                 vec![Block::Table(Table {
-                    label: "Header fields about versions",
-                    head: vec!["Header field", "Meaning"],
+                    label: "Response headers about versions",
+                    head: vec!["Header", "Description"],
                     rows: [
-                        ("api-version", "The version that answered."),
+                        ("api-version", "The version that produced the response."),
                         (
                             "deprecation",
-                            "From the deprecation on: its moment, as `@` and seconds since 1970 (RFC 9745).",
+                            "Once deprecated: when, as `@` and a Unix timestamp (RFC 9745).",
                         ),
                         (
                             "sunset",
-                            "From the deprecation on, where the day is known: the moment from which on there is a 410 \
-                             (RFC 8594).",
+                            "Once deprecated, if the date is set: when the version is retired (RFC 8594).",
                         ),
                         (
                             "link",
-                            "From the deprecation on: the page of the version, and with `rel=\"successor-version\"` \
-                             where to move.",
+                            "Once deprecated: links to the version's page and, with `rel=\"successor-version\"`, to the \
+                             version to move to.",
                         ),
                     ]
                     .map(|(name, meaning)| vec![Text::from(format!("`{name}`")), meaning.into()])
                     .into(),
                 })],
             ),
-            Section::new("Trying the next date", preview(site)),
+            Section::new("Preview a newer version", preview(site)),
             Section::new(
-                "After the sunset",
+                "Retired versions",
                 vec![
                     Block::says(
-                        "A retired date answers 410. It never answers in the form of another date by itself, because a \
-                         program that meets a form it does not know fails in worse ways.",
+                        "A retired version responds with a 410. It never silently responds in the format of another version, \
+                         which an integration could misread.",
                     ),
                     Block::Code(Code { label: "410", language: "json", text: gone }),
                     Block::says(
-                        "Where a program cannot be changed in time, ask for its key to be set to `on_retired=forward`: \
-                         calls to a retired date are then answered by its successor, and `api-version` on each answer \
-                         says which one that was.",
+                        "If you cannot update your integration in time, ask for `on_retired=forward` to be set on your key. Calls \
+                         to a retired version then get the response of its successor, which the `api-version` header \
+                         names.",
                     ),
                 ],
             ),
@@ -97,12 +99,12 @@ pub(super) fn page(site: &Site<'_>) -> Page {
 
 fn preview(site: &Site<'_>) -> Vec<Block> {
     let mut blocks = vec![Block::says(
-        "Send `api-version-preview` with a newer date along with a call that changes nothing. Your answer stays as it \
-         is; beside it the gateway tells what that date would have answered, on your real traffic and before you \
-         change a line.",
+        "To see how a newer version would respond to your real traffic, send its date in the `api-version-preview` header of \
+         a read-only call. Your response stays the same; additional headers describe the newer version's response.",
     )];
-    let lives = site.calendar.lives();
-    let pair = lives.len().checked_sub(2).map(|older| (lives[older].version, lives[older + 1].version));
+    let schedules = site.calendar.schedules();
+    let pair =
+        schedules.len().checked_sub(2).map(|older| (schedules[older].version, schedules[older + 1].version));
     let entry = pair.and_then(|(older, _)| site.catalog.entries_of(older).next());
     if let (Some((_, newer)), Some(entry)) = (pair, entry) {
         blocks.push(Block::Code(Code {
@@ -116,19 +118,18 @@ fn preview(site: &Site<'_>) -> Vec<Block> {
         }));
     }
     blocks.push(Block::Table(Table {
-        label: "Header fields of a preview",
-        head: vec!["Header field", "Meaning"],
+        label: "Headers of a preview",
+        head: vec!["Header", "Description"],
         rows: [
-            ("api-version-preview", "The date that was asked about."),
-            ("api-version-preview-status", "The status that it would have answered with."),
+            ("api-version-preview", "The version that was previewed."),
+            ("api-version-preview-status", "The status code that it would have responded with."),
             (
                 "api-version-preview-patch",
-                "What would be different in the body: a JSON Patch (RFC 6902) from your answer to that one.",
+                "The differences in the body, as a JSON Patch (RFC 6902) from your response to the newer one.",
             ),
             (
                 "api-version-preview-omitted",
-                "Comes instead of a patch that is too large for a header field, or where a second call would change \
-                 something.",
+                "Why there is no patch: it is too large for a header, or the call is not read-only.",
             ),
         ]
         .map(|(name, meaning)| vec![Text::from(format!("`{name}`")), meaning.into()])
@@ -137,10 +138,10 @@ fn preview(site: &Site<'_>) -> Vec<Block> {
     blocks
 }
 
-/// The newest dates, at most `max`.
+/// The newest versions, at most `max`.
 pub(super) fn table(site: &Site<'_>, max: usize) -> Table {
-    let rows = site.calendar.lives().iter().zip(site.catalog.releases()).rev().take(max);
-    let row = |(life, release): (&Life, &crate::Release)| {
+    let rows = site.calendar.schedules().iter().zip(site.catalog.releases()).rev().take(max);
+    let row = |(life, release): (&Schedule, &crate::Release)| {
         let version = life.version;
         vec![
             Text::from(format!("[{version}](/{version})")),
@@ -153,12 +154,12 @@ pub(super) fn table(site: &Site<'_>, max: usize) -> Table {
     };
     Table {
         label: "Versions",
-        head: vec!["Version", "State", "Published", "Deprecated", "Sunset", "About"],
+        head: vec!["Version", "State", "Published", "Deprecated", "Sunset", "Summary"],
         rows: rows.map(row).collect(),
     }
 }
 
-/// A day, or a dash.
+/// A date, or a dash.
 pub(super) fn day(day: Option<Date>) -> Text {
     day.map_or_else(|| "–".into(), |day| Text::from(day.to_string()))
 }

@@ -1,4 +1,4 @@
-//! The endpoints of 2026-11-01 over every way in.
+//! `GET /2026-11-01/connection.json`.
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
@@ -6,11 +6,11 @@ use rustls::{ClientConfig, SupportedProtocolVersion, version};
 use serde_json::{Value, json};
 use tests::{Client, Family, Key, KeySpec, Protocol, TestGateway, WAYS, Way, tls_of};
 
-use crate::contract::{assert_problem, connect};
+use super::number;
+use crate::contract::connect;
+use crate::statuses::errors_of;
 
-const PING: &str = "/2026-11-01/ping.json";
 const CONNECTION: &str = "/2026-11-01/connection.json";
-const VERSIONS: &str = "/2026-11-01/versions.json";
 const NEWEST: &[&SupportedProtocolVersion] = &[&version::TLS13];
 const OLDER: &[&SupportedProtocolVersion] = &[&version::TLS12];
 
@@ -32,19 +32,7 @@ fn tls(
     tls_of(provider, versions, &gateway.ready().ca, alpn).expect("the CA's file is readable")
 }
 
-/// The number behind `"member":`, in a body that is otherwise as long as it should be.
-fn number(body: &str, member: &str) -> (String, f64) {
-    let name = format!("\"{member}\":");
-    let start = body.find(&name).unwrap_or_else(|| panic!("no {member} in {body}")) + name.len();
-    let length = body[start..].find([',', '}']).unwrap_or_else(|| panic!("no end of {member} in {body}"));
-    let text = &body[start..start + length];
-    let (_, decimals) = text.split_once('.').unwrap_or_else(|| panic!("{text} is no decimal fraction"));
-    assert!(decimals.len() <= 3, "{text} ms is finer than a microsecond");
-    let number = text.parse().unwrap_or_else(|_| panic!("{member} is no number in {body}"));
-    (format!("{}{}", &body[..start], &body[start + length..]), number)
-}
-
-/// What `connection.json` tells on this connection; its round-trip time has to be plausible.
+/// The response on this connection; its round-trip time has to be plausible.
 async fn told(client: &Client, key: &Key) -> Value {
     let answer = client.ask(key.get(CONNECTION)).await;
     assert_eq!(answer.status, 200, "{}: {answer:?}", client.way());
@@ -52,27 +40,6 @@ async fn told(client: &Client, key: &Key) -> Value {
     let time = time.unwrap_or_else(|| panic!("{}: no round-trip time: {}", client.way(), answer.text()));
     assert!(time > 0.0 && time < 5000.0, "{}: {time} ms", client.way());
     answer.json()
-}
-
-#[tokio::test]
-async fn ping_tells_its_time_as_a_number() {
-    let gateway = TestGateway::start("").await;
-    let keys =
-        [gateway.create_key(KeySpec::staging()).await, gateway.create_key(KeySpec::production()).await];
-    for way in WAYS {
-        let client = connect(&gateway, way).await;
-        for key in &keys {
-            let answer = client.ask(key.get(PING)).await;
-            let (rest, time) = number(&answer.text(), "processingTimeMs");
-            let expected = format!(
-                r#"{{"status":"success","env":"{}","apiVersion":"2026-11-01","processingTimeMs":}}"#,
-                key.environment
-            );
-            assert_eq!((answer.status.as_u16(), rest), (200, expected), "{way}");
-            assert!((0.0..5000.0).contains(&time), "{way}: {time} ms");
-            assert_eq!(answer.field("api-version"), Some("2026-11-01"), "{way}");
-        }
-    }
 }
 
 #[tokio::test]
@@ -198,27 +165,6 @@ async fn version_suite_and_group_are_those_that_were_agreed_on() {
 }
 
 #[tokio::test]
-async fn a_quic_connection_goes_on_through_updates_of_its_keys() {
-    let gateway = TestGateway::start("").await;
-    let tls = tls(&gateway, Protocol::H3, NEWEST, aws_lc_rs::default_provider());
-    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).expect("TLS 1.3 is there");
-    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    endpoint.set_default_client_config(quinn::ClientConfig::new(std::sync::Arc::new(crypto)));
-    let address = gateway.address(Protocol::H3);
-    let connection = endpoint.connect(address, "localhost").unwrap().await.unwrap();
-    let (_driver, mut requests) =
-        h3::client::new(h3_quinn::Connection::new(connection.clone())).await.unwrap();
-    for update in 0..4 {
-        let request = http::Request::get(format!("https://localhost{PING}")).body(()).unwrap();
-        let mut stream = requests.send_request(request).await.unwrap();
-        stream.finish().await.unwrap();
-        let answer = tokio::time::timeout(tests::PATIENCE, stream.recv_response()).await;
-        assert_eq!(answer.expect("it answers in time").unwrap().status(), 401, "update {update}");
-        connection.force_key_update();
-    }
-}
-
-#[tokio::test]
 async fn http3_that_nobody_offers_cannot_be_taken() {
     let gateway = TestGateway::start("[listeners.https]\nprotocols = [\"http1\", \"http2\"]").await;
     let key = gateway.create_key(KeySpec::staging()).await;
@@ -254,36 +200,4 @@ async fn behind_a_proxy_the_connection_is_the_proxys() {
     }
 }
 
-#[tokio::test]
-async fn versions_lists_every_date_with_its_state_and_its_days() {
-    let days = "[versions.2026-02-01]\ndeprecated = \"2026-02-02\"\nsunset = \"2199-01-01\"\n\
-                [versions.2026-11-01]\npublished = \"2026-02-02\"";
-    let gateway = TestGateway::start(days).await;
-    let key =
-        gateway.create_key(KeySpec::with_permissions(permissions::Environment::Production, &["ping:read"]));
-    let key = key.await;
-    let first = r#"{"version":"2026-02-01","state":"deprecated","published":"2026-02-01","deprecated":"2026-02-02","sunset":"2199-01-01","successor":"2026-11-01"}"#;
-    let second = r#"{"version":"2026-11-01","state":"current","published":"2026-02-02","deprecated":null,"sunset":null,"successor":null}"#;
-    for way in WAYS {
-        let client = connect(&gateway, way).await;
-        for (query, listed) in [
-            ("", format!("{first},{second}")),
-            ("?state=current", second.to_owned()),
-            ("?state=deprecated", first.to_owned()),
-            ("?state=retired", String::new()),
-            ("?state=preview", String::new()),
-        ] {
-            let answer = client.ask(key.get(&format!("{VERSIONS}{query}"))).await;
-            let expected = format!(r#"{{"versions":[{listed}]}}"#);
-            assert_eq!((answer.status.as_u16(), answer.text()), (200, expected), "{way} {query}");
-        }
-        for query in ["?state=x", "?state=", "?state=Current", "?state=current&state=retired"] {
-            // On a connection of its own: over HTTP/1.1, a 400 is the last answer on one.
-            let client = connect(&gateway, way).await;
-            let answer = client.ask(key.get(&format!("{VERSIONS}{query}"))).await;
-            let problem = assert_problem(&answer, 400, format!("{way} {query}"));
-            let detail = problem["detail"].as_str().unwrap();
-            assert!(detail.contains("state"), "{way} {query}: {detail}");
-        }
-    }
-}
+errors_of!(CONNECTION, "connection:read");

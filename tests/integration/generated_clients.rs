@@ -1,0 +1,69 @@
+//! Clients that generators of other makers write from the served documents: they call every endpoint of every version
+//! over TLS with a key of each environment, and read typed values.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::{Client, Family, KeySpec, Protocol, TestGateway, Way, client_script, get, tool};
+use versions::{Catalog, RELEASES};
+
+/// How long generating, compiling and calling may take for one version and key.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+async fn every_response_is_read(interpreter: PathBuf, script: &str) {
+    let gateway = TestGateway::start("").await;
+    let way = Way { protocol: Protocol::H1, family: Family::V4 };
+    let docs = Client::open(&gateway, "docs", way).await.expect("the documentation is served");
+    let keys =
+        [gateway.create_key(KeySpec::staging()).await, gateway.create_key(KeySpec::production()).await];
+    let catalog = Catalog::new(RELEASES).expect("the releases do not contradict each other");
+    for release in RELEASES {
+        let version = release.version;
+        let document = docs.ask(get(&format!("/openapi/{version}.json"))).await;
+        assert_eq!(document.status, 200, "{version}");
+        let server = document.json()["servers"][0]["url"].as_str().expect("a server has a URL").to_owned();
+        assert_eq!(server, format!("https://{}", gateway.address(Protocol::H1Tls)), "{version}");
+        let file = gateway.settings().folder().join(format!("{version}.json"));
+        std::fs::write(&file, document.body).expect("the folder is writable");
+        let ca = gateway.ready().ca.display().to_string();
+        let mut operations: Vec<_> =
+            catalog.entries_of(version).map(|entry| entry.route.name.to_owned()).collect();
+        operations.sort();
+        for key in &keys {
+            let arguments = [file.display().to_string(), server.clone(), ca.clone(), key.key.clone()];
+            let responses = client_script(interpreter.clone(), script, &arguments, PATIENCE).await;
+            let mut called: Vec<_> = responses.as_object().expect("an object").keys().cloned().collect();
+            called.sort();
+            assert_eq!(called, operations, "{version}: every operation is called");
+            assert_environment(&responses, &key.environment, &version.to_string());
+        }
+    }
+}
+
+/// The values arrived: each `env` is that of the key.
+#[track_caller]
+fn assert_environment(responses: &Value, environment: &str, version: &str) {
+    for env in [&responses["ping"]["env"], &responses["connection"]["endpoint"]["env"]] {
+        assert_eq!(*env, environment, "{version}: {responses}");
+    }
+}
+
+#[tokio::test]
+async fn openapi_python_client_reads_every_response() {
+    let _turn = tests::heavy().await;
+    every_response_is_read(tool("py-generated/bin/python"), "generated_python_client.py").await;
+}
+
+#[tokio::test]
+async fn openapi_generator_reads_every_response() {
+    let _turn = tests::heavy().await;
+    every_response_is_read(tool("py-generated/bin/python"), "generated_openapi_generator_client.py").await;
+}
+
+#[tokio::test]
+async fn openapi_typescript_and_openapi_fetch_read_every_response() {
+    let _turn = tests::heavy().await;
+    tool("node/node_modules/openapi-typescript");
+    every_response_is_read("node".into(), "generated_typescript_client.mjs").await;
+}

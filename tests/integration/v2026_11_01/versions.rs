@@ -1,0 +1,44 @@
+//! `GET /2026-11-01/versions.json`.
+
+use tests::{KeySpec, TestGateway, WAYS};
+
+use crate::contract::{assert_problem, connect};
+use crate::statuses::errors_of;
+
+const VERSIONS: &str = "/2026-11-01/versions.json";
+
+#[tokio::test]
+async fn versions_lists_every_date_with_its_state_and_its_days() {
+    let days = "[versions.2026-02-01]\ndeprecated = \"2026-02-02\"\nsunset = \"2199-01-01\"\n\
+                [versions.2026-11-01]\npublished = \"2026-02-02\"";
+    let gateway = TestGateway::start(days).await;
+    let key =
+        gateway.create_key(KeySpec::with_permissions(permissions::Environment::Production, &["ping:read"]));
+    let key = key.await;
+    let first = r#"{"version":"2026-02-01","state":"deprecated","published":"2026-02-01","deprecated":"2026-02-02","sunset":"2199-01-01","successor":"2026-11-01"}"#;
+    let second = r#"{"version":"2026-11-01","state":"current","published":"2026-02-02","deprecated":null,"sunset":null,"successor":null}"#;
+    for way in WAYS {
+        let client = connect(&gateway, way).await;
+        for (query, listed) in [
+            ("", format!("{first},{second}")),
+            ("?state=current", second.to_owned()),
+            ("?state=deprecated", first.to_owned()),
+            ("?state=retired", String::new()),
+            ("?state=preview", String::new()),
+        ] {
+            let answer = client.ask(key.get(&format!("{VERSIONS}{query}"))).await;
+            let expected = format!(r#"{{"versions":[{listed}]}}"#);
+            assert_eq!((answer.status.as_u16(), answer.text()), (200, expected), "{way} {query}");
+        }
+        for query in ["?state=x", "?state=", "?state=Current", "?state=current&state=retired"] {
+            // On a connection of its own: over HTTP/1.1, a 400 is the last answer on one.
+            let client = connect(&gateway, way).await;
+            let answer = client.ask(key.get(&format!("{VERSIONS}{query}"))).await;
+            let problem = assert_problem(&answer, 400, format!("{way} {query}"));
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("state"), "{way} {query}: {detail}");
+        }
+    }
+}
+
+errors_of!(VERSIONS, "ping:read");
