@@ -6,6 +6,7 @@
 //! writes the log.
 
 mod addresses;
+mod certificate_watch;
 mod drain;
 mod listen;
 mod pools;
@@ -22,11 +23,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use tracing::info;
 use versions::{Catalog, Release};
 
 use addresses::Addresses;
+use certificate_watch::CertificateWatch;
 use listen::BoundListener;
 use pools::Pools;
 use ready_file::ReadyFile;
@@ -44,6 +46,7 @@ use crate::readiness::Readiness;
 use crate::sites::{Documents, Operations, Site, Sites};
 use crate::store::Store;
 use crate::telemetry::{Logs, start_metrics};
+use crate::warnings;
 
 /// Collected samples are folded into their buckets this often, so that they do not pile up, and threads
 /// that stall are told to the log.
@@ -71,6 +74,7 @@ pub fn serve(
     let logs = Arc::new(logs);
     harden();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    warnings::log(&config, sources, clock.now());
     let ready_file = ready_file.map(ReadyFile::prepare).transpose()?;
 
     folder.prepare()?;
@@ -81,14 +85,14 @@ pub fn serve(
     let description = bound.describe();
     // Only now that everything can be had: keys that are made and never shown are lost.
     let brand = store.require_brand(&config.api.brand)?;
-    let first_launch = Provisioning {
+    let mut provisioning = Provisioning {
         store: &mut store,
         secret: &secret,
         brand: &brand,
         clock: &*clock,
         rng: &mut OsRng.unwrap_err(),
-    }
-    .first_launch()?;
+    };
+    let first_launch = if welcome::wants_keys(&config) { provisioning.first_launch()? } else { None };
     welcome::print(&config, &description, first_launch.as_ref(), folder)?;
 
     let catalog = Catalog::new(releases).context("the list of releases contradicts itself")?;
@@ -132,7 +136,7 @@ pub fn serve(
     )?;
     let (stop_follower, stopped) = std::sync::mpsc::channel();
     let (follower_ended, farewell) = std::sync::mpsc::channel::<()>();
-    let alive = readiness.thread("store");
+    let alive = readiness.register_thread("store");
     std::thread::Builder::new().name("store".to_owned()).spawn(move || {
         let _alive = alive;
         follower.run(&stopped);
@@ -149,12 +153,14 @@ pub fn serve(
         info!(workers = config.runtime.worker_count(), "Serving");
 
         let watched = Arc::clone(&readiness);
+        let mut certificate_watch = CertificateWatch::new(certificates.clone(), folder.clone());
         tokio::spawn(async move {
             let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
             loop {
                 interval.tick().await;
                 metrics.run_upkeep();
-                watched.watch();
+                watched.log_stalls();
+                certificate_watch.run(clock.now());
             }
         });
         let reloader = reload::Reloader {
@@ -188,9 +194,11 @@ enum Ended {
     Cut,
 }
 
-/// No core dumps, which would hold keys; and as many file descriptors as the system allows.
+/// Disables core dumps, which would contain keys, and raises the limit of file descriptors.
 fn harden() {
     // Where the system refuses, the process serves all the same, with fewer descriptors.
+    // The limit alone does not keep the kernel from piping a dump to a program (`core_pattern`).
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let files = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });

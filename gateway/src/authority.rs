@@ -1,7 +1,8 @@
-//! The local certificate authority: made at the first launch, it signs one certificate for `localhost`,
-//! `127.0.0.1` and `::1`, so that TLS and HTTP/3 work before anybody has bought a certificate.
+//! The local certificate authority: created at the first launch, it signs one certificate for `localhost`, `127.0.0.1`
+//! and `::1`, so that TLS and HTTP/3 work before there is a certificate of a public authority.
 //!
-//! It is for development. Its key never leaves the data folder; whoever trusts `ca.pem` trusts that folder.
+//! It is for development. Its key never leaves the data folder, and its name constraints keep it from signing for any
+//! other host: whoever trusts `ca.pem` trusts it for this machine only.
 
 use std::fs;
 use std::io;
@@ -9,31 +10,31 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData as _,
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData as _,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use crate::folder::{DataFolder, write_private};
-use crate::transport::load_certified_key;
+use crate::folder::{DataFolder, replace_private};
+use crate::transport::{Certificates, TlsError, load_certified_key};
 
-/// The authority or its certificate cannot be made or kept.
+/// The authority or its certificate cannot be created or read.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// A file of it cannot be read or written.
+    /// A file cannot be read or written.
     #[error("{}: {source}", file.display())]
     File {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The system's reason.
         source: io::Error,
     },
     /// A file of the authority holds something else.
     #[error(
-        "{} {reason}; put ca.pem and ca.key back from a backup of the data folder, or remove both to have them made anew at the next start: then everyone who trusts ca.pem must be given the new one",
+        "{} {reason}; restore ca.pem and ca.key from a backup of the data folder, or remove both to have them created anew at the next start: then everyone who trusts ca.pem must be given the new one",
         file.display()
     )]
     Damaged {
@@ -42,42 +43,63 @@ pub enum AuthorityError {
         /// What is wrong with it; never anything of a key.
         reason: &'static str,
     },
-    /// What was to be signed makes no certificate.
-    #[error("the local certificate cannot be made")]
-    Making(#[from] rcgen::Error),
+    /// Signing failed.
+    #[error("the local certificate cannot be created")]
+    Sign(#[from] rcgen::Error),
+    /// The new certificate cannot be loaded.
+    #[error("the local certificate cannot be used")]
+    Load(#[from] TlsError),
 }
 
-/// How long the authority and its certificate are good.
+/// How long the authority and its certificate are valid.
 const AUTHORITY_DAYS: i64 = 3650;
 const CERTIFICATE_DAYS: i64 = 397;
-/// A certificate that ends sooner is replaced at the next start.
+/// A certificate that is valid for fewer days is replaced, at the start and while serving.
 const RENEW_DAYS: i64 = 30;
 /// Allows for clients whose clock is behind.
 const BACKDATE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Makes what is missing or about to end, and leaves the rest as it is.
+/// Creates what is missing or about to expire, and leaves the rest as it is.
 ///
 /// # Errors
 /// [`AuthorityError`] names the file.
 pub fn ensure(folder: &DataFolder, now: Timestamp) -> Result<(), AuthorityError> {
     let (authority, authority_key) = (folder.authority_certificate(), folder.authority_key());
-    let made_anew = !authority.exists() || !authority_key.exists();
-    if made_anew {
-        make_authority(&authority, &authority_key, now)?;
+    let is_new = !authority.exists() || !authority_key.exists();
+    if is_new {
+        create_authority(&authority, &authority_key, now)?;
     }
     let issuer = issuer(&authority, &authority_key)?;
     let (certificate, key) = (folder.localhost_certificate(), folder.localhost_key());
-    if made_anew || !key.exists() || ends_soon(&certificate, now) {
-        make_certificate(&issuer, &certificate, &key, now)?;
-    } else if let Err(error) = load_certified_key(&certificate, &key) {
-        // Nobody trusts the leaf for itself, so a new one of the same authority is as good.
-        warn!(%error, "The local certificate was damaged; it is made anew");
-        make_certificate(&issuer, &certificate, &key, now)?;
+    if is_new || !certificate.exists() || !key.exists() {
+        return create_certificate(&issuer, &certificate, &key, now);
     }
-    Ok(())
+    match load_certified_key(&certificate, &key) {
+        Ok(loaded) if !expires_soon(Certificates::not_after_of(&loaded), now) => Ok(()),
+        Ok(_) => create_certificate(&issuer, &certificate, &key, now),
+        Err(error) => {
+            // Nobody trusts this certificate by itself, so another one of the same authority serves as well.
+            warn!(%error, "The local certificate was damaged and is created anew");
+            create_certificate(&issuer, &certificate, &key, now)
+        }
+    }
 }
 
-/// Reads the authority. It is read at each start, or damage would show only when the leaf is renewed.
+/// Replaces the local certificate of a running server when it expires soon; returns whether it did. Another server on
+/// the same folder may have renewed the files already, which are then loaded.
+///
+/// # Errors
+/// [`AuthorityError`] names the file; the old certificate stays in use.
+pub fn renew(folder: &DataFolder, served: &Certificates, now: Timestamp) -> Result<bool, AuthorityError> {
+    if !expires_soon(served.not_after(), now) {
+        return Ok(false);
+    }
+    ensure(folder, now)?;
+    served.replace(load_certified_key(&folder.localhost_certificate(), &folder.localhost_key())?);
+    Ok(true)
+}
+
+/// Reads the authority. It is read at each start, or damage would show only when the certificate is renewed.
 fn issuer(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair>, AuthorityError> {
     let damaged = |file: &Path, reason| AuthorityError::Damaged { file: file.to_owned(), reason };
     let pair = KeyPair::from_pem(&read(key)?).map_err(|_| damaged(key, "holds no usable private key"))?;
@@ -91,18 +113,27 @@ fn issuer(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair>, Au
     Issuer::from_ca_cert_der(&der, pair).map_err(|_| no_certificate())
 }
 
-fn make_authority(certificate: &Path, key: &Path, now: Timestamp) -> Result<(), AuthorityError> {
+fn create_authority(certificate: &Path, key: &Path, now: Timestamp) -> Result<(), AuthorityError> {
     let pair = KeyPair::generate()?;
     let mut params = validity(now, AUTHORITY_DAYS);
     params.distinguished_name.push(DnType::CommonName, "Partner Gateway local authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let loopback_v6 = std::net::Ipv6Addr::LOCALHOST.octets();
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: vec![
+            GeneralSubtree::DnsName("localhost".to_owned()),
+            GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([127, 0, 0, 1], 32)),
+            GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix(loopback_v6, 128)),
+        ],
+        excluded_subtrees: Vec::new(),
+    });
     let signed = params.self_signed(&pair)?;
     write(key, &pair.serialize_pem())?;
     write(certificate, &signed.pem())
 }
 
-fn make_certificate(
+fn create_certificate(
     issuer: &Issuer<'_, KeyPair>,
     certificate: &Path,
     key: &Path,
@@ -122,7 +153,7 @@ fn make_certificate(
     write(certificate, &signed.pem())
 }
 
-/// Parameters that are good from a day ago for so many days.
+/// Parameters of a certificate that is valid from a day ago for this many days.
 fn validity(now: Timestamp, days: i64) -> CertificateParams {
     let civil = |moment: Timestamp| {
         let date = moment.to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -138,30 +169,21 @@ fn validity(now: Timestamp, days: i64) -> CertificateParams {
     params
 }
 
-/// Whether a certificate ends within [`RENEW_DAYS`], or cannot be read at all.
-fn ends_soon(certificate: &Path, now: Timestamp) -> bool {
+/// Whether fewer than [`RENEW_DAYS`] are left; also where the end is unknown.
+fn expires_soon(not_after: Option<Timestamp>, now: Timestamp) -> bool {
     let limit = now.as_second() + RENEW_DAYS * 24 * 60 * 60;
-    let end = CertificateDer::from_pem_file(certificate).ok().and_then(|der| {
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der).ok()?;
-        Some(parsed.validity().not_after.timestamp())
-    });
-    end.is_none_or(|end| end < limit)
+    not_after.is_none_or(|end| end.as_second() < limit)
 }
 
 fn read(file: &Path) -> Result<Zeroizing<String>, AuthorityError> {
     fs::read(file)
-        // What is no text is no PEM either, and is told as that.
+        // Bytes that are not text are not PEM, and are reported as that.
         .map(|bytes| Zeroizing::new(String::from_utf8(bytes).unwrap_or_default()))
         .map_err(|source| AuthorityError::File { file: file.to_owned(), source })
 }
 
-/// Replaces a file of the data folder: whole or not at all.
 fn write(file: &Path, text: &str) -> Result<(), AuthorityError> {
-    let new = file.with_extension("new");
-    // One that a crash left behind; that there is none is the usual case.
-    let _ = fs::remove_file(&new);
-    write_private(&new, text.as_bytes())
-        .and_then(|()| fs::rename(&new, file))
+    replace_private(file, text.as_bytes())
         .map_err(|source| AuthorityError::File { file: file.to_owned(), source })
 }
 
@@ -176,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pair_is_made_once_kept_and_renewed_before_it_ends() {
+    fn the_pair_is_created_once_and_renewed_before_it_expires() {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataFolder::locate(Some(parent.path().join("data"))).unwrap();
         folder.prepare().unwrap();
@@ -204,15 +226,15 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_authority_is_named_and_not_replaced() {
+    fn a_damaged_authority_is_reported_and_not_replaced() {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataFolder::locate(Some(parent.path().join("data"))).unwrap();
         folder.prepare().unwrap();
         let now = Timestamp::from_second(1_790_000_000).unwrap();
         ensure(&folder, now).unwrap();
-        let leaf = fs::read(folder.localhost_certificate()).unwrap();
+        let certificate = fs::read(folder.localhost_certificate()).unwrap();
         let other = KeyPair::generate().unwrap().serialize_pem();
-        for (file, content, told) in [
+        for (file, content, message) in [
             (folder.authority_key(), &b"nonsense"[..], "ca.key"),
             (folder.authority_key(), b"", "ca.key"),
             (folder.authority_key(), b"\xff\xfe", "ca.key"),
@@ -226,20 +248,20 @@ mod tests {
                 "ca.pem",
             ),
         ] {
-            let whole = fs::read(&file).unwrap();
+            let original = fs::read(&file).unwrap();
             fs::write(&file, content).unwrap();
             let error = ensure(&folder, now).unwrap_err();
             assert!(matches!(error, AuthorityError::Damaged { .. }), "{error:?}");
             let text = error.to_string();
-            assert!(text.contains(told) && text.contains(folder.path().to_str().unwrap()), "{text}");
-            assert!(text.contains("made anew") && text.contains("backup"), "{text}");
-            assert_eq!(fs::read(&file).unwrap(), content, "it is left as it is");
-            fs::write(&file, whole).unwrap();
+            assert!(text.contains(message) && text.contains(folder.path().to_str().unwrap()), "{text}");
+            assert!(text.contains("created anew") && text.contains("backup"), "{text}");
+            assert_eq!(fs::read(&file).unwrap(), content, "the file is not changed");
+            fs::write(&file, original).unwrap();
         }
         ensure(&folder, now).unwrap();
-        assert_eq!(fs::read(folder.localhost_certificate()).unwrap(), leaf);
+        assert_eq!(fs::read(folder.localhost_certificate()).unwrap(), certificate);
 
-        // What the words say helps.
+        // The advice of the message works.
         fs::write(folder.authority_key(), "nonsense").unwrap();
         fs::remove_file(folder.authority_key()).unwrap();
         fs::remove_file(folder.authority_certificate()).unwrap();
@@ -248,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_leaf_is_made_anew_by_the_same_authority() {
+    fn a_damaged_certificate_is_created_anew_by_the_same_authority() {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataFolder::locate(Some(parent.path().join("data"))).unwrap();
         folder.prepare().unwrap();
@@ -267,5 +289,75 @@ mod tests {
             load_certified_key(&folder.localhost_certificate(), &folder.localhost_key()).unwrap();
         }
         assert_eq!(fs::read(folder.authority_certificate()).unwrap(), authority);
+    }
+
+    #[test]
+    fn a_running_server_renews_its_certificate() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = DataFolder::locate(Some(parent.path().join("data"))).unwrap();
+        folder.prepare().unwrap();
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        ensure(&folder, now).unwrap();
+        let load = || load_certified_key(&folder.localhost_certificate(), &folder.localhost_key()).unwrap();
+        let [served, other] = [load(), load()].map(|loaded| Certificates::new(loaded).unwrap());
+        let end = served.not_after().unwrap();
+        assert!(!renew(&folder, &served, days(now, CERTIFICATE_DAYS - RENEW_DAYS - 2)).unwrap());
+        assert_eq!(served.not_after(), Some(end));
+
+        let later = days(now, CERTIFICATE_DAYS - RENEW_DAYS + 2);
+        assert!(renew(&folder, &served, later).unwrap());
+        assert!(served.not_after().unwrap() > end);
+        // A second server takes over the files that the first one wrote.
+        let written = fs::read(folder.localhost_certificate()).unwrap();
+        assert!(renew(&folder, &other, later).unwrap());
+        assert_eq!(fs::read(folder.localhost_certificate()).unwrap(), written);
+        assert_eq!(other.not_after(), served.not_after());
+
+        // A damaged authority leaves the certificate in use.
+        fs::write(folder.authority_key(), "nonsense").unwrap();
+        let last = other.not_after();
+        assert!(renew(&folder, &other, days(later, CERTIFICATE_DAYS)).is_err());
+        assert_eq!(other.not_after(), last);
+    }
+
+    #[test]
+    fn the_authority_is_valid_for_this_machine_only() {
+        use rustls::pki_types::{ServerName, UnixTime};
+
+        let parent = tempfile::tempdir().unwrap();
+        let folder = DataFolder::locate(Some(parent.path().join("data"))).unwrap();
+        folder.prepare().unwrap();
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        ensure(&folder, now).unwrap();
+        let issuer = issuer(&folder.authority_certificate(), &folder.authority_key()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(folder.authority_certificate()).unwrap()).unwrap();
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let verify = |certificate: &CertificateDer<'_>, name: &str| {
+            let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_790_000_000));
+            let certificate = rustls::server::ParsedCertificate::try_from(certificate)?;
+            let algorithms = provider.signature_verification_algorithms.all;
+            rustls::client::verify_server_cert_signed_by_trust_anchor(
+                &certificate,
+                &roots,
+                &[],
+                time,
+                algorithms,
+            )?;
+            let name = ServerName::try_from(name.to_owned()).unwrap();
+            rustls::client::verify_server_name(&certificate, &name)
+        };
+        let local = CertificateDer::from_pem_file(folder.localhost_certificate()).unwrap();
+        for name in ["localhost", "127.0.0.1", "::1"] {
+            verify(&local, name).unwrap();
+        }
+        for name in ["example.com", "192.0.2.1", "127.0.0.2", "::2"] {
+            let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+            let dates = validity(now, 1);
+            (params.not_before, params.not_after) = (dates.not_before, dates.not_after);
+            let signed = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+            let error = verify(signed.der(), name).unwrap_err();
+            assert!(error.to_string().contains("NameConstraintViolation"), "{name}: {error}");
+        }
     }
 }

@@ -1,15 +1,15 @@
 //! The command line: one binary that serves, provisions, inspects and backs up.
 //!
-//! Data goes to standard output and everything else to standard error, so that a script can read the
-//! one and a person sees the other. A secret is never an argument: arguments are in the shell's
-//! history and in the list of processes. What a command does is in the room it calls; here are the
-//! words, the forms of the answers and the exit codes.
+//! Data goes to standard output and everything else to standard error, so that a script can read the one and a person
+//! sees the other. A secret is never an argument: arguments are in the shell's history and in the list of processes.
+//! This module parses arguments, prints results and sets exit codes; the work is done by the modules that it calls.
 
 mod applied;
 mod arguments;
 mod backup;
 mod exit;
 mod health;
+mod hints;
 mod inspect;
 mod key;
 mod output;
@@ -24,7 +24,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use exit::WrongUsage;
+use output::print;
 
 use crate::config::{Config, SYSTEM_FILE, Sources};
 use crate::folder::DataFolder;
@@ -44,15 +48,15 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  partner-gateway                                   serve, with the defaults
-  partner-gateway serve --config gateway.toml       serve, with a configuration of your own
+  partner-gateway                                   serve with the defaults
+  partner-gateway serve --config gateway.toml       serve with your own configuration
   partner-gateway key create --partner acme --environment staging --permission ping:read
   partner-gateway key list
   partner-gateway key revoke 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 69 unavailable, 77 not permitted, 78 wrong configuration.";
+Exit codes: 0 success, 1 failure, 2 usage error, 69 unavailable, 77 not permitted, 78 invalid configuration.";
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Global {
@@ -63,15 +67,15 @@ struct Global {
     /// The configuration file [default: /etc/partner-gateway/gateway.toml where it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Sets one option over all files and variables: `--set limits.key_rate=50/s`
+    /// Set an option; overrides files and variables: `--set limits.key_rate=50/s`
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = arguments::assignment)]
     set: Vec<(String, String)>,
-    /// No colours (also: the variable NO_COLOR)
+    /// Disable colours (as the variable NO_COLOR does)
     #[arg(long, global = true)]
     no_color: bool,
 }
 
-/// Prints data as JSON, for programs.
+/// The form of the output.
 #[derive(Clone, Copy, Debug, Args)]
 struct Form {
     /// Print JSON on standard output; errors are JSON on standard error
@@ -81,36 +85,36 @@ struct Form {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until told to stop; also what happens without a command
+    /// Serve until SIGTERM or SIGINT; the default without a command
     #[command(after_help = "\
 Examples:
   partner-gateway serve
   partner-gateway serve --data-dir ./data --ready-file ./ready.json
   partner-gateway serve --set log.level=debug")]
     Serve {
-        /// Once ready, write here as JSON where it listens
+        /// Once ready, write the bound addresses to this file as JSON
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
     },
-    /// Make, list, show, rotate, revoke and change keys
+    /// Create, list, show, update, rotate and revoke keys
     #[command(subcommand)]
     Key(key::Command),
-    /// Make and list partners
+    /// Create and list partners
     #[command(subcommand)]
     Partner(partner::Command),
-    /// List the dates of the API, what changes between them, and their OpenAPI documents
+    /// List the versions of the API, the changes between them, and their OpenAPI documents
     #[command(subcommand)]
     Versions(versions::Command),
-    /// Check the configuration and say all that is wrong with it
+    /// Check the configuration and print all errors and warnings
     #[command(after_help = "\
 Examples:
   partner-gateway check-config --config gateway.toml
   partner-gateway check-config --json")]
     CheckConfig(Form),
-    /// Show the configuration
+    /// Print the configuration
     #[command(subcommand)]
     Config(inspect::Command),
-    /// Copy store, server secret and local certificates to a new folder, while the server runs
+    /// Copy store, server secret and local certificates to a new folder; the server may be running
     #[command(after_help = "\
 The folder must be new or empty. To restore it, use it as the data folder.
 
@@ -118,10 +122,10 @@ Examples:
   partner-gateway backup /var/backups/partner-gateway/2026-02-01
   partner-gateway serve --data-dir /var/backups/partner-gateway/2026-02-01")]
     Backup(backup::Arguments),
-    /// Ask the running server whether it is ready
+    /// Check whether the running server is ready
     #[command(after_help = "\
-Exits with 0 when every server that runs on this data folder is ready, and with 69 when one
-is not, does not answer in time, or none runs.
+Exits with 0 if every server on this data folder is ready, and with 69 if one is not or does not
+respond in time, or if none is running.
 
 Examples:
   partner-gateway health
@@ -136,53 +140,62 @@ Examples:
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, or write the pages of all commands to a folder
+    /// Print the manual page of a command, or write all pages to a folder
     #[command(after_help = "\
 Examples:
   partner-gateway man | man -l -
-  partner-gateway man /usr/share/man/man1")]
+  partner-gateway man key create | man -l -
+  partner-gateway man --write /usr/share/man/man1")]
     Man {
-        /// Where to write one page for each command
-        folder: Option<PathBuf>,
+        /// The command; without one, the page of partner-gateway
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+        /// Write the pages of all commands to this folder
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        write: Option<PathBuf>,
     },
 }
 
-/// All that serving needs from the command line.
+/// What `serve` gets from the command line.
 #[derive(Debug)]
 pub struct Serve {
-    /// Where the installation is.
+    /// The data folder.
     pub folder: DataFolder,
-    /// What was configured.
+    /// The configuration.
     pub config: Config,
-    /// Where that came from, to read it again on a reload.
+    /// Its sources, to read it again on a reload.
     pub sources: Sources,
-    /// Where to write what was bound, once ready.
+    /// The file to write the bound addresses to, once ready.
     pub ready_file: Option<PathBuf>,
-    /// Whether a terminal may be shown colours.
+    /// Whether a terminal gets colours.
     pub color: bool,
 }
 
-/// What a command works with.
+/// What most commands need.
 struct Session {
     folder: DataFolder,
     config: Config,
 }
 
-/// Runs the command that the arguments name; `serve` is what serves.
+/// Runs the command of the arguments; `serve` is called for `serve`.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     serve: impl FnOnce(Serve) -> anyhow::Result<()>,
 ) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let has = |flag: &str| arguments.iter().take_while(|word| *word != "--").any(|word| word == flag);
-    // Both must be known before parsing: they say how a parsing error looks.
+    // Needed before parsing, to print an error of the parser.
     let color = !has("--no-color") && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let json = has("--json");
     let command = Cli::command().color(if color { ColorChoice::Auto } else { ColorChoice::Never });
-    let parsed = command.try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed =
+        command.clone().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let result = match parsed {
         Ok(cli) => dispatch(cli, color, serve),
-        Err(error) => Err(error.into()),
+        Err(mut error) => {
+            hints::add(&mut error, &command, &arguments);
+            Err(error.into())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -214,20 +227,35 @@ fn dispatch(cli: Cli, color: bool, serve: impl FnOnce(Serve) -> anyhow::Result<(
             clap_complete::generate(shell, &mut Cli::command(), "partner-gateway", &mut script);
             Ok(io::stdout().write_all(&script)?)
         }
-        Command::Man { folder: Some(folder) } => {
-            std::fs::create_dir_all(&folder)?;
-            Ok(clap_mangen::generate_to(Cli::command(), folder)?)
+        Command::Man { write: Some(folder), .. } => {
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+            clap_mangen::generate_to(Cli::command(), &folder)
+                .with_context(|| format!("cannot write to {}", folder.display()))?;
+            print(&format!("the manual pages are in {}\n", folder.display()))
         }
-        Command::Man { folder: None } => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            Ok(io::stdout().write_all(&page)?)
-        }
+        Command::Man { command, write: None } => manual_page(&command),
     }
 }
 
-/// What the rooms below warn of (a row that cannot be read, rights that were too wide) is for the
-/// person who runs the command. The server brings a log of its own.
+/// Prints the manual page of a command, such as `key create`.
+fn manual_page(path: &[String]) -> anyhow::Result<()> {
+    let mut root = Cli::command().disable_help_subcommand(true);
+    // Sets the full names of subcommands, as the files of all pages have them.
+    root.build();
+    let command = path.iter().try_fold(&root, |command, name| command.find_subcommand(name));
+    let Some(command) = command else {
+        let path = path.join(" ");
+        let advice = "`partner-gateway --help` lists the commands, and `partner-gateway man --write DIR` writes all pages to a folder";
+        return Err(WrongUsage(format!("there is no command `{path}`; {advice}")).into());
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    Ok(io::stdout().write_all(&page)?)
+}
+
+/// Prints warnings (a row that cannot be read, rights that were too wide) for the person who runs the command. The
+/// server has its own log.
 fn warn_on_standard_error(color: bool) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
@@ -236,7 +264,7 @@ fn warn_on_standard_error(color: bool) {
         .without_time()
         .with_target(false)
         .finish();
-    // It can only be set already where a test runs two commands in one process.
+    // It is set already only where a test runs two commands in one process.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
@@ -262,7 +290,7 @@ impl Session {
         self.config.store.busy_timeout
     }
 
-    /// How old a server's last sign of life may be.
+    /// The age of a heartbeat from which its server counts as gone.
     fn stale_after(&self) -> Duration {
         self.config.store.heartbeat_interval.saturating_mul(HEARTBEATS_MISSED_MAX)
     }
@@ -277,12 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn the_words_do_not_contradict_each_other() {
+    fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn the_promised_words_are_understood() {
+    fn every_documented_command_is_accepted() {
         let id = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b";
         for line in [
             "pg",
@@ -304,6 +332,8 @@ mod tests {
             "pg health --json",
             "pg completions bash",
             "pg man",
+            "pg man key create",
+            "pg man --write d",
         ] {
             parse(&line.replace("{id}", id)).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -317,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_wrong_usage() {
+    fn wrong_arguments_are_usage_errors() {
         for line in [
             "pg srve",
             "pg key",
@@ -326,7 +356,7 @@ mod tests {
             "pg key create --partner a --environment staging --permission ping:raed",
             "pg key create --partner a --environment staging --permission ping:read --expires tomorrow",
             "pg key create --partner a --environment staging --permission ping:read --allow 10.0.0.0/33",
-            "pg key create --partner a --environment staging --permission ping:read --rate 5/m",
+            "pg key create --partner a --environment staging --permission ping:read --rate 5/d",
             "pg key revoke 42",
             "pg key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
             "pg key rotate 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --overlap soon",
@@ -335,13 +365,14 @@ mod tests {
             "pg versions openapi",
             "pg versions openapi 2026-11-01 --write versions/openapi",
             "pg serve --set nonsense",
+            "pg man key --write d",
         ] {
             assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
         }
     }
 
     #[test]
-    fn every_command_shows_examples() {
+    fn the_help_of_every_command_has_examples() {
         fn walk(command: &clap::Command) {
             let mut leaf = true;
             for below in command.get_subcommands().filter(|below| below.get_name() != "help") {

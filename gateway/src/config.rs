@@ -1,10 +1,10 @@
-//! The configuration: one typed value, read from layers, checked as a whole before anything starts.
+//! The configuration: one typed value, read from layers and validated before anything starts.
 //!
-//! `config/gateway.toml` is compiled in and is the contract: it holds every option with its default,
-//! so an option that is not in it does not exist. `sections` gives the options their types and bounds,
-//! `layers` says where values come from, `schema` finds names that are none, `checks` judges how
-//! options go together, and `diagnostics` shows what is wrong at its place. Nothing here opens a
-//! socket or reads a certificate; nothing outside reads a file or a variable for configuration.
+//! `config/gateway.toml` is compiled in and holds every option with its default: an option that is not in it does not
+//! exist. `sections` gives the options their types and bounds, `layers` reads the sources, `schema` finds unknown
+//! names, `checks` validates options against each other, `warnings` finds what is valid but risky, and `diagnostics`
+//! prints problems with file, line and column. Nothing here opens a socket or reads a certificate, and no other module
+//! reads a file or a variable for configuration.
 
 mod checks;
 mod diagnostics;
@@ -15,6 +15,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 mod values;
+mod warnings;
 
 use std::panic;
 use std::path::PathBuf;
@@ -31,30 +32,31 @@ use schema::Schema;
 pub use diagnostics::{ConfigError, Problem};
 pub use reload::differences_needing_restart;
 pub use sections::{
-    Api, Certificate, Config, Drain, Format, ForwardedField, Level, Limits, Listener, Log, Protocol, Runtime,
-    Service, Store, Timeouts, Tls, TlsVersion,
+    Api, Certificate, Config, Drain, FirstKeys, FirstLaunch, Format, ForwardedField, Level, Limits, Listener,
+    Log, Protocol, Runtime, Service, Store, Timeouts, Tls, TlsVersion,
 };
+pub use warnings::warnings;
 
-/// The file that is read where none is named and it exists.
+/// The file that is read where `--config` is not given and it exists.
 pub const SYSTEM_FILE: &str = "/etc/partner-gateway/gateway.toml";
-/// What the names of environment variables that hold options begin with.
+/// The prefix of environment variables that hold options.
 pub const ENVIRONMENT_PREFIX: &str = "GATEWAY__";
-/// What the names begin with of those that somebody may have meant to hold options.
+/// The prefix of variables that may be misspelt options.
 const ENVIRONMENT_NEAR_PREFIX: &str = "GATEWAY_";
 
 const DEFAULTS: &str = include_str!("../../config/gateway.toml");
 
-/// Deep enough for the deepest document that the parser accepts, which nests by the thousand: its own
-/// limits bound the nesting and the length of a dotted key, but not one inside the other.
+/// Enough for the deepest document that the parser accepts: it bounds the nesting of tables and the length of a dotted
+/// key, but not one inside the other, so a document can be thousands of levels deep.
 const STACK_BYTES: usize = 64 << 20;
 
-/// Where configuration comes from. The default value has no source but the compiled-in defaults.
+/// Where configuration comes from. By default only from the compiled-in defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// The file that `--config` named; it must exist.
     pub file: Option<PathBuf>,
-    /// Environment variables. Those that begin with [`ENVIRONMENT_PREFIX`] hold options; one that is an
-    /// option's name but for its underscores is refused; all others are left alone.
+    /// Environment variables. Those with [`ENVIRONMENT_PREFIX`] hold options; one that differs from an option only in
+    /// its underscores is refused; all others are ignored.
     pub environment: Vec<(String, String)>,
     /// Flags: the dotted path of an option, and its value in TOML. Later ones win.
     pub flags: Vec<(String, String)>,
@@ -65,8 +67,8 @@ pub struct Sources {
 impl Sources {
     /// The variables of this process that may hold options, for [`Sources::environment`].
     ///
-    /// A value that is not UTF-8 is passed on with replacement characters, so that it is refused where
-    /// it matters instead of being overlooked.
+    /// A value that is not UTF-8 is passed on with replacement characters, so that an option's is refused instead of
+    /// ignored.
     #[must_use]
     pub fn process_environment() -> Vec<(String, String)> {
         std::env::vars_os()
@@ -77,12 +79,11 @@ impl Sources {
 }
 
 impl Config {
-    /// Reads all layers and checks the result.
+    /// Reads and merges all layers and validates the result.
     ///
     /// # Errors
-    /// [`ConfigError`] holds everything that is wrong: unreadable texts, unknown names, wrong values,
-    /// and options that do not go together. Only where a whole text cannot be read, the last are left
-    /// out, because what they miss may stand there.
+    /// [`ConfigError`] holds every problem: unreadable files, unknown names, invalid values, and options that
+    /// contradict each other. The last are left out where a file cannot be read, because what is missing may be in it.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         thread::scope(|scope| {
             let reader = thread::Builder::new()
@@ -107,7 +108,7 @@ fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let layers = layers::gather(DEFAULTS, sources, &mut texts, &mut problems);
     match read(&layers, &texts, &mut problems) {
         Some(config) if problems.is_empty() => Ok(config),
-        read => Err(ConfigError::new(texts, problems).with_what_could_be_read(read)),
+        partial => Err(ConfigError::new(texts, problems).with_partial(partial)),
     }
 }
 
@@ -124,27 +125,27 @@ fn read(layers: &[(usize, Form)], texts: &Texts, problems: &mut Vec<Problem>) ->
             }
         });
         if trees.len() == 1 {
-            // The lowest layer is the defaults, and they are all the options that there are.
+            // The lowest layer is the defaults, which hold every option.
             schema = Schema::new(trees.first().cloned().unwrap_or_default());
         }
     }
-    let all_texts_are_read = problems.is_empty();
+    let all_parsed = problems.is_empty();
     for tree in trees {
         layers::merge(&mut merged, schema.check(tree, problems));
     }
     let config = deserialize(&mut merged, &schema, texts, problems)?;
-    if all_texts_are_read {
+    if all_parsed {
         let mut conflicts = Vec::new();
         checks::check(&config, &merged, &mut conflicts);
-        // Where a value was wrong its default stood in for it, which may fit nothing.
+        // An invalid value was replaced by its default, which may contradict other options.
         conflicts.retain(|conflict| !problems.iter().any(|problem| conflict.may_follow_from(problem)));
         problems.append(&mut conflicts);
     }
     Some(config)
 }
 
-/// Reads the merged tree. A wrong value is reported, replaced by its default and the tree is read
-/// again, so that one look finds all wrong values.
+/// Deserializes the merged tree. An invalid value is reported and replaced by its default, and the tree is read again,
+/// so that all invalid values are found at once.
 fn deserialize<'t>(
     tree: &mut DeTable<'t>,
     schema: &Schema<'t>,
@@ -166,9 +167,11 @@ fn deserialize<'t>(
             .at(error.span().unwrap_or_default(), "")
             .about(&path);
         let default = schema.default_of(&path);
-        problems.push(match default.and_then(|default| texts.written(&default.span())) {
-            Some(written) => problem.help(format!("the default is {written}")),
-            None => problem,
+        let written = default.and_then(|default| texts.written(&default.span()));
+        problems.push(match (quoted(tree, &path, texts), written) {
+            (Some(assignment), _) => problem.help(format!("write it in quotes: `{assignment}`")),
+            (None, Some(written)) => problem.help(format!("the default is {written}")),
+            (None, None) => problem,
         });
         if !replace(tree, &path, default) || problems.len() > PROBLEMS_MAX {
             return None;
@@ -176,42 +179,70 @@ fn deserialize<'t>(
     }
 }
 
-/// The path to the value, itself no table, that holds a place.
-fn path_to(tree: &DeTable<'_>, place: &Span) -> Option<Vec<String>> {
+/// The assignment in which a value that lacks quotes has them, if that makes it valid: `1.3` is a number in TOML, and
+/// a TLS version is text.
+fn quoted(tree: &DeTable<'_>, path: &[String], texts: &Texts) -> Option<String> {
+    let (name, parents) = path.split_last()?;
+    let table =
+        parents.iter().try_fold(tree, |table, name| table.get(name.as_str())?.get_ref().as_table())?;
+    let value = table.get(name.as_str())?;
+    if matches!(value.get_ref(), DeValue::String(_) | DeValue::Array(_) | DeValue::Table(_)) {
+        return None;
+    }
+    let written = texts.written(&value.span())?;
+    let mut tree = tree.clone();
+    let text = Spanned::new(value.span(), DeValue::String(written.to_owned().into()));
+    set(&mut tree, path, Some(text));
+    let root = Spanned::new(0..0, DeValue::Table(tree.clone()));
+    let is_valid = match Config::deserialize(ValueDeserializer::from(root)) {
+        Ok(_) => true,
+        Err(error) => error.span().and_then(|span| path_to(&tree, &span)).is_some_and(|other| other != path),
+    };
+    is_valid.then(|| format!("{name} = \"{written}\""))
+}
+
+/// The path to the value, other than a table, that contains a span.
+fn path_to(tree: &DeTable<'_>, inner: &Span) -> Option<Vec<String>> {
     tree.iter().find_map(|(key, value)| {
         let name = key.get_ref().clone().into_owned();
         match value.get_ref() {
-            DeValue::Table(inner) => path_to(inner, place).map(|mut path| {
+            DeValue::Table(table) => path_to(table, inner).map(|mut path| {
                 path.insert(0, name);
                 path
             }),
             _ => {
                 let span = value.span();
-                (span.start <= place.start && place.end <= span.end).then(|| vec![name])
+                (span.start <= inner.start && inner.end <= span.end).then(|| vec![name])
             }
         }
     })
 }
 
-/// Puts the default in the place of a value, or removes the value if it has none. `false` if that
-/// changes nothing, so that no value is looked at for ever.
+/// Replaces a value by its default, or removes it if it has none. `false` if that changes nothing: then to read the
+/// tree again would not end.
 fn replace<'t>(tree: &mut DeTable<'t>, path: &[String], default: Option<&Spanned<DeValue<'t>>>) -> bool {
+    let old = set(tree, path, default.cloned());
+    old.is_some_and(|old| default.is_none_or(|default| default.span() != old.span()))
+}
+
+/// Sets a value that is there, or removes it; returns the old one.
+fn set<'t>(
+    tree: &mut DeTable<'t>,
+    path: &[String],
+    value: Option<Spanned<DeValue<'t>>>,
+) -> Option<Spanned<DeValue<'t>>> {
     match path {
-        [] => false,
+        [] => None,
         [name] => {
-            let Some((key, old)) = tree.remove_entry(name.as_str()) else { return false };
-            match default {
-                Some(default) if default.span() == old.span() => false,
-                Some(default) => {
-                    tree.insert(key, default.clone());
-                    true
-                }
-                None => true,
+            let (key, old) = tree.remove_entry(name.as_str())?;
+            if let Some(value) = value {
+                tree.insert(key, value);
             }
+            Some(old)
         }
         [name, rest @ ..] => match tree.get_mut(name.as_str()).map(Spanned::get_mut) {
-            Some(DeValue::Table(inner)) => replace(inner, rest, default),
-            _ => false,
+            Some(DeValue::Table(inner)) => set(inner, rest, value),
+            _ => None,
         },
     }
 }

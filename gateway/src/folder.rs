@@ -1,48 +1,72 @@
 //! The data folder: where it is, who may read it, and the names of the files in it.
 //!
-//! It holds the store, the server secret and the local certificates, and it is the unit of backup:
-//! one folder, one installation. This module makes and mends the folder and keeps the server secret;
-//! what is inside the other files is none of its business.
+//! It holds the store, the server secret and the local certificates, and it is the unit of backup: one folder, one
+//! installation. This module creates the folder, keeps it private and reads the server secret; the other files are
+//! read and written by their own modules.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use permissions::ServerSecret;
+use permissions::{Environment, ServerSecret};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use rustix::fs::{Access, OFlags, access};
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 /// The folder's name below the state folder of the user.
 const FOLDER_NAME: &str = "partner-gateway";
 /// The server secret is 32 bytes, written as hexadecimal text.
 const SECRET_BYTES: usize = 32;
+/// Rights of other users: none may be left.
+const OTHERS: u32 = 0o077;
 
-/// One installation's folder.
+/// The data folder of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFolder {
     path: PathBuf,
 }
 
-/// The data folder, or its secret, cannot be used as it is.
+/// The data folder or a file in it cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// Neither the flag nor the environment says where the folder is.
+    /// Neither the flag nor the environment names the folder.
     #[error(
         "no data folder: neither XDG_STATE_HOME nor HOME is set to an absolute path; name one with --data-dir"
     )]
     Nowhere,
-    /// The path is something else.
+    /// The path is not a folder.
     #[error("{path} is not a folder; name another with --data-dir")]
     NotAFolder {
         /// The path.
         path: PathBuf,
     },
-    /// Others may read the folder, and it holds things that are not ours.
-    #[error("{path} is open to other users and holds other files; name a folder of its own with --data-dir")]
+    /// Other users may read the folder, and it holds files of something else.
+    #[error(
+        "{path} is open to other users and holds other files; name a folder for the gateway alone: --data-dir {path}/partner-gateway"
+    )]
     Shared {
         /// The folder.
+        path: PathBuf,
+    },
+    /// The folder, or a secret in it, belongs to another user.
+    #[error("{path} belongs to user {owner}, and this process runs as user {user}; {remedy}")]
+    NotOwner {
+        /// The folder or file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user of this process.
+        user: u32,
+        /// What works instead.
+        remedy: String,
+    },
+    /// A secret of the folder is a symbolic link.
+    #[error("{path} is a symbolic link, which is not followed; put the file itself there")]
+    SymbolicLink {
+        /// The link.
         path: PathBuf,
     },
     /// The operating system refused.
@@ -52,12 +76,12 @@ pub enum FolderError {
         action: &'static str,
         /// On which file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The system's reason.
         source: io::Error,
     },
-    /// There is no server secret, and none may be made.
+    /// There is no server secret, and none may be created.
     #[error(
-        "{path} is missing, and without it no stored key can be recognised; put it back from a backup of the data folder"
+        "{path} is missing, and without it no stored key can be verified; restore it from a backup of the data folder"
     )]
     SecretMissing {
         /// Where it should be.
@@ -65,40 +89,40 @@ pub enum FolderError {
     },
     /// The server secret's file holds something else.
     #[error(
-        "{path} is not a server secret (64 hexadecimal characters); put it back from a backup of the data folder"
+        "{path} is not a server secret (64 hexadecimal characters); restore it from a backup of the data folder"
     )]
     SecretMalformed {
         /// The file.
         path: PathBuf,
     },
-    /// The operating system gave no random bytes.
-    #[error("the operating system gave no random bytes for the server secret")]
+    /// The operating system returned no random bytes.
+    #[error("the operating system returned no random bytes for the server secret")]
     NoRandomness {
-        /// Why not.
+        /// The system's reason.
         source: rand::rand_core::OsError,
     },
 }
 
 impl FolderError {
-    /// Whether the operating system refused for want of rights.
+    /// Whether it is about missing rights.
     #[must_use]
     pub fn is_permission(&self) -> bool {
         match self {
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
             }
-            Self::Shared { .. } => true,
+            Self::Shared { .. } | Self::NotOwner { .. } | Self::SymbolicLink { .. } => true,
             _ => false,
         }
     }
 }
 
 impl DataFolder {
-    /// Finds the folder: the one named, else `$XDG_STATE_HOME/partner-gateway`, else
-    /// `~/.local/state/partner-gateway`. Touches nothing; [`DataFolder::prepare`] makes it.
+    /// Finds the folder: the given one, else `$XDG_STATE_HOME/partner-gateway`, else
+    /// `~/.local/state/partner-gateway`. Creates nothing; see [`DataFolder::prepare`].
     ///
     /// # Errors
-    /// [`FolderError::Nowhere`] where nothing says it.
+    /// [`FolderError::Nowhere`] where none of them is set.
     pub fn locate(named: Option<PathBuf>) -> Result<Self, FolderError> {
         let variable = |name| std::env::var_os(name).map(PathBuf::from);
         Self::choose(named, variable("XDG_STATE_HOME"), variable("HOME")).ok_or(FolderError::Nowhere)
@@ -110,11 +134,11 @@ impl DataFolder {
         let home =
             home.filter(|path| path.is_absolute()).map(|path| path.join(".local/state").join(FOLDER_NAME));
         let path = named.or(state).or(home)?;
-        // Absolute, because it is shown to people and written into files that are read elsewhere.
+        // Absolute, because it is printed and written into files that are read elsewhere.
         Some(Self { path: std::path::absolute(&path).unwrap_or(path) })
     }
 
-    /// The folder itself.
+    /// The folder's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -126,7 +150,7 @@ impl DataFolder {
         self.path.join("store.sqlite")
     }
 
-    /// The secret under which key hashes are made.
+    /// The secret with which keys are hashed.
     #[must_use]
     pub fn secret(&self) -> PathBuf {
         self.path.join("server.secret")
@@ -144,19 +168,26 @@ impl DataFolder {
         self.path.join("ca.key")
     }
 
-    /// The leaf for `localhost`.
+    /// The local certificate for `localhost`.
     #[must_use]
     pub fn localhost_certificate(&self) -> PathBuf {
         self.path.join("localhost.pem")
     }
 
-    /// The leaf's private key.
+    /// The private key of the local certificate.
     #[must_use]
     pub fn localhost_key(&self) -> PathBuf {
         self.path.join("localhost.key")
     }
 
-    /// Every file that makes an installation, in the order in which a backup takes them.
+    /// The key that the first launch made for an environment, as a header field for `curl -H @FILE`. It is there
+    /// only until the operator has moved it elsewhere.
+    #[must_use]
+    pub fn first_key(&self, environment: Environment) -> PathBuf {
+        self.path.join(format!("first-key.{environment}"))
+    }
+
+    /// The files of an installation, in the order in which a backup copies them.
     #[must_use]
     pub fn files(&self) -> [PathBuf; 6] {
         [
@@ -169,43 +200,57 @@ impl DataFolder {
         ]
     }
 
-    /// Makes the folder where it is missing, and takes others' rights away where they have any.
+    /// The files that only their owner may read.
+    fn secrets(&self) -> [PathBuf; 8] {
+        [
+            self.store(),
+            self.path.join("store.sqlite-wal"),
+            self.path.join("store.sqlite-shm"),
+            self.secret(),
+            self.authority_key(),
+            self.localhost_key(),
+            self.first_key(Environment::Staging),
+            self.first_key(Environment::Production),
+        ]
+    }
+
+    /// Creates the folder where it is missing, and removes other users' rights from it and from every secret in it.
     ///
-    /// A folder that is open to others is mended only if it is empty or already ours: with
-    /// `--data-dir /tmp`, mending would lock everyone else out of `/tmp`.
+    /// A folder that is open to others is tightened only if it is empty or already holds an installation: with
+    /// `--data-dir /tmp`, tightening would lock everyone else out of `/tmp`.
     ///
     /// # Errors
-    /// A file in its place, a folder shared with others, or what the operating system says.
+    /// A path that is not a folder, a folder or secret of another user, a folder shared with others, a secret that is
+    /// a symbolic link, or what the operating system says.
     pub fn prepare(&self) -> Result<(), FolderError> {
         let path = &self.path;
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 FolderError::NotAFolder { path: path.clone() }
             }
-            _ => FolderError::Io { action: "make the data folder", path: path.clone(), source },
+            _ => FolderError::Io { action: "create the data folder", path: path.clone(), source },
         })?;
         let failed = |action| move |source| FolderError::Io { action, path: path.clone(), source };
-        let metadata = fs::metadata(path).map_err(failed("look at the data folder"))?;
-        if metadata.mode() & 0o077 == 0 {
-            return Ok(());
+        let metadata = fs::metadata(path).map_err(failed("read the metadata of the data folder"))?;
+        check_owner(path, &metadata, || elsewhere(path))?;
+        if metadata.mode() & OTHERS != 0 {
+            let mut entries = fs::read_dir(path).map_err(failed("list the data folder"))?;
+            if entries.next().is_some() && !self.store().exists() && !self.secret().exists() {
+                return Err(FolderError::Shared { path: path.clone() });
+            }
+            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed(REMOVE_RIGHTS))?;
+            tracing::warn!(folder = %path.display(), "The data folder was open to other users; it is private now");
         }
-        let mut entries = fs::read_dir(path).map_err(failed("list the data folder"))?;
-        if entries.next().is_some() && !self.store().exists() && !self.secret().exists() {
-            return Err(FolderError::Shared { path: path.clone() });
-        }
-        fs::set_permissions(path, Permissions::from_mode(0o700))
-            .map_err(failed("take the rights of other users away from"))?;
-        tracing::warn!(folder = %path.display(), "The data folder was open to other users; it is private now");
-        Ok(())
+        self.secrets().iter().try_for_each(|path| tighten(path))
     }
 
-    /// Reads the server secret; makes it first where it is missing and `create` allows it.
+    /// Reads the server secret; creates it first where it is missing and `create` allows it.
     ///
-    /// `create` is right only while the store holds no key: a new secret makes every stored hash
-    /// worthless. Of several processes that create at once, all get the same secret.
+    /// `create` may be set only while the store holds no key: a new secret makes every stored hash worthless. Of
+    /// several processes that create it at once, all get the same secret.
     ///
     /// # Errors
-    /// It is missing and must not be made, it is malformed, or what the operating system says.
+    /// It is missing and must not be created, it is malformed, or what the operating system says.
     pub fn server_secret(&self, create: bool) -> Result<ServerSecret, FolderError> {
         if let Some(secret) = self.read_secret()? {
             return Ok(secret);
@@ -220,9 +265,10 @@ impl DataFolder {
     fn read_secret(&self) -> Result<Option<ServerSecret>, FolderError> {
         let path = self.secret();
         let failed = |source| FolderError::Io { action: "read", path: path.clone(), source };
-        let file = match File::open(&path) {
+        let file = match open_without_link(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(_) if path.is_symlink() => return Err(FolderError::SymbolicLink { path }),
             Err(error) => return Err(failed(error)),
         };
         make_private(&file, &path)?;
@@ -232,14 +278,13 @@ impl DataFolder {
         secret.map(Some).ok_or(FolderError::SecretMalformed { path: path.clone() })
     }
 
-    /// Writes a new secret under another name first, so that nobody ever reads half of one, and then
-    /// links it into place, which fails if another process was quicker: that one's secret stands.
+    /// Writes a new secret to a draft, so that nobody reads half of one, and links the draft to its name. That fails
+    /// if another process was quicker, whose secret is then used.
     fn write_secret(&self) -> Result<(), FolderError> {
         let mut bytes = Zeroizing::new([0_u8; SECRET_BYTES]);
         OsRng.try_fill_bytes(bytes.as_mut()).map_err(|source| FolderError::NoRandomness { source })?;
         let path = self.secret();
-        let draft =
-            self.path.join(format!("server.secret.{}.{:08x}", std::process::id(), rand::random::<u32>()));
+        let draft = draft(&path);
         let failed = |source| FolderError::Io { action: "write", path: path.clone(), source };
         let written = write_private(&draft, &to_hexadecimal(&bytes)).and_then(|()| {
             match fs::hard_link(&draft, &path) {
@@ -247,37 +292,110 @@ impl DataFolder {
                 other => other,
             }
         });
-        // The draft goes whatever happened; one that stays behind after a crash is never read.
+        // Removed in any case; a draft that a crash leaves behind is never read.
         let removed = fs::remove_file(&draft);
         written.and(removed).and_then(|()| sync_folder(&self.path)).map_err(failed)
     }
 }
 
-/// Makes a new file that only its owner may read, and has it on disk before it returns.
+const REMOVE_RIGHTS: &str = "remove the rights of other users from";
+
+fn check_owner(path: &Path, metadata: &Metadata, remedy: impl FnOnce() -> String) -> Result<(), FolderError> {
+    let (owner, user) = (metadata.uid(), geteuid().as_raw());
+    if owner == user {
+        return Ok(());
+    }
+    Err(FolderError::NotOwner { path: path.to_owned(), owner, user, remedy: remedy() })
+}
+
+/// What works where a folder belongs to another user, such as a volume that belongs to root.
+fn elsewhere(path: &Path) -> String {
+    let below = path.join(FOLDER_NAME);
+    let (below, user) = (below.display(), geteuid());
+    if user.is_root() {
+        format!(
+            "run it as that user, or name another folder with --data-dir ({} stays as it is)",
+            path.display()
+        )
+    } else if access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
+        format!("name a folder below it, which is then created: --data-dir {below}")
+    } else {
+        let install = format!("install -d -m 700 -o {} {below}", user.as_raw());
+        format!("have root create a folder below it, `{install}`, and name that: --data-dir {below}")
+    }
+}
+
+/// Removes the rights of other users from a secret, if it is there. By path: the folder is private by now, so nobody
+/// else can put another file there, and to close an open file would drop SQLite's locks on it.
+fn tighten(path: &Path) -> Result<(), FolderError> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => {
+            return Err(FolderError::Io { action: "read the metadata of", path: path.to_owned(), source });
+        }
+    };
+    if metadata.is_symlink() {
+        return Err(FolderError::SymbolicLink { path: path.to_owned() });
+    }
+    check_owner(path, &metadata, || {
+        "have root give it to this user, or restore it from a backup".to_owned()
+    })?;
+    if metadata.is_file() && metadata.mode() & OTHERS != 0 {
+        let private = fs::set_permissions(path, Permissions::from_mode(0o600));
+        private.map_err(|source| FolderError::Io { action: REMOVE_RIGHTS, path: path.to_owned(), source })?;
+        warn_made_private(path);
+    }
+    Ok(())
+}
+
+/// Opens a file for reading, unless its name is a symbolic link.
+fn open_without_link(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+}
+
+/// Creates a file that only its owner may read; it is on disk when this returns. An existing file or link fails.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
-/// Has the names in a folder on disk: without it a new file may be gone after a loss of power.
+/// Replaces a file, or a link, by a private file with this content, in one step.
+pub(crate) fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = draft(path);
+    let replaced = write_private(&draft, content).and_then(|()| fs::rename(&draft, path));
+    if replaced.is_err() {
+        // It may not have been created.
+        let _ = fs::remove_file(&draft);
+    }
+    replaced
+}
+
+/// A name beside a file that no other process uses.
+fn draft(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.{:08x}", std::process::id(), rand::random::<u32>()));
+    name.into()
+}
+
+/// Flushes the names in a folder to disk: without it a new file may be gone after a power failure.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Takes the rights of others away from a file of ours.
+/// Removes the rights of other users from an open file of the folder.
 pub(crate) fn make_private(file: &File, path: &Path) -> Result<(), FolderError> {
-    let failed = |source| FolderError::Io {
-        action: "take the rights of other users away from",
-        path: path.to_owned(),
-        source,
-    };
-    let metadata = file.metadata().map_err(failed)?;
-    if metadata.mode() & 0o077 != 0 {
+    let failed = |source| FolderError::Io { action: REMOVE_RIGHTS, path: path.to_owned(), source };
+    if file.metadata().map_err(failed)?.mode() & OTHERS != 0 {
         file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
-        tracing::warn!(file = %path.display(), "A file of the data folder was open to other users; it is private now");
+        warn_made_private(path);
     }
     Ok(())
+}
+
+fn warn_made_private(path: &Path) {
+    tracing::warn!(file = %path.display(), "A file of the data folder was open to other users; it is private now");
 }
 
 fn to_hexadecimal(bytes: &[u8; SECRET_BYTES]) -> Zeroizing<Vec<u8>> {
@@ -344,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_folder_is_mended_when_it_is_empty_or_ours() {
+    fn an_open_folder_is_tightened_when_it_is_empty_or_an_installation() {
         let parent = tempfile::tempdir().unwrap();
         let folder = folder(&parent);
         fs::create_dir_all(folder.path()).unwrap();
@@ -372,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_folders_place_is_named() {
+    fn a_path_that_is_a_file_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();
@@ -383,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_stays_the_same_and_is_never_made_unasked() {
+    fn a_secret_stays_the_same_and_is_created_only_on_request() {
         let parent = tempfile::tempdir().unwrap();
         let folder = folder(&parent);
         folder.prepare().unwrap();
@@ -397,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn many_who_create_at_once_get_one_secret() {
+    fn processes_that_create_it_at_once_get_one_secret() {
         let parent = tempfile::tempdir().unwrap();
         let folder = folder(&parent);
         folder.prepare().unwrap();
@@ -411,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_secret_is_refused_and_not_shown() {
+    fn a_damaged_secret_is_refused_and_not_printed() {
         let parent = tempfile::tempdir().unwrap();
         let folder = folder(&parent);
         folder.prepare().unwrap();
@@ -424,7 +542,38 @@ mod tests {
     }
 
     #[test]
-    fn an_open_secret_is_made_private() {
+    fn a_folder_of_another_user_is_refused_and_the_message_says_what_works() {
+        let parent = tempfile::tempdir().unwrap();
+        // Only root can give a folder away; everyone else has one that is not theirs.
+        let path = if geteuid().is_root() {
+            std::os::unix::fs::chown(parent.path(), Some(65_534), None).unwrap();
+            parent.path()
+        } else {
+            Path::new("/")
+        };
+        let error = DataFolder::locate(Some(path.to_owned())).unwrap().prepare().unwrap_err();
+        assert!(matches!(error, FolderError::NotOwner { .. }) && error.is_permission(), "{error}");
+        assert!(error.to_string().contains("--data-dir"), "{error}");
+    }
+
+    #[test]
+    fn every_secret_is_made_private() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = folder(&parent);
+        folder.prepare().unwrap();
+        folder.server_secret(true).unwrap();
+        for path in folder.secrets() {
+            fs::write(&path, "secret").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        }
+        folder.prepare().unwrap();
+        for path in folder.secrets() {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_read_alone_is_made_private() {
         let parent = tempfile::tempdir().unwrap();
         let folder = folder(&parent);
         folder.prepare().unwrap();
@@ -432,5 +581,42 @@ mod tests {
         fs::set_permissions(folder.secret(), Permissions::from_mode(0o644)).unwrap();
         folder.server_secret(false).unwrap();
         assert_eq!(mode(&folder.secret()), 0o600);
+    }
+
+    #[test]
+    fn a_symbolic_link_is_refused_and_its_target_left_as_it_was() {
+        for link in folder(&tempfile::tempdir().unwrap()).secrets() {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = folder(&parent);
+            folder.prepare().unwrap();
+            let target = parent.path().join("target");
+            fs::write(&target, "a".repeat(64)).unwrap();
+            fs::set_permissions(&target, Permissions::from_mode(0o644)).unwrap();
+            let link = folder.path().join(link.file_name().unwrap());
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            let error = folder.prepare().unwrap_err();
+            assert!(matches!(&error, FolderError::SymbolicLink { path } if *path == link), "{error}");
+            if link == folder.secret() {
+                let error = folder.server_secret(true).unwrap_err();
+                assert!(matches!(error, FolderError::SymbolicLink { .. }), "{error}");
+            }
+            assert_eq!(mode(&target), 0o644);
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_a_link_is_not_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let (target, link) = (parent.path().join("target"), parent.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(write_private(&link, b"new").is_err());
+        replace_private(&link, b"new").unwrap();
+        assert_eq!(
+            (fs::read(&target).unwrap(), fs::read(&link).unwrap()),
+            (b"old".to_vec(), b"new".to_vec())
+        );
+        assert_eq!(mode(&link), 0o600);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2, "the draft is gone");
     }
 }

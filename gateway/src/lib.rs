@@ -18,3 +18,4 @@ pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod transport;
+pub mod warnings;

@@ -1,8 +1,7 @@
-//! Whether the process can serve, as probes see it: started, not on its way out, and every thread that
-//! serving takes is there and at work.
+//! Readiness for probes: the process has started, is not draining, and every thread that it needs is running.
 //!
-//! A thread that has ended, whatever ended it, never comes back; a worker whose loop no longer goes round
-//! may. Either way its share of the connections is not served, so probes are told to look elsewhere.
+//! A thread that has ended never comes back; a worker whose event loop is blocked may. In both cases its connections are
+//! not served, so the process reports that it is not ready.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,51 +12,51 @@ use versions::Instant;
 
 use crate::clock::Clock;
 
-/// How often a worker shows that its loop goes round.
-const SHOW_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a worker reports that its event loop runs.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What probes are told.
+/// The state that probes report.
 pub struct Readiness {
     /// Every listener is bound and every key is loaded.
     pub started: AtomicBool,
-    /// The process is on its way out.
+    /// The process is shutting down.
     pub draining: AtomicBool,
-    /// The store cannot be reached: keys are served from memory and cannot change.
+    /// The store cannot be reached: keys are served from memory and do not change.
     pub store_failing: AtomicBool,
     clock: Arc<dyn Clock>,
     stalled_after: Duration,
     threads: Mutex<Vec<Arc<Thread>>>,
 }
 
-/// What is known of a thread.
+/// The state of a thread.
 struct Thread {
     name: String,
     ended: AtomicBool,
-    /// When it last showed that it is at work; a thread that never does is only watched for its end.
-    seen: Mutex<Option<Instant>>,
-    /// Whether the log has been told that it stalls.
-    told: AtomicBool,
+    /// The last heartbeat; a thread without any is only watched for its end.
+    heartbeat: Mutex<Option<Instant>>,
+    /// Whether it has been logged that it stalls.
+    stall_logged: AtomicBool,
 }
 
-/// A thread's own end of this: kept by the thread for as long as it is to run.
-pub struct Alive {
+/// Kept by a thread while it runs: when it is dropped, the thread counts as ended.
+pub struct ThreadGuard {
     readiness: Arc<Readiness>,
     thread: Arc<Thread>,
 }
 
-/// Whether the process is ready, in a word, and why not.
+/// Whether the process is ready, and why not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether requests should come here.
+    /// Whether it should receive requests.
     pub ready: bool,
     /// `ready`, `starting`, `draining` or `failing`.
     pub status: &'static str,
-    /// What fails.
+    /// What is failing.
     pub reason: Option<String>,
 }
 
 impl Readiness {
-    /// Not started yet. A worker that does not show itself for `stalled_after` is taken for stalled.
+    /// Not started yet. A worker without a heartbeat for `stalled_after` counts as stalled.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, stalled_after: Duration) -> Self {
         Self {
@@ -70,19 +69,19 @@ impl Readiness {
         }
     }
 
-    /// Takes note of a thread that serving takes from now on.
-    pub fn thread(self: &Arc<Self>, name: &str) -> Alive {
+    /// Registers a thread that must run from now on.
+    pub fn register_thread(self: &Arc<Self>, name: &str) -> ThreadGuard {
         let thread = Arc::new(Thread {
             name: name.to_owned(),
             ended: AtomicBool::new(false),
-            seen: Mutex::default(),
-            told: AtomicBool::new(false),
+            heartbeat: Mutex::default(),
+            stall_logged: AtomicBool::new(false),
         });
         lock(&self.threads).push(Arc::clone(&thread));
-        Alive { readiness: Arc::clone(self), thread }
+        ThreadGuard { readiness: Arc::clone(self), thread }
     }
 
-    /// What a probe is told now.
+    /// The current state.
     pub fn verdict(&self) -> Verdict {
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         let reason = lock(&self.threads).iter().find_map(|thread| self.failure(thread));
@@ -95,17 +94,20 @@ impl Readiness {
         Verdict { ready, status, reason: reason.filter(|_| status == "failing") }
     }
 
-    /// Says in the log, once each, which worker stalls and which has come back.
-    pub fn watch(&self) {
+    /// Logs, once each, which workers stall and which have recovered.
+    pub fn log_stalls(&self) {
         for thread in lock(&self.threads).iter() {
             let stalled = self.is_stalled(thread);
-            if thread.told.swap(stalled, Ordering::Relaxed) == stalled {
+            if thread.stall_logged.swap(stalled, Ordering::Relaxed) == stalled {
                 continue;
             }
             if stalled {
-                error!(thread = thread.name, "The thread {} stalls; it serves nobody", thread.name);
+                error!(
+                    thread = thread.name,
+                    "The thread {} stalls; its connections are not served", thread.name
+                );
             } else {
-                info!(thread = thread.name, "The thread {} is at work again", thread.name);
+                info!(thread = thread.name, "The thread {} has recovered", thread.name);
             }
         }
     }
@@ -121,34 +123,34 @@ impl Readiness {
     }
 
     fn is_stalled(&self, thread: &Thread) -> bool {
-        let seen = *lock(&thread.seen);
-        seen.is_some_and(|seen| self.clock.monotonic().saturating_duration_since(seen) >= self.stalled_after)
+        let heartbeat = *lock(&thread.heartbeat);
+        heartbeat.is_some_and(|at| self.clock.monotonic().saturating_duration_since(at) >= self.stalled_after)
     }
 }
 
-impl Alive {
-    /// Shows again and again that the loop that this runs on goes round. It has no end of its own.
-    pub async fn keep_showing(&self) {
+impl ThreadGuard {
+    /// Reports that the event loop runs, in an endless loop.
+    pub async fn heartbeat(&self) {
         loop {
-            *lock(&self.thread.seen) = Some(self.readiness.clock.monotonic());
-            tokio::time::sleep(SHOW_INTERVAL).await;
+            *lock(&self.thread.heartbeat) = Some(self.readiness.clock.monotonic());
+            tokio::time::sleep(HEARTBEAT_INTERVAL).await;
         }
     }
 }
 
-impl Drop for Alive {
+impl Drop for ThreadGuard {
     fn drop(&mut self) {
         self.thread.ended.store(true, Ordering::Relaxed);
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         if std::thread::panicking() || (is(&self.readiness.started) && !is(&self.readiness.draining)) {
             let name = &self.thread.name;
-            error!(thread = name, "The thread {name} has ended before its time; restart this process");
+            error!(thread = name, "The thread {name} has ended unexpectedly; restart this process");
         }
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Under these locks values are only replaced, read and pushed: one left by a panic is as good as any.
+    // A poisoned lock is used all the same: a panic cannot leave these values half-written.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -182,53 +184,53 @@ mod tests {
     fn a_thread_that_panics_or_returns_is_named() {
         for panics in [true, false] {
             let (readiness, _) = started();
-            let (other, alive) = (readiness.thread("other"), readiness.thread("store"));
+            let (other, alive) = (readiness.register_thread("other"), readiness.register_thread("store"));
             assert_eq!(readiness.verdict(), ready());
             let thread = std::thread::spawn(move || {
                 let _alive = alive;
-                assert!(!panics, "this is what the test is about");
+                assert!(!panics, "the test panics here");
             });
             assert_eq!(thread.join().is_err(), panics);
             assert_eq!(readiness.verdict(), failing("the thread store has ended"));
             readiness.draining.store(true, Ordering::Relaxed);
             let draining = Verdict { ready: false, status: "draining", reason: None };
-            assert_eq!(readiness.verdict(), draining, "a drain ends them all");
+            assert_eq!(readiness.verdict(), draining, "a drain ends all threads");
             drop(other);
         }
     }
 
     #[test]
-    fn a_worker_whose_loop_hangs_is_named_until_it_goes_round_again() {
+    fn a_blocked_worker_is_named_until_it_recovers() {
         let (readiness, clock) = started();
-        let alive = readiness.thread("worker-0");
+        let alive = readiness.register_thread("worker-0");
         let (hang, hanging) = mpsc::channel::<()>();
-        let (shown, has_shown) = mpsc::channel();
+        let (sent, has_sent) = mpsc::channel();
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let worker = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let work = async {
-                    // It shows itself before this first sleep is over, and then the loop hangs.
+                    // Its first heartbeat comes before this sleep is over; then the loop blocks.
                     tokio::time::sleep(Duration::from_millis(10)).await;
-                    shown.send(()).unwrap();
+                    sent.send(()).unwrap();
                     hanging.recv().unwrap();
-                    tokio::time::sleep(SHOW_INTERVAL * 2).await;
-                    shown.send(()).unwrap();
+                    tokio::time::sleep(HEARTBEAT_INTERVAL * 2).await;
+                    sent.send(()).unwrap();
                     std::future::pending::<()>().await;
                 };
                 tokio::select! {
                     () = work => {}
-                    () = alive.keep_showing() => {}
+                    () = alive.heartbeat() => {}
                     _ = ended => {}
                 }
             });
         });
-        has_shown.recv().unwrap();
+        has_sent.recv().unwrap();
         assert_eq!(readiness.verdict(), ready());
         clock.advance(STALLED_AFTER);
         assert_eq!(readiness.verdict(), failing("the thread worker-0 stalls"));
         hang.send(()).unwrap();
-        has_shown.recv().unwrap();
+        has_sent.recv().unwrap();
         assert_eq!(readiness.verdict(), ready());
         drop(end);
         worker.join().unwrap();
@@ -236,9 +238,9 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_never_shows_itself_is_not_taken_for_stalled() {
+    fn a_thread_without_heartbeats_does_not_count_as_stalled() {
         let (readiness, clock) = started();
-        let _alive = readiness.thread("store");
+        let _alive = readiness.register_thread("store");
         clock.advance(STALLED_AFTER * 2);
         assert_eq!(readiness.verdict(), ready());
     }

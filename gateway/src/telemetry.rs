@@ -1,10 +1,11 @@
-//! Logs and metrics: where they go and in which form. What they say is decided where it happens.
+//! Logs and metrics: where they go and in which form.
 //!
-//! Log lines wait in a bounded [`queue`] for a thread that writes them to stderr; when it is full, lines are
-//! dropped and counted, and no request waits. Labels of metrics come from closed lists only.
+//! Log lines wait in a bounded [`queue`] for a thread that writes them to stderr; when it is full, lines are dropped and
+//! counted, and no request waits. Label values of metrics come from closed sets only.
 
 mod access;
 mod queue;
+mod throttle;
 
 use std::io::{self, IsTerminal as _};
 
@@ -21,6 +22,7 @@ use crate::config::{Format, Level, Log};
 pub(crate) use access::Access;
 pub use queue::LogWriter;
 use queue::Queue;
+pub use throttle::Throttle;
 
 /// The running log.
 pub struct Logs {
@@ -29,12 +31,11 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Begins to log for so many `workers`; `color` says whether a terminal may be shown colours. Called once; a
-    /// second log in the same process stays with the first. The writer is to be kept until the end, where it
-    /// writes the last lines.
+    /// Starts the log for this many workers; `color` allows colours on a terminal. Called once: a second log in the same
+    /// process has no effect. Keep the writer until the end: dropping it writes the last lines.
     ///
     /// # Errors
-    /// Where no thread can be started to write it.
+    /// Where its thread cannot be started.
     pub fn start(log: &Log, workers: usize, color: bool) -> io::Result<(Self, LogWriter)> {
         let (queue, writer) = Queue::start(log.queue_lines_max, workers, io::stderr())?;
         let (filter, level) = reload::Layer::new(targets(log.level));
@@ -51,43 +52,44 @@ impl Logs {
         } else {
             lines.with_ansi(terminal && color).boxed()
         };
-        // An error says that a log is there already, as in a process of tests.
+        // An error means that there is a log already, as in a process of tests.
         if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
             std::panic::set_hook(Box::new(log_panic));
         }
         Ok((Self { level, queue }, writer))
     }
 
-    /// Takes over another level.
+    /// Changes the level.
     pub fn set_level(&self, level: Level) {
-        // An error says that there is no log any more.
+        // An error means that the log is gone.
         let _ = self.level.reload(targets(level));
     }
 
-    /// Lines that were dropped because the queue was full.
+    /// Lines dropped because the queue was full.
     #[must_use]
     pub fn dropped_lines(&self) -> u64 {
         self.queue.dropped()
     }
 }
 
-/// A panic as a record like any other, where the default would write lines of its own between the records.
+/// Logs a panic as a record; the default would write plain lines between the records.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or_default().escape_debug();
     let thread = std::thread::current();
-    // `RUST_BACKTRACE` says whether there is one.
+    // `RUST_BACKTRACE` enables it.
     let backtrace = std::backtrace::Backtrace::capture();
     let backtrace = (backtrace.status() == std::backtrace::BacktraceStatus::Captured).then_some(backtrace);
     tracing::error!(
         thread = thread.name(),
-        place = panic.location().map(tracing::field::display),
+        location = panic.location().map(tracing::field::display),
         backtrace = backtrace.as_ref().map(tracing::field::debug),
         "Panicked: {message}"
     );
 }
 
-/// The level is ours; libraries are heard from `warn` on, and only in detail when everything is. The
-/// access log has a switch of its own.
+/// The level applies to the gateway's own records. Those of libraries are written from `debug` on, because strangers can
+/// provoke any number of them, with text of their choice; the gateway logs what operators need. The access log has a
+/// switch of its own.
 fn targets(level: Level) -> Targets {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
@@ -96,8 +98,11 @@ fn targets(level: Level) -> Targets {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    let libraries =
-        if level == LevelFilter::TRACE { LevelFilter::DEBUG } else { level.min(LevelFilter::WARN) };
+    let libraries = match level {
+        LevelFilter::TRACE => LevelFilter::DEBUG,
+        LevelFilter::DEBUG => LevelFilter::WARN,
+        _ => LevelFilter::OFF,
+    };
     Targets::new()
         .with_default(libraries)
         .with_target("gateway", level)
@@ -105,10 +110,10 @@ fn targets(level: Level) -> Targets {
         .with_target("access", LevelFilter::INFO)
 }
 
-/// Begins to collect metrics.
+/// Starts collecting metrics.
 ///
 /// # Errors
-/// Where metrics are collected already.
+/// Where they are collected already.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
@@ -120,33 +125,37 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
 fn describe() {
     describe_counter!(
         "gateway_authentication_failures_total",
-        "Requests without a good credential, by reason."
+        "Requests without a valid credential, by reason."
     );
     describe_counter!(
         "gateway_connections_refused_total",
-        "Connections that were not taken, by the bound that was reached."
+        "Connections refused, by the limit that was reached."
     );
-    describe_counter!("gateway_accept_errors_total", "Times that accepting a connection failed.");
-    describe_counter!("gateway_handshake_errors_total", "TLS and QUIC handshakes that failed.");
+    describe_counter!("gateway_accept_errors_total", "Failures to accept a connection.");
+    describe_counter!("gateway_handshake_errors_total", "Failed TLS and QUIC handshakes.");
     describe_counter!(
         "gateway_datagrams_handed_over_total",
-        "QUIC datagrams that came to another worker's socket than their connection's, by outcome."
+        "QUIC datagrams that arrived at another worker's socket, by outcome."
     );
-    describe_counter!("gateway_frames_refused_total", "HTTP/3 frames of absurd size.");
+    describe_counter!("gateway_frames_refused_total", "HTTP/3 frames that were too large.");
     describe_counter!(
         "gateway_heads_refused_total",
-        "HTTP/3 requests whose head was malformed, too large or late."
+        "HTTP/3 requests whose header section was malformed, too large or late."
     );
-    describe_counter!("gateway_panics_total", "Requests whose handling panicked.");
+    describe_counter!("gateway_panics_total", "Requests whose handler panicked.");
     describe_counter!("gateway_reloads_total", "Reloads of the configuration, by outcome.");
-    describe_counter!("gateway_changes_applied_total", "Changes of keys that this node has applied.");
-    describe_counter!("gateway_store_errors_total", "Times that the store could not be read or written.");
+    describe_counter!("gateway_changes_applied_total", "Changes of keys that this node applied.");
+    describe_counter!("gateway_store_errors_total", "Failures to read or write the store.");
     describe_gauge!("gateway_connections", "Open connections.");
-    describe_gauge!("gateway_requests_in_flight", "Requests that are being answered.");
-    describe_gauge!("gateway_keys", "Keys in memory, in whatever state.");
-    describe_gauge!("gateway_log_lines_dropped", "Log lines that were dropped because the queue was full.");
-    describe_gauge!("gateway_build_info", "Always 1; the labels say what runs.");
-    // There from the start, at zero: what is not there cannot be watched.
+    describe_gauge!("gateway_requests_in_flight", "Requests in flight.");
+    describe_gauge!("gateway_keys", "Keys in memory, in any state.");
+    describe_gauge!("gateway_log_lines_dropped", "Log lines dropped because the queue was full.");
+    describe_gauge!(
+        "gateway_certificate_not_after_timestamp_seconds",
+        "When the certificate in use expires, as a Unix timestamp."
+    );
+    describe_gauge!("gateway_build_info", "Always 1; the labels describe the build.");
+    // Exported from the start, at zero: a rule cannot watch a series that does not exist.
     for name in [
         "gateway_accept_errors_total",
         "gateway_frames_refused_total",
@@ -166,4 +175,42 @@ fn describe() {
         metrics::counter!("gateway_reloads_total", "outcome" => outcome).absolute(0);
     }
     gauge!("gateway_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level as Severity;
+
+    use super::*;
+
+    #[test]
+    fn libraries_are_silent_below_debug() {
+        for (level, severest) in [
+            (Level::Error, None),
+            (Level::Warn, None),
+            (Level::Info, None),
+            (Level::Debug, Some(Severity::WARN)),
+            (Level::Trace, Some(Severity::DEBUG)),
+        ] {
+            let targets = targets(level);
+            for library in
+                ["rustls::msgs::handshake", "h2::proto", "quinn::endpoint", "hyper::proto", "tokio", "h3"]
+            {
+                for severity in
+                    [Severity::ERROR, Severity::WARN, Severity::INFO, Severity::DEBUG, Severity::TRACE]
+                {
+                    let expected = severest.is_some_and(|severest| severity <= severest);
+                    assert_eq!(
+                        targets.would_enable(library, &severity),
+                        expected,
+                        "{level:?} {library} {severity}"
+                    );
+                }
+            }
+            assert!(targets.would_enable("gateway::transport::tcp", &Severity::ERROR), "{level:?}");
+            assert!(targets.would_enable("access", &Severity::INFO), "{level:?}");
+        }
+        assert!(targets(Level::Info).would_enable("gateway::app", &Severity::INFO));
+        assert!(targets(Level::Warn).would_enable("gateway::app", &Severity::WARN));
+    }
 }

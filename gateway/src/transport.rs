@@ -12,6 +12,7 @@ mod http2;
 mod http3;
 mod lingering;
 mod listener;
+mod pem;
 mod prefer_send;
 mod quic;
 mod recycled_future;
@@ -37,7 +38,7 @@ pub use listener::Listener;
 pub use quic::{QuicListener, QuicSocket, serve_quic, steer};
 pub use sockets::{BindError, bind_tcp, bind_udp};
 pub use tcp::{Protocols, TcpService, serve_tcp};
-pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_config};
+pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_config, validity_warning};
 
 /// The most that is buffered of a head. Larger than any `header_bytes_max`, so that a head over that
 /// limit is still read and answered in our form.

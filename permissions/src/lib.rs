@@ -18,4 +18,4 @@ pub use key::{
     secrets_are_equal,
 };
 pub use permission::{ApiAccessPermission, UnknownPermission};
-pub use rate::{Rate, RateError};
+pub use rate::{Period, Rate, RateError};

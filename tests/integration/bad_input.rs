@@ -1,4 +1,4 @@
-//! Every row of the contract's table of errors, over every protocol that can produce it.
+//! Every error of the contract, over every protocol that can produce it.
 
 use std::time::Duration;
 
@@ -168,7 +168,7 @@ async fn fields_beyond_the_limits_are_431_by_number_and_by_size() {
 }
 
 #[tokio::test]
-async fn another_authority_than_the_listeners_own_is_421() {
+async fn a_host_that_the_listener_does_not_serve_is_421() {
     let overlay = "[listeners.http]\nhosts = [\"api.example\"]\n[listeners.https]\nhosts = [\"api.example\"]";
     let (gateway, key) = strict(overlay).await;
     for protocol in Protocol::ALL {
@@ -280,7 +280,7 @@ async fn a_head_that_stops_coming_is_408_on_http_1() {
 }
 
 #[tokio::test]
-async fn when_all_places_are_taken_the_next_is_told_to_come_back() {
+async fn a_request_beyond_the_limit_in_flight_gets_503_with_retry_after() {
     let (gateway, key) = strict("[limits]\nrequests_in_flight_max = 4\n[timeouts]\nbody = \"30s\"").await;
     let head = format!(
         "GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{",
@@ -318,7 +318,7 @@ async fn when_all_places_are_taken_the_next_is_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn an_address_that_fails_too_often_gets_429_and_its_good_keys_are_served_all_the_same() {
+async fn an_address_that_fails_too_often_gets_429_and_its_valid_keys_are_served() {
     let (gateway, key) = strict("[limits]\nfailures_per_address = \"1/s+5\"").await;
     let strange = tests::never_issued(permissions::Environment::Staging);
     for protocol in Protocol::ALL {

@@ -1,4 +1,4 @@
-//! The command line, as operators and their scripts meet it.
+//! The command line, as operators and scripts use it.
 
 use std::process::Output;
 
@@ -92,6 +92,83 @@ async fn wrong_usage_ends_with_2_and_a_hint() {
         assert!(err(&output).contains(clue), "{arguments:?}: no {clue} in {}", err(&output));
         assert_eq!(out(&output), "", "{arguments:?}: complaints go to standard error");
     }
+}
+
+#[tokio::test]
+async fn words_of_other_tools_get_a_tip_with_the_right_command() {
+    for (arguments, clue) in [
+        (&["key", "delete", "x"][..], "`partner-gateway key revoke`"),
+        (&["key", "rm"], "`partner-gateway key revoke`"),
+        (&["key", "add"], "`partner-gateway key create`"),
+        (&["key", "ls"], "`partner-gateway key list`"),
+        (&["partner", "add", "acme"], "`partner-gateway partner create`"),
+        (&["status"], "`partner-gateway health`"),
+        (&["start"], "`partner-gateway serve`"),
+        (&["reload"], "SIGHUP"),
+        (&["stop"], "SIGTERM"),
+        (&["validate"], "`partner-gateway check-config`"),
+        (&["openapi"], "`partner-gateway versions openapi`"),
+        (&["restore", "backup"], "--data-dir"),
+        (&["check-config", "gateway.toml"], "`partner-gateway check-config --config gateway.toml`"),
+        (&["serve", "gateway.toml"], "`partner-gateway serve --config gateway.toml`"),
+        (&["config", "show", "gateway.toml"], "`partner-gateway config show --config gateway.toml`"),
+        (&["serve", "--port", "9000"], "--set 'listeners.http.addresses=[\"127.0.0.1:9000\"]'"),
+        (&["serve", "--listen=0.0.0.0:9000"], "--set 'listeners.http.addresses=[\"127.0.0.1:9000\"]'"),
+        (&["serve", "-p", "9000"], "127.0.0.1:9000"),
+        (&["serve", "--log-level", "debug"], "`partner-gateway serve --set log.level=debug`"),
+    ] {
+        let output = bare(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", err(&output));
+        assert!(err(&output).contains(clue), "{arguments:?}: no {clue} in {}", err(&output));
+        assert_eq!(out(&output), "", "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn check_config_prints_warnings_and_is_valid_all_the_same() {
+    let start = Start::with("");
+    start.write_config_text(
+        "[listeners.operations]\naddresses = [\"0.0.0.0:9180\"]\n[listeners.http]\ntrusted_proxies = [\"0.0.0.0/0\"]\n",
+    );
+    let output = start.run(&["check-config"]).await;
+    assert!(output.status.success(), "{}", err(&output));
+    let text = out(&output);
+    for clue in
+        ["warning: `listeners.operations.addresses`", "warning: `listeners.http.trusted_proxies`", "is valid"]
+    {
+        assert!(text.contains(clue), "no {clue} in {text}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&start.run(&["check-config", "--json"]).await.stdout).expect("it prints JSON");
+    assert_eq!(
+        (&json["valid"], json["warnings"].as_array().map(Vec::len)),
+        (&true.into(), Some(2)),
+        "{json}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_can_expire_after_a_duration_and_have_a_rate_per_minute() {
+    let gateway = TestGateway::start("").await;
+    let spec = KeySpec::staging().option("--expires", "90d").option("--rate", "2/m");
+    let key = gateway.create_key(spec).await;
+    let shown: serde_json::Value = gateway.json(&["key", "show", &key.id, "--json"]).await;
+    assert_eq!(shown["rate"], "2/m", "{shown}");
+    let moment =
+        |name: &str| shown[name].as_str().unwrap_or_default().parse::<jiff::Timestamp>().expect("a time");
+    let lifetime = moment("expires").duration_since(moment("created")).as_secs();
+    assert!((90 * 86_400 - 60..=90 * 86_400).contains(&lifetime), "{shown}");
+    let client = Client::over(&gateway, Protocol::H1).await;
+    let first = client.ask(key.get(PING)).await;
+    assert_eq!(
+        (first.status.as_u16(), first.headers["ratelimit-policy"].to_str().unwrap()),
+        (200, "\"default\";q=2;w=60")
+    );
+    assert_eq!(client.ask(key.get(PING)).await.status, 200);
+    let refused = client.ask(key.get(PING)).await;
+    assert_eq!(refused.status, 429);
+    let seconds: u32 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((25..=30).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test]
@@ -243,7 +320,7 @@ async fn the_files_of_conf_d_lie_over_the_file_in_the_order_of_their_names() {
 }
 
 #[tokio::test]
-async fn health_tells_by_its_exit_code() {
+async fn health_sets_its_exit_code() {
     let gateway = TestGateway::start("").await;
     let output = gateway.cli(&["health"]).await;
     assert!(output.status.success(), "{}", err(&output));
@@ -279,4 +356,18 @@ async fn completions_and_manual_pages_are_printed() {
     assert!(checked.expect("bash can be started").success(), "bash reads its completions");
     let manual = bare(&["man"]);
     assert!(manual.status.success() && out(&manual).contains(".TH"), "{}", err(&manual));
+    let page = bare(&["man", "key", "create"]);
+    assert!(
+        page.status.success() && out(&page).contains("partner\\-gateway\\-key\\-create"),
+        "{}",
+        out(&page)
+    );
+    let unknown = bare(&["man", "no-such-command"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(err(&unknown).contains("no command `no-such-command`"), "{}", err(&unknown));
+    assert!(!std::path::Path::new("no-such-command").exists(), "no folder is made by mistake");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let written = bare(&["man", "--write", folder.path().to_str().unwrap()]);
+    assert!(written.status.success(), "{}", err(&written));
+    assert!(folder.path().join("partner-gateway-key-create.1").exists(), "each command has a page");
 }

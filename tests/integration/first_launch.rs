@@ -1,4 +1,4 @@
-//! The first launch and the second, and that no secret is ever anywhere but where it was shown once.
+//! The first launch and the second, and that a secret is only where it was handed out once.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -18,16 +18,32 @@ fn keys_in(text: &str) -> Vec<(Environment, String)> {
     keys.collect()
 }
 
+/// The file of a first key, as the output of the first launch names it.
+fn key_file(data: &Path, environment: &str) -> std::path::PathBuf {
+    data.join(format!("first-key.{environment}"))
+}
+
+/// The key in a file that the first launch wrote.
+fn key_in_file(gateway: &TestGateway, environment: &str) -> String {
+    let text =
+        std::fs::read_to_string(key_file(gateway.settings().data(), environment)).expect("it is written");
+    let key = text.strip_prefix("Authorization: Bearer ").and_then(|text| text.strip_suffix('\n'));
+    key.unwrap_or_else(|| panic!("not a header field: {text}")).to_owned()
+}
+
 #[tokio::test]
-async fn the_first_launch_prints_all_that_is_needed_once() {
+async fn without_a_terminal_the_first_launch_writes_the_keys_to_private_files() {
     let gateway = TestGateway::start("").await;
     let printed = gateway.stdout();
-    let mut keys = keys_in(&printed);
-    keys.sort_by(|one, other| one.0.name().cmp(other.0.name()));
-    keys.dedup();
-    let [(Environment::Production, production), (Environment::Staging, staging)] = &keys[..] else {
-        panic!("one key of each environment is printed:\n{printed}");
-    };
+    assert!(keys_in(&printed).is_empty(), "a key is on standard output, which is no terminal:\n{printed}");
+    let [staging, production] = ["staging", "production"].map(|environment| {
+        let file = key_file(gateway.settings().data(), environment);
+        assert!(printed.contains(&file.display().to_string()), "{} is not named:\n{printed}", file.display());
+        let mode = std::fs::metadata(&file).expect("it is written").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", file.display());
+        key_in_file(&gateway, environment)
+    });
+    let (staging, production) = (&staging, &production);
     for listener in &gateway.ready().listeners {
         let port = listener.address.port().to_string();
         assert!(printed.contains(&port), "{listener:?} is not printed:\n{printed}");
@@ -46,6 +62,86 @@ async fn the_first_launch_prints_all_that_is_needed_once() {
                 assert_eq!(answer.status, 200, "{environment} {path} {way}: both hold both permissions");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_decides_what_happens_to_the_first_keys() {
+    let gateway = TestGateway::start("[first_launch]\nkeys = \"show\"").await;
+    let printed = gateway.stdout();
+    let keys: Vec<_> = keys_in(&printed).into_iter().map(|(environment, _)| environment).collect();
+    assert_eq!(keys, [Environment::Staging, Environment::Production], "{printed}");
+    assert!(!key_file(gateway.settings().data(), "staging").exists());
+
+    let gateway = TestGateway::start("[first_launch]\nkeys = \"none\"").await;
+    assert!(keys_in(&gateway.stdout()).is_empty() && !gateway.stdout().contains("First launch"));
+    let partners: serde_json::Value = gateway.json(&["partner", "list", "--json"]).await;
+    assert_eq!(partners, serde_json::json!({ "partners": [] }));
+    let made = gateway.create_key(KeySpec::staging()).await;
+    assert_eq!(Client::over(&gateway, Protocol::H1).await.ask(made.get(PING)).await.status, 200);
+}
+
+#[tokio::test]
+async fn on_a_terminal_the_first_keys_are_shown_and_not_written() {
+    let start = Start::with("");
+    start.write_config_text(&tests::merged(""));
+    let shown = crate::mistakes::output_on_a_terminal(&start, &[], Some("--no-color")).await;
+    let keys: Vec<_> = keys_in(&shown).into_iter().map(|(environment, _)| environment).collect();
+    assert_eq!(keys, [Environment::Staging, Environment::Production], "{shown}");
+    assert!(!key_file(start.data(), "staging").exists(), "shown keys are in no file");
+    // Neither in the arguments of the suggested command, nor in the shell's history.
+    let suggested = shown.lines().find(|line| line.contains("| curl ")).expect("a command is suggested");
+    assert!(suggested.contains("\"$KEY\"") && suggested.contains("-H @-"), "{suggested}");
+}
+
+#[tokio::test]
+async fn a_folder_of_another_user_is_refused_with_what_works() {
+    use std::os::unix::process::CommandExt as _;
+
+    // Only root can prepare such folders and become another user; everyone else meets one with root's own.
+    if !rustix::process::geteuid().is_root() {
+        let output = Start::with("").data_folder(Path::new("/")).run(&["partner", "create", "acme"]).await;
+        assert_eq!(output.status.code(), Some(77));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("install -d -m 700"));
+        return;
+    }
+    const USER: u32 = 65_534;
+    let parent = tempfile::tempdir_in("/tmp").expect("a temporary folder can be made");
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+            .expect("the folder is the test's own");
+    };
+    set_mode(parent.path(), 0o755);
+    // The user of the test may not reach the folder of the build.
+    let binary = parent.path().join("partner-gateway");
+    std::fs::copy(tests::gateway_binary(), &binary).expect("the binary can be copied");
+    let run = |data: &Path| {
+        let mut command = Command::new(&binary);
+        command.args(["partner", "create", "acme", "--data-dir"]).arg(data).env_clear();
+        command.current_dir(parent.path()).uid(USER).gid(USER).output().expect("the command can be started")
+    };
+    // A volume as Kubernetes mounts it with `fsGroup`, and a folder that only root may write.
+    for (name, mode, clue) in
+        [("fs-group", 0o2775, "which is then created"), ("roots", 0o755, "install -d -m 700")]
+    {
+        let folder = parent.path().join(name);
+        std::fs::create_dir(&folder).expect("the folder is the test's own");
+        std::os::unix::fs::chown(&folder, None, Some(USER)).expect("root may");
+        set_mode(&folder, mode);
+        let output = run(&folder);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(77), "{name}: {message}");
+        let below = folder.join("partner-gateway");
+        assert!(
+            message.contains(clue) && message.contains(&below.display().to_string()),
+            "{name}: {message}"
+        );
+        if name == "roots" {
+            std::fs::create_dir(&below).expect("root may");
+            std::os::unix::fs::chown(&below, Some(USER), Some(USER)).expect("root may");
+        }
+        let output = run(&below);
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
@@ -72,9 +168,11 @@ async fn the_printed_curl_line_works_when_it_is_pasted() {
 }
 
 #[tokio::test]
-async fn a_second_launch_prints_no_secret_and_keeps_everything() {
+async fn a_second_launch_prints_no_secret_and_keeps_all_data() {
     let gateway = TestGateway::start("").await;
-    let (environment, first) = keys_in(&gateway.stdout()).remove(0);
+    let first = key_in_file(&gateway, "production");
+    let file = key_file(gateway.settings().data(), "production");
+    std::fs::remove_file(&file).expect("operators move it elsewhere");
     let made = gateway.create_key(KeySpec::staging()).await;
     let ca = std::fs::read(&gateway.ready().ca).expect("the CA's file is readable");
     let again = gateway.stop().await.launch().await;
@@ -84,11 +182,12 @@ async fn a_second_launch_prints_no_secret_and_keeps_everything() {
         "a second launch shows keys:\n{printed}"
     );
     assert!(keys_in(&again.log()).is_empty(), "a key is in the log");
+    assert!(!file.exists(), "a second launch writes no key");
     assert_eq!(std::fs::read(&again.ready().ca).expect("the CA's file is readable"), ca, "the CA is kept");
     let client = Client::over(&again, Protocol::H3).await;
     let mut request = get(PING);
     request.headers_mut().insert("authorization", format!("Bearer {first}").parse().unwrap());
-    assert_ping_body(&client.ask(request).await.text(), environment.name(), "a key of the first launch");
+    assert_ping_body(&client.ask(request).await.text(), "production", "a key of the first launch");
     assert_eq!(client.ask(made.get(PING)).await.status, 200, "a key that was made");
 }
 
@@ -104,7 +203,7 @@ fn walk(path: &Path, visit: &mut impl FnMut(&Path, &std::fs::Metadata)) {
 }
 
 #[tokio::test]
-async fn the_data_folder_is_its_owners_alone() {
+async fn only_its_owner_can_read_the_data_folder() {
     let gateway = TestGateway::start("").await;
     gateway.create_key(KeySpec::staging()).await;
     let mut files = 0;
@@ -157,10 +256,12 @@ async fn without_a_data_folder_option_the_users_state_folder_is_used() {
 }
 
 #[tokio::test]
-async fn no_secret_is_ever_logged_measured_or_stored_as_it_is() {
+async fn no_secret_is_logged_measured_or_stored_in_the_clear() {
     let gateway = TestGateway::start("[log]\nlevel = \"trace\"\n[timeouts]\nidle = \"2s\"").await;
-    let mut secrets: Vec<String> = keys_in(&gateway.stdout()).into_iter().map(|(_, key)| key).collect();
-    let shown_once = secrets.len();
+    let first_files =
+        ["staging", "production"].map(|environment| key_file(gateway.settings().data(), environment));
+    let mut secrets =
+        ["staging", "production"].map(|environment| key_in_file(&gateway, environment)).to_vec();
     let good = gateway.create_key(KeySpec::staging()).await;
     let rotated = gateway.rotate(&good, Some("1h")).await;
     let revoked = gateway.create_key(KeySpec::production()).await;
@@ -234,11 +335,10 @@ async fn no_secret_is_ever_logged_measured_or_stored_as_it_is() {
             // Nor all but its ends: what is left of it would still be guessed.
             assert!(!text.contains(&secret[12..40]), "most of secret {position} is in the {place}");
         }
-        if position >= shown_once {
-            assert!(!gateway.stdout().contains(secret), "secret {position} is on standard output");
-        }
+        assert!(!gateway.stdout().contains(secret), "secret {position} is on standard output");
         walk(gateway.settings().data(), &mut |path, metadata| {
-            if metadata.is_file() {
+            // Each of the first two keys is in the file that was made for it, and nowhere else.
+            if metadata.is_file() && first_files.get(position).is_none_or(|file| file != path) {
                 let bytes = std::fs::read(path).expect("a file of the data folder can be read");
                 let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
                 assert!(!found, "secret {position} is in {}", path.display());

@@ -1,4 +1,4 @@
-//! The contract as clients of another make see it: curl, aioquic, niquests, curl's HTTP/3, Chromium.
+//! The contract with clients of other makers: curl, aioquic, niquests, curl's HTTP/3, Chromium.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,7 +22,7 @@ async fn served() -> (TestGateway, Key) {
     (gateway, key)
 }
 
-/// What every script is told: port, CA, key, and a key that nobody has.
+/// The arguments of every script: port, CA, key, and a key that was never issued.
 fn arguments(gateway: &TestGateway, protocol: Protocol, key: &Key) -> Vec<String> {
     vec![
         gateway.address(protocol).port().to_string(),
@@ -32,7 +32,7 @@ fn arguments(gateway: &TestGateway, protocol: Protocol, key: &Key) -> Vec<String
     ]
 }
 
-/// One answer of the shape that `cases.py` prints.
+/// One response in the form that `cases.py` prints.
 struct Answer<'a>(&'a Value);
 
 impl<'a> Answer<'a> {
@@ -121,22 +121,22 @@ async fn assert_http3_contract(python: &str, script: &str) {
 }
 
 #[tokio::test]
-async fn aioquic_meets_the_contract_over_http_3() {
+async fn aioquic_gets_what_the_contract_says_over_http_3() {
     assert_http3_contract("py-aioquic", "aioquic_client.py").await;
 }
 
 #[tokio::test]
-async fn niquests_meets_the_contract_over_http_3() {
+async fn niquests_gets_what_the_contract_says_over_http_3() {
     assert_http3_contract("py-niquests", "niquests_client.py").await;
 }
 
 #[tokio::test]
-async fn curls_own_http_3_meets_the_contract() {
+async fn curl_gets_what_the_contract_says_over_http_3() {
     assert_http3_contract("py-curl", "curl_cffi_client.py").await;
 }
 
 #[tokio::test]
-async fn a_client_that_knows_nothing_finds_http_3_by_alt_svc() {
+async fn a_client_finds_http_3_by_alt_svc() {
     let (gateway, key) = served().await;
     let arguments = arguments(&gateway, Protocol::H2, &key);
     let python = tool("py-niquests/bin/python");
@@ -172,7 +172,7 @@ async fn chromium_loads_connection_json_over_http_3() {
     assert_eq!(seen["stranger"]["body"], INVALID_TOKEN, "{seen}");
 }
 
-/// Asks one case by the curl command, as `cases.py` would print it.
+/// Requests one case with curl; the result has the form of `cases.py`.
 fn curl(gateway: &TestGateway, way: &[&str], url: &str, case: (&str, &str, &str, Option<&str>)) -> Value {
     let (name, method, path, credential) = case;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -208,7 +208,7 @@ fn curl(gateway: &TestGateway, way: &[&str], url: &str, case: (&str, &str, &str,
 }
 
 #[tokio::test]
-async fn curl_meets_the_contract_over_http_1_and_http_2() {
+async fn curl_gets_what_the_contract_says_over_http_1_and_http_2() {
     let (gateway, key) = served().await;
     let unknown = never_issued(Environment::Production);
     let clear = format!("http://{}", gateway.address(Protocol::H1));

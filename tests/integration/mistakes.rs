@@ -1,4 +1,4 @@
-//! What operators get wrong, and what they are told: each mistake has one message and one exit code.
+//! Mistakes of operators: each has one message and one exit code.
 
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Asserts that a command failed with this code, told all of this, and printed no data.
-fn assert_told(output: &Output, code: i32, clues: &[&str], context: &str) {
+/// Asserts that a command exited with this code, that its error has all clues, and that it printed no data.
+fn assert_error(output: &Output, code: i32, clues: &[&str], context: &str) {
     assert_eq!(output.status.code(), Some(code), "{context}: {}{}", out(output), err(output));
     for clue in clues {
         assert!(err(output).contains(clue), "{context}: no {clue:?} in {}", err(output));
@@ -40,28 +40,29 @@ fn written(start: Start) -> Start {
 }
 
 #[tokio::test]
-async fn wrong_arguments_end_with_2_and_say_what_would_be_right() {
+async fn wrong_arguments_exit_with_2_and_say_what_is_accepted() {
     let start = written(Start::with(""));
     let id = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b";
     let right = "2027-01-01T00:00:00Z";
     let key = tests::never_issued(permissions::Environment::Production);
     let many = vec!["10.0.0.1"; 65].join(",");
     for (arguments, clues) in [
-        (create(&["--expires", "tomorrow"]), &["'tomorrow'", "--expires", "no moment", right][..]),
+        (create(&["--expires", "tomorrow"]), &["'tomorrow'", "--expires", "not a time", right][..]),
         (create(&["--expires", "2027-01-01"]), &["'2027-01-01'", "time of day", right]),
         (create(&["--expires", "2027-01-01T00:00:00"]), &["no offset", "Z or +02:00", right]),
-        (create(&["--expires", "2027-02-30T00:00:00Z"]), &["2027-02-30", "calendar", right]),
+        (create(&["--expires", "2027-02-30T00:00:00Z"]), &["2027-02-30", "not a time", right]),
         (create(&["--not-before", "soon"]), &["'soon'", "--not-before", right]),
         (create(&["--expires", "2020-01-01T00:00:00Z"]), &["2020-01-01T00:00:00Z", "has passed", "later"]),
         (
             create(&["--expires", "2090-01-01T00:00:00Z", "--not-before", "2090-01-02T00:00:00Z"]),
             &["2090-01-02", "expired", "before the end"],
         ),
+        (create(&["--expires", "90"]), &["'90'", "90d", right]),
         (create(&["--allow", "10.1.2.3/8"]), &["'10.1.2.3/8'", "10.0.0.0/8", "address is 10.1.2.3"]),
         (create(&["--allow", "2001:db8::1/32"]), &["2001:db8::/32"]),
         (create(&["--allow", "10.0.0.0/33"]), &["10.0.0.0/33", "192.0.2.0/24"]),
         (create(&["--allow", &many]), &["64", "65"]),
-        (create(&["--rate", "5/m"]), &["5/m", "50/s"]),
+        (create(&["--rate", "5/d"]), &["5/d", "50/s"]),
         (create(&["--name", "a\nb"]), &["printable"]),
         (create(&["--partner", "x"]), &["--partner"]),
         (create(&["--wait", "100h"]), &["100h", "24h"]),
@@ -78,7 +79,7 @@ async fn wrong_arguments_end_with_2_and_say_what_would_be_right() {
         (vec!["health", "--timeout", "0s"], &["1ms to 24h"]),
     ] {
         let output = start.run(&arguments).await;
-        assert_told(&output, 2, clues, &format!("{arguments:?}"));
+        assert_error(&output, 2, clues, &format!("{arguments:?}"));
         assert!(!err(&output).contains(&key), "the key is not said again: {}", err(&output));
         let output = start.run(&[&arguments[..], &["--json"]].concat()).await;
         assert_eq!(output.status.code(), Some(2), "{arguments:?} --json");
@@ -92,19 +93,19 @@ async fn wrong_arguments_end_with_2_and_say_what_would_be_right() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_now_ends_with_1_and_what_is_not_there_with_69() {
+async fn failures_exit_with_1_and_a_missing_server_with_69() {
     let start = written(Start::with(""));
     for command in [&["key", "list"][..], &["partner", "list"], &["backup", "elsewhere"]] {
-        assert_told(&start.run(command).await, 1, &["there is no store"], &format!("{command:?}"));
+        assert_error(&start.run(command).await, 1, &["there is no store"], &format!("{command:?}"));
     }
     let output = start.run(&["health"]).await;
-    assert_told(&output, 69, &["there is no store"], "health without a folder");
+    assert_error(&output, 69, &["there is no store"], "health without a folder");
     let output = start.run(&["health", "--json"]).await;
     assert_eq!(output.status.code(), Some(69));
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
     assert_eq!(told, serde_json::json!({"ready": false, "nodes": []}));
     let output = start.run(&["serve", "--ready-file", "no-folder/ready.json"]).await;
-    assert_told(
+    assert_error(
         &output,
         1,
         &["cannot write the ready file no-folder/ready.json"],
@@ -112,8 +113,8 @@ async fn what_cannot_be_done_now_ends_with_1_and_what_is_not_there_with_69() {
     );
     assert!(!start.data().exists(), "looking makes nothing");
     assert!(start.run(&["partner", "create", "acme"]).await.status.success());
-    assert_told(&start.run(&["partner", "create", "acme"]).await, 1, &["acme", "already"], "twice");
-    assert_told(&start.run(&["health"]).await, 69, &["no server is running"], "health without a server");
+    assert_error(&start.run(&["partner", "create", "acme"]).await, 1, &["acme", "already"], "twice");
+    assert_error(&start.run(&["health"]).await, 69, &["no server is running"], "health without a server");
 }
 
 #[tokio::test]
@@ -125,7 +126,7 @@ async fn health_is_not_ready_while_one_of_two_servers_hangs() {
     second.signal(Signal::STOP);
     let before = Instant::now();
     let output = first.cli(&["health", "--timeout", "500ms"]).await;
-    assert_told(&output, 69, &["does not answer", &second.ready().pid.to_string()], "one hangs");
+    assert_error(&output, 69, &["does not respond", &second.ready().pid.to_string()], "one hangs");
     assert!(!err(&output).contains(&first.ready().pid.to_string()), "{}", err(&output));
     assert!(before.elapsed() < Duration::from_secs(5), "the wait has an end: {:?}", before.elapsed());
     let output = first.cli(&["health", "--timeout", "500ms", "--json"]).await;
@@ -140,10 +141,11 @@ async fn health_is_not_ready_while_one_of_two_servers_hangs() {
 }
 
 #[tokio::test]
-async fn a_brand_is_the_data_folders_for_ever() {
+async fn a_brand_cannot_be_changed_after_the_first_launch() {
     let acme = "[api]\nbrand = \"acme\"";
     let gateway = TestGateway::start(acme).await;
-    assert!(gateway.stdout().contains("acme_stg_"), "{}", gateway.stdout());
+    let first = std::fs::read_to_string(gateway.settings().data().join("first-key.staging"));
+    assert!(first.expect("the first launch wrote it").contains("acme_stg_"));
     // A configuration that says nothing of the brand makes keys that the server takes.
     let plain = written(Start::with("").data_folder(gateway.settings().data()));
     let output = plain.run(&create(&["--json"])).await;
@@ -163,7 +165,7 @@ async fn a_brand_is_the_data_folders_for_ever() {
     beta.write_config_text(&tests::merged("[api]\nbrand = \"beta\""));
     let before = gateway.json::<serde_json::Value>(&["key", "list", "--json"]).await;
     for command in [create(&[]), vec!["key", "rotate", &rotated.id]] {
-        assert_told(&beta.run(&command).await, 78, &clues, &format!("{command:?}"));
+        assert_error(&beta.run(&command).await, 78, &clues, &format!("{command:?}"));
     }
     let after = gateway.json::<serde_json::Value>(&["key", "list", "--json"]).await;
     assert_eq!(ids(&before), ids(&after), "nothing was made");
@@ -197,7 +199,7 @@ async fn a_key_is_revoked_without_the_server_secret() {
     let output = gateway.cli(&["key", "update", other.trim_matches('"'), "--name", "still"]).await;
     assert!(output.status.success(), "{}", err(&output));
     let output = gateway.cli(&create(&[])).await;
-    assert_told(&output, 1, &["server.secret", "backup"], "a key cannot be made without it");
+    assert_error(&output, 1, &["server.secret", "backup"], "a key cannot be made without it");
 }
 
 #[tokio::test]
@@ -216,7 +218,7 @@ async fn revoking_again_says_since_when() {
 }
 
 #[tokio::test]
-async fn a_partner_that_a_key_brings_along_is_told() {
+async fn a_partner_that_is_created_with_a_key_is_reported() {
     let gateway = TestGateway::start("").await;
     let make = async |partner: &str| {
         let arguments = [
@@ -278,7 +280,7 @@ async fn shells_complete_the_names_of_environments_and_permissions() {
 }
 
 #[tokio::test]
-async fn all_mistakes_of_a_configuration_are_told_in_one_run() {
+async fn all_problems_of_a_configuration_are_printed_at_once() {
     let start = Start::with("");
     let text = "\
 [limits]
@@ -319,7 +321,7 @@ key_file = \"/nowhere/key.pem\"
 async fn a_damaged_local_authority_stops_the_start_and_is_named() {
     let start = TestGateway::start("").await.stop().await;
     let authority = start.data().join("ca.pem");
-    let whole = std::fs::read(&authority).expect("the authority is there");
+    let original = std::fs::read(&authority).expect("the authority is there");
     let stranger = Authority::new(start.folder(), "stranger").certificate();
     let stranger = std::fs::read_to_string(stranger).expect("its certificate is readable");
     for content in ["nonsense".to_owned(), stranger] {
@@ -327,10 +329,10 @@ async fn a_damaged_local_authority_stops_the_start_and_is_named() {
         let Err((status, log)) = start.clone().try_launch().await else { panic!("it is refused") };
         assert_eq!(status.code(), Some(1), "{log}");
         let named = authority.to_str().expect("temporary paths are UTF-8");
-        assert!(log.contains(named) && log.contains("made anew"), "{log}");
+        assert!(log.contains(named) && log.contains("created anew"), "{log}");
         assert!(!log.contains("panicked"), "{log}");
     }
-    std::fs::write(&authority, whole).expect("the folder is the test's own");
+    std::fs::write(&authority, original).expect("the folder is the test's own");
     std::fs::write(start.data().join("localhost.key"), "nonsense").expect("the folder is the test's own");
     let gateway = start.launch().await;
     let client = Client::over(&gateway, Protocol::H3).await;
@@ -344,7 +346,7 @@ async fn a_backup_is_not_made_inside_the_data_folder() {
     for inside in ["backup", "a/b", "."] {
         let target = start.data().join(inside);
         let target = target.to_str().expect("temporary paths are UTF-8");
-        assert_told(&start.run(&["backup", target]).await, 2, &["inside the data folder"], inside);
+        assert_error(&start.run(&["backup", target]).await, 2, &["inside the data folder"], inside);
         assert!(inside == "." || !start.data().join(inside).exists());
     }
     // A relative path counts from where the command runs, which is the folder around the data folder.
@@ -354,7 +356,11 @@ async fn a_backup_is_not_made_inside_the_data_folder() {
 }
 
 /// Runs a server on a terminal of its own until it is ready, and returns what that shows.
-async fn shown_on_a_terminal(start: &Start, environment: &[(&str, &str)], flag: Option<&str>) -> String {
+pub(crate) async fn output_on_a_terminal(
+    start: &Start,
+    environment: &[(&str, &str)],
+    flag: Option<&str>,
+) -> String {
     let ready = start.folder().join("ready.json");
     let _ = std::fs::remove_file(&ready);
     let mut serve = vec!["serve", "--ready-file", ready.to_str().expect("temporary paths are UTF-8")];
@@ -389,7 +395,7 @@ async fn the_log_has_colours_on_a_terminal_unless_they_are_refused() {
         (&[("NO_COLOR", "1")], None, false),
         (&[], Some("--no-color"), false),
     ] {
-        let shown = shown_on_a_terminal(&start, environment, flag).await;
+        let shown = output_on_a_terminal(&start, environment, flag).await;
         assert!(shown.contains("Loaded"), "the log is on: {shown}");
         assert_eq!(shown.contains("\u{1b}["), coloured, "{environment:?} {flag:?}: {shown:?}");
     }
@@ -401,7 +407,7 @@ async fn an_end_in_the_past_is_refused_for_a_key_that_is_there() {
     let key = gateway.create_key(KeySpec::staging()).await;
     let passed = now().checked_sub(jiff::SignedDuration::from_secs(60)).expect("a minute ago").to_string();
     let output = gateway.cli(&["key", "update", &key.id, "--expires", &passed]).await;
-    assert_told(&output, 2, &["has passed", "revoke"], "a minute ago");
+    assert_error(&output, 2, &["has passed", "revoke"], "a minute ago");
     let client = Client::over(&gateway, Protocol::H1).await;
     assert_eq!(client.ask(key.get(PING)).await.status, 200, "it is as it was");
 }

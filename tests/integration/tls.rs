@@ -1,4 +1,4 @@
-//! TLS as clients of other ages meet it: versions, key exchange, resumption, no early data.
+//! TLS with old and new clients: versions, key exchange, resumption, no early data; and the certificate's end.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// What a handshake came to.
+/// What a handshake negotiated.
 #[derive(Debug)]
 struct Agreed {
     version: Option<ProtocolVersion>,
@@ -21,16 +21,16 @@ struct Agreed {
     alpn: Option<Vec<u8>>,
 }
 
-/// A client that speaks these versions and offers these protocols.
+/// A client with these versions and protocols.
 fn client(
     gateway: &TestGateway,
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[&[u8]],
 ) -> Arc<ClientConfig> {
-    let whole = tests::tls(&gateway.ready().ca, b"http/1.1").expect("the CA's file is readable");
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(whole.crypto_provider()))
+    let base = tests::tls(&gateway.ready().ca, b"http/1.1").expect("the CA's file is readable");
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(base.crypto_provider()))
         .with_protocol_versions(versions)
-        .expect("the provider knows them")
+        .expect("the provider supports them")
         .with_webpki_verifier(verifier(gateway))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -137,4 +137,45 @@ async fn quic_offers_no_early_data_to_a_client_that_comes_back() {
     let again = again.await.unwrap();
     let data = again.handshake_data().unwrap().downcast::<quinn::crypto::rustls::HandshakeData>().unwrap();
     assert_eq!(data.protocol.as_deref(), Some(&b"h3"[..]));
+}
+
+#[tokio::test]
+async fn the_end_of_each_certificate_is_a_gauge() {
+    let gateway = TestGateway::start("").await;
+    let series = "gateway_certificate_not_after_timestamp_seconds{certificate=\"local\"}";
+    let end = tests::eventually(tests::PATIENCE, async || gateway.metric(series).await).await;
+    let days = (end.expect("it is exported") - tests::now().as_second() as f64) / 86_400.0;
+    assert!((395.0..398.0).contains(&days), "{days} days");
+}
+
+#[tokio::test]
+async fn a_risky_configuration_is_logged_at_the_start_and_by_a_reload() {
+    let mut gateway = TestGateway::start("[listeners.http]\ntrusted_proxies = [\"0.0.0.0/0\"]").await;
+    let warned =
+        |gateway: &TestGateway| gateway.log().matches("`listeners.http.trusted_proxies` has").count();
+    assert_eq!(warned(&gateway), 1, "{}", gateway.log());
+    gateway
+        .settings_mut()
+        .write_config("[listeners.http]\ntrusted_proxies = [\"0.0.0.0/0\"]\n[log]\nlevel = \"warn\"");
+    gateway.signal(rustix::process::Signal::HUP);
+    let again = tests::eventually(tests::PATIENCE, async || (warned(&gateway) == 2).then_some(())).await;
+    assert!(again.is_some(), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn strangers_make_libraries_write_nothing() {
+    let gateway = TestGateway::start("").await;
+    for bytes in [&b"\x16\x03\x01\x00\x05hello"[..], b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"\0\0\0"] {
+        let mut stream = TcpStream::connect(gateway.address(Protocol::H1Tls)).await.expect("it accepts");
+        stream.write_all(bytes).await.expect("it reads");
+        stream.shutdown().await.expect("it is open");
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port is free");
+    udp.send_to(&[0xc0; 1200], gateway.address(Protocol::H3)).await.expect("it is sent");
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    for line in gateway.log_lines() {
+        let target = line["target"].as_str().unwrap_or_default();
+        assert!(target.is_empty() || target.starts_with("gateway") || target == "access", "{line}");
+    }
 }

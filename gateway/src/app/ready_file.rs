@@ -1,56 +1,88 @@
-//! The file that tells whoever started the gateway that it is ready, and where it listens.
+//! The ready file: says that the gateway is ready, and which addresses it bound.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// The file, from when the process starts until it ends: then it names a process that is about to be gone, and is
-/// removed.
+/// The file of this process. It is removed at the end, because it then names a process that is gone.
 pub(super) struct ReadyFile<'f>(&'f Path);
 
 impl<'f> ReadyFile<'f> {
-    /// Removes an earlier process's, which whoever waits must not find, and sees whether one can be written: better
-    /// now than when keys have been made and shown that are then not served.
+    /// Removes the file of an earlier process, and makes sure that one can be written: before keys are created that
+    /// would then not be served.
     ///
     /// # Errors
-    /// Where it cannot.
+    /// Where it cannot be written.
     pub(super) fn prepare(file: &'f Path) -> anyhow::Result<Self> {
-        // There usually is none.
+        // Usually there is none.
         let _ = fs::remove_file(file);
         let ready = Self(file);
-        let tried = fs::write(ready.unfinished(), "").and_then(|()| fs::remove_file(ready.unfinished()));
-        tried.with_context(|| ready.refused())?;
+        let tried = ready.write_draft("").and_then(|()| fs::remove_file(ready.draft()));
+        tried.with_context(|| ready.error())?;
         Ok(ready)
     }
 
-    /// Writes what is listened on, whole or not at all: whoever sees the file can read it.
+    /// Writes the file in one step: whoever sees it can read all of it.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub(super) fn write(&self, description: &Value) -> anyhow::Result<()> {
-        fs::write(self.unfinished(), format!("{description}\n"))
-            .and_then(|()| fs::rename(self.unfinished(), self.0))
-            .with_context(|| self.refused())
+        self.write_draft(&format!("{description}\n"))
+            .and_then(|()| fs::rename(self.draft(), self.0))
+            .with_context(|| self.error())
     }
 
-    /// What it is called until it is whole.
-    fn unfinished(&self) -> PathBuf {
+    /// Creates the draft. It is never opened if it exists: in a folder that others may write it could be a link to
+    /// another file.
+    fn write_draft(&self, text: &str) -> io::Result<()> {
+        match fs::remove_file(self.draft()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).open(self.draft())?;
+        file.write_all(text.as_bytes())
+    }
+
+    /// Its name until it is complete.
+    fn draft(&self) -> PathBuf {
         let mut name = OsString::from(self.0);
         name.push(".new");
         name.into()
     }
 
-    fn refused(&self) -> String {
+    fn error(&self) -> String {
         format!("cannot write the ready file {}", self.0.display())
     }
 }
 
 impl Drop for ReadyFile<'_> {
     fn drop(&mut self) {
-        // Somebody else may have done so.
+        // Someone else may have removed it.
         let _ = fs::remove_file(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_place_of_the_draft_is_not_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let (target, file) = (parent.path().join("target"), parent.path().join("ready.json"));
+        fs::write(&target, "precious").unwrap();
+        let link = || std::os::unix::fs::symlink(&target, parent.path().join("ready.json.new")).unwrap();
+        link();
+        let ready = ReadyFile::prepare(&file).unwrap();
+        link();
+        ready.write(&serde_json::json!({ "pid": 1 })).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "{\"pid\":1}\n");
+        drop(ready);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
     }
 }

@@ -8,10 +8,12 @@ use tracing::{error, info, warn};
 use super::addresses::Addresses;
 use super::listen::{self, CertificatesByName};
 use super::pools::Pools;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, ConfigError, Sources, differences_needing_restart};
 use crate::folder::DataFolder;
 use crate::pipeline::Pipeline;
 use crate::telemetry::Logs;
+use crate::warnings;
 
 /// Everything that a reload reaches.
 pub(super) struct Reloader {
@@ -70,6 +72,7 @@ impl Reloader {
         self.pipeline.frontend().set_access_log(config.log.access);
         self.pools.reload(config);
         self.logs.set_level(config.log.level);
+        warnings::log(config, &self.sources, SystemClock.now());
         info!("Reloaded");
     }
 }

@@ -1,55 +1,74 @@
-//! What a start says to the person who started it: where it listens and, the first time, the keys.
+//! What a start prints: the listeners and, the first time, the keys or where they are.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use permissions::Environments;
+use permissions::{Environment, Environments};
 use serde_json::Value;
 
 use super::listen::LOCAL;
-use crate::config::{self, Config};
-use crate::folder::DataFolder;
+use crate::config::{self, Config, FirstKeys};
+use crate::folder::{DataFolder, replace_private};
 use crate::keys::{Created, FIRST_PARTNER, FirstLaunch};
 
-/// Prints to standard output.
+/// Whether the first launch is to create keys.
+pub(super) fn wants_keys(config: &Config) -> bool {
+    config.first_launch.keys != FirstKeys::None
+}
+
+/// Prints to standard output. The keys of the first launch are printed only where a person reads that, or where the
+/// configuration says so; otherwise each is written to a private file of the data folder.
 ///
 /// # Errors
-/// Where keys were made and nobody can read them. Otherwise the process serves all the same.
+/// Keys were created that could be neither printed nor written. Without keys, a closed output is ignored.
 pub(super) fn print(
     config: &Config,
     description: &Value,
     first_launch: Option<&FirstLaunch>,
     folder: &DataFolder,
 ) -> anyhow::Result<()> {
-    let text = text(config, description, first_launch, folder);
     let mut output = std::io::stdout().lock();
-    let printed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-    match first_launch {
-        Some(_) => printed.context(
-            "the keys of the first launch could not be shown; make others with `partner-gateway key create`",
-        ),
-        None => Ok(()),
+    let show = match config.first_launch.keys {
+        FirstKeys::Auto => output.is_terminal(),
+        FirstKeys::Show => true,
+        FirstKeys::File | FirstKeys::None => false,
+    };
+    const LOST: &str =
+        "the keys of the first launch are lost; create others with `partner-gateway key create`";
+    if let Some(keys) = first_launch.filter(|_| !show) {
+        for (environment, key) in by_environment(keys) {
+            let file = folder.first_key(environment);
+            let field = zeroize::Zeroizing::new(format!("Authorization: Bearer {}\n", key.secret.expose()));
+            replace_private(&file, field.as_bytes())
+                .with_context(|| format!("cannot write {}", file.display()))
+                .context(LOST)?;
+        }
     }
+    let text = text(config, description, first_launch.map(|keys| (keys, show)), folder);
+    let printed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    if first_launch.is_some() && show { printed.context(LOST) } else { Ok(()) }
+}
+
+fn by_environment(keys: &FirstLaunch) -> [(Environment, &Created); 2] {
+    [(Environment::Staging, &keys.staging), (Environment::Production, &keys.production)]
 }
 
 fn text(
     config: &Config,
     description: &Value,
-    first_launch: Option<&FirstLaunch>,
+    first_launch: Option<(&FirstLaunch, bool)>,
     folder: &DataFolder,
 ) -> String {
     let mut text = format!("Partner Gateway {} is serving.\n\n", env!("CARGO_PKG_VERSION"));
     let listeners: Vec<&Value> = description["listeners"].as_array().into_iter().flatten().collect();
     for listener in &listeners {
-        let scheme = if listener["tls"] == true { "https" } else { "http" };
         let list = |member: &str| -> String {
-            let words = listener[member].as_array().into_iter().flatten().filter_map(Value::as_str);
-            words.collect::<Vec<_>>().join(", ")
+            let items = listener[member].as_array().into_iter().flatten().filter_map(Value::as_str);
+            items.collect::<Vec<_>>().join(", ")
         };
-        let address = format!("{scheme}://{}", listener["address"].as_str().unwrap_or_default());
-        let _ = writeln!(text, "  {address:<30} {:<12} {}", list("serves"), list("protocols"));
+        let _ = writeln!(text, "  {:<30} {:<12} {}", url(listener), list("serves"), list("protocols"));
     }
     let _ = writeln!(text, "  data folder                    {}", folder.path().display());
     let local = |listener: &config::Listener| listener.enabled && listener.certificate == LOCAL;
@@ -57,36 +76,50 @@ fn text(
         let file = folder.authority_certificate();
         let _ = writeln!(text, "  certificate authority          {}", file.display());
     }
-    if let Some(FirstLaunch { staging, production }) = first_launch {
-        let _ = writeln!(
-            text,
-            "\nFirst launch: this made the partner `{FIRST_PARTNER}` with a key for each environment. They are shown\n\
-             this once; keep them now.\n\n  staging     {}\n  production  {}\n",
-            staging.secret.expose(),
-            production.secret.expose(),
-        );
-        if let Some(line) = curl(config, &listeners, staging, production, folder) {
-            let _ = writeln!(text, "Try it:\n\n  {line}\n");
-        }
-        if let Some(docs) = listeners.iter().find(|listener| listener["serves"][0] == "docs") {
-            let scheme = if docs["tls"] == true { "https" } else { "http" };
-            let address = docs["address"].as_str().unwrap_or_default();
-            let _ = writeln!(text, "Read how to go on:\n\n  {scheme}://{address}/\n");
-        }
+    text.push('\n');
+    let Some((keys, show)) = first_launch else { return text };
+    let place = if show {
+        "printed only now; store them"
     } else {
-        text.push('\n');
+        "in files that only this user can read, as a\nheader field for `curl -H @FILE`; move them to where you keep secrets"
+    };
+    let _ = writeln!(
+        text,
+        "First launch: created the partner `{FIRST_PARTNER}` with a key for each environment. The keys are\n{place}.\n"
+    );
+    for (environment, key) in by_environment(keys) {
+        let _ = match show {
+            true => writeln!(text, "  {environment:<10}  {}", key.secret.expose()),
+            false => writeln!(text, "  {environment:<10}  {}", folder.first_key(environment).display()),
+        };
+    }
+    if let Some((environment, curl, url)) = curl(config, &listeners, folder) {
+        let _ = if show {
+            // The key is pasted into a prompt: it is then neither in the shell's history nor in a list of processes.
+            writeln!(
+                text,
+                "\nTry it (the first line waits for you to paste the {environment} key):\n\n  read -r KEY\n  \
+                 printf 'Authorization: Bearer %s\\n' \"$KEY\" | {curl} -H @- {url}"
+            )
+        } else {
+            let file = quoted(&format!("@{}", folder.first_key(environment).display()));
+            writeln!(text, "\nTry it:\n\n  {curl} -H {file} {url}")
+        };
+    }
+    if let Some(docs) = listeners.iter().find(|listener| listener["serves"][0] == "docs") {
+        let _ = writeln!(text, "\nRead the documentation:\n\n  {}/\n", url(docs));
     }
     text
 }
 
-/// A line that works when it is pasted: over TLS where the local certificate is served, else in cleartext.
-fn curl(
-    config: &Config,
-    listeners: &[&Value],
-    staging: &Created,
-    production: &Created,
-    folder: &DataFolder,
-) -> Option<String> {
+fn url(listener: &Value) -> String {
+    let scheme = if listener["tls"] == true { "https" } else { "http" };
+    format!("{scheme}://{}", listener["address"].as_str().unwrap_or_default())
+}
+
+/// The environment, the command and the URL of a call that works: over TLS where the local certificate is served, else
+/// in cleartext.
+fn curl(config: &Config, listeners: &[&Value], folder: &DataFolder) -> Option<(Environment, String, String)> {
     let settings = |listener: &Value| config.listeners.get(listener["name"].as_str()?);
     let usable = |certificate: &str| {
         listeners.iter().find(|listener| {
@@ -98,23 +131,25 @@ fn curl(
     let settings = settings(listener)?;
     let address: SocketAddr = listener["address"].as_str()?.parse().ok()?;
     let host = match settings.hosts.first() {
-        // The name may lead elsewhere from here, but no other is answered.
+        // The name may resolve to another machine here, but no other name is served.
         Some(host) if !settings.hosts.iter().any(|host| host == "localhost") => host.clone(),
         _ if address.ip().is_loopback() || address.ip().is_unspecified() => "localhost".to_owned(),
         _ => address.ip().to_string(),
     };
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
-    let key = if settings.environments.contains(Environments::STAGING) { staging } else { production };
-    let (scheme, trust) = if settings.certificate == LOCAL {
-        let file = folder.authority_certificate().display().to_string().replace('\'', r"'\''");
-        ("https", format!("--cacert '{file}' "))
+    let is_staging = settings.environments.contains(Environments::STAGING);
+    let environment = if is_staging { Environment::Staging } else { Environment::Production };
+    let (scheme, curl) = if settings.certificate == LOCAL {
+        let file = quoted(&folder.authority_certificate().display().to_string());
+        ("https", format!("curl --cacert {file}"))
     } else {
-        ("http", String::new())
+        ("http", "curl".to_owned())
     };
     let version = versions::RELEASES.last()?.version;
-    Some(format!(
-        "curl {trust}-H 'Authorization: Bearer {}' {scheme}://{host}:{}/{version}/ping.json",
-        key.secret.expose(),
-        address.port(),
-    ))
+    Some((environment, curl, format!("{scheme}://{host}:{}/{version}/ping.json", address.port())))
+}
+
+/// Text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -60,12 +60,12 @@ impl Workers {
             let (stop, mut end) = (stop.subscribe(), end.subscribe());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("worker-{number}");
-            let alive = readiness.thread(&name);
+            let alive = readiness.register_thread(&name);
             let work = move || {
                 runtime.block_on(async {
                     tokio::select! {
                         () = sockets.serve(stop) => {}
-                        () = alive.keep_showing() => {}
+                        () = alive.heartbeat() => {}
                         _ = end.wait_for(|end| *end) => {}
                     }
                 });

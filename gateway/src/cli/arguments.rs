@@ -1,7 +1,6 @@
-//! How arguments are read: names, ids, networks, moments, spans of time, and words that take a setting
-//! away.
+//! Parsers of arguments: names, ids, networks, times, durations, and words that reset a setting.
 //!
-//! Each reader answers a wrong word with what is wrong with it and what it would have understood.
+//! The error of each parser says what is wrong and what is accepted.
 
 use std::ffi::OsStr;
 use std::net::IpAddr;
@@ -12,11 +11,13 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 use ipnet::IpNet;
-use jiff::{SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
 use permissions::{ApiAccessPermission, Environment, KeyId, OnRetired, Rate};
 use versions::{RELEASES, Version};
 
-/// No command waits longer than this.
+use crate::clock::{Clock, SystemClock};
+
+/// The longest wait of a command.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The name of an environment; a shell can complete it.
@@ -25,7 +26,7 @@ pub(super) fn environment() -> impl TypedValueParser<Value = Environment> {
         .try_map(|name| name.parse::<Environment>())
 }
 
-/// What answers calls to a retired version; a shell can complete it.
+/// What happens to calls to a retired version; a shell can complete it.
 pub(super) fn on_retired() -> impl TypedValueParser<Value = OnRetired> {
     PossibleValuesParser::new(OnRetired::ALL.map(OnRetired::name)).map(|name| {
         let choice = OnRetired::ALL.into_iter().find(|choice| choice.name() == name);
@@ -33,7 +34,7 @@ pub(super) fn on_retired() -> impl TypedValueParser<Value = OnRetired> {
     })
 }
 
-/// A version that there is; a shell can complete it.
+/// A version of this build; a shell can complete it.
 pub(super) fn version() -> impl TypedValueParser<Value = Version> {
     static NAMES: LazyLock<Vec<String>> =
         LazyLock::new(|| RELEASES.iter().map(|release| release.version.to_string()).collect());
@@ -78,14 +79,14 @@ impl TypedValueParser for Permission {
     }
 }
 
-/// An option that takes several values takes an id behind it for one more of them.
-const ID_FIRST: &str = "the id of a key stands before options that take several values: `partner-gateway key update ID --permission NAME NAME`";
+/// An option that takes several values takes an id after it for one more of them.
+const ID_FIRST: &str = "the id of a key comes before options that take several values: `partner-gateway key update ID --permission NAME NAME`";
 
 fn is_id(text: &str) -> bool {
     text.parse::<KeyId>().is_ok()
 }
 
-/// The id of a key. Whoever pastes the key itself is told so, and it is not said again.
+/// The id of a key. The error for a key pasted by mistake does not repeat it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Id;
 
@@ -94,26 +95,26 @@ impl TypedValueParser for Id {
 
     fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<KeyId, clap::Error> {
         let text = value.to_string_lossy();
-        let told = match text.parse() {
+        let wrong = match text.parse() {
             Ok(id) => return Ok(id),
             Err(_) if Environment::ALL.iter().any(|at| text.contains(&format!("_{}_", at.key_mark()))) => {
-                "what was given is the text of a key, which is secret; a key's id".to_owned()
+                "this is the text of a key, which is secret; a key's id".to_owned()
             }
             Err(_) => {
                 format!("`{}` is not the id of a key, which", text.chars().take(64).collect::<String>())
             }
         };
-        let told = format!(
-            "{told} is a UUID such as 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b; `partner-gateway key list` shows them\n"
+        let message = format!(
+            "{wrong} is a UUID such as 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b; `partner-gateway key list` shows them\n"
         );
-        Err(clap::Error::raw(ErrorKind::ValueValidation, told).with_cmd(command))
+        Err(clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command))
     }
 }
 
-/// A setting that is given, or taken away by a word such as `never`.
+/// A setting that is set, or reset by a word such as `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting<T> {
-    /// Take it away.
+    /// Reset it.
     Unset,
     /// Set it to this.
     To(T),
@@ -136,17 +137,25 @@ fn setting<T>(
     if text == word { Ok(Setting::Unset) } else { read(text).map(Setting::To) }
 }
 
-/// `2027-01-01T00:00:00Z`, with any offset.
+/// `2027-01-01T00:00:00Z` with any offset, or `90d`: this long from now.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    moment_from(text, SystemClock.now())
+}
+
+fn moment_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(span) = span(text) {
+        let later = SignedDuration::try_from(span).ok().and_then(|span| now.checked_add(span).ok());
+        return later.ok_or_else(|| "it is beyond the end of the calendar".to_owned());
+    }
     text.parse::<Timestamp>().map_err(|_| {
         let wrong = if text.parse::<jiff::civil::Date>().is_ok() && text.len() <= "2027-01-01".len() {
             "it has neither a time of day nor an offset"
         } else if text.parse::<jiff::civil::DateTime>().is_ok() {
             "it has no offset, such as Z or +02:00"
         } else {
-            "it is no moment of the calendar"
+            "it is not a time"
         };
-        format!("{wrong}; write it as RFC 3339 does: 2027-01-01T00:00:00Z")
+        format!("{wrong}; write how long from now, such as 90d or 12h, or a time as in RFC 3339: 2027-01-01T00:00:00Z")
     })
 }
 
@@ -156,28 +165,29 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         return Err(ID_FIRST.to_owned());
     }
     let network: IpNet = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-        "it is no network; write a network or an address: 192.0.2.0/24, 2001:db8::/32, 192.0.2.7".to_owned()
+        "it is not a network; write a network or an address: 192.0.2.0/24, 2001:db8::/32, 192.0.2.7"
+            .to_owned()
     })?;
-    // Whoever writes host bits means either the network or the address: both are a guess.
+    // With host bits it may mean the network or the address, which is not guessed.
     if network == network.trunc() {
         Ok(network)
     } else {
-        let (whole, one) = (network.trunc(), network.addr());
-        Err(format!("it has bits behind its prefix; the network is {whole}, the one address is {one}"))
+        let (network, address) = (network.trunc(), network.addr());
+        Err(format!("it has bits after its prefix; the network is {network}, the address is {address}"))
     }
 }
 
-/// `50/s`, `50/s+100`.
+/// `50/s`, `100/m`, `5000/h+200`.
 pub(super) fn rate(text: &str) -> Result<Rate, String> {
     text.parse().map_err(|error: permissions::RateError| error.to_string())
 }
 
-/// A moment, or `never`.
+/// A time, or `never`.
 pub(super) fn expires(text: &str) -> Result<Setting<Timestamp>, String> {
     setting(text, "never", moment).map_err(|error| format!("{error}, or never"))
 }
 
-/// A moment, or `none`.
+/// A time, or `none`.
 pub(super) fn not_before(text: &str) -> Result<Setting<Timestamp>, String> {
     setting(text, "none", moment).map_err(|error| format!("{error}, or none"))
 }
@@ -201,18 +211,18 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     read().ok_or_else(|| "write a number and a unit: 250ms, 10s, 24h, 7d".to_owned())
 }
 
-/// How long to wait for something that may not be: `0s` to `24h`.
+/// How long to wait for something that may not happen: `0s` to `24h`.
 pub(super) fn wait(text: &str) -> Result<Duration, String> {
     span(text).ok().filter(|wait| *wait <= WAIT_MAX).ok_or_else(|| {
-        "it is no time to wait; write a number and a unit, from 0s to 24h: 250ms, 10s".to_owned()
+        "it is not a time to wait; write a number and a unit, from 0s to 24h: 250ms, 10s".to_owned()
     })
 }
 
-/// How long an answer may take: `1ms` to `24h`.
+/// How long a response may take: `1ms` to `24h`.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let long_enough = |timeout: &Duration| *timeout >= Duration::from_millis(1);
     wait(text).ok().filter(long_enough).ok_or_else(|| {
-        "it is no time to wait; write a number and a unit, from 1ms to 24h: 250ms, 10s".to_owned()
+        "it is not a time to wait; write a number and a unit, from 1ms to 24h: 250ms, 10s".to_owned()
     })
 }
 
@@ -268,33 +278,49 @@ mod tests {
             ("2001:db8::1/32", "2001:db8::/32", "2001:db8::1"),
             ("10.0.0.1/0", "0.0.0.0/0", "10.0.0.1"),
         ] {
-            let told = network(given).unwrap_err();
-            assert!(told.contains(&format!(" {whole},")) && told.ends_with(one), "{told}");
+            let error = network(given).unwrap_err();
+            assert!(error.contains(&format!(" {whole},")) && error.ends_with(one), "{error}");
             assert!(network_or_any(given).is_err(), "{given}");
         }
-        for good in ["10.1.2.3/32", "2001:db8::1/128", "0.0.0.0/0", "::/0"] {
-            assert!(network(good).is_ok(), "{good}");
+        for valid in ["10.1.2.3/32", "2001:db8::1/128", "0.0.0.0/0", "::/0"] {
+            assert!(network(valid).is_ok(), "{valid}");
         }
     }
 
     #[test]
-    fn a_moment_says_its_offset() {
+    fn a_time_has_an_offset() {
         assert_eq!(moment("2027-01-01T01:00:00+01:00").unwrap().to_string(), "2027-01-01T00:00:00Z");
         for (given, wrong) in [
             ("2027-01-01T01:00:00", "no offset"),
             ("2027-01-01 01:00", "no offset"),
             ("2027-01-01", "neither a time of day"),
-            ("2027-02-30T00:00:00Z", "no moment"),
-            ("2027-01-01T25:00:00Z", "no moment"),
-            ("tomorrow", "no moment"),
-            ("", "no moment"),
-            ("1800000000", "no moment"),
+            ("2027-02-30T00:00:00Z", "not a time"),
+            ("2027-01-01T25:00:00Z", "not a time"),
+            ("tomorrow", "not a time"),
+            ("", "not a time"),
+            ("1800000000", "not a time"),
         ] {
-            let told = moment(given).unwrap_err();
-            assert!(told.contains(wrong) && told.ends_with(": 2027-01-01T00:00:00Z"), "{given}: {told}");
+            let error = moment(given).unwrap_err();
+            assert!(error.contains(wrong) && error.ends_with(": 2027-01-01T00:00:00Z"), "{given}: {error}");
         }
         assert_eq!(expires("never"), Ok(Setting::Unset));
         assert!(expires("none").unwrap_err().ends_with("or never"));
+    }
+
+    #[test]
+    fn a_time_may_be_relative_to_now() {
+        let now: Timestamp = "2026-12-01T12:00:00Z".parse().unwrap();
+        for (given, expected) in [
+            ("90d", "2027-03-01T12:00:00Z"),
+            ("12h", "2026-12-02T00:00:00Z"),
+            ("1d 1h", "2026-12-02T13:00:00Z"),
+            ("4w", "2026-12-29T12:00:00Z"),
+        ] {
+            assert_eq!(moment_from(given, now).unwrap().to_string(), expected, "{given}");
+        }
+        for wrong in ["90", "-90d", "1y", "5000000d", "90d ago"] {
+            assert!(moment_from(wrong, now).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `backup DIR`: a folder that can be used as the data folder, taken while the server runs.
+//! `backup DIR`: copies the data folder to one that can replace it; the server may be running.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -14,7 +14,7 @@ use super::{Form, Session};
 use crate::folder::{DataFolder, sync_folder, write_private};
 use crate::store::Store;
 
-/// No certificate or key of ours is larger; what is larger was put there by mistake.
+/// No certificate or key is larger; a larger file was put there by mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     refuse_inside(&arguments.folder, session.folder.path())?;
     let store = Store::open_existing(&session.folder, session.busy_timeout())?;
-    // A backup with a secret that is not the keys' would only be found out when it is needed.
+    // A backup with the wrong secret would be noticed only when it is restored.
     store.check_secret(&session.folder)?;
     let files = copy(&session.folder, &store, &arguments.folder)?;
     if arguments.form.json {
@@ -41,24 +41,23 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     print(&text)
 }
 
-/// A backup inside the data folder would be lost with it, and be in the way of what keeps that folder.
+/// Refuses a target inside the data folder: it would be lost with it.
 fn refuse_inside(target: &Path, data: &Path) -> anyhow::Result<()> {
     let target = std::path::absolute(target)?;
     let data = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-    // What is to be made has no true path yet; what is there of it has one, links and all.
-    let there = target.ancestors().find_map(|path| Some((path, fs::canonicalize(path).ok()?)));
-    let Some((path, there)) = there else { return Ok(()) };
-    // Behind what is there, `..` could lead back.
-    let made = target.strip_prefix(path).unwrap_or(&target);
-    let why = if made.components().any(|part| part == Component::ParentDir) {
-        "has `..` behind a folder that is not there"
-    } else if there.starts_with(&data) {
+    // Only the part of the path that exists can be resolved, links included.
+    let existing = target.ancestors().find_map(|path| Some((path, fs::canonicalize(path).ok()?)));
+    let Some((path, existing)) = existing else { return Ok(()) };
+    // After that part, `..` could lead back into the data folder.
+    let rest = target.strip_prefix(path).unwrap_or(&target);
+    let reason = if rest.components().any(|part| part == Component::ParentDir) {
+        "has `..` after a folder that does not exist"
+    } else if existing.starts_with(&data) {
         "is inside the data folder, and would be lost with it"
     } else {
         return Ok(());
     };
-    let told = format!("{} {why}; name a folder elsewhere for the backup", target.display());
-    Err(WrongUsage(told).into())
+    Err(WrongUsage(format!("{} {reason}; name a folder elsewhere for the backup", target.display())).into())
 }
 
 /// Copies everything or leaves nothing; returns the names of the files.
@@ -74,7 +73,7 @@ fn copy(from: &DataFolder, store: &Store, target: &Path) -> anyhow::Result<Vec<S
     to.prepare()?;
     let copied = copy_files(from, store, &to);
     if copied.is_err() {
-        // Half a backup would pass for one. The folder was empty, so these are the files of this run.
+        // A partial backup could be mistaken for a complete one. The folder was empty, so these files are of this run.
         to.files().iter().for_each(|file| drop(fs::remove_file(file)));
     }
     copied
@@ -94,8 +93,8 @@ fn copy_files(from: &DataFolder, store: &Store, to: &DataFolder) -> anyhow::Resu
     Ok(names)
 }
 
-/// Copies a small file; says whether there was one. Certificates are made by the first start of the
-/// server, so a folder that was only provisioned has none.
+/// Copies a small file; returns whether it exists. Certificates are created by the first start of the server, so a folder
+/// that was only provisioned has none.
 fn copy_file(source: &Path, target: &Path) -> anyhow::Result<bool> {
     let file = match File::open(source) {
         Ok(file) => file,
@@ -106,7 +105,7 @@ fn copy_file(source: &Path, target: &Path) -> anyhow::Result<bool> {
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content);
     let length = read.with_context(|| format!("cannot read {}", source.display()))?;
     if u64::try_from(length).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        bail!("{} is too large to be what its name says", source.display());
+        bail!("{} is larger than 1 MiB, so it is not what its name says", source.display());
     }
     write_private(target, &content).with_context(|| format!("cannot write {}", target.display()))?;
     Ok(true)
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_is_not_made_inside_the_data_folder() {
+    fn a_backup_inside_the_data_folder_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let data = parent.path().join("data");
         fs::create_dir(&data).unwrap();
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_backup_is_removed() {
+    fn a_partial_backup_is_removed() {
         let fixture = Fixture::new();
         fs::create_dir(fixture.folder.localhost_key()).unwrap();
         let parent = tempfile::tempdir().unwrap();

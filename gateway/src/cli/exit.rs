@@ -1,7 +1,7 @@
-//! Exit codes, and how a failure is told.
+//! Exit codes, and how errors are printed.
 //!
-//! The codes are those of `sysexits.h` where it has one: a service manager can tell a wrong
-//! configuration, which no restart mends, from a port that is taken.
+//! The codes are those of `sysexits.h` where it has one: a service manager can distinguish an invalid configuration,
+//! which no restart fixes, from a port that is in use.
 
 use std::io;
 use std::process::ExitCode;
@@ -18,22 +18,22 @@ const UNAVAILABLE: u8 = 69;
 const NOT_PERMITTED: u8 = 77;
 const WRONG_CONFIGURATION: u8 = 78;
 
-/// What was asked cannot be reached now; later it may.
+/// A failure that may go away: a server that is not ready, an address in use.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Unavailable(pub(super) String);
 
-/// What was asked for can never be, whatever the state of the installation.
+/// Arguments that are invalid whatever the state of the installation.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct WrongUsage(pub(super) String);
 
-/// A failure that has been told already, in the form of the command's data.
+/// An invalid configuration, whose problems have been printed already.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration is wrong")]
+#[error("the configuration is invalid")]
 pub(super) struct WrongConfiguration;
 
-/// Tells the failure on standard error and says the exit code.
+/// Prints the error on standard error and returns the exit code.
 pub(super) fn report(error: &anyhow::Error, json: bool, color: bool) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         if json && error.use_stderr() {
@@ -41,37 +41,37 @@ pub(super) fn report(error: &anyhow::Error, json: bool, color: bool) -> ExitCode
             let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
             eprintln_quietly(&serde_json::json!({ "error": text }).to_string());
         } else {
-            // Standard error may be closed; there is nobody left to tell.
+            // Standard error may be closed.
             let _ = error.print();
         }
         return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
     }
     if is_closed_pipe(error) {
-        // The reader has what it wanted: `partner-gateway key list | head -1`.
+        // The reader has read enough: `partner-gateway key list | head -1`.
         return ExitCode::SUCCESS;
     }
     let configuration = error.downcast_ref::<ConfigError>();
     if json {
-        let mut object = serde_json::json!({ "error": told(error) });
+        let mut object = serde_json::json!({ "error": message(error) });
         if let Some(error) = configuration {
             object =
-                serde_json::json!({ "error": "the configuration is wrong", "problems": error.problems() });
+                serde_json::json!({ "error": "the configuration is invalid", "problems": error.problems() });
         }
         eprintln_quietly(&object.to_string());
     } else if let Some(error) = configuration {
         eprintln_quietly(&error.render(color));
     } else if !error.is::<WrongConfiguration>() {
-        eprintln_quietly(&format!("error: {}", told(error)));
+        eprintln_quietly(&format!("error: {}", message(error)));
     }
     ExitCode::from(code(error))
 }
 
-/// The whole chain of causes, without those that only repeat what was said (SQLite's errors do).
-fn told(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+/// The chain of causes, without those that only repeat an earlier one, as SQLite's do.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message.as_str() {
         "" => cause,
-        said if said.contains(&cause) => told,
-        _ => format!("{told}: {cause}"),
+        earlier if earlier.contains(&cause) => message,
+        _ => format!("{message}: {cause}"),
     })
 }
 
@@ -135,13 +135,13 @@ mod tests {
     use crate::config::{Config, Sources};
 
     #[test]
-    fn causes_are_told_once() {
+    fn a_repeated_cause_is_printed_once() {
         let error = Err::<(), _>(io::Error::other("disk on fire")).context("disk on fire");
-        assert_eq!(told(&error.context("cannot write").unwrap_err()), "cannot write: disk on fire");
+        assert_eq!(message(&error.context("cannot write").unwrap_err()), "cannot write: disk on fire");
     }
 
     #[test]
-    fn each_kind_of_failure_has_its_code() {
+    fn each_kind_of_error_has_its_exit_code() {
         let io = |kind| anyhow::Error::from(io::Error::from(kind));
         assert_eq!(code(&anyhow::anyhow!("no")), 1);
         assert_eq!(code(&io(io::ErrorKind::NotFound)), 1);

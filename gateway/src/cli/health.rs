@@ -1,8 +1,7 @@
-//! `health`: asks the running server whether it is ready, over its operations listener.
+//! `health`: asks the running servers whether they are ready, over their operations listeners.
 //!
-//! Where that is the server itself has written into the store, with the port that it really bound.
-//! One request over a plain socket needs no client library. Every server of the folder is asked, all at
-//! the same time, and one that says nothing is not ready: half an installation is not healthy.
+//! Each server has written the address that it bound into the store. All servers on the folder are asked in parallel,
+//! and one that does not respond is not ready. A single request over a plain socket needs no client library.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -18,19 +17,19 @@ use super::{Form, Session, arguments};
 use crate::clock::{Clock, SystemClock};
 use crate::store::{Node, Store, StoreError};
 
-/// An answer is a status line, some fields and a word; more is not read.
-const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+/// A response is a status line, some fields and one word; more is not read.
+const RESPONSE_BYTES_MAX: u64 = 16 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// How long the answers may take, from 1ms to 24h
+    /// How long the responses may take, from 1ms to 24h
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = arguments::timeout)]
     timeout: Duration,
     #[command(flatten)]
     form: Form,
 }
 
-/// What a server says of one of its listeners; the form is that of the ready file.
+/// A listener as a server describes it; the form is that of the ready file.
 #[derive(Debug, Deserialize)]
 struct Listener {
     name: String,
@@ -41,16 +40,16 @@ struct Listener {
     serves: Vec<String>,
 }
 
-/// The answer in `--json`.
+/// The output with `--json`.
 #[derive(Serialize)]
 struct Health<'a> {
     ready: bool,
-    nodes: &'a [Answer],
+    nodes: &'a [NodeHealth],
 }
 
-/// What one server answered.
+/// The health of one server.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct NodeHealth {
     id: uuid::Uuid,
     pid: u32,
     address: Option<SocketAddr>,
@@ -60,84 +59,84 @@ struct Answer {
 }
 
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
-    let (nodes, none) = nodes(session, arguments.timeout)?;
-    let answers = ask_all(&nodes, session, arguments.timeout);
-    let ready = is_ready(&answers);
+    let (nodes, absent) = nodes(session, arguments.timeout)?;
+    let health = ask_all(&nodes, session, arguments.timeout);
+    let ready = is_ready(&health);
     if arguments.form.json {
-        print_json(&Health { ready, nodes: &answers })?;
+        print_json(&Health { ready, nodes: &health })?;
     } else if ready {
         print("ready\n")?;
     }
-    if ready { Ok(()) } else { Err(Unavailable(none.unwrap_or_else(|| reason(&answers))).into()) }
+    if ready { Ok(()) } else { Err(Unavailable(absent.unwrap_or_else(|| reason(&health))).into()) }
 }
 
-/// The servers that run on the folder, or why there can be none.
+/// The servers that run on the folder, or the reason why there can be none.
 fn nodes(session: &Session, timeout: Duration) -> Result<(Vec<Node>, Option<String>), StoreError> {
-    // The store may take no longer than the servers.
+    // The store gets no more time than the servers.
     match Store::open_existing(&session.folder, session.busy_timeout().min(timeout)) {
         Ok(store) => Ok((store.live_nodes(SystemClock.now(), session.stale_after())?, None)),
-        // Without a store no server was ever here, and that is what was asked.
+        // Without a store no server has ever run here, which is a result and not an error.
         Err(error @ StoreError::Missing { .. }) => Ok((Vec::new(), Some(error.to_string()))),
         Err(error) => Err(error),
     }
 }
 
-/// Ready is what every server says, and there is at least one.
-fn is_ready(answers: &[Answer]) -> bool {
-    !answers.is_empty() && answers.iter().all(|answer| answer.ready)
+/// Whether every server is ready, and there is at least one.
+fn is_ready(nodes: &[NodeHealth]) -> bool {
+    !nodes.is_empty() && nodes.iter().all(|node| node.ready)
 }
 
-/// All at the same time: several that hang take no longer than one.
-fn ask_all(nodes: &[Node], session: &Session, timeout: Duration) -> Vec<Answer> {
+/// Asks in parallel: several servers that hang take no longer than one.
+fn ask_all(nodes: &[Node], session: &Session, timeout: Duration) -> Vec<NodeHealth> {
     thread::scope(|scope| {
         let asked: Vec<_> = nodes.iter().map(|node| scope.spawn(|| ask(node, session, timeout))).collect();
-        let answer = |asked: thread::ScopedJoinHandle<'_, Answer>| match asked.join() {
-            Ok(answer) => answer,
+        let join = |asked: thread::ScopedJoinHandle<'_, NodeHealth>| match asked.join() {
+            Ok(health) => health,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        asked.into_iter().map(answer).collect()
+        asked.into_iter().map(join).collect()
     })
 }
 
-fn reason(answers: &[Answer]) -> String {
-    if answers.is_empty() {
+fn reason(nodes: &[NodeHealth]) -> String {
+    if nodes.is_empty() {
         return "no server is running on this folder".to_owned();
     }
-    let told = answers.iter().filter(|answer| !answer.ready).map(|answer| {
-        let why = match (answer.status, &answer.error) {
+    let reasons = nodes.iter().filter(|node| !node.ready).map(|node| {
+        let reason = match (node.status, &node.error) {
             (Some(status), _) => format!("is not ready (status {status})"),
-            (None, Some(error)) => format!("does not answer: {error}"),
-            (None, None) => "does not answer".to_owned(),
+            (None, Some(error)) => format!("does not respond: {error}"),
+            (None, None) => "does not respond".to_owned(),
         };
-        format!("the server with process id {} {why}", answer.pid)
+        format!("the server with process id {} {reason}", node.pid)
     });
-    told.collect::<Vec<_>>().join("; ")
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
-fn ask(node: &Node, session: &Session, timeout: Duration) -> Answer {
-    let mut answer =
-        Answer { id: node.id, pid: node.pid, address: None, ready: false, status: None, error: None };
+fn ask(node: &Node, session: &Session, timeout: Duration) -> NodeHealth {
+    let mut health =
+        NodeHealth { id: node.id, pid: node.pid, address: None, ready: false, status: None, error: None };
     let listeners = Vec::<Listener>::deserialize(&node.listeners).unwrap_or_default();
     let operations = listeners
         .iter()
         .find(|listener| !listener.tls && listener.serves.iter().any(|what| what == "operations"));
     let Some(listener) = operations else {
-        answer.error = Some("it has no operations listener in cleartext".to_owned());
-        return answer;
+        health.error = Some("it has no operations listener in cleartext".to_owned());
+        return health;
     };
     let address = reachable(listener.address);
-    answer.address = Some(address);
-    // A listener that answers only for certain names must be called by one of them.
+    health.address = Some(address);
+    // A listener with `hosts` must be called by one of them.
     let configured = session.config.listeners.get(&listener.name);
     let host = configured.and_then(|listener| listener.hosts.first().cloned());
     match status(address, &host.unwrap_or_else(|| address.to_string()), timeout) {
-        Ok(status) => (answer.status, answer.ready) = (Some(status), status == 200),
-        Err(error) => answer.error = Some(error.to_string()),
+        Ok(status) => (health.status, health.ready) = (Some(status), status == 200),
+        Err(error) => health.error = Some(error.to_string()),
     }
-    answer
+    health
 }
 
-/// A listener that is bound to every address is reached over loopback.
+/// A listener that is bound to all addresses is reached over loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -147,10 +146,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Asks for `/readyz` and reads the status of the answer, all within `timeout`.
+/// Requests `/readyz` and returns the status, within `timeout`.
 fn status(address: SocketAddr, host: &str, timeout: Duration) -> io::Result<u16> {
     let start = Instant::now();
-    // The socket refuses a timeout of zero, which would mean none at all.
+    // A socket's timeout of zero would mean none.
     let left = || match timeout.saturating_sub(start.elapsed()) {
         Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
         left => Ok(left),
@@ -173,14 +172,14 @@ fn status(address: SocketAddr, host: &str, timeout: Duration) -> io::Result<u16>
             }
             read => read?,
         };
-        if read == 0 || head.len() as u64 > ANSWER_BYTES_MAX {
+        if read == 0 || head.len() as u64 > RESPONSE_BYTES_MAX {
             break;
         }
         head.extend_from_slice(&piece[..read]);
     }
     let line = head.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
     let status = line.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|text| text.parse().ok());
-    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP/1.1"))
+    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the response is not HTTP/1.1"))
 }
 
 #[cfg(test)]
@@ -191,8 +190,8 @@ mod tests {
     use crate::config::{Config, Sources};
     use crate::store::tests::{Fixture, NOW};
 
-    /// A server that answers one request with these bytes, or never where there are none.
-    fn server(answer: &'static [u8]) -> SocketAddr {
+    /// A server that responds to one request with these bytes, or hangs if there are none.
+    fn server(response: &'static [u8]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
@@ -200,10 +199,10 @@ mod tests {
             let mut request = [0; 1024];
             let length = stream.read(&mut request).unwrap();
             assert!(request[..length].starts_with(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1:"));
-            if answer.is_empty() {
+            if response.is_empty() {
                 thread::sleep(Duration::from_secs(5));
             }
-            stream.write_all(answer).unwrap();
+            stream.write_all(response).unwrap();
         });
         address
     }
@@ -224,46 +223,46 @@ mod tests {
         ]))
     }
 
-    fn asked(address: SocketAddr, timeout: Duration) -> Answer {
+    fn asked(address: SocketAddr, timeout: Duration) -> NodeHealth {
         ask(&node_at(address), &session(), timeout)
     }
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
     #[test]
-    fn a_server_is_ready_when_it_says_so() {
-        let answer = asked(server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), TIMEOUT);
-        assert!(answer.ready && is_ready(&[answer]));
-        let answer = asked(server(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), TIMEOUT);
-        assert_eq!(answer.status, Some(503));
-        let answers = [answer];
-        assert!(!is_ready(&answers));
-        assert_eq!(reason(&answers), "the server with process id 42 is not ready (status 503)");
+    fn a_server_is_ready_when_it_responds_with_200() {
+        let node = asked(server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), TIMEOUT);
+        assert!(node.ready && is_ready(&[node]));
+        let node = asked(server(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"), TIMEOUT);
+        assert_eq!(node.status, Some(503));
+        let nodes = [node];
+        assert!(!is_ready(&nodes));
+        assert_eq!(reason(&nodes), "the server with process id 42 is not ready (status 503)");
     }
 
     #[test]
-    fn what_does_not_answer_in_time_or_form_is_not_ready() {
+    fn a_late_or_malformed_response_is_not_ready() {
         let silent = asked(server(b""), Duration::from_millis(50));
         assert!(silent.error.is_some() && !is_ready(&[silent]));
         let strange = asked(server(b"SSH-2.0-OpenSSH_9.2\r\n"), TIMEOUT);
-        assert_eq!(strange.error.as_deref(), Some("the answer is not HTTP/1.1"));
+        assert_eq!(strange.error.as_deref(), Some("the response is not HTTP/1.1"));
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(asked(closed, TIMEOUT).error.is_some());
         assert_eq!(reason(&[]), "no server is running on this folder");
     }
 
     #[test]
-    fn one_that_hangs_makes_the_installation_not_ready_and_costs_one_timeout() {
-        const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
-        let nodes = [b"", GOOD, b"", b"", b"", b""].map(server).map(node_at);
+    fn servers_that_hang_are_not_ready_and_cost_one_timeout() {
+        const READY: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+        let nodes = [b"", READY, b"", b"", b"", b""].map(server).map(node_at);
         let (session, timeout) = (session(), Duration::from_secs(1));
         let start = Instant::now();
-        let answers = ask_all(&nodes, &session, timeout);
-        assert!(start.elapsed() < timeout * 4, "five after one another take longer: {:?}", start.elapsed());
-        let ready: Vec<bool> = answers.iter().map(|answer| answer.ready).collect();
+        let health = ask_all(&nodes, &session, timeout);
+        assert!(start.elapsed() < timeout * 4, "one after the other takes longer: {:?}", start.elapsed());
+        let ready: Vec<bool> = health.iter().map(|node| node.ready).collect();
         assert_eq!(ready, [false, true, false, false, false, false]);
-        assert!(!is_ready(&answers) && is_ready(&answers[1..2]));
-        assert!(reason(&answers).contains("does not answer"), "{}", reason(&answers));
+        assert!(!is_ready(&health) && is_ready(&health[1..2]));
+        assert!(reason(&health).contains("does not respond"), "{}", reason(&health));
     }
 
     #[test]

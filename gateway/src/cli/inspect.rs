@@ -1,4 +1,4 @@
-//! `check-config` and `config show`: what is configured, and what is wrong with it.
+//! `check-config` and `config show`.
 
 use std::io::{self, IsTerminal};
 
@@ -7,12 +7,14 @@ use clap::Subcommand;
 use super::Form;
 use super::exit::WrongConfiguration;
 use super::output::{print, print_json};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Certificate, Config, Problem, Sources};
 use crate::transport::load_certified_key;
+use crate::warnings::warnings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Print the configuration as it is in force: defaults, files, variables and flags together
+    /// Print the effective configuration: defaults, files, variables and flags merged
     #[command(after_help = "\
 Examples:
   partner-gateway config show
@@ -25,35 +27,39 @@ pub(super) fn run(command: &Command, config: &Config) -> anyhow::Result<()> {
     if form.json { print_json(config) } else { print(&toml::to_string(config)?) }
 }
 
-/// Tells all that is wrong, in one go. It is what was asked for, so it goes to standard output.
+/// Prints all problems and warnings at once, on standard output: they are the result of the command.
 pub(super) fn check(sources: &Sources, form: Form, color: bool) -> anyhow::Result<()> {
-    let (mut problems, mut told, read) = match Config::load(sources) {
+    let (mut problems, mut text, config) = match Config::load(sources) {
         Ok(config) => (Vec::new(), Vec::new(), Some(config)),
         Err(error) => {
-            let told = error.render(color && io::stdout().is_terminal());
-            (error.problems().to_vec(), vec![told], error.what_could_be_read().cloned())
+            let rendered = error.render(color && io::stdout().is_terminal());
+            (error.problems().to_vec(), vec![rendered], error.partial().cloned())
         }
     };
-    let certificates = read.as_ref().map(certificates).unwrap_or_default();
-    told.extend(certificates.iter().map(|problem| format!("error: {}", problem.message)));
+    let certificates = config.as_ref().map(certificates).unwrap_or_default();
+    text.extend(certificates.iter().map(|problem| format!("error: {}", problem.message)));
     problems.extend(certificates);
+    let warnings = config.map(|config| warnings(&config, sources, SystemClock.now())).unwrap_or_default();
+    text.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+    if problems.is_empty() {
+        text.push("the configuration is valid".to_owned());
+    }
     if form.json {
-        print_json(&serde_json::json!({ "valid": problems.is_empty(), "problems": problems }))?;
-    } else if problems.is_empty() {
-        print("the configuration is valid\n")?;
+        let valid = problems.is_empty();
+        print_json(&serde_json::json!({ "valid": valid, "problems": problems, "warnings": warnings }))?;
     } else {
-        print(&format!("{}\n", told.join("\n\n")))?;
+        print(&format!("{}\n", text.join("\n\n")))?;
     }
     if problems.is_empty() { Ok(()) } else { Err(WrongConfiguration.into()) }
 }
 
-/// The certificates that a server would not start with.
+/// The certificates with which a server would not start.
 fn certificates(config: &Config) -> Vec<Problem> {
-    let used = |name: &str| {
+    let is_used = |name: &str| {
         config.listeners.values().any(|listener| listener.enabled && listener.certificate == name)
     };
-    let named = |files: &Certificate| {
-        // One that names no files is told of already.
+    let has_files = |files: &Certificate| {
+        // One without is reported already.
         !files.chain_file.as_os_str().is_empty() && !files.key_file.as_os_str().is_empty()
     };
     let problem = |(name, files): (&String, &Certificate)| {
@@ -61,5 +67,5 @@ fn certificates(config: &Config) -> Vec<Problem> {
         Some(Problem::new(format!("`certificates.{name}` cannot be used: {error}")))
     };
     let certificates = config.certificates.iter();
-    certificates.filter(|(name, files)| used(name) && named(files)).filter_map(problem).collect()
+    certificates.filter(|(name, files)| is_used(name) && has_files(files)).filter_map(problem).collect()
 }

@@ -1,25 +1,25 @@
-//! How data is printed: JSON for programs, aligned columns for people.
+//! Output: JSON for programs, aligned columns for people.
 
 use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Prints a value as JSON, indented: `jq` reads both, people only one.
+/// Prints a value as indented JSON.
 pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     print(&text)
 }
 
-/// Prints text. Unlike `print!`, a reader that went away is an error and no panic.
+/// Prints text. Unlike `print!`, a closed pipe is an error and not a panic.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
 }
 
-/// Rows below a head, each column as wide as its widest cell.
+/// A table, each column as wide as its widest cell.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|title| (*title).to_owned()).collect();
     let width = |column: usize| {
@@ -46,18 +46,18 @@ pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
     pairs.iter().map(|(name, value)| format!("  {name:width$}  {}\n", printable(value))).collect()
 }
 
-/// A moment to the second.
+/// A time to the second.
 pub(super) fn second(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A moment to the second, or a dash.
+/// A time to the second, or a dash.
 pub(super) fn second_or_dash(moment: Option<Timestamp>) -> String {
     moment.map_or_else(|| "-".to_owned(), second)
 }
 
-/// New names cannot hold control characters, but a store may be older than that rule: what is shown
-/// must not steer the terminal.
+/// Replaces control characters, which would act on the terminal. New names cannot hold any, but a store may be older
+/// than that rule.
 fn printable(cell: &str) -> String {
     cell.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_align_and_nothing_steers_the_terminal() {
+    fn columns_are_aligned_and_control_characters_replaced() {
         let rows = vec![
             vec!["a".to_owned(), "long cell".to_owned(), String::new()],
             vec!["ünï".to_owned(), "\u{1b}[31m".to_owned(), "end".to_owned()],
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_shown_to_the_second() {
+    fn a_time_is_printed_to_the_second() {
         assert_eq!(second(Timestamp::constant(1_800_000_000, 999_000_000)), "2027-01-15T08:00:00Z");
         assert_eq!(second_or_dash(None), "-");
     }

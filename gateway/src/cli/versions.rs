@@ -1,4 +1,4 @@
-//! `versions list|diff|openapi`: the dates of the API, what they bring, and their documents.
+//! `versions list|diff|openapi`: the versions of the API, their changes, and their OpenAPI documents.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,25 +19,25 @@ use crate::config::{Config, Sources};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the dates of the API: where in its life each one is today, and its days
+    /// List the versions of the API, with their state today and the days of their life cycle
     #[command(after_help = "\
 Examples:
   partner-gateway versions list
   partner-gateway versions list --config gateway.toml --json")]
     List(Form),
-    /// Show what changes for partners from one date to a later one
+    /// Print what changes for partners from one version to a later one
     #[command(after_help = "\
-What stands behind a `!` can break a caller that changes nothing but the date in the path.
+A change marked `!` can break a caller that changes only the date in the path.
 
 Examples:
   partner-gateway versions diff 2026-02-01 2026-11-01
   partner-gateway versions diff 2026-02-01 2026-11-01 --json")]
     Diff(Between),
-    /// Print the OpenAPI document of a date, or keep a folder of them up to date
+    /// Print the OpenAPI document of a version, or update a folder of them
     #[command(after_help = "\
-With --write, documents that are missing and those of previews are written. One of a published date
-is never written over: where this build would answer otherwise, nothing is written and the
-differences are told.
+With --write, missing documents and those of previews are written. The document of a published
+version is never overwritten: if it differs from this build, nothing is written and the differences
+are printed.
 
 Examples:
   partner-gateway versions openapi 2026-11-01 > openapi.json
@@ -47,10 +47,10 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct Between {
-    /// The date that is left
+    /// The version to migrate from
     #[arg(value_name = "FROM", value_parser = arguments::version())]
     from: Version,
-    /// The date that is moved to
+    /// The version to migrate to
     #[arg(value_name = "TO", value_parser = arguments::version())]
     to: Version,
     #[command(flatten)]
@@ -59,10 +59,10 @@ pub(super) struct Between {
 
 #[derive(Debug, Args)]
 pub(super) struct Document {
-    /// The date
+    /// The version
     #[arg(value_name = "DATE", value_parser = arguments::version(), required_unless_present = "write")]
     date: Option<Version>,
-    /// Write the documents of all dates to this folder
+    /// Write the documents of all versions to this folder
     #[arg(long, value_name = "DIR", conflicts_with = "date")]
     write: Option<PathBuf>,
 }
@@ -73,8 +73,10 @@ pub(super) fn run(command: Command, sources: &Sources) -> anyhow::Result<()> {
         Command::Diff(between) => diff(&between),
         Command::Openapi(Document { date: Some(date), .. }) => {
             let catalog = Catalog::new(RELEASES)?;
-            let release =
-                RELEASES.iter().find(|release| release.version == date).context("the date is gone")?;
+            let release = RELEASES
+                .iter()
+                .find(|release| release.version == date)
+                .context("there is no such version")?;
             print(&openapi::text(&openapi(&catalog, release)?))
         }
         Command::Openapi(Document { write, .. }) => write_all(&write.unwrap_or_default()),
@@ -82,7 +84,7 @@ pub(super) fn run(command: Command, sources: &Sources) -> anyhow::Result<()> {
 }
 
 fn list(form: Form, config: &Config) -> anyhow::Result<()> {
-    /// A date in `--json`. Other programs rely on these names.
+    /// A version in the output with `--json`; other programs rely on these names.
     #[derive(Serialize)]
     struct Dated {
         version: Version,
@@ -122,9 +124,8 @@ fn list(form: Form, config: &Config) -> anyhow::Result<()> {
 fn diff(between: &Between) -> anyhow::Result<()> {
     let Between { from, to, form } = *between;
     if to < from {
-        let text = format!(
-            "{to} is older than {from}; what changes is told forwards: `versions diff {to} {from}`\n"
-        );
+        let text =
+            format!("{to} is older than {from}; changes are listed forwards: `versions diff {to} {from}`\n");
         return Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text).into());
     }
     let mut news = changelog(&Catalog::new(RELEASES)?)?;
@@ -138,11 +139,11 @@ fn diff(between: &Between) -> anyhow::Result<()> {
     if news.is_empty() {
         return print(&format!("nothing changes from {from} to {to}\n"));
     }
-    print(&news.iter().map(told).collect::<Vec<_>>().join("\n"))
+    print(&news.iter().map(describe).collect::<Vec<_>>().join("\n"))
 }
 
-/// What one date brings, for a person.
-fn told(news: &ReleaseNotes) -> String {
+/// The changes of one version, for people.
+fn describe(news: &ReleaseNotes) -> String {
     let mut text = format!("{}: {}\n", news.version, news.summary);
     for added in &news.added {
         let (method, path, permission) = (&added.method, added.path, &added.permission);
@@ -161,7 +162,7 @@ fn told(news: &ReleaseNotes) -> String {
     text
 }
 
-/// Writes what is missing or of a preview; nothing at all where a published date would be written over.
+/// Writes documents that are missing or of a preview; none at all where one of a published version differs.
 fn write_all(folder: &Path) -> anyhow::Result<()> {
     let catalog = Catalog::new(RELEASES)?;
     let (mut outcomes, mut refused) = (Vec::new(), Vec::new());
@@ -184,7 +185,7 @@ fn write_all(folder: &Path) -> anyhow::Result<()> {
     if !refused.is_empty() {
         bail!("{}\nNothing was written.", refused.join("\n"));
     }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for (path, text) in outcomes {
         let outcome = if text.is_some() { "written" } else { "kept" };
         if let Some(text) = text {

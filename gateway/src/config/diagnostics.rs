@@ -1,8 +1,7 @@
-//! Problems of a configuration: where each stands, what is allowed, and how they are shown.
+//! Problems of a configuration: where they are, what is allowed, and how they are printed.
 //!
-//! All layers stand one behind the other in one virtual text, so that a place is a plain range of
-//! bytes wherever a value came from, and a later layer always has the larger numbers. Only this file
-//! turns such a range back into a file, a line and a column.
+//! All layers are concatenated into one virtual text, so that a location is a range of bytes whatever source a value
+//! came from, and a higher layer has the larger numbers. Only this file maps such a range to a file, line and column.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,33 +14,33 @@ use super::sections::Config;
 /// A range of bytes in the virtual text of all layers.
 pub(super) type Span = Range<usize>;
 
-/// More problems than these are only counted: nobody reads them, and one mistake may cause many.
+/// Further problems are only counted: nobody reads them, and one mistake may cause many.
 pub(super) const PROBLEMS_MAX: usize = 50;
-/// Stands for the file where a problem is in none.
+/// The file of a problem that is in none.
 const NO_FILE: &str = "configuration";
-/// Longer messages are cut in the middle; a value may be as long as the whole file.
+/// Longer messages are cut in the middle; a value may be as long as its file.
 const MESSAGE_CHARACTERS_MAX: usize = 400;
 
 /// The texts of all layers, lowest first.
 #[derive(Clone, Default)]
 pub(super) struct Texts(Vec<Text>);
 
-/// One layer as it was written.
+/// The text of one layer.
 #[derive(Clone)]
 pub(super) struct Text {
     pub(super) name: String,
     pub(super) content: String,
-    /// Where it starts in the virtual text.
+    /// Its offset in the virtual text.
     pub(super) start: usize,
 }
 
 impl Texts {
-    /// Adds a layer and says where it starts in the virtual text.
+    /// Adds a layer and returns its offset in the virtual text.
     pub(super) fn add(&mut self, name: String, content: String) -> usize {
-        // One byte between two texts belongs to the first: it is the place of an error at its end.
+        // The byte between two texts belongs to the first, for an error at its end.
         let start = self.0.last().map_or(0, |last| last.start + last.content.len() + 1);
-        // A file, a variable and a flag may be named anything, and the name is shown beside each problem.
-        self.0.push(Text { name: plain(&name), content, start });
+        // The name of a file, variable or flag is printed with each problem and may hold anything.
+        self.0.push(Text { name: sanitized(&name), content, start });
         start
     }
 
@@ -53,7 +52,7 @@ impl Texts {
         self.0.get(index)
     }
 
-    /// The text that holds a place, and the place in it, on boundaries of characters.
+    /// The text that contains a span, and the span within it, widened to character boundaries.
     fn locate(&self, span: &Span) -> Option<(&Text, Span)> {
         let index = self.0.partition_point(|text| text.start <= span.start).checked_sub(1)?;
         let text = &self.0[index];
@@ -62,7 +61,7 @@ impl Texts {
         Some((text, start..end))
     }
 
-    /// What is written at a place.
+    /// The text of a span.
     pub(super) fn written(&self, span: &Span) -> Option<&str> {
         let (text, span) = self.locate(span)?;
         text.content.get(span)
@@ -77,12 +76,12 @@ impl Text {
     }
 }
 
-/// One thing that is wrong, and where.
+/// Something that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The file, or the name of the environment variable or flag, that holds the wrong value.
+    /// The file, or the name of the environment variable or flag.
     pub file: String,
-    /// The line, from 1; none where a file as a whole is meant.
+    /// The line, from 1; none for a problem of a file as such.
     pub line: Option<usize>,
     /// The column in characters, from 1.
     pub column: Option<usize>,
@@ -91,8 +90,8 @@ pub struct Problem {
     /// What to do about it.
     pub help: Option<String>,
     #[serde(skip)]
-    places: Vec<(Span, String)>,
-    /// The options that it is about, as far as that is known.
+    labels: Vec<(Span, String)>,
+    /// The options that it is about, as far as they can be determined.
     #[serde(skip)]
     options: Vec<Vec<String>>,
 }
@@ -103,28 +102,28 @@ impl Problem {
             file: NO_FILE.to_owned(),
             line: None,
             column: None,
-            message: plain(&message.into()),
+            message: sanitized(&message.into()),
             help: None,
-            places: Vec::new(),
+            labels: Vec::new(),
             options: Vec::new(),
         }
     }
 
     pub(super) fn in_file(mut self, file: impl Into<String>) -> Self {
-        self.file = plain(&file.into());
+        self.file = sanitized(&file.into());
         self
     }
 
-    /// Adds a place. The one in the highest layer becomes the main one, because there it can be changed.
+    /// Adds a labelled span. The one in the highest layer comes first, because that is where to change it.
     pub(super) fn at(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.places.push((span, plain(&label.into())));
-        self.places.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
+        self.labels.push((span, sanitized(&label.into())));
+        self.labels.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
         self
     }
 
-    /// Adds the place of an option that it is about.
-    pub(super) fn at_option(self, place: Place, label: impl Into<String>) -> Self {
-        self.at(place.span, label).about(&place.option)
+    /// Adds an option that it is about, with its location.
+    pub(super) fn at_option(self, location: Location, label: impl Into<String>) -> Self {
+        self.at(location.span, label).about(&location.option)
     }
 
     /// Adds an option that it is about.
@@ -133,59 +132,59 @@ impl Problem {
         self
     }
 
-    /// Whether the other problem, once it is mended, may take this one along: they share an option.
+    /// Whether this may be a consequence of the other problem: they share an option.
     pub(super) fn may_follow_from(&self, other: &Self) -> bool {
         self.options.iter().any(|option| other.options.iter().any(|other| option.starts_with(other)))
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(plain(&help.into()));
+        self.help = Some(sanitized(&help.into()));
         self
     }
 }
 
-/// An option, and where it or the nearest section around it stands.
+/// An option, and where it or the innermost section around it is set.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub(super) span: Span,
     pub(super) option: Vec<String>,
 }
 
-/// Makes text of unknown origin fit for a terminal and for one line.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
+/// Escapes control characters and shortens text of unknown origin, for a terminal and for one line.
+fn sanitized(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
     let length = text.chars().count();
     for (index, character) in text.chars().enumerate() {
         if length > MESSAGE_CHARACTERS_MAX && (200..length - 200).contains(&index) {
             if index == 200 {
-                plain.push_str(" [...] ");
+                line.push_str(" [...] ");
             }
         } else if character.is_control() {
-            plain.extend(character.escape_default());
+            line.extend(character.escape_default());
         } else {
-            plain.push(character);
+            line.push(character);
         }
     }
-    plain
+    line
 }
 
-/// Everything that is wrong with a configuration.
+/// All problems of a configuration.
 ///
-/// `Display` shows each problem with its place, without colour; see [`ConfigError::render`].
+/// `Display` prints each with its location, without colour; see [`ConfigError::render`].
 #[derive(Clone)]
 pub struct ConfigError {
     texts: Texts,
     problems: Vec<Problem>,
-    read: Option<Box<Config>>,
+    partial: Option<Box<Config>>,
 }
 
 impl ConfigError {
     pub(super) fn new(texts: Texts, mut problems: Vec<Problem>) -> Self {
-        // Finding a place costs a look through its text, so what is not shown is not looked for.
+        // Finding line and column scans the text, so it is done only for problems that are printed.
         let more = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
         for problem in &mut problems {
-            let located = problem.places.first().and_then(|(span, _)| texts.locate(span));
+            let located = problem.labels.first().and_then(|(span, _)| texts.locate(span));
             if let Some((text, span)) = located {
                 let (line, column) = text.line_and_column(span.start);
                 problem.file.clone_from(&text.name);
@@ -195,27 +194,26 @@ impl ConfigError {
         if more > 0 {
             problems.push(Problem::new(format!("there are {more} more problems")));
         }
-        Self { texts, problems, read: None }
+        Self { texts, problems, partial: None }
     }
 
-    pub(super) fn with_what_could_be_read(self, read: Option<Config>) -> Self {
-        Self { read: read.map(Box::new), ..self }
+    pub(super) fn with_partial(self, partial: Option<Config>) -> Self {
+        Self { partial: partial.map(Box::new), ..self }
     }
 
-    /// What could be read, with the defaults in the place of what is wrong: to look for more that is
-    /// wrong, and for nothing else.
+    /// The configuration with defaults in place of invalid values: only for finding further problems.
     #[must_use]
-    pub fn what_could_be_read(&self) -> Option<&Config> {
-        self.read.as_deref()
+    pub fn partial(&self) -> Option<&Config> {
+        self.partial.as_deref()
     }
 
-    /// The problems one by one, for a program to read.
+    /// The problems, for programs.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Shows each problem with the lines that it is about, for a person to read.
+    /// Prints each problem with the lines that it is about.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
@@ -226,9 +224,9 @@ impl ConfigError {
 
     fn render_one(&self, renderer: &Renderer, problem: &Problem) -> String {
         let mut group = Group::with_title(Level::ERROR.primary_title(problem.message.as_str()));
-        // Places in the same text share one snippet; another text gets its own below.
+        // Spans of the same text share one snippet; another text gets its own below.
         let mut snippets: Vec<(usize, Snippet<'_, _>)> = Vec::new();
-        for (index, (span, label)) in problem.places.iter().enumerate() {
+        for (index, (span, label)) in problem.labels.iter().enumerate() {
             let Some((text, span)) = self.texts.locate(span) else { continue };
             let snippet = match snippets.pop_if(|(start, _)| *start == text.start) {
                 Some((_, snippet)) => snippet,
@@ -255,7 +253,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The same text as `Display`: an error that ends `main` should read like one.
+/// The same text as `Display`, for an error that `main` returns.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -264,8 +262,8 @@ impl fmt::Debug for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The name among `candidates` that `name` is most likely meant to be.
-pub(super) fn near<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate that `name` is most likely a misspelling of.
+pub(super) fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     if name.chars().count() > 64 {
         return None;

@@ -1,7 +1,7 @@
-//! The layers: where configuration comes from, in which order, and how they become one tree.
+//! The layers of the configuration, their order, and how they are merged into one tree.
 //!
-//! Defaults, then one file, then the files of `conf.d` beside it, then the environment, then flags.
-//! Tables merge, everything else replaces. Every value keeps its place in the layer it came from.
+//! Defaults, then one file, then the files of `conf.d` beside it, then the environment, then flags. Tables are merged,
+//! anything else is replaced. Every value keeps its location in the layer that it came from.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -14,22 +14,22 @@ use super::diagnostics::{Problem, Span, Texts};
 use super::schema::Schema;
 use super::{ENVIRONMENT_NEAR_PREFIX, ENVIRONMENT_PREFIX, Sources};
 
-/// Larger files are no configuration: somebody named the wrong one.
+/// A larger file is not a configuration and was named by mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// What the parser finds after these is mostly the echo of what it found first.
+/// Further errors of the parser are mostly consequences of the first ones.
 const SYNTAX_ERRORS_MAX: usize = 5;
 /// The directory beside the configuration file.
 const DIRECTORY: &str = "conf.d";
 
-/// How one text is to be read.
+/// How a text is parsed.
 pub(super) enum Form {
     /// A TOML document.
     Document,
-    /// One value, `NAME=VALUE`: the option's path, each name with its place, and where the value starts.
+    /// One value, `NAME=VALUE`: the option's path, each name with its span, and where the value starts.
     Value { path: Vec<(String, Span)>, start: usize },
 }
 
-/// Collects the texts of all layers, lowest first; a form comes with the index of its text.
+/// Reads the texts of all layers, lowest first; each form comes with the index of its text.
 pub(super) fn gather(
     defaults: &str,
     sources: &Sources,
@@ -45,20 +45,20 @@ pub(super) fn gather(
                 texts.add(file.display().to_string(), text);
                 layers.push((texts.last(), Form::Document));
             }
-            Err(Unreadable::AsFile(message)) => {
+            Err(Unreadable::File(message)) => {
                 problems.push(Problem::new(message).in_file(file.display().to_string()));
             }
-            Err(Unreadable::AsText { shown, valid }) => {
-                let start = texts.add(file.display().to_string(), shown);
-                let place = start + valid..start + valid + char::REPLACEMENT_CHARACTER.len_utf8();
+            Err(Unreadable::Text { lossy, valid }) => {
+                let start = texts.add(file.display().to_string(), lossy);
+                let span = start + valid..start + valid + char::REPLACEMENT_CHARACTER.len_utf8();
                 problems
-                    .push(Problem::new("the configuration file is not UTF-8").at(place, "not a character"));
+                    .push(Problem::new("the configuration file is not UTF-8").at(span, "not a character"));
             }
         }
     }
     let mut variables: Vec<_> =
         sources.environment.iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_NEAR_PREFIX)).collect();
-    // The order of the environment is arbitrary; by name, a whole section comes before its options.
+    // The order of the environment is arbitrary; sorted by name, a section comes before its options.
     variables.sort();
     let schema = Schema::new(parse(defaults, 0, problems));
     for (name, value) in variables {
@@ -69,14 +69,14 @@ pub(super) fn gather(
             None => Vec::new(),
         };
         path.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
-        if let Some(meant) = misspelt(name, &path, &schema) {
+        if let Some(intended) = misspelt(name, &path, &schema) {
             problems.push(
-                Problem::new(format!("environment variable {name} holds no option"))
+                Problem::new(format!("environment variable {name} does not name an option"))
                     .at(
                         start..start + name.len(),
-                        "two underscores stand before each part of an option's name",
+                        "the parts of an option's name are separated by two underscores",
                     )
-                    .help(format!("write {meant}")),
+                    .help(format!("write {intended}")),
             );
         } else if !path.is_empty() {
             layers.push((texts.last(), Form::Value { path, start: start + name.len() + 1 }));
@@ -90,7 +90,7 @@ pub(super) fn gather(
     layers
 }
 
-/// The variable that was meant, where a name is that of an option but for the number of its underscores.
+/// The intended variable, where a name differs from an option's only in its underscores.
 fn misspelt(name: &str, path: &[(String, Span)], schema: &Schema<'_>) -> Option<String> {
     let names: Vec<_> = path.iter().map(|(name, _)| name).collect();
     if !names.is_empty() && schema.expected(&names).is_some() {
@@ -98,36 +98,32 @@ fn misspelt(name: &str, path: &[(String, Span)], schema: &Schema<'_>) -> Option<
     }
     let words = name.strip_prefix(ENVIRONMENT_NEAR_PREFIX)?.to_ascii_lowercase();
     let words: Vec<_> = words.split('_').filter(|word| !word.is_empty()).collect();
-    let option = schema.of_words(&words.join("_"))?;
+    let option = schema.option_of_words(&words.join("_"))?;
     Some(format!("{ENVIRONMENT_PREFIX}{}", option.join("__").to_ascii_uppercase()))
 }
 
+/// The directory of further files, whether it exists or not.
+pub(super) fn directory(sources: &Sources) -> Option<PathBuf> {
+    let main = sources.file.as_ref().unwrap_or(&sources.system);
+    (!main.as_os_str().is_empty()).then(|| main.parent().unwrap_or(Path::new("")).join(DIRECTORY))
+}
+
 /// The files to read, lowest first.
-fn files(sources: &Sources, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+pub(super) fn files(sources: &Sources, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let main = match &sources.file {
-        Some(file) => {
-            files.push(file.clone());
-            file
-        }
-        None => {
-            // Only an absent system file is no configuration; one that cannot be read is a mistake.
-            if !matches!(fs::metadata(&sources.system), Err(error) if is_absent(&error)) {
-                files.push(sources.system.clone());
-            }
-            &sources.system
-        }
-    };
-    if main.as_os_str().is_empty() {
-        return files;
+    match &sources.file {
+        Some(file) => files.push(file.clone()),
+        // The system file may be absent; one that cannot be read is an error.
+        None if matches!(fs::metadata(&sources.system), Err(error) if is_absent(&error)) => {}
+        None => files.push(sources.system.clone()),
     }
-    let directory = main.parent().unwrap_or(Path::new("")).join(DIRECTORY);
+    let Some(directory) = directory(sources) else { return files };
     let entries = fs::read_dir(&directory).and_then(|entries| {
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()
     });
     match entries {
         Ok(mut entries) => {
-            // Editors keep their half-written copies in names that begin with a dot.
+            // Editors write drafts to names that begin with a dot.
             entries.retain(|path| {
                 let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
                 !hidden && path.extension().is_some_and(|extension| extension == "toml")
@@ -149,14 +145,18 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 enum Unreadable {
-    AsFile(String),
-    AsText { shown: String, valid: usize },
+    File(String),
+    /// Not UTF-8 after so many bytes.
+    Text {
+        lossy: String,
+        valid: usize,
+    },
 }
 
 fn read_file(path: &Path) -> Result<String, Unreadable> {
-    let refuse = |message: &str| Unreadable::AsFile(message.to_owned());
+    let refuse = |message: &str| Unreadable::File(message.to_owned());
     let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too large from one that just fits.
+    // One byte more than allowed, to notice a file that is too large.
     let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
     read.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => refuse("there is no such configuration file"),
@@ -166,44 +166,44 @@ fn read_file(path: &Path) -> Result<String, Unreadable> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(refuse("the configuration file is larger than 1 MiB"));
     }
-    String::from_utf8(bytes).map_err(|error| Unreadable::AsText {
-        shown: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    String::from_utf8(bytes).map_err(|error| Unreadable::Text {
+        lossy: String::from_utf8_lossy(error.as_bytes()).into_owned(),
         valid: error.utf8_error().valid_up_to(),
     })
 }
 
-/// No option has as many names in its path, so what is longer is none, and is not built as a tree.
+/// No option has as many names in its path; a longer one is not built as a tree.
 const NAMES_MAX: usize = 4;
 
-/// Splits a path into its names, each with its place.
+/// Splits a path into its names, each with its span.
 fn segments(path: &str, separator: &str, start: usize) -> Vec<(String, Span)> {
     let mut at = start;
-    let place = |name: &str| {
+    let segment = |name: &str| {
         let span = at..at + name.len();
         at = span.end + separator.len();
         (name.to_owned(), span)
     };
-    path.split(separator).take(NAMES_MAX).map(place).collect()
+    path.split(separator).take(NAMES_MAX).map(segment).collect()
 }
 
-/// Parses a document into a tree whose places are those of the virtual text.
+/// Parses a document into a tree whose spans are those of the virtual text.
 pub(super) fn parse<'t>(text: &'t str, start: usize, problems: &mut Vec<Problem>) -> DeTable<'t> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut last_line = None;
     for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
         let span = error.span().unwrap_or(0..0);
-        // After one error the rest of its line means nothing, and neither do the errors in it.
+        // After an error the rest of its line cannot be interpreted.
         let line = text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count();
         if last_line.replace(line) != Some(line) {
             let problem = Problem::new(error.message());
             problems.push(problem.at(start + span.start..start + span.end, ""));
         }
     }
-    // What is left of a broken document would only look as if options were missing or unknown.
+    // The rest of a broken document would only cause errors about missing or unknown options.
     if errors.is_empty() { shift_table(table.into_inner(), start) } else { DeTable::new() }
 }
 
-/// Makes a tree of the one value that an environment variable or a flag holds.
+/// Builds a tree of the one value of an environment variable or a flag.
 pub(super) fn single<'t>(
     path: &[(String, Span)],
     text: &'t str,
@@ -211,7 +211,7 @@ pub(super) fn single<'t>(
     schema: &Schema<'_>,
 ) -> DeTable<'t> {
     let names: Vec<_> = path.iter().map(|(name, _)| name).collect();
-    // An option that is text takes any value literally: `1.3` is a TLS version, not a fraction.
+    // The value of a text option is taken literally: `1.3` is a TLS version, not a number.
     let literal = schema.expected(&names).is_some_and(DeValue::is_str);
     let mut value = match DeValue::parse(text) {
         Ok(parsed) if parsed.get_ref().is_str() || !literal => shift(parsed, start),
@@ -250,7 +250,7 @@ fn shift_table(table: DeTable<'_>, by: usize) -> DeTable<'_> {
     shifted.collect()
 }
 
-/// Merges `over` into `base`: tables name by name, everything else as a whole.
+/// Merges `over` into `base`: tables by name, anything else is replaced.
 pub(super) fn merge<'t>(base: &mut DeTable<'t>, over: DeTable<'t>) {
     for (key, value) in over {
         let span = value.span();
@@ -262,7 +262,7 @@ pub(super) fn merge<'t>(base: &mut DeTable<'t>, over: DeTable<'t>) {
             }
             (_, above) => above,
         };
-        // Key and place are those of the layer above: a problem is shown where it can be changed.
+        // Key and span are those of the higher layer, which is where to change a value.
         base.insert(key, Spanned::new(span, merged));
     }
 }

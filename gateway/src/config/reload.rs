@@ -1,4 +1,4 @@
-//! What a running server can take over, and what needs a restart.
+//! Which options a running server reloads, and which need a restart.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::sections::Config;
 
-/// What a reload takes over: options, and whole sections that end in a dot. `gateway.toml` marks the
-/// same ones with "(reload)", and a test holds the two together.
+/// The options that a reload applies; a name that ends in a dot is a section. `gateway.toml` marks the same ones with
+/// "(reload)", which a test compares.
 pub(super) const RELOADABLE: &[&str] = &[
     "api.docs_url",
     "api.invalid_token_message",
@@ -36,14 +36,14 @@ pub(super) const RELOADABLE: &[&str] = &[
     "versions.",
 ];
 
-/// The dotted names of the options that differ and that only a restart takes over, in order.
+/// The dotted names of the options that differ and need a restart, sorted.
 ///
-/// A listener that is only in one of the two is named as a whole.
+/// A listener that is only in one of the two is listed by its section.
 #[must_use]
 pub fn differences_needing_restart(old: &Config, new: &Config) -> Vec<String> {
     let [old, new] = [old, new].map(|config| {
         let mut options = BTreeMap::new();
-        // A configuration always has a JSON form; `null` would only say that everything is the same.
+        // A configuration can always be written as JSON; `null` would only mean that nothing differs.
         flatten(String::new(), serde_json::to_value(config).unwrap_or_default(), &mut options);
         options
     });
@@ -51,7 +51,7 @@ pub fn differences_needing_restart(old: &Config, new: &Config) -> Vec<String> {
         .keys()
         .chain(new.keys())
         .filter(|name| old.get(*name) != new.get(*name) && !is_reloadable(name))
-        .map(|name| whole_listener(name, &old, &new).unwrap_or_else(|| name.clone()))
+        .map(|name| listener_in_one(name, &old, &new).unwrap_or_else(|| name.clone()))
         .collect();
     names.sort();
     names.dedup();
@@ -78,8 +78,8 @@ fn flatten(name: String, value: Value, options: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// The name of the listener that an option belongs to, if one side has no such listener.
-fn whole_listener(
+/// The section of the listener that an option belongs to, if only one side has that listener.
+fn listener_in_one(
     option: &str,
     old: &BTreeMap<String, Value>,
     new: &BTreeMap<String, Value>,

@@ -1,14 +1,14 @@
-//! Which options there are: those of the compiled-in defaults, and nothing else.
+//! Which options exist: those of the compiled-in defaults.
 //!
-//! The shape of a layer is compared with the tree of the defaults before anything is read from it, so
-//! that all unknown names of all layers are reported at once, each where it stands.
+//! Each layer is compared with the tree of the defaults before it is deserialized, so that all unknown names of all
+//! layers are reported at once, each with its location.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{PROBLEMS_MAX, Problem, near};
+use super::diagnostics::{PROBLEMS_MAX, Problem, closest};
 
-/// The options of sections that are named by the operator, where none stands in the defaults.
+/// The options of sections whose names the operator chooses and of which the defaults have none.
 const NAMED: &str = "
 [certificates]
 chain_file = \"\"
@@ -19,20 +19,20 @@ deprecated = \"\"
 sunset = \"\"
 ";
 
-/// The options that there are.
+/// All options.
 pub(super) struct Schema<'t> {
     defaults: DeValue<'t>,
     named: DeValue<'static>,
 }
 
 impl<'t> Schema<'t> {
-    /// Takes the tree of the defaults as the list of all options.
+    /// Takes the list of all options from the tree of the defaults.
     pub(super) fn new(defaults: DeTable<'t>) -> Self {
         let named = DeTable::parse(NAMED).map(Spanned::into_inner).unwrap_or_default();
         Self { defaults: DeValue::Table(defaults), named: DeValue::Table(named) }
     }
 
-    /// The default of an option or a section, also of a listener, certificate or version with a name of its own;
+    /// The default of an option or a section, also of a listener, certificate or version whose name the operator chose;
     /// `None` if there is no such option.
     pub(super) fn expected(&self, path: &[impl AsRef<str>]) -> Option<&DeValue<'t>> {
         let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
@@ -48,16 +48,16 @@ impl<'t> Schema<'t> {
         rest.iter().try_fold(root, |value, name| value.get(*name).map(Spanned::get_ref))
     }
 
-    /// The default of an option with its place in the defaults; a name that is new to them has none.
+    /// The default of an option with its span in the defaults, if it is in them.
     pub(super) fn default_of(&self, path: &[String]) -> Option<&Spanned<DeValue<'t>>> {
         let (first, rest) = path.split_first()?;
         let root = self.defaults.get(first.as_str())?;
         rest.iter().try_fold(root, |value, name| value.get_ref().get(name.as_str()))
     }
 
-    /// The option whose name is made of these words, which single underscores separate.
-    pub(super) fn of_words(&self, words: &str) -> Option<Vec<String>> {
-        // Listeners and certificates have names of their own between the section's and the option's.
+    /// The option whose name consists of these words, separated by single underscores.
+    pub(super) fn option_of_words(&self, words: &str) -> Option<Vec<String>> {
+        // The name of a listener or certificate is between the section's and the option's.
         for section in ["listeners", "certificates"] {
             let inside = words.strip_prefix(section).and_then(|rest| rest.strip_prefix('_'));
             let options = self.expected(&[section, "any"]).and_then(DeValue::as_table);
@@ -68,10 +68,10 @@ impl<'t> Schema<'t> {
                 }
             }
         }
-        of_words(self.defaults.as_table()?, words)
+        option_of_words(self.defaults.as_table()?, words)
     }
 
-    /// Removes from a layer whatever is no option, and reports it.
+    /// Removes unknown options from a layer and reports them.
     pub(super) fn check(&self, layer: DeTable<'t>, problems: &mut Vec<Problem>) -> DeTable<'t> {
         self.check_table(layer, &mut Vec::new(), problems)
     }
@@ -87,7 +87,7 @@ impl<'t> Schema<'t> {
             path.push(key.get_ref().clone().into_owned());
             let span = value.span();
             match (self.expected(path), value.into_inner()) {
-                // Near names are for those that are shown; the others are only counted.
+                // Similar names are looked for only for problems that are printed.
                 (None, _) if problems.len() >= PROBLEMS_MAX => problems.push(Problem::new("unknown option")),
                 (None, _) => problems.push(self.unknown(path).at(key.span(), "")),
                 (Some(DeValue::Table(_)), DeValue::Table(inner)) => {
@@ -125,17 +125,17 @@ impl<'t> Schema<'t> {
         let Some((last, parent)) = path.split_last() else { return Problem::new("unknown option") };
         let problem = Problem::new(format!("unknown option `{name}`"));
         let siblings = || self.expected(parent).and_then(DeValue::as_table).into_iter().flat_map(names);
-        if let Some(near) = near(last, siblings()) {
-            let meant: Vec<&str> = parent.iter().map(String::as_str).chain([near]).collect();
-            return problem.help(format!("did you mean `{near}`?")).about(&meant);
+        if let Some(closest) = closest(last, siblings()) {
+            let intended: Vec<&str> = parent.iter().map(String::as_str).chain([closest]).collect();
+            return problem.help(format!("did you mean `{closest}`?")).about(&intended);
         }
-        // The right name in the wrong section is as common as a wrong letter.
+        // The right name in the wrong section is as common as a typing error.
         let named = |section: &&str| matches!(*section, "listeners" | "certificates" | "versions");
         let mut sections = self.defaults.as_table().into_iter().flat_map(names).filter(|name| !named(name));
-        let known = || siblings().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let options = || siblings().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         problem.help(match sections.find(|section| self.expected(&[*section, last]).is_some()) {
-            Some(section) => format!("`{last}` stands in the section `[{section}]`"),
-            None => format!("there are {}", known()),
+            Some(section) => format!("`{last}` belongs to the section `[{section}]`"),
+            None => format!("the options are {}", options()),
         })
     }
 }
@@ -144,13 +144,13 @@ fn names<'a>(table: &'a DeTable<'_>) -> impl Iterator<Item = &'a str> {
     table.keys().map(|key| key.get_ref().as_ref())
 }
 
-fn of_words(table: &DeTable<'_>, words: &str) -> Option<Vec<String>> {
+fn option_of_words(table: &DeTable<'_>, words: &str) -> Option<Vec<String>> {
     table.iter().find_map(|(key, value)| {
         let name = key.get_ref().as_ref();
         let rest = words.strip_prefix(name)?;
         match value.get_ref() {
             DeValue::Table(inner) => {
-                let mut path = of_words(inner, rest.strip_prefix('_')?)?;
+                let mut path = option_of_words(inner, rest.strip_prefix('_')?)?;
                 path.insert(0, name.to_owned());
                 Some(path)
             }

@@ -1,8 +1,7 @@
 //! The sections of the configuration as types.
 //!
-//! What each option does, its unit and its default stand in `config/gateway.toml`, once; the bounds
-//! stand here, in the attribute that reads the value. A value that is here is therefore within them,
-//! and no reader checks again.
+//! `config/gateway.toml` says what each option does, its unit and its default. The bounds are here, in the attribute
+//! that reads the value, so no other code checks them again.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,52 +17,76 @@ use versions::{Lifecycle, Version};
 
 use super::values::{self, DAY, HOUR, MINUTE, SECOND};
 
-/// The whole configuration, read and checked.
+/// The configuration, read and validated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What partners see: names and texts.
+    /// Names and texts that partners see.
     pub api: Api,
+    /// What the first launch does.
+    pub first_launch: FirstLaunch,
     /// Threads.
     pub runtime: Runtime,
-    /// Where the gateway listens, by the listener's name.
+    /// The listeners, by name.
     pub listeners: BTreeMap<String, Listener>,
     /// Certificates that listeners refer to, by name.
     pub certificates: BTreeMap<String, Certificate>,
     /// The days of versions, by the version's name, where they are not those of its release.
     pub versions: BTreeMap<String, Days>,
-    /// What all TLS listeners share.
+    /// Settings of all TLS listeners.
     pub tls: Tls,
-    /// How much of everything.
+    /// Limits on requests and connections.
     pub limits: Limits,
     /// How long a peer may take.
     pub timeouts: Timeouts,
-    /// How the process ends.
+    /// How the process shuts down.
     pub drain: Drain,
     /// How the store is used.
     pub store: Store,
-    /// What is logged, and how.
+    /// What is logged, and in which form.
     pub log: Log,
 }
 
-/// What partners see: names and texts.
+/// Names and texts that partners see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
-    /// The word that every key begins with.
+    /// The prefix of every key.
     pub brand: Brand,
-    /// The realm in `WWW-Authenticate`; fit for a quoted string as it is.
-    #[serde(deserialize_with = "values::text::<values::Words, _>")]
+    /// The realm in `WWW-Authenticate`; needs no escaping in a quoted string.
+    #[serde(deserialize_with = "values::text::<values::QuotedText, _>")]
     pub realm: String,
-    /// What every 401 says.
-    #[serde(deserialize_with = "values::text::<values::Words, _>")]
+    /// The message of every 401.
+    #[serde(deserialize_with = "values::text::<values::QuotedText, _>")]
     pub invalid_token_message: String,
-    /// What the `type` of an error body begins with: a path or a URL; empty for the first docs listener.
+    /// The start of `type` in an error body: a path or a URL; empty for the first docs listener.
     #[serde(deserialize_with = "values::text::<values::Link, _>")]
     pub docs_url: String,
-    /// Where partners reach the API: a URL; empty for the first listener of the API.
+    /// The URL of the API for partners; empty for the first API listener.
     #[serde(deserialize_with = "values::text::<values::Origin, _>")]
     pub public_url: String,
+}
+
+/// What the first launch does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirstLaunch {
+    /// What happens to its keys.
+    pub keys: FirstKeys,
+}
+
+/// What happens to the keys of the first launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstKeys {
+    /// Print them where standard output is a terminal, otherwise write files.
+    Auto,
+    /// Print them.
+    Show,
+    /// Write each to a private file in the data folder.
+    File,
+    /// Create none.
+    None,
 }
 
 /// Threads.
@@ -73,7 +96,7 @@ pub struct Runtime {
     /// Worker threads; 0 is one per core. See [`Runtime::worker_count`].
     #[serde(deserialize_with = "values::count::<0, 1024, _, _>")]
     pub workers: usize,
-    /// How long a worker may not go round its loop before it counts as stalled.
+    /// How long a worker's event loop may be blocked before the worker counts as stalled.
     #[serde(
         deserialize_with = "values::duration::<2000, DAY, _>",
         serialize_with = "values::write_duration"
@@ -92,38 +115,38 @@ impl Runtime {
     }
 }
 
-/// One place where the gateway listens, and what it serves there.
+/// A listener: its addresses, and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listener {
-    /// Whether it is opened at all.
+    /// Whether it is opened.
+    #[serde(deserialize_with = "values::switch")]
     pub enabled: bool,
-    /// Where it binds; port 0 takes a free one.
+    /// The addresses to bind to; port 0 is any free port.
     #[serde(deserialize_with = "values::list::<values::Address, _>")]
     pub addresses: Vec<SocketAddr>,
-    /// The protocols it speaks.
+    /// Its protocols.
     pub protocols: Vec<Protocol>,
     /// Empty for cleartext, `local`, or a name from [`Config::certificates`].
     pub certificate: String,
-    /// What is offered here, one of them.
+    /// What it serves: exactly one.
     pub serves: Vec<Service>,
-    /// Whose keys are accepted here.
+    /// The environments of the keys that it accepts.
     pub environments: Environments,
-    /// The names it answers for, in lower case and without port; empty for every name.
+    /// The host names that it serves, normalised and without port; empty for every name.
     #[serde(deserialize_with = "values::list::<values::Host, _>")]
     pub hosts: Vec<String>,
-    /// Networks whose forwarding headers are believed.
+    /// Networks whose forwarding fields are trusted.
     #[serde(deserialize_with = "values::list::<values::Network, _>")]
     pub trusted_proxies: Vec<IpNet>,
-    /// The one field that is believed of them for the client's address.
+    /// The field in which they report the client's address.
     pub forwarded_field: ForwardedField,
-    /// The UDP port that `alt-svc` names; 0 is the one that was bound.
+    /// The UDP port in `alt-svc`; 0 is the one that was bound.
     #[serde(deserialize_with = "values::count::<0, 65535, _, _>")]
     pub alt_svc_port: u16,
 }
 
-/// What a new listener leaves out. It opens no UDP port and accepts no keys unless told so, and the
-/// checks refuse one that says neither where it binds nor what it serves.
+/// The defaults of a new listener: no UDP port, no keys. The checks refuse one without addresses or a service.
 impl Default for Listener {
     fn default() -> Self {
         Self {
@@ -141,7 +164,7 @@ impl Default for Listener {
     }
 }
 
-/// A protocol that a listener speaks.
+/// A protocol of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -163,19 +186,19 @@ pub enum ForwardedField {
     Forwarded,
 }
 
-/// What a listener offers.
+/// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
-    /// The API of the partners.
+    /// The partners' API.
     Api,
-    /// The API's documentation, for everybody.
+    /// The API's documentation, without authentication.
     Docs,
     /// Probes, metrics and the version, for operators.
     Operations,
 }
 
-/// Where a certificate and its key are.
+/// The files of a certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Certificate {
@@ -185,17 +208,17 @@ pub struct Certificate {
     pub key_file: PathBuf,
 }
 
-/// The days of a version that are set.
+/// The days of a version that the configuration sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Days {
-    /// From this day on every key may use it.
+    /// From this day every key may use it.
     #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
     pub published: Option<Date>,
-    /// From this day on answers tell that it will end.
+    /// From this day responses announce its end.
     #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
     pub deprecated: Option<Date>,
-    /// From this day on it is answered with 410.
+    /// From this day calls get 410.
     #[serde(deserialize_with = "values::text::<values::Day, _>", serialize_with = "values::write_day")]
     pub sunset: Option<Date>,
 }
@@ -209,11 +232,11 @@ impl Config {
     }
 }
 
-/// What all TLS listeners share.
+/// Settings of all TLS listeners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// The oldest version that is spoken over TCP; QUIC is always 1.3.
+    /// The oldest version that is accepted over TCP; QUIC is always 1.3.
     pub minimum_version: TlsVersion,
 }
 
@@ -228,24 +251,24 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// How much of everything.
+/// Limits on requests and connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Requests of a key that has no rate of its own.
+    /// The rate of a key that has none set.
     pub key_rate: Rate,
-    /// Failed authentications of one client address before it gets 429.
+    /// Failed authentications of one client address before they get 429.
     pub failures_per_address: Rate,
-    /// Client addresses whose failures are counted at the same time.
+    /// Client addresses whose failures are counted.
     #[serde(deserialize_with = "values::count::<1, 1_048_576, _, _>")]
     pub failure_addresses_max: usize,
-    /// Open connections in all.
+    /// Open connections in total.
     #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
     pub connections_max: usize,
     /// Open connections of one client address.
     #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
     pub connections_per_address_max: usize,
-    /// Requests being answered at the same time.
+    /// Requests in flight.
     #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
     pub requests_in_flight_max: usize,
     /// Requests of one caller at the same time, in force where more than half of the places are taken.
@@ -254,28 +277,28 @@ pub struct Limits {
     /// Requests whose content is being received at the same time.
     #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
     pub uploads_in_flight_max: usize,
-    /// Bytes of one request's fields.
+    /// Bytes of a request's fields.
     #[serde(deserialize_with = "values::size::<1024, 65_536, _>", serialize_with = "values::write_size")]
     pub header_bytes_max: usize,
-    /// Fields of one request; over HTTP/1 hyper itself takes no more than 100.
+    /// Fields of a request; hyper itself accepts no more than 100 over HTTP/1.
     #[serde(deserialize_with = "values::count::<1, 100, _, _>")]
     pub header_fields_max: usize,
-    /// Bytes of one request's target.
+    /// Bytes of a request's target.
     #[serde(deserialize_with = "values::size::<64, 65_536, _>", serialize_with = "values::write_size")]
     pub uri_bytes_max: usize,
-    /// Bytes of one request's body; 0 takes no bodies.
+    /// Bytes of a request's body; 0 accepts none.
     #[serde(deserialize_with = "values::size::<0, 1_073_741_824, _>", serialize_with = "values::write_size")]
     pub body_bytes_max: usize,
-    /// Bytes of the JSON Patch that a preview is answered with; 0 leaves all out.
+    /// Bytes of the JSON Patch in a preview; 0 leaves every patch out.
     #[serde(deserialize_with = "values::size::<0, 65_536, _>", serialize_with = "values::write_size")]
     pub preview_patch_bytes_max: usize,
-    /// Requests that one HTTP/2 or HTTP/3 connection may have open at the same time.
+    /// Concurrent requests of an HTTP/2 or HTTP/3 connection.
     #[serde(deserialize_with = "values::count::<1, 65_535, _, _>")]
     pub streams_per_connection_max: u32,
     /// QUIC connections in handshake, per worker.
     #[serde(deserialize_with = "values::count::<1, 1_048_576, _, _>")]
     pub quic_handshakes_max: usize,
-    /// QUIC connections in handshake from which on a client must prove its address; 0 is always.
+    /// QUIC connections in handshake from which a client must prove its address; 0 is always.
     #[serde(deserialize_with = "values::count::<0, 1_048_576, _, _>")]
     pub quic_retry_threshold: usize,
 }
@@ -299,7 +322,7 @@ pub struct Timeouts {
     /// A connection without a request.
     #[serde(deserialize_with = "values::duration::<1, DAY, _>", serialize_with = "values::write_duration")]
     pub idle: Duration,
-    /// Between two pieces of a request's body.
+    /// Between two chunks of a request's body.
     #[serde(
         deserialize_with = "values::duration::<100, HOUR, _>",
         serialize_with = "values::write_duration"
@@ -308,13 +331,13 @@ pub struct Timeouts {
     /// From the end of a request's head to the end of its body.
     #[serde(deserialize_with = "values::duration::<100, DAY, _>", serialize_with = "values::write_duration")]
     pub request: Duration,
-    /// A client that does not take what is sent to it.
+    /// A client that does not read what is sent to it.
     #[serde(
         deserialize_with = "values::duration::<100, HOUR, _>",
         serialize_with = "values::write_duration"
     )]
     pub write: Duration,
-    /// From the farewell to the end of a connection whose key was revoked.
+    /// From GOAWAY to the end of a connection whose key was revoked.
     #[serde(
         deserialize_with = "values::duration::<1, { 5 * MINUTE }, _>",
         serialize_with = "values::write_duration"
@@ -322,14 +345,14 @@ pub struct Timeouts {
     pub goodbye: Duration,
 }
 
-/// How the process ends.
+/// How the process shuts down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
-    /// How long the end is announced before connections are closed.
+    /// How long idle connections are kept while responses announce the shutdown.
     #[serde(deserialize_with = "values::duration::<0, HOUR, _>", serialize_with = "values::write_duration")]
     pub announce: Duration,
-    /// From SIGTERM to the end, whatever is still running.
+    /// From SIGTERM to the exit, whatever is still running.
     #[serde(deserialize_with = "values::duration::<1, HOUR, _>", serialize_with = "values::write_duration")]
     pub deadline: Duration,
 }
@@ -338,14 +361,14 @@ pub struct Drain {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// How long a command waits for another's write.
+    /// How long a command waits for another process' write.
     #[serde(
         deserialize_with = "values::duration::<1, { 5 * MINUTE }, _>",
         serialize_with = "values::write_duration"
     )]
     pub busy_timeout: Duration,
-    /// How often the server looks for changes that another process made; more than a second would let
-    /// a revoked key live on.
+    /// How often the server looks for changes of other processes; more than a second would keep a revoked key valid
+    /// for longer than is promised.
     #[serde(
         deserialize_with = "values::duration::<1, SECOND, _>",
         serialize_with = "values::write_duration"
@@ -354,7 +377,7 @@ pub struct Store {
     /// How often `last_used` of the keys in use is written.
     #[serde(deserialize_with = "values::duration::<100, DAY, _>", serialize_with = "values::write_duration")]
     pub last_used_interval: Duration,
-    /// How often the server shows that it is alive.
+    /// How often the server writes that it is alive.
     #[serde(
         deserialize_with = "values::duration::<100, MINUTE, _>",
         serialize_with = "values::write_duration"
@@ -362,44 +385,45 @@ pub struct Store {
     pub heartbeat_interval: Duration,
 }
 
-/// What is logged, and how.
+/// What is logged, and in which form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// The least serious level that is written.
+    /// The least severe level that is written.
     pub level: Level,
-    /// How a line looks.
+    /// The form of a line.
     pub format: Format,
-    /// Whether every request gets a line.
+    /// Whether every request is logged.
+    #[serde(deserialize_with = "values::switch")]
     pub access: bool,
-    /// Lines that wait to be written before any is dropped.
+    /// Lines that may wait to be written; more are dropped.
     #[serde(deserialize_with = "values::count::<1, 1_048_576, _, _>")]
     pub queue_lines_max: usize,
 }
 
-/// How serious a log line is.
+/// The severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// What went wrong.
+    /// Failures.
     Error,
-    /// What may go wrong.
+    /// Risks.
     Warn,
-    /// What happened.
+    /// Events.
     Info,
-    /// What helps to understand it.
+    /// Details.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// How a log line looks.
+/// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One JSON object per line.
     Json,
-    /// For people.
+    /// Plain text.
     Text,
     /// Text on a terminal, JSON elsewhere.
     Auto,

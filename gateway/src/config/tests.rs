@@ -1,7 +1,8 @@
-//! What the configuration promises: the contract file, the order of the layers, the reload marks.
+//! The defaults, the order of the layers, the marks for reload, and any input.
 
 mod days;
 mod problems;
+mod risks;
 mod sources;
 
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ fn defaults() -> Config {
     Config::load(&Sources::default()).unwrap()
 }
 
-/// An option of the contract file: its dotted name, and the comment above it.
+/// The options of the defaults file: its dotted name, and the comment above it.
 fn documented_options() -> Vec<(String, String)> {
     let mut options = Vec::new();
     let (mut section, mut comment, mut in_comment) = (String::new(), String::new(), false);
@@ -64,7 +65,7 @@ fn names_of(prefix: &str, table: &toml::Table, names: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_defaults_are_what_the_contract_says() {
+fn the_defaults_are_those_of_the_file() {
     let config = defaults();
     assert_eq!(config.api.realm, "partner-api");
     assert_eq!(config.listeners["https"].addresses[1].to_string(), "[::1]:8443");
@@ -114,7 +115,7 @@ fn every_option_has_a_comment() {
 }
 
 #[test]
-fn every_field_is_in_the_contract_and_every_option_has_a_field() {
+fn every_field_is_in_the_file_and_every_option_has_a_field() {
     let (mut fields, mut options) = (BTreeSet::new(), BTreeSet::new());
     names_of("", &toml::Table::try_from(defaults()).unwrap(), &mut fields);
     names_of("", &DEFAULTS.parse().unwrap(), &mut options);
@@ -122,7 +123,7 @@ fn every_field_is_in_the_contract_and_every_option_has_a_field() {
 }
 
 #[test]
-fn what_a_reload_takes_over_is_marked_in_the_contract() {
+fn every_option_that_a_reload_applies_is_marked_in_the_file() {
     let marked: BTreeSet<_> = documented_options()
         .into_iter()
         .filter(|(name, comment)| {
@@ -135,7 +136,7 @@ fn what_a_reload_takes_over_is_marked_in_the_contract() {
 }
 
 #[test]
-fn only_what_needs_a_restart_is_named() {
+fn only_options_that_need_a_restart_are_listed() {
     let old = defaults();
     assert!(differences_needing_restart(&old, &old).is_empty());
     let new = read_text(
@@ -164,7 +165,7 @@ fn a_configuration_that_is_printed_loads_again() {
 }
 
 #[test]
-fn a_new_listener_gets_defaults_for_what_it_leaves_out() {
+fn a_new_listener_gets_defaults_for_missing_options() {
     let text = "[listeners.extra]\naddresses = [\"127.0.0.1:9000\"]\nserves = [\"operations\"]\n";
     let listener = &read_text(text).unwrap().listeners["extra"];
     assert!(listener.enabled);
@@ -173,7 +174,7 @@ fn a_new_listener_gets_defaults_for_what_it_leaves_out() {
 }
 
 /// Text that resembles a configuration closely enough to reach every part of the reader.
-fn mutated_contract() -> impl Strategy<Value = String> {
+fn mutated_defaults() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "\\PC{0,8}",
         "[\\x00-\\x7f]{0,4}",
@@ -199,8 +200,8 @@ fn mutated_contract() -> impl Strategy<Value = String> {
     })
 }
 
-/// Reads and, if that fails, shows: neither may panic. What loads is also what it is printed as.
-fn read_and_show(text: &str) {
+/// Reads a text and prints its problems: neither may panic. What loads is the same when it is printed and read.
+fn read_and_print(text: &str) {
     match read_text(text) {
         Ok(config) => assert_eq!(read_text(&toml::to_string(&config).unwrap()).unwrap(), config),
         Err(error) => {
@@ -213,7 +214,7 @@ fn read_and_show(text: &str) {
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
-        read_and_show(&text);
+        read_and_print(&text);
     }
 
     #[test]
@@ -221,7 +222,7 @@ proptest! {
         let options = documented_options();
         let (name, _) = &options[option.index(options.len())];
         let name = name.trim_end_matches('.');
-        read_and_show(&format!("{name} = {value}"));
+        read_and_print(&format!("{name} = {value}"));
         let flags = vec![(name.to_owned(), value.clone())];
         let variable = format!("GATEWAY__{}", name.replace('.', "__").to_uppercase());
         for sources in [
@@ -235,7 +236,7 @@ proptest! {
     }
 
     #[test]
-    fn any_mutation_of_the_contract_is_read_or_refused(text in mutated_contract()) {
-        read_and_show(&text);
+    fn any_mutation_of_the_defaults_is_read_or_refused(text in mutated_defaults()) {
+        read_and_print(&text);
     }
 }

@@ -1,7 +1,7 @@
-//! How single values are read and written: counts, sizes, durations, addresses, names.
+//! How single values are read and written: switches, counts, sizes, durations, addresses, names.
 //!
-//! Every bound stands in the type that reads the value, so a wrong one is refused where it stands in
-//! the file, with the words for what is allowed. Nothing here knows which option it reads.
+//! The type that reads a value holds its bounds, so an invalid one is refused where it is written, with what is
+//! allowed. Nothing here depends on which option it reads.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,7 +16,26 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 use versions::Version;
 
-/// Reads a whole number from `MIN` to `MAX`.
+/// Reads `true` or `false`.
+pub(super) fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    deserializer.deserialize_any(Switch)
+}
+
+struct Switch;
+
+impl Visitor<'_> for Switch {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`true` or `false`")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+        Ok(value)
+    }
+}
+
+/// Reads an integer from `MIN` to `MAX`.
 pub(super) fn count<'de, const MIN: u64, const MAX: u64, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: TryFrom<u64>,
@@ -32,7 +51,7 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for Count<MIN, MAX> {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a whole number from {MIN} to {MAX}")
+        write!(f, "an integer from {MIN} to {MAX}")
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
@@ -94,7 +113,7 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for Size<MIN, MAX> {
     }
 }
 
-/// Writes a size in the largest binary unit that shows it exactly.
+/// Writes a size in the largest binary unit that is exact.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 pub(super) fn write_size<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&size_text(*bytes as u64))
@@ -141,7 +160,7 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for Span<MIN, MAX> {
     }
 }
 
-/// Writes a duration the way it is read.
+/// Writes a duration in the form that is read.
 pub(super) fn write_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&duration_text(duration))
 }
@@ -150,14 +169,14 @@ pub(super) fn duration_text(duration: &Duration) -> String {
     SpanPrinter::new().unsigned_duration_to_string(duration)
 }
 
-/// A kind of text: what it becomes, and the words for what is allowed.
+/// A kind of text: what it is parsed into, and what is allowed.
 pub(super) trait Kind {
     type Value;
     const EXPECTED: &str;
     fn read(text: &str) -> Option<Self::Value>;
 }
 
-/// Where a listener binds.
+/// An address to bind to.
 pub(super) enum Address {}
 
 impl Kind for Address {
@@ -177,12 +196,12 @@ impl Kind for Day {
     const EXPECTED: &str = "a day in quotes, such as \"2027-01-01\", or \"\" for none";
 
     fn read(text: &str) -> Option<Option<Date>> {
-        // The spelling of a version is the one spelling of a day.
+        // A day is written exactly as a version is.
         if text.is_empty() { Some(None) } else { text.parse::<Version>().ok().map(Version::date) }
     }
 }
 
-/// Writes a day the way it is read.
+/// Writes a day in the form that is read.
 #[expect(clippy::ref_option, reason = "serde hands out references")]
 pub(super) fn write_day<S: Serializer>(day: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
     match day {
@@ -197,36 +216,37 @@ pub(super) enum Network {}
 impl Kind for Network {
     type Value = IpNet;
     const EXPECTED: &str =
-        "a network or an IP address, such as `10.0.0.0/8` or `::1`, without bits behind the prefix";
+        "a network or an IP address, such as `10.0.0.0/8` or `::1`, without bits after the prefix";
 
     fn read(text: &str) -> Option<IpNet> {
         let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        // `10.1.2.3/8` may mean the address as well as the network: whom to believe is not guessed.
+        // `10.1.2.3/8` may mean the address or the network, which is not guessed: the list says who is trusted.
         network.filter(|network| *network == network.trunc())
     }
 }
 
-/// A name that requests come in under, in lower case, because names are compared without case.
+/// A host name of requests, as DNS compares names: in lower case, without the dot of the root.
 pub(super) enum Host {}
 
 impl Kind for Host {
     type Value = String;
-    const EXPECTED: &str = "a host name without port, such as `api.example.com`, `10.0.0.1` or `[::1]`; `[]` stands for every name";
+    const EXPECTED: &str = "a host name without port, such as `api.example.com`, `10.0.0.1` or `[::1]`; an empty list `[]` allows every name";
 
     fn read(text: &str) -> Option<String> {
         let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        let fits = match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-            Some(inside) => matches!(inside.parse(), Ok(IpAddr::V6(_))),
-            None => (1..=253).contains(&text.len()) && text.bytes().all(name),
-        };
-        fits.then(|| text.to_ascii_lowercase())
+        if let Some(address) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            return matches!(address.parse(), Ok(IpAddr::V6(_))).then(|| text.to_ascii_lowercase());
+        }
+        let text = text.strip_suffix('.').unwrap_or(text);
+        let is_name = (1..=253).contains(&text.len()) && text.bytes().all(name) && !text.ends_with('.');
+        is_name.then(|| text.to_ascii_lowercase())
     }
 }
 
-/// Words that stand in a quoted string of a header field (RFC 9110 §5.6.4) and must not end it.
-pub(super) enum Words {}
+/// Text of a quoted string in a header field (RFC 9110 §5.6.4), which must not end it.
+pub(super) enum QuotedText {}
 
-impl Kind for Words {
+impl Kind for QuotedText {
     type Value = String;
     const EXPECTED: &str = "1 to 200 printable ASCII characters, none of them `\"` or `\\`";
 
@@ -236,37 +256,38 @@ impl Kind for Words {
     }
 }
 
-/// The beginning of a link: a path on this server, an address elsewhere, or nothing.
+/// The start of a link: a path on this server, a URL, or nothing.
 pub(super) enum Link {}
 
 impl Kind for Link {
     type Value = String;
-    const EXPECTED: &str = "a path such as `/docs`, or a URL with `https://` or `http://`; in ASCII, without blanks, quotes or `\\`; \"\" stands for where it is served";
+    const EXPECTED: &str = "a path such as `/docs`, or a URL with `https://` or `http://`; in ASCII, without spaces, quotes or `\\`; \"\" means where it is served";
 
     fn read(text: &str) -> Option<String> {
         link(text, &["/", "https://", "http://"])
     }
 }
 
-/// The beginning of an address elsewhere, or nothing.
+/// The start of a URL, or nothing.
 pub(super) enum Origin {}
 
 impl Kind for Origin {
     type Value = String;
-    const EXPECTED: &str = "a URL such as `https://api.example.com`; in ASCII, without blanks, quotes or `\\`; \"\" stands for where it is served";
+    const EXPECTED: &str = "a URL such as `https://api.example.com`; in ASCII, without spaces, quotes or `\\`; \"\" means where it is served";
 
     fn read(text: &str) -> Option<String> {
         link(text, &["https://", "http://"])
     }
 }
 
-/// A link that begins in one of these ways, without the slash at its end; or nothing.
+/// A link with one of these starts, without a slash at its end; or nothing.
 fn link(text: &str, starts: &[&str]) -> Option<String> {
     if text.is_empty() {
         return Some(String::new());
     }
     let begins = starts.iter().any(|start| text.starts_with(start) && text.len() > start.len());
-    let text = Words::read(text).filter(|text| begins && !text.contains(['\'', ' ', '<', '>', '$', '`']))?;
+    let text =
+        QuotedText::read(text).filter(|text| begins && !text.contains(['\'', ' ', '<', '>', '$', '`']))?;
     Some(text.trim_end_matches('/').to_owned())
 }
 
@@ -275,7 +296,7 @@ pub(super) fn text<'de, K: Kind, D: Deserializer<'de>>(deserializer: D) -> Resul
     One::<K>::deserialize(deserializer).map(|one| one.0)
 }
 
-/// Reads a list of texts of a kind; an error stands at the element that is wrong.
+/// Reads a list of texts of a kind; an error points at the invalid element.
 pub(super) fn list<'de, K: Kind, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<K::Value>, D::Error> {
     Vec::<One<K>>::deserialize(deserializer).map(|list| list.into_iter().map(|one| one.0).collect())
 }
@@ -326,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused() {
+    fn text_that_is_not_a_duration_is_refused() {
         for text in ["", "10", "-1s", "10s ago", "25h", "0s", "1us", "1 day", "soon", "99999999999999999999h"]
         {
             assert!(Span::<1, DAY>.visit_str::<serde::de::value::Error>(text).is_err(), "{text}");
@@ -334,10 +355,11 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_neither_port_nor_blank_nor_star() {
+    fn a_host_is_normalised_and_has_no_port_space_or_wildcard() {
         for host in ["api.example.com", "localhost", "127.0.0.1", "[::1]", "API.Example.COM"] {
             assert_eq!(Host::read(host), Some(host.to_ascii_lowercase()));
         }
+        assert_eq!(Host::read("API.example.com.").as_deref(), Some("api.example.com"));
         for host in [
             "",
             "a:80",
@@ -350,15 +372,18 @@ mod tests {
             "a/b",
             "[a]",
             "bücher.de",
+            ".",
+            "a..",
+            "[::1].",
         ] {
             assert_eq!(Host::read(host), None, "{host}");
         }
     }
 
     #[test]
-    fn a_network_has_no_bits_behind_its_prefix() {
-        for good in ["10.0.0.0/8", "10.1.2.3", "10.1.2.3/32", "::1", "2001:db8::/32", "0.0.0.0/0"] {
-            assert!(Network::read(good).is_some(), "{good}");
+    fn a_network_has_no_bits_after_its_prefix() {
+        for valid in ["10.0.0.0/8", "10.1.2.3", "10.1.2.3/32", "::1", "2001:db8::/32", "0.0.0.0/0"] {
+            assert!(Network::read(valid).is_some(), "{valid}");
         }
         for wrong in ["10.1.2.3/8", "2001:db8::1/32", "1.0.0.0/0", "10.0.0.0/33", "example.com", ""] {
             assert!(Network::read(wrong).is_none(), "{wrong}");
@@ -366,10 +391,10 @@ mod tests {
     }
 
     #[test]
-    fn words_cannot_leave_a_quoted_string() {
-        assert_eq!(Words::read("partner-api (v2)").as_deref(), Some("partner-api (v2)"));
+    fn text_cannot_end_a_quoted_string() {
+        assert_eq!(QuotedText::read("partner-api (v2)").as_deref(), Some("partner-api (v2)"));
         for text in ["", "a\"b", "a\\b", "a\nb", "a\tb", "ä", "\u{7f}"] {
-            assert_eq!(Words::read(text), None, "{text:?}");
+            assert_eq!(QuotedText::read(text), None, "{text:?}");
         }
         for text in ["docs", "javascript:x", "/do cs", "/docs<", "ftp://a", "/", "https://", "https://$a"] {
             assert_eq!(Link::read(text), None, "{text:?}");

@@ -1,4 +1,4 @@
-//! A key's requests per second: governor's cell-rate algorithm, one cell in the key's own record, made
+//! A key's rate limit: governor's cell-rate algorithm, one cell in the key's own record, made
 //! when the key is first used: most keys are idle.
 //!
 //! The one encoder of `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)
@@ -16,7 +16,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use http::HeaderValue;
-use permissions::Rate;
+use permissions::{Period, Rate};
 use versions::Instant;
 
 /// A rate and its fields. The keys of a rate share it, for [`SHARED_MAX`] rates.
@@ -121,10 +121,15 @@ impl RateLimit {
     /// # Errors
     /// The same figures where none is left; `reset_seconds` is then at least 1.
     pub fn spend(&self, now: Instant) -> Result<Spent, Spent> {
-        let Rate { per_second, burst } = self.policy.rate;
+        let Rate { requests, per, burst } = self.policy.rate;
         let now = RequestClock::set(now);
         let limiter = self.limiter.get_or_init(|| {
-            let quota = Quota::per_second(per_second).allow_burst(burst);
+            let quota = match per {
+                Period::Second => Quota::per_second(requests),
+                Period::Minute => Quota::per_minute(requests),
+                Period::Hour => Quota::per_hour(requests),
+            };
+            let quota = quota.allow_burst(burst);
             Arc::new(RateLimiter::direct_with_clock(quota, RequestClock).with_middleware())
         });
         match limiter.check() {
@@ -173,7 +178,7 @@ impl Clock for RequestClock {
 impl Spent {
     /// So many remain of a rate that is not used up.
     fn of(remaining: u32, rate: Rate) -> Self {
-        let reset_seconds = rate.burst.get().saturating_sub(remaining).div_ceil(rate.per_second.get());
+        let reset_seconds = rate.seconds_to_restore(rate.burst.get().saturating_sub(remaining));
         Self { remaining, reset_seconds }
     }
 
@@ -206,6 +211,32 @@ mod tests {
         assert_eq!(limit.spend(later), Err(Spent { remaining: 0, reset_seconds: 1 }));
         let later = now + Duration::from_secs(1);
         assert_eq!(limit.spend(later), Ok(Spent { remaining: 0, reset_seconds: 3 }));
+    }
+
+    #[test]
+    fn a_rate_per_minute_or_hour_restores_one_request_at_a_time() {
+        for (rate, window, wait) in [("2/m", 60, 30), ("4/h", 3600, 900), ("60/h+2", 120, 60)] {
+            let (limit, now) = (limit(rate), Instant::now());
+            let burst = limit.policy().rate.burst.get();
+            for remaining in (0..burst).rev() {
+                let reset_seconds = window / burst * (burst - remaining);
+                assert_eq!(limit.spend(now), Ok(Spent { remaining, reset_seconds }), "{rate}");
+            }
+            assert_eq!(limit.spend(now), Err(Spent { remaining: 0, reset_seconds: wait }), "{rate}");
+            let early = now + Duration::from_secs(wait.into()) - Duration::from_millis(1);
+            assert!(limit.spend(early).is_err(), "{rate}");
+            let later = now + Duration::from_secs(wait.into());
+            assert_eq!(limit.spend(later), Ok(Spent { remaining: 0, reset_seconds: window }), "{rate}");
+            assert_eq!(limit.policy().field(), format!(r#""default";q={burst};w={window}"#).as_str());
+        }
+    }
+
+    #[test]
+    fn the_slowest_rate_with_the_largest_burst_does_not_overflow() {
+        let (limit, now) = (limit("1/s+1000000000"), Instant::now());
+        assert_eq!(limit.spend(now).unwrap().remaining, 999_999_999);
+        let (limit, now) = (self::limit("1/h+277777"), Instant::now());
+        assert_eq!(limit.spend(now).unwrap().remaining, 277_776);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Log lines on their way to where they are written.
+//! The queue of log lines.
 //!
-//! Each worker has a part of the queue of its own, which it shares with nobody but the thread that writes; that one
-//! takes all lines of a part at once, so that neither waits for the other and a line costs no system call of its own.
-//! What does not fit is dropped and counted: no request waits for its log.
+//! Each worker has its own part of the queue, shared only with the writing thread, which takes all lines of a part at
+//! once: neither waits for the other, and a line costs no system call of its own. Lines that do not fit are dropped and
+//! counted, so that no request waits for the log.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,31 +13,31 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines are gathered once there is one,
-const GATHERING: Duration = Duration::from_millis(10);
-/// and how many bytes of them in one part: so many are still in the processor's cache when they are written.
-const GATHERED_BYTES: usize = 64 * 1024;
-/// How long the end waits for the last lines, where nobody takes them.
+/// How long lines are collected before they are written.
+const BATCH_TIME: Duration = Duration::from_millis(10);
+/// A part with this many bytes is written at once, while they are in the processor's cache.
+const BATCH_BYTES: usize = 64 * 1024;
+/// How long the shutdown waits for the last lines to be written.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
-/// A part gives memory back beyond this size.
+/// A part returns memory beyond this size.
 const PART_BYTES_KEPT: usize = 1024 * 1024;
 
-/// The queue, for those who log.
+/// A handle for adding lines.
 #[derive(Clone)]
 pub(super) struct Queue(Arc<Shared>);
 
 struct Shared {
     parts: Box<[Part]>,
-    /// The most lines that wait in one part.
+    /// Lines that may wait in one part.
     lines_max: usize,
     dropped: AtomicU64,
-    /// Who writes them, and whether that thread sleeps until it is woken.
+    /// The writing thread, and whether it is parked.
     writer: OnceLock<Thread>,
     sleeps: AtomicBool,
     ends: AtomicBool,
 }
 
-/// In lines of the cache of its own.
+/// Aligned so that parts share no cache line.
 #[derive(Default)]
 #[repr(align(128))]
 struct Part(Mutex<Lines>);
@@ -55,16 +55,16 @@ pub struct LogWriter {
 }
 
 impl Queue {
-    /// Begins to write to `sink`; `lines_max` lines may wait in all, shared among so many `workers`.
+    /// Starts writing to `sink`; `lines_max` lines may wait in total, divided among the workers.
     ///
     /// # Errors
-    /// Where no thread can be started.
+    /// Where the thread cannot be started.
     pub(super) fn start(
         lines_max: usize,
         workers: usize,
         sink: impl Write + Send + 'static,
     ) -> io::Result<(Self, LogWriter)> {
-        // One more for the threads that are no workers.
+        // One more for the other threads.
         let parts: Box<[Part]> = (0..=workers).map(|_| Part::default()).collect();
         let queue = Self(Arc::new(Shared {
             lines_max: (lines_max / parts.len()).max(1),
@@ -80,13 +80,13 @@ impl Queue {
             // Nothing else sets it.
             let _ = shared.writer.set(thread::current());
             shared.write(sink);
-            // Nobody waits any more where this fails.
+            // It fails if nothing waits for it any more.
             let _ = end.send(());
         })?;
         Ok((queue.clone(), LogWriter { queue, ended }))
     }
 
-    /// Adds a line, with its line feed; `write` puts it behind what is there.
+    /// Adds a line; `write` appends it with its line feed.
     pub(super) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let shared = &*self.0;
         let mut lines = shared.parts[part_number() % shared.parts.len()].lock();
@@ -97,7 +97,7 @@ impl Queue {
         lines.count += 1;
         let before = lines.text.len();
         write(&mut lines.text);
-        let is_full = before < GATHERED_BYTES && lines.text.len() >= GATHERED_BYTES;
+        let is_full = before < BATCH_BYTES && lines.text.len() >= BATCH_BYTES;
         if is_full || (lines.count == 1 && shared.sleeps.swap(false, Ordering::SeqCst)) {
             drop(lines);
             shared.wake();
@@ -111,7 +111,7 @@ impl Queue {
 }
 
 impl Part {
-    /// A text is as good as it was where a thread panicked while it wrote.
+    /// A poisoned lock is used all the same: at worst a line is incomplete.
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,7 +119,7 @@ impl Part {
 
 impl Shared {
     fn wake(&self) {
-        // Before it is known, it has not slept yet.
+        // Until it is set, the thread has not parked yet.
         if let Some(writer) = self.writer.get() {
             writer.unpark();
         }
@@ -127,11 +127,11 @@ impl Shared {
 
     fn write(&self, mut sink: impl Write) {
         let mut text = Vec::new();
-        // Whether the last line that was written lacks its end.
+        // Whether the last line was written incompletely.
         let mut is_torn = false;
         loop {
             let ends = self.ends.load(Ordering::SeqCst);
-            // Said before the parts are looked at: a line that comes in between wakes this thread.
+            // Set before the parts are checked: a line that arrives in between wakes this thread.
             self.sleeps.store(true, Ordering::SeqCst);
             if self.parts.iter().all(|part| part.lock().count == 0) {
                 if ends {
@@ -141,7 +141,7 @@ impl Shared {
             }
             self.sleeps.store(false, Ordering::SeqCst);
             if !ends {
-                thread::park_timeout(GATHERING);
+                thread::park_timeout(BATCH_TIME);
             }
             for part in &self.parts {
                 let mut lines = part.lock();
@@ -167,8 +167,8 @@ impl Shared {
     }
 }
 
-/// Writes as much of it as can be written; returns how many bytes that were. Whoever is behind with reading is
-/// waited for: meanwhile the queue fills, and counts what it drops.
+/// Writes as much as possible and returns the number of bytes. It waits for a slow reader; meanwhile the queue fills and
+/// counts the lines that it drops.
 fn write_out(sink: &mut impl Write, text: &[u8]) -> usize {
     let mut written = 0;
     while written < text.len() {
@@ -176,12 +176,12 @@ fn write_out(sink: &mut impl Write, text: &[u8]) -> usize {
             Ok(0) => break,
             Ok(more) => written += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(GATHERING),
-            // A full disk, a reader that has gone: there is nobody to tell.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(BATCH_TIME),
+            // A full disk or a closed pipe cannot be reported anywhere.
             Err(_) => break,
         }
     }
-    // What was written counts as written.
+    // The bytes count as written even if flushing fails.
     let _ = sink.flush();
     written
 }
@@ -190,12 +190,12 @@ impl Drop for LogWriter {
     fn drop(&mut self) {
         self.queue.0.ends.store(true, Ordering::SeqCst);
         self.queue.0.wake();
-        // Whichever way it ends, the process goes on.
+        // On a timeout the last lines are lost.
         let _ = self.ended.recv_timeout(LAST_LINES_TIMEOUT);
     }
 }
 
-/// The part of this thread, as a number that has no bound.
+/// A number for this thread; modulo the number of parts it selects one.
 fn part_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -204,7 +204,7 @@ fn part_number() -> usize {
     NUMBER.with(|number| *number)
 }
 
-/// One line at a time, as tracing writes them.
+/// The writer that tracing gets for one line.
 pub(super) struct Line<'q>(&'q Queue);
 
 impl<'q> MakeWriter<'q> for Queue {
@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Hands on what is written, once it may.
+    /// A sink that blocks until it is opened.
     struct Gate {
         open: Receiver<()>,
         written: Sender<Vec<u8>>,
@@ -240,7 +240,7 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            // An error says that it is open for good.
+            // An error means that it stays open.
             let _ = self.open.recv();
             self.written.send(text.to_vec()).map_err(io::Error::other)?;
             Ok(text.len())
@@ -261,14 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_in_their_order_and_the_last_at_the_end() {
+    fn lines_are_written_in_order_and_the_last_ones_on_drop() {
         let (gate, opener, reader) = gate();
         drop(opener);
         let (queue, writer) = Queue::start(1_000, 1, gate).unwrap();
         for number in 0..200 {
             push(&queue, number);
             if number % 50 == 0 {
-                thread::sleep(2 * GATHERING);
+                thread::sleep(2 * BATCH_TIME);
             }
         }
         drop(writer);
@@ -279,12 +279,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_log_that_is_not_read_and_what_is_lost_is_counted() {
+    fn a_log_that_is_not_read_blocks_nobody_and_lost_lines_are_counted() {
         let (gate, opener, reader) = gate();
         // Three parts with room for ten each; one thread fills one of them.
         let (queue, writer) = Queue::start(30, 2, gate).unwrap();
         push(&queue, 0);
-        // The writing thread is in the gate with the first line, and takes no other.
+        // The writing thread is blocked with the first line.
         while queue.0.parts.iter().any(|part| part.lock().count > 0) {
             thread::sleep(Duration::from_millis(1));
         }
@@ -299,18 +299,18 @@ mod tests {
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
-    /// Takes a few bytes at a time, and in between none, for this reason.
-    struct Reluctant {
-        refuses: io::ErrorKind,
+    /// A sink that accepts a few bytes at a time and fails in between.
+    struct Flaky {
+        failure: io::ErrorKind,
         ready: bool,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
-    impl Write for Reluctant {
+    impl Write for Flaky {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
             self.ready = !self.ready;
             if !self.ready {
-                return Err(self.refuses.into());
+                return Err(self.failure.into());
             }
             let taken = text.len().min(3);
             self.written.lock().unwrap().extend_from_slice(&text[..taken]);
@@ -322,18 +322,18 @@ mod tests {
         }
     }
 
-    /// What such a sink has of two batches of lines, and how many lines count as lost.
-    fn reluctantly_written(refuses: io::ErrorKind) -> (String, u64) {
+    /// What such a sink receives of two batches of lines, and how many lines are lost.
+    fn written_to_flaky(failure: io::ErrorKind) -> (String, u64) {
         let written = Arc::new(Mutex::new(Vec::new()));
-        let sink = Reluctant { refuses, ready: false, written: Arc::clone(&written) };
+        let sink = Flaky { failure, ready: false, written: Arc::clone(&written) };
         let (queue, writer) = Queue::start(30, 0, sink).unwrap();
-        // Lines that have come to something, one way or the other.
+        // Lines that were written or dropped.
         let settled = || {
             let written = written.lock().unwrap().iter().filter(|byte| **byte == b'\n').count() as u64;
             written + queue.dropped()
         };
         for (batch, lines) in [("one\ntwo\n", 2), ("3\n4\n", 4)] {
-            // In one piece, so that the writing thread finds both.
+            // At once, so that the writing thread takes both lines.
             queue.push(|text| text.extend_from_slice(batch.as_bytes()));
             let deadline = std::time::Instant::now() + 10 * LAST_LINES_TIMEOUT;
             while settled() < lines && std::time::Instant::now() < deadline {
@@ -346,18 +346,18 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_behind_loses_nothing() {
-        assert_eq!(reluctantly_written(io::ErrorKind::WouldBlock), ("one\ntwo\n3\n4\n".to_owned(), 0));
+    fn a_slow_reader_loses_nothing() {
+        assert_eq!(written_to_flaky(io::ErrorKind::WouldBlock), ("one\ntwo\n3\n4\n".to_owned(), 0));
     }
 
     #[test]
-    fn what_cannot_be_written_is_counted_and_the_next_line_begins_anew() {
-        let (text, lost) = reluctantly_written(io::ErrorKind::StorageFull);
+    fn lost_lines_are_counted_and_the_next_line_starts_on_its_own() {
+        let (text, lost) = written_to_flaky(io::ErrorKind::StorageFull);
         assert_eq!((text.as_str(), lost), ("one\n3\n", 3));
     }
 
     #[test]
-    fn the_end_does_not_wait_for_ever() {
+    fn the_shutdown_does_not_wait_for_ever() {
         let (gate, _opener, _reader) = gate();
         let (queue, writer) = Queue::start(30, 2, gate).unwrap();
         push(&queue, 0);

@@ -1,87 +1,93 @@
-//! TLS: which versions, which certificate, and tickets to come back with.
+//! TLS: which versions, which certificate, and tickets for resumption.
 //!
-//! The key exchange offers X25519MLKEM768 first. A certificate is looked up at each handshake, so that
-//! a new one is taken over at once, by TCP and QUIC alike. Tickets are sealed under keys that live in
-//! the process, so that a client can resume on any worker. Early data (0-RTT) is never accepted.
+//! The key exchange offers X25519MLKEM768 first. The certificate is looked up in each handshake, so that a new one is
+//! used at once, by TCP and QUIC alike. Tickets are encrypted under keys of the process, so that a client can resume on
+//! any worker. Early data (0-RTT) is never accepted.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
-/// A certificate or its key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read or holds no PEM of that kind.
-    #[error("{}: {reason}", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The key does not belong to the certificate, or is of a kind that is not supported.
-    #[error("the certificate in {} and the key in {} do not fit: {source}", chain.display(), key.display())]
-    Pair {
-        /// The certificate's file.
-        chain: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// What rustls says.
-        source: rustls::Error,
-    },
-    /// The settings contradict each other.
-    #[error("TLS cannot be set up")]
-    Setup(#[from] rustls::Error),
-}
+pub use super::pem::TlsError;
+use super::pem::{read_chain, read_key, validity};
 
-/// Reads a certificate chain (leaf first) and its key, and makes sure that they belong together.
+/// Reads a certificate chain (leaf first) and its private key, and makes sure that they belong together.
 ///
 /// # Errors
 /// [`TlsError`] names the file and what is wrong with it; never anything of the key.
 pub fn load_certified_key(chain_file: &Path, key_file: &Path) -> Result<CertifiedKey, TlsError> {
-    let error = |file: &Path, reason: String| TlsError::File { file: file.to_owned(), reason };
-    let chain = CertificateDer::pem_file_iter(chain_file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|reason| error(chain_file, format!("no certificate could be read: {reason}")))?;
-    if chain.is_empty() {
-        return Err(error(chain_file, "it holds no certificate (PEM, `BEGIN CERTIFICATE`)".to_owned()));
+    let chain = read_chain(chain_file)?;
+    let key = aws_lc_rs::default_provider()
+        .key_provider
+        .load_private_key(read_key(key_file)?)
+        .map_err(|source| TlsError::Key { file: key_file.to_owned(), source })?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        // Unknown is a key that cannot be compared; the first handshake would show it.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
+        Err(source) => Err(TlsError::pair(chain_file, key_file, &certified, source)),
     }
-    let key = PrivateKeyDer::from_pem_file(key_file)
-        .map_err(|reason| error(key_file, format!("no private key could be read: {reason}")))?;
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|source| TlsError::Pair {
-        chain: chain_file.to_owned(),
-        key: key_file.to_owned(),
-        source,
-    })
 }
 
-/// The certificate of a listener, which can be replaced while it serves, and its tickets' keys.
+/// The certificate of a listener, which can be replaced while it serves, and the keys of its tickets.
 pub struct Certificates {
     current: ArcSwap<CertifiedKey>,
     tickets: Arc<dyn ProducesTickets>,
 }
 
 impl Certificates {
-    /// Serves one certificate until another takes its place.
+    /// Serves a certificate until it is replaced.
     ///
     /// # Errors
-    /// Where no keys for tickets can be made.
+    /// Where no keys for tickets can be generated.
     pub fn new(certificate: CertifiedKey) -> Result<Arc<Self>, TlsError> {
         let tickets = aws_lc_rs::Ticketer::new()?;
         Ok(Arc::new(Self { current: ArcSwap::from_pointee(certificate), tickets }))
     }
 
-    /// Takes another certificate for all new handshakes.
+    /// Uses another certificate for all new handshakes.
     pub fn replace(&self, certificate: CertifiedKey) {
         self.current.store(Arc::new(certificate));
+    }
+
+    /// The end of the current certificate's validity, if it can be read.
+    #[must_use]
+    pub fn not_after(&self) -> Option<Timestamp> {
+        Self::not_after_of(&self.current.load())
+    }
+
+    /// The end of a certificate's validity, if it can be read.
+    #[must_use]
+    pub fn not_after_of(certificate: &CertifiedKey) -> Option<Timestamp> {
+        validity(certificate).map(|(_, not_after)| not_after)
+    }
+}
+
+/// What an operator should know of a certificate at `now`: that it is not valid yet, has expired, or will within
+/// `soon`.
+#[must_use]
+pub fn validity_warning(
+    certificate: &CertifiedKey,
+    now: Timestamp,
+    soon: jiff::SignedDuration,
+) -> Option<String> {
+    let (not_before, not_after) = validity(certificate)?;
+    let second = |moment: Timestamp| moment.strftime("%Y-%m-%dT%H:%M:%SZ");
+    if not_after <= now {
+        Some(format!("expired at {}", second(not_after)))
+    } else if not_before > now {
+        Some(format!("is not valid before {}", second(not_before)))
+    } else if not_after.duration_since(now) <= soon {
+        Some(format!("expires at {}", second(not_after)))
+    } else {
+        None
     }
 }
 
@@ -100,7 +106,7 @@ impl ResolvesServerCert for Certificates {
 /// The configuration for TCP; `alpn` in order of preference.
 ///
 /// # Errors
-/// Where the versions cannot be had from the crypto provider.
+/// Where the crypto provider lacks a version.
 pub fn tcp_config(
     certificates: &Arc<Certificates>,
     tls13_only: bool,
@@ -114,7 +120,7 @@ pub fn tcp_config(
 /// The configuration for QUIC, which is TLS 1.3 only (RFC 9001 §4.2).
 ///
 /// # Errors
-/// Where TLS 1.3 cannot be had from the crypto provider.
+/// Where the crypto provider lacks TLS 1.3.
 pub fn quic_config(certificates: &Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
     config(certificates, &[&version::TLS13], &["h3"]).map(Arc::new)
 }
@@ -130,7 +136,7 @@ fn config(
         .with_cert_resolver(Arc::<Certificates>::clone(certificates));
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config.ticketer = Arc::clone(&certificates.tickets);
-    // One ticket is enough to resume with; each costs a sealing and 200 bytes in every handshake.
+    // One ticket is enough to resume with; each costs an encryption and 200 bytes in every handshake.
     config.send_tls13_tickets = 1;
     config.max_early_data_size = 0;
     Ok(config)

@@ -29,7 +29,10 @@ fn wrong_days_are_refused_where_they_stand() {
             "[versions.2026-02-02]\nsunset = \"2027-01-01\"\n",
             "1:1 `versions`: there is no version `2026-02-02` | did you mean `2026-02-01`?",
         ),
-        ("[versions.v1]\n", "1:1 `versions`: there is no version `v1` | there are 2026-02-01, 2026-11-01"),
+        (
+            "[versions.v1]\n",
+            "1:1 `versions`: there is no version `v1` | the versions are 2026-02-01, 2026-11-01",
+        ),
         (
             "[versions.2026-02-01]\nsunset = \"2027-01-01\"\n",
             "1:1 `versions.2026-02-01`: a version with a sunset date needs a deprecation date, so that partners know before it is retired",

@@ -26,35 +26,29 @@ fn wrong(section: &str, option: &str, value: &str) -> String {
 #[test]
 fn a_wrong_value_is_shown_with_what_is_allowed() {
     let table = [
-        (
-            "runtime",
-            "workers",
-            "-1",
-            "invalid value: integer `-1`, expected a whole number from 0 to 1024",
-            "0",
-        ),
+        ("runtime", "workers", "-1", "invalid value: integer `-1`, expected an integer from 0 to 1024", "0"),
         (
             "runtime",
             "workers",
             "1025",
-            "invalid value: integer `1025`, expected a whole number from 0 to 1024",
+            "invalid value: integer `1025`, expected an integer from 0 to 1024",
             "0",
         ),
         (
             "runtime",
             "workers",
             "\"4\"",
-            "invalid type: string \"4\", expected a whole number from 0 to 1024",
+            "invalid type: string \"4\", expected an integer from 0 to 1024",
             "0",
         ),
         (
             "runtime",
             "workers",
             "1.5",
-            "invalid type: floating point `1.5`, expected a whole number from 0 to 1024",
+            "invalid type: floating point `1.5`, expected an integer from 0 to 1024",
             "0",
         ),
-        ("log", "access", "1", "invalid type: integer `1`, expected a boolean", "true"),
+        ("log", "access", "1", "invalid type: integer `1`, expected `true` or `false`", "true"),
         (
             "log",
             "level",
@@ -116,14 +110,14 @@ fn a_wrong_value_is_shown_with_what_is_allowed() {
             "limits",
             "header_fields_max",
             "0",
-            "invalid value: integer `0`, expected a whole number from 1 to 100",
+            "invalid value: integer `0`, expected an integer from 1 to 100",
             "100",
         ),
         (
             "limits",
             "connections_max",
             "0",
-            "invalid value: integer `0`, expected a whole number from 1 to 16777216",
+            "invalid value: integer `0`, expected an integer from 1 to 16777216",
             "16_384",
         ),
         (
@@ -146,12 +140,43 @@ fn a_wrong_value_is_shown_with_what_is_allowed() {
         let expected = format!("2:{column} `{section}.{option}`: {message} | the default is {default}");
         assert_eq!(wrong(section, option, value), expected);
     }
-    let rate = wrong("limits", "key_rate", "\"5/m\"");
+    let rate = wrong("limits", "key_rate", "\"5/d\"");
     assert!(
-        rate.starts_with("2:12 `limits.key_rate`: `5/m` is not a rate; write requests per second"),
+        rate.starts_with("2:12 `limits.key_rate`: `5/d` is not a rate; write requests per second"),
         "{rate}"
     );
-    assert!(wrong("limits", "key_rate", "\"5/s+0\"").contains("each from 1 to"));
+    assert!(wrong("limits", "key_rate", "\"5/s+0\"").contains("each number from 1 to"));
+}
+
+#[test]
+fn a_value_that_lacks_quotes_is_shown_with_them() {
+    for (section, option, value) in [
+        ("tls", "minimum_version", "1.3"),
+        ("versions.2026-02-01", "published", "2026-02-01"),
+        ("api", "realm", "5"),
+    ] {
+        let problem = wrong(section, option, value);
+        assert!(problem.ends_with(&format!("write it in quotes: `{option} = \"{value}\"`")), "{problem}");
+    }
+    // With quotes these are just as invalid.
+    for (section, option, value) in [("tls", "minimum_version", "1.1"), ("timeouts", "idle", "10")] {
+        let problem = wrong(section, option, value);
+        assert!(!problem.contains("quotes"), "{problem}");
+    }
+}
+
+#[test]
+fn a_file_in_place_of_a_certificate_gets_a_hint_that_is_valid_toml() {
+    for file in ["/etc/ssl/cert.pem", "C:\\ssl\\cert.pem", "my \"own\" cert"] {
+        let problem = wrong("listeners.https", "certificate", &toml::Value::from(file).to_string());
+        let hints: Vec<&str> = problem.split('`').filter(|hint| hint.contains(" = ")).collect();
+        let [certificate, chain] = hints[..] else { panic!("{problem}") };
+        let text = format!(
+            "[listeners.https]\n{certificate}\n[certificates.partners]\n{chain}\nkey_file = \"/etc/ssl/key.pem\"\n"
+        );
+        let config = read_text(&text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.certificates["partners"].chain_file.to_str(), Some(file));
+    }
 }
 
 #[test]
@@ -170,7 +195,7 @@ fn a_wrong_element_of_a_list_is_shown_itself() {
         ),
         ("environments", "[\"prod\"]", "2:17", "unknown variant `prod`, expected `staging` or `production`"),
         ("serves", "\"api\"", "2:10", "invalid type: string \"api\", expected a sequence"),
-        ("alt_svc_port", "65536", "2:16", "expected a whole number from 0 to 65535"),
+        ("alt_svc_port", "65536", "2:16", "expected an integer from 0 to 65535"),
     ];
     for (option, value, place, message) in table {
         let problem = listener(option, value);
@@ -193,25 +218,25 @@ fn an_unknown_name_is_shown_with_a_near_one() {
         problems_of("[listeners.new]\nadresses = 1\n"),
         [
             "2:1 unknown option `listeners.new.adresses` | did you mean `addresses`?",
-            "1:1 `listeners.new.serves` is missing or empty | say what it serves: `serves = [\"api\"]`",
+            "1:1 `listeners.new.serves` is missing or empty | set what it serves: `serves = [\"api\"]`",
         ]
     );
     assert_eq!(
         problems_of("[certificates.a]\nkey = 1\nchain_file = \"c\"\n"),
         [
-            "2:1 unknown option `certificates.a.key` | there are `chain_file`, `key_file`",
+            "2:1 unknown option `certificates.a.key` | the options are `chain_file`, `key_file`",
             "1:1 `certificates.a.key_file` is missing or empty | a certificate needs `chain_file` and `key_file`, both PEM",
         ]
     );
     assert_eq!(
         wrong("log", "key_rate", "1"),
-        "2:1 unknown option `log.key_rate` | `key_rate` stands in the section `[limits]`"
+        "2:1 unknown option `log.key_rate` | `key_rate` belongs to the section `[limits]`"
     );
-    assert_eq!(wrong("tls", "x", "1"), "2:1 unknown option `tls.x` | there are `minimum_version`");
+    assert_eq!(wrong("tls", "x", "1"), "2:1 unknown option `tls.x` | the options are `minimum_version`");
     assert_eq!(problems_of("[limit]\nkey_rate = 1"), ["1:2 unknown option `limit` | did you mean `limits`?"]);
     assert_eq!(
         problems_of("key_rate = 1"),
-        ["1:1 unknown option `key_rate` | `key_rate` stands in the section `[limits]`"]
+        ["1:1 unknown option `key_rate` | `key_rate` belongs to the section `[limits]`"]
     );
 }
 
@@ -321,15 +346,15 @@ deadline = \"1s\"
     assert_eq!(
         problems_of(text),
         [
-            "8:1 `listeners.empty.addresses` is missing or empty | say where it binds: `addresses = [\"127.0.0.1:8080\"]`",
-            "9:13 `listeners.empty.protocols` is missing or empty | choose of \"http1\", \"http2\" and \"http3\"",
-            "8:1 `listeners.empty.serves` is missing or empty | say what it serves: `serves = [\"api\"]`",
-            "2:13 `listeners.http.protocols` has \"http3\", which needs a certificate | name a certificate, or leave \"http3\" out",
+            "8:1 `listeners.empty.addresses` is missing or empty | set the addresses to bind to: `addresses = [\"127.0.0.1:8080\"]`",
+            "9:13 `listeners.empty.protocols` is missing or empty | choose from \"http1\", \"http2\" and \"http3\"",
+            "8:1 `listeners.empty.serves` is missing or empty | set what it serves: `serves = [\"api\"]`",
+            "2:13 `listeners.http.protocols` has \"http3\", which needs a certificate | set a certificate, or remove \"http3\"",
             "4:15 `listeners.https.certificate`: there is no certificate \"partner\" | did you mean \"partners\"?",
             "7:10 `listeners.operations.environments` is missing or empty | choose \"staging\", \"production\" or both",
-            "7:10 `listeners.operations.serves` names more than one thing | the API, the documentation and operations each need a listener of their own",
+            "7:10 `listeners.operations.serves` has more than one entry | the API, the documentation and operations need separate listeners",
             "5:14 `listeners.https.addresses`: 127.0.0.1:8080 is bound twice",
-            "12:1 `certificates`: \"local\" is the certificate that the first launch makes; choose another name",
+            "12:1 `certificates`: \"local\" is the certificate that the first launch creates; choose another name",
             "10:1 `certificates.partners.key_file` is missing or empty | a certificate needs `chain_file` and `key_file`, both PEM",
             "16:17 `limits.uri_bytes_max` must be at most `limits.header_bytes_max`: it is 17408 bytes, the other 16384 bytes",
             "17:24 `limits.quic_retry_threshold` must be at most `limits.quic_handshakes_max`: it is 1025, the other 1024",
@@ -344,7 +369,7 @@ fn one_listener_serves_the_api() {
     assert_eq!(
         problems_of(text),
         [
-            "2:11 no listener that is switched on serves the API | one listener needs `enabled = true` and `serves = [\"api\"]`"
+            "2:11 no enabled listener serves the API | one listener needs `enabled = true` and `serves = [\"api\"]`"
         ]
     );
 }
@@ -426,8 +451,8 @@ fn a_name_is_plain_wherever_it_is_shown() {
     assert_eq!(
         problems_of(text),
         [
-            "1:1 `listeners`: \"a.b\" is no name; it is 1 to 32 of a-z, 0-9, `_` and `-`",
-            "3:1 `certificates`: \"\" is no name; it is 1 to 32 of a-z, 0-9, `_` and `-`",
+            "1:1 `listeners`: \"a.b\" is not a name: 1 to 32 of a-z, 0-9, `_` and `-`",
+            "3:1 `certificates`: \"\" is not a name: 1 to 32 of a-z, 0-9, `_` and `-`",
         ]
     );
 }

@@ -118,7 +118,7 @@ fn the_environment_holds_toml_or_plain_text() {
         ("PATH", "/bin"),
     ]))
     .unwrap();
-    assert_eq!(config.limits.key_rate.per_second.get(), 500);
+    assert_eq!(config.limits.key_rate.to_string(), "500/s");
     assert_eq!((config.limits.header_bytes_max, config.limits.header_fields_max), (32768, 50));
     assert_eq!(config.tls.minimum_version, TlsVersion::V1_3);
     assert_eq!((config.api.realm.as_str(), config.api.docs_url.as_str()), ("2024-01-01", "/quoted"));
@@ -147,14 +147,20 @@ fn a_wrong_variable_or_flag_is_named() {
             environment(&[("GATEWAY__LOG__ACCESS", "yes")]),
             "environment variable GATEWAY__LOG__ACCESS",
             (1, 22),
-            "`log.access`: invalid type: string \"yes\", expected a boolean",
+            "`log.access`: invalid type: string \"yes\", expected `true` or `false`",
+        ),
+        (
+            environment(&[("GATEWAY__LISTENERS__HTTP__ENABLED", "0")]),
+            "environment variable GATEWAY__LISTENERS__HTTP__ENABLED",
+            (1, 35),
+            "`listeners.http.enabled`: invalid type: integer `0`, expected `true` or `false`",
         ),
         (flag("log.levle", "\"info\""), "flag for log.levle", (1, 5), "unknown option `log.levle`"),
         (
             flag("log.access", "1"),
             "flag for log.access",
             (1, 12),
-            "`log.access`: invalid type: integer `1`, expected a boolean",
+            "`log.access`: invalid type: integer `1`, expected `true` or `false`",
         ),
     ];
     for (sources, file, place, message) in table {
@@ -177,7 +183,7 @@ fn a_variable_with_other_underscores_than_an_options_is_refused_with_the_right_n
         let sources = environment(&[(name, "1")]);
         let (place, position, message) = problem(&sources);
         assert_eq!((place, position), (format!("environment variable {name}"), Some((1, 1))));
-        assert_eq!(message, format!("environment variable {name} holds no option"));
+        assert_eq!(message, format!("environment variable {name} does not name an option"));
         let error = Config::load(&sources).unwrap_err();
         assert_eq!(error.problems()[0].help.as_deref(), Some(format!("write {right}").as_str()));
         assert!(error.to_string().contains("two underscores"), "{error}");

@@ -181,11 +181,13 @@ fn rotation() -> Vec<Block> {
 
 fn limits(site: &Site<'_>) -> Vec<Block> {
     vec![Block::says(format!(
-        "Each key has a rate limit. The default is {} requests per second, with bursts of up to {} requests. Responses to \
+        "Each key has a rate limit. The default is {} requests per {}, with bursts of up to {} requests. Responses to \
          authenticated requests say what is left in the `ratelimit` header and what the limit is in \
          `ratelimit-policy`. Beyond the limit, the response is a [429](/errors/rate-limited) with a `retry-after` header \
          in seconds.",
-        site.key_rate.per_second, site.key_rate.burst
+        site.key_rate.requests,
+        site.key_rate.per.name(),
+        site.key_rate.burst
     ))]
 }
 

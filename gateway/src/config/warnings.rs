@@ -1,0 +1,101 @@
+//! What is valid but risky: options that expose more than was probably meant, and files that others may change.
+
+use std::fs::{self, Metadata};
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use rustix::process::{getegid, geteuid};
+
+use super::layers::{directory, files};
+use super::sections::{Config, Listener, Service};
+use super::{Certificate, Sources};
+
+/// The warnings for a configuration that was read from these sources, each in one sentence.
+#[must_use]
+pub fn warnings(config: &Config, sources: &Sources) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (name, listener) in config.listeners.iter().filter(|(_, listener)| listener.enabled) {
+        check_listener(name, listener, &mut warnings);
+    }
+    for (name, files) in &config.certificates {
+        check_key(name, files, &mut warnings);
+    }
+    check_files(sources, &mut warnings);
+    warnings
+}
+
+fn check_listener(name: &str, listener: &Listener, warnings: &mut Vec<String>) {
+    if let Some(all) = listener.trusted_proxies.iter().find(|network| network.prefix_len() == 0) {
+        warnings.push(format!(
+            "`listeners.{name}.trusted_proxies` has {all}: every client is trusted to name its own address, which defeats limits and networks of keys; list the proxies only"
+        ));
+    }
+    let everywhere = |address: &&SocketAddr| address.ip().is_unspecified();
+    let Some(address) = listener.addresses.iter().find(everywhere) else { return };
+    if listener.serves.contains(&Service::Operations) {
+        warnings.push(format!(
+            "`listeners.{name}.addresses` has {address}: metrics and probes can be read from every network; bind to loopback or to an internal address"
+        ));
+    }
+    // Behind a proxy that terminates TLS, cleartext stays within the operator's network.
+    let behind_proxy = listener.trusted_proxies.iter().any(|network: &IpNet| network.prefix_len() > 0);
+    if listener.serves.contains(&Service::Api) && listener.certificate.is_empty() && !behind_proxy {
+        warnings.push(format!(
+            "`listeners.{name}.addresses` has {address} without a certificate: keys cross the network in cleartext; set `listeners.{name}.certificate`, or name the proxy that terminates TLS in `listeners.{name}.trusted_proxies`"
+        ));
+    }
+}
+
+fn check_key(name: &str, files: &Certificate, warnings: &mut Vec<String>) {
+    // Rights of a group are common: a package's own group for certificates.
+    let open = fs::metadata(&files.key_file).is_ok_and(|metadata| metadata.mode() & 0o007 != 0);
+    if open {
+        let file = files.key_file.display();
+        warnings.push(format!(
+            "`certificates.{name}.key_file`: every user of this machine may read the private key; run: chmod o-rwx {file}"
+        ));
+    }
+}
+
+/// Whoever may write a configuration file, or put one into its directory, decides what the gateway does.
+fn check_files(sources: &Sources, warnings: &mut Vec<String>) {
+    let files = files(sources, &mut Vec::new());
+    let mut paths: Vec<PathBuf> = directory(sources).into_iter().filter(|path| path.exists()).collect();
+    paths.extend(files);
+    let parents: Vec<PathBuf> = paths.iter().filter_map(|path| parent(path)).collect();
+    paths.extend(parents);
+    paths.sort();
+    paths.dedup();
+    for path in paths {
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        if let Some(who) = writable_by(&metadata) {
+            let path = path.display();
+            warnings.push(format!(
+                "{path} can be changed by {who}, who thereby can change this configuration; run: chmod go-w {path}"
+            ));
+        }
+    }
+}
+
+fn parent(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent()?;
+    Some(if parent.as_os_str().is_empty() { ".".into() } else { parent.to_owned() })
+}
+
+/// Who else may write a file, or create files in a directory.
+fn writable_by(metadata: &Metadata) -> Option<String> {
+    let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode());
+    // In a sticky directory, such as /tmp, nobody can replace the files of others.
+    let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
+    if owner != 0 && owner != geteuid().as_raw() {
+        Some(format!("user {owner}"))
+    } else if mode & 0o002 != 0 && !is_sticky {
+        Some("every user".to_owned())
+    } else if mode & 0o020 != 0 && !is_sticky && group != 0 && group != getegid().as_raw() {
+        Some(format!("group {group}"))
+    } else {
+        None
+    }
+}
