@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData as _,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData as _,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -119,13 +119,9 @@ fn create_authority(certificate: &Path, key: &Path, now: Timestamp) -> Result<()
     params.distinguished_name.push(DnType::CommonName, "Partner Gateway local authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let loopback_v6 = std::net::Ipv6Addr::LOCALHOST.octets();
+    // Names only: BoringSSL, which curl and others are built with, refuses every chain with a constraint on addresses.
     params.name_constraints = Some(NameConstraints {
-        permitted_subtrees: vec![
-            GeneralSubtree::DnsName("localhost".to_owned()),
-            GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([127, 0, 0, 1], 32)),
-            GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix(loopback_v6, 128)),
-        ],
+        permitted_subtrees: vec![GeneralSubtree::DnsName("localhost".to_owned())],
         excluded_subtrees: Vec::new(),
     });
     let signed = params.self_signed(&pair)?;

@@ -71,9 +71,9 @@ impl Frontend {
     }
 
     /// Adds `Connection: close` where the response is the last one of its connection. HTTP/2 and HTTP/3 have
-    /// frames for that. Behind a malformed request nobody knows where the next one begins.
-    pub(crate) fn close_if_last(&self, fields: &mut HeaderMap, protocol: Protocol, malformed: bool) {
-        if (malformed || self.is_draining()) && matches!(protocol, Protocol::Http10 | Protocol::Http11) {
+    /// frames for that.
+    pub(crate) fn close_if_last(&self, fields: &mut HeaderMap, protocol: Protocol, is_unread: bool) {
+        if (is_unread || self.is_draining()) && matches!(protocol, Protocol::Http10 | Protocol::Http11) {
             fields.insert(header::CONNECTION, CLOSE);
         }
     }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
 use tracing::info;
@@ -109,6 +110,11 @@ impl Pipeline {
         [self.slots.taken(), self.uploads.taken()]
     }
 
+    /// Whether the next request would find no place.
+    pub fn is_full(&self) -> bool {
+        self.slots.taken() >= self.snapshot.load().limits.requests_in_flight_max
+    }
+
     /// Takes over what a reload may change.
     pub fn reload(&self, config: &Config, server_urls: Vec<ServerUrl>) {
         self.keys.set_default_rate(config.limits.key_rate);
@@ -167,6 +173,7 @@ impl Pipeline {
                 .with_help(Help { retry_after_seconds: Some(spent.reset_seconds), ..Help::default() })
         })?;
         let Some(entry) = entry else {
+            exchange.is_read = body.is_end_stream();
             let allow = resource.allow.clone();
             let reply = Reply::new(Body::Empty).with_status(StatusCode::NO_CONTENT);
             return Ok(reply.with_header(header::ALLOW, allow));

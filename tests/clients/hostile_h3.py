@@ -14,6 +14,8 @@ from aioquic.buffer import encode_uint_var
 from h3 import encode, frame
 
 PING = "/2026-02-01/ping.json"
+# An endpoint that takes content, of test-gateway.
+ECHO = "/test/echo.json"
 HEADERS, DATA, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0x1, 0x0, 0x4, 0x5, 0x7, 0xD
 CONTROL, PUSH, ENCODER, DECODER = 0x0, 0x1, 0x2, 0x3
 
@@ -156,7 +158,7 @@ async def migrating(client, key):
 
 async def endless_data(client, key):
     """A body far over the limit on 16 streams, its length not declared."""
-    streams = [client.request("GET", PING, key, [(b"content-type", b"application/json")], end=False) for _ in range(16)]
+    streams = [client.request("POST", ECHO, key, [(b"content-type", b"application/json")], end=False) for _ in range(16)]
     piece = bytes(16 * 1024)
     for _ in range(256):
         for stream in streams:

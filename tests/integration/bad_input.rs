@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Method, Request};
 use tests::{
-    Client, Content, Family, Key, KeySpec, PATIENCE, Protocol, Raw, RawH2, TestGateway, Way, eventually,
-    frame, kind, request_block,
+    Client, Content, Family, Key, KeySpec, PATIENCE, Protocol, Raw, RawH2, Response, TestGateway, Way,
+    eventually, frame, kind, request_block,
 };
 
-use crate::contract::{CONNECTION, PING, assert_problem, assert_problem_body};
+use crate::contract::{CONNECTION, ECHO, PING, assert_problem, assert_problem_body};
 
 /// A gateway with small limits and short times, and a key that no rate holds back.
 async fn strict(overlay: &str) -> (TestGateway, Key) {
@@ -18,16 +18,29 @@ async fn strict(overlay: &str) -> (TestGateway, Key) {
     (gateway, key)
 }
 
+/// The same, with an endpoint that takes content.
+async fn strict_with_echo(overlay: &str) -> (TestGateway, Key) {
+    let gateway = TestGateway::start_with_test_endpoints(overlay).await;
+    let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
+    (gateway, key)
+}
+
+/// A request whose content is JSON, which is sent separately.
+fn echo(key: &Key) -> Request<Bytes> {
+    with_fields(key.request(&Method::POST, ECHO), &[("content-type", "application/json")])
+}
+
+/// As much content as is given here, of an object that the endpoint takes.
+fn text_of(bytes: usize) -> Bytes {
+    let frame = r#"{"text":""}"#.len();
+    format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes - frame)).into()
+}
+
 fn with_fields(mut request: Request<Bytes>, fields: &[(&str, &str)]) -> Request<Bytes> {
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("the test's field has a name");
         request.headers_mut().append(name, HeaderValue::from_str(value).expect("and a value"));
     }
-    request
-}
-
-fn with_content(mut request: Request<Bytes>, content: &'static [u8]) -> Request<Bytes> {
-    *request.body_mut() = Bytes::from_static(content);
     request
 }
 
@@ -62,7 +75,7 @@ async fn an_accept_field_that_excludes_json_is_406() {
 
 #[tokio::test]
 async fn content_of_another_type_or_coding_is_415() {
-    let (gateway, key) = strict("").await;
+    let (gateway, key) = strict_with_echo("").await;
     for protocol in Protocol::ALL {
         for (kind, coding, expected) in [
             (Some("text/plain"), None, 415),
@@ -76,7 +89,8 @@ async fn content_of_another_type_or_coding_is_415() {
         ] {
             let context = format!("{protocol:?} {kind:?} {coding:?}");
             let client = Client::over(&gateway, protocol).await;
-            let mut request = with_content(key.get(PING), b"{}");
+            let mut request = key.request(&Method::POST, ECHO);
+            *request.body_mut() = text_of(20);
             request = with_fields(request, &kind.map(|kind| [("content-type", kind)]).unwrap_or_default());
             if let Some(coding) = coding {
                 request = with_fields(request, &[("content-encoding", coding)]);
@@ -92,17 +106,15 @@ async fn content_of_another_type_or_coding_is_415() {
 
 #[tokio::test]
 async fn content_beyond_the_limit_is_413_declared_or_not() {
-    let (gateway, key) = strict("[limits]\nbody_bytes_max = 1024").await;
-    let large: &[u8] = &[b' '; 2048];
+    let (gateway, key) = strict_with_echo("[limits]\nbody_bytes_max = 1024").await;
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
-        let declared =
-            with_fields(with_content(key.get(PING), large), &[("content-type", "application/json")]);
+        let declared = echo(&key).map(|_| text_of(2048));
         assert_problem(&client.ask(declared).await, 413, format!("{protocol:?} declared"));
 
         let client = Client::over(&gateway, protocol).await;
         let (pieces, content) = Content::pieces();
-        let streamed = with_fields(key.get(PING), &[("content-type", "application/json")]).map(|_| content);
+        let streamed = echo(&key).map(|_| content);
         let feed = tokio::spawn(async move {
             for _ in 0..100 {
                 if pieces.send(Bytes::from_static(&[b' '; 256])).await.is_err() {
@@ -116,8 +128,7 @@ async fn content_beyond_the_limit_is_413_declared_or_not() {
         feed.abort();
 
         let client = Client::over(&gateway, protocol).await;
-        let most = with_fields(key.get(PING), &[("content-type", "application/json")]);
-        let answer = client.ask(with_content(most, &[b' '; 1024])).await;
+        let answer = client.ask(echo(&key).map(|_| text_of(1024))).await;
         assert_eq!(answer.status, 200, "{protocol:?}: exactly the limit is taken: {answer:?}");
     }
 }
@@ -222,11 +233,11 @@ async fn a_request_that_came_as_early_data_is_425() {
 
 #[tokio::test]
 async fn content_that_stops_coming_is_408() {
-    let (gateway, key) = strict("[timeouts]\nbody = \"500ms\"").await;
+    let (gateway, key) = strict_with_echo("[timeouts]\nbody = \"500ms\"").await;
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
         let (pieces, content) = Content::pieces();
-        let request = with_fields(key.get(PING), &[("content-type", "application/json")]).map(|_| content);
+        let request = echo(&key).map(|_| content);
         pieces.send(Bytes::from_static(b"{")).await.expect("the request has not been sent yet");
         let answer =
             client.send_content(request).await.unwrap_or_else(|error| panic!("{protocol:?}: {error:#}"));
@@ -237,15 +248,15 @@ async fn content_that_stops_coming_is_408() {
 
 #[tokio::test]
 async fn content_that_comes_slowly_but_steadily_is_taken() {
-    let (gateway, key) = strict("[timeouts]\nbody = \"1s\"").await;
+    let (gateway, key) = strict_with_echo("[timeouts]\nbody = \"1s\"").await;
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
         let (pieces, content) = Content::pieces();
-        let request = with_fields(key.get(PING), &[("content-type", "application/json")]).map(|_| content);
+        let request = echo(&key).map(|_| content);
         let feed = tokio::spawn(async move {
-            for _ in 0..8 {
+            for piece in [r#"{"#, r#""te"#, r#"xt""#, ":", r#"""#, "a", r#"""#, "}"] {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                if pieces.send(Bytes::from_static(b" ")).await.is_err() {
+                if pieces.send(Bytes::from_static(piece.as_bytes())).await.is_err() {
                     return false;
                 }
             }
@@ -279,42 +290,134 @@ async fn a_head_that_stops_coming_is_408_on_http_1() {
     }
 }
 
+/// Waits until a gauge has this value.
+async fn gauge(gateway: &TestGateway, name: &str, value: usize) {
+    let wanted = format!("{name} {value}");
+    let reached = eventually(PATIENCE, async || {
+        let metrics = gateway.operations("/metrics").await.text();
+        metrics.lines().any(|line| line == wanted).then_some(())
+    });
+    assert!(reached.await.is_some(), "{wanted}");
+}
+
+/// Asserts a 503 that says when to come back.
+fn assert_busy(answer: &Response, context: &str) {
+    let problem = assert_problem(answer, 503, context);
+    let retry_after: u64 = answer.field("retry-after").expect("503 has retry-after").parse().unwrap();
+    assert!(retry_after >= 1, "{context}");
+    assert_eq!(problem["retryAfterSeconds"].as_u64(), Some(retry_after), "{context}");
+}
+
+/// So many requests that wait for a while, each on a connection of its own.
+async fn hold(gateway: &TestGateway, key: &Key, count: usize) -> Vec<tokio::task::JoinHandle<Response>> {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let client = Client::over(gateway, Protocol::H2).await;
+        let request = key.get("/test/wait.json?ms=3000");
+        held.push(tokio::spawn(async move { client.ask(request).await }));
+    }
+    gauge(gateway, "gateway_requests_in_flight", count).await;
+    held
+}
+
 #[tokio::test]
 async fn a_request_beyond_the_limit_in_flight_gets_503_with_retry_after() {
-    let (gateway, key) = strict("[limits]\nrequests_in_flight_max = 4\n[timeouts]\nbody = \"30s\"").await;
+    let (gateway, key) = strict_with_echo("[limits]\nrequests_in_flight_max = 4").await;
+    let held = hold(&gateway, &key, 4).await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        assert_busy(&client.ask(key.get(PING)).await, &format!("{protocol:?}"));
+    }
+    assert_eq!(gateway.operations("/readyz").await.status, 503, "a load balancer sends nothing more");
+    for path in ["/livez", "/metrics", "/version"] {
+        assert_eq!(gateway.operations(path).await.status, 200, "{path}");
+    }
+    for held in held {
+        assert_eq!(held.await.expect("no task panics").status, 200, "requests that were admitted are served");
+    }
+    let client = Client::over(&gateway, Protocol::H1).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 200, "the places are free again");
+    assert_eq!(gateway.operations("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn no_caller_has_more_than_its_share_of_places_while_they_are_short() {
+    let overlay = "[limits]\nrequests_in_flight_max = 8\nrequests_in_flight_per_caller_max = 5";
+    let (gateway, greedy) = strict_with_echo(overlay).await;
+    let other = gateway.create_key(KeySpec::production()).await;
+    let held = hold(&gateway, &greedy, 5).await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        assert_busy(&client.ask(greedy.get(PING)).await, &format!("{protocol:?}"));
+        assert_eq!(client.ask(other.get(PING)).await.status, 200, "{protocol:?}: others are served");
+    }
+    for held in held {
+        assert_eq!(held.await.expect("no task panics").status, 200);
+    }
+    // Where there is room, nobody counts.
+    let (gateway, greedy) = strict_with_echo("[limits]\nrequests_in_flight_per_caller_max = 2").await;
+    for held in hold(&gateway, &greedy, 5).await {
+        assert_eq!(held.await.expect("no task panics").status, 200);
+    }
+}
+
+#[tokio::test]
+async fn content_that_is_still_on_its_way_takes_no_place_of_a_request() {
+    let overlay =
+        "[limits]\nrequests_in_flight_max = 2\nuploads_in_flight_max = 3\n[timeouts]\nbody = \"30s\"";
+    let (gateway, key) = strict_with_echo(overlay).await;
     let head = format!(
-        "GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{{",
+        "POST {ECHO} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{{",
         key.bearer()
     );
     let mut slow = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..3 {
         let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
         assert!(raw.write(head.as_bytes()).await);
         slow.push(raw);
     }
-    // Not asked for by a request, which could take the last place from one of them.
-    let full = eventually(PATIENCE, async || {
-        let metrics = gateway.operations("/metrics").await.text();
-        metrics.lines().any(|line| line == "gateway_requests_in_flight 4").then_some(())
-    });
-    assert!(full.await.is_some(), "four slow requests fill four places");
+    gauge(&gateway, "gateway_uploads_in_flight", 3).await;
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
-        let answer = client.ask(key.get(PING)).await;
-        let problem = assert_problem(&answer, 503, format!("{protocol:?}"));
-        let retry_after: u64 = answer.field("retry-after").expect("503 has retry-after").parse().unwrap();
-        assert!(retry_after >= 1, "{protocol:?}");
-        assert_eq!(problem["retryAfterSeconds"].as_u64(), Some(retry_after), "{protocol:?}");
-    }
-    for path in ["/livez", "/readyz", "/metrics", "/version"] {
-        assert_eq!(gateway.operations(path).await.status, 200, "{path}: health is unharmed");
+        assert_eq!(client.ask(key.get(PING)).await.status, 200, "{protocol:?}");
+        assert_busy(&client.ask(echo(&key).map(|_| text_of(20))).await, &format!("{protocol:?}"));
     }
     for raw in &mut slow {
-        assert!(raw.write(b"}").await);
-        assert_eq!(raw.answer(PATIENCE).await.status, 200, "who had a place is served");
+        assert!(raw.write(br#""text":"a"}"#).await);
+        assert_eq!(raw.answer(PATIENCE).await.status, 200, "uploads that were admitted are served");
     }
-    let client = Client::over(&gateway, Protocol::H1).await;
-    assert_eq!(client.ask(key.get(PING)).await.status, 200, "the places are free again");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_content_of_a_method_that_has_none() {
+    let (gateway, key) = strict("[timeouts]\nbody = \"30s\"").await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let (pieces, content) = Content::pieces();
+        let started = tokio::time::Instant::now();
+        let answer = client.send_content(key.get(PING).map(|_| content)).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{protocol:?}: {error:#}"));
+        assert_eq!(answer.status, 200, "{protocol:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{protocol:?}: {:?}", started.elapsed());
+        drop(pieces);
+    }
+    // On HTTP/1.1 the rest could hide a request: the response says that it is the last.
+    let head = format!(
+        "GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-length: 5\r\n\r\n",
+        key.bearer()
+    );
+    let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
+    assert!(raw.write(head.as_bytes()).await);
+    let [answer] = &tests::answers(&raw.read_to_end(PATIENCE).await)[..] else { panic!("one answer") };
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    // Content that has come is discarded, and the connection goes on.
+    let both = format!("{head}12345{head}12345");
+    let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
+    assert!(raw.write(both.as_bytes()).await);
+    for _ in 0..2 {
+        let answer = raw.answer(PATIENCE).await;
+        assert_eq!((answer.status, answer.field("connection")), (200, None));
+    }
 }
 
 #[tokio::test]

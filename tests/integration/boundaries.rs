@@ -45,7 +45,7 @@ const EFFECTS: [&str; 11] = [
 ];
 
 /// The rooms of the gateway that read the configuration. A room is a file or folder below `gateway/src`.
-const CONFIG_READERS: [&str; 7] = ["app", "cli", "documents", "limits", "node", "pipeline", "telemetry"];
+const CONFIG_READERS: [&str; 7] = ["app", "cli", "http", "node", "snapshot", "telemetry", "warnings"];
 
 /// Every normal dependency of a crate of ours on this platform, direct or not.
 fn dependencies(package: &str) -> BTreeSet<String> {

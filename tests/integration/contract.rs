@@ -9,6 +9,8 @@ use tests::{Client, Protocol, Response, TestGateway, Way};
 use versions::{Catalog, RELEASES};
 
 pub(crate) const PING: &str = "/2026-02-01/ping.json";
+/// An endpoint that takes content, of `test-gateway`.
+pub(crate) const ECHO: &str = "/test/echo.json";
 pub(crate) const CONNECTION: &str = "/2026-02-01/connection.json";
 
 /// A connection of this way.
@@ -63,6 +65,7 @@ pub(crate) fn assert_ping_body(body: &str, environment: &str, context: impl Disp
 #[track_caller]
 pub(crate) fn assert_fields(gateway: &TestGateway, way: Way, answer: &Response) {
     assert_fields_of_anyone(gateway, way, answer);
+    assert_eq!(answer.field("api-version"), Some("2026-02-01"), "{way}: {answer:?}");
     let limit = answer.field("ratelimit").unwrap_or_else(|| panic!("{way}: no ratelimit: {answer:?}"));
     let policy = answer.field("ratelimit-policy").unwrap_or_else(|| panic!("{way}: no policy: {answer:?}"));
     let (name, remaining, reset) = limit_item(limit, "r", "t");
@@ -71,9 +74,18 @@ pub(crate) fn assert_fields(gateway: &TestGateway, way: Way, answer: &Response) 
     assert!(remaining <= quota && reset <= window && quota > 0 && window > 0, "{way}: {limit}, {policy}");
 }
 
-/// The fields that stand on every answer below a date, also on a 401.
+/// A response to somebody who is not known says nothing of which dates there are.
 #[track_caller]
-pub(crate) fn assert_fields_of_anyone(gateway: &TestGateway, way: Way, answer: &Response) {
+pub(crate) fn assert_fields_of_stranger(gateway: &TestGateway, way: Way, answer: &Response) {
+    assert_fields_of_anyone(gateway, way, answer);
+    for name in ["api-version", "deprecation", "sunset", "link", "ratelimit", "ratelimit-policy"] {
+        assert_eq!(answer.field(name), None, "{way}: {name} of {answer:?}");
+    }
+}
+
+/// The fields of every response below a date, whoever asks.
+#[track_caller]
+fn assert_fields_of_anyone(gateway: &TestGateway, way: Way, answer: &Response) {
     let context = format!("{way}: {answer:?}");
     let field =
         |name: &str| answer.field(name).unwrap_or_else(|| panic!("no {name} on {context}")).to_owned();
@@ -84,7 +96,6 @@ pub(crate) fn assert_fields_of_anyone(gateway: &TestGateway, way: Way, answer: &
     assert!(field("date").ends_with(" GMT"), "{context}");
     assert_eq!(field("cache-control"), "no-store", "{context}");
     assert_eq!(field("x-content-type-options"), "nosniff", "{context}");
-    assert_eq!(field("api-version"), "2026-02-01", "{context}");
     let request_id = uuid::Uuid::parse_str(&field("x-request-id")).expect("x-request-id is a UUID");
     assert_eq!(request_id.get_version_num(), 7, "{context}");
     assert_alt_svc(gateway, way, answer);

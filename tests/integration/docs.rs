@@ -133,7 +133,7 @@ async fn what_is_no_page_and_what_is_no_reading_is_refused() {
     }
     // Labels come from the list of pages: neither metrics nor the log repeat a path.
     let metrics = gateway.operations("/metrics").await.text();
-    assert!(metrics.contains("http_route=\"/{page}\""), "{metrics}");
+    assert!(metrics.contains("http_route=\"none\",http_response_status_code=\"404\""), "{metrics}");
     for text in [metrics, gateway.log()] {
         assert!(!text.contains("/nothing") && !text.contains("STYLE"), "{text}");
     }

@@ -4,19 +4,19 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use rustix::process::Signal;
 use tests::{
     Client, Content, Family, Key, KeySpec, PATIENCE, Protocol, Raw, RawH2, TestGateway, Way, eventually,
     frame, kind, request_block,
 };
 
-use crate::contract::PING;
+use crate::contract::{ECHO, PING};
 
-/// A `GET` whose content the test has in its hand.
+/// A request whose content the test has in its hand: `{"text":"a"}`, of which the last sign is missing.
 fn with_slow_content(key: &Key) -> (tokio::sync::mpsc::Sender<Bytes>, Request<Content>) {
     let (pieces, content) = Content::pieces();
-    let mut request = key.get(PING).map(|_| content);
+    let mut request = key.request(&Method::POST, ECHO).map(|_| content);
     request.headers_mut().insert("content-type", "application/json".parse().expect("it is plain text"));
     (pieces, request)
 }
@@ -122,12 +122,13 @@ fn request_id(line: &serde_json::Value) -> String {
 async fn a_request_in_flight_is_finished_before_the_end() {
     let _turn = tests::heavy().await;
     for protocol in Protocol::ALL {
-        let gateway = TestGateway::start("[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"").await;
+        let gateway =
+            TestGateway::start_with_test_endpoints("[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"").await;
         let key = gateway.create_key(KeySpec::staging()).await;
         let client = Client::over(&gateway, protocol).await;
         let (pieces, request) = with_slow_content(&key);
         let (answer, ()) = tokio::join!(client.send_content(request), async {
-            pieces.send(Bytes::from_static(b"{")).await.expect("the request is being sent");
+            pieces.send(Bytes::from_static(br#"{"text":"a""#)).await.expect("the request is being sent");
             tokio::time::sleep(Duration::from_millis(200)).await;
             gateway.signal(Signal::TERM);
             tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -147,13 +148,14 @@ async fn a_request_in_flight_is_finished_before_the_end() {
 #[tokio::test]
 async fn the_deadline_ends_what_does_not_end_by_itself() {
     let _turn = tests::heavy().await;
-    let gateway = TestGateway::start("[drain]\nannounce = \"100ms\"\ndeadline = \"1s\"").await;
+    let gateway =
+        TestGateway::start_with_test_endpoints("[drain]\nannounce = \"100ms\"\ndeadline = \"1s\"").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let mut held = Vec::new();
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
         let (pieces, request) = with_slow_content(&key);
-        pieces.send(Bytes::from_static(b"{")).await.expect("there is room for a piece");
+        pieces.send(Bytes::from_static(br#"{"text":"a""#)).await.expect("there is room for a piece");
         held.push((pieces, tokio::spawn(async move { client.send_content(request).await })));
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -166,11 +168,12 @@ async fn the_deadline_ends_what_does_not_end_by_itself() {
 
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
-    let gateway = TestGateway::start("[drain]\nannounce = \"100ms\"\ndeadline = \"60s\"").await;
+    let gateway =
+        TestGateway::start_with_test_endpoints("[drain]\nannounce = \"100ms\"\ndeadline = \"60s\"").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = Client::over(&gateway, Protocol::H1).await;
     let (pieces, request) = with_slow_content(&key);
-    pieces.send(Bytes::from_static(b"{")).await.expect("there is room for a piece");
+    pieces.send(Bytes::from_static(br#"{"text":"a""#)).await.expect("there is room for a piece");
     let held = tokio::spawn(async move { client.send_content(request).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     gateway.signal(Signal::TERM);
@@ -186,11 +189,12 @@ async fn a_second_signal_ends_at_once() {
 
 #[tokio::test]
 async fn a_drained_gateway_takes_no_new_connections() {
-    let gateway = TestGateway::start("[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"").await;
+    let gateway =
+        TestGateway::start_with_test_endpoints("[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = Client::over(&gateway, Protocol::H2).await;
     let (pieces, request) = with_slow_content(&key);
-    pieces.send(Bytes::from_static(b"{")).await.expect("there is room for a piece");
+    pieces.send(Bytes::from_static(br#"{"text":"a""#)).await.expect("there is room for a piece");
     let held = tokio::spawn(async move { client.send_content(request).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     gateway.signal(Signal::TERM);
@@ -205,6 +209,7 @@ async fn a_drained_gateway_takes_no_new_connections() {
     assert!(format!("{error:#}").contains("refused"), "{error:#}");
     assert!(asked.elapsed() < Duration::from_secs(1), "it was told at once: {:?}", asked.elapsed());
     assert!(gateway.status().is_none(), "and what is in flight still runs");
+    pieces.send(Bytes::from_static(b"}")).await.expect("the rest is taken");
     drop(pieces);
     let answer = held.await.expect("the request's task does not panic").expect("it is answered");
     assert_eq!(answer.status, 200);
@@ -228,7 +233,7 @@ async fn a_client_that_says_nothing_is_not_waited_for() {
 /// A gateway whose drain outlasts `announce` and `goodbye` by far.
 async fn patient() -> (TestGateway, Key) {
     let overlay = "[timeouts]\ngoodbye = \"1s\"\n[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"";
-    let gateway = TestGateway::start(overlay).await;
+    let gateway = TestGateway::start_with_test_endpoints(overlay).await;
     let key = gateway.create_key(KeySpec::staging()).await;
     (gateway, key)
 }
@@ -242,14 +247,14 @@ async fn a_late_last_answer_over_http_1_is_not_cut_by_what_the_client_still_send
     let (gateway, key) = patient().await;
     let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
     let head = format!(
-        "GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n",
+        "POST {ECHO} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n",
         key.bearer()
     );
     assert!(raw.write(head.as_bytes()).await);
     tokio::time::sleep(Duration::from_millis(200)).await;
     gateway.signal(Signal::TERM);
     tokio::time::sleep(LATE).await;
-    assert!(raw.write(b"{}").await);
+    assert!(raw.write(br#"{"text":"a"}"#).await);
     let answers = tests::answers(&raw.read_to_end(Duration::from_millis(800)).await);
     assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200]);
     for _ in 0..3 {
@@ -266,9 +271,10 @@ async fn a_late_last_answer_over_http_2_is_not_cut_by_what_the_client_still_send
     let (gateway, key) = patient().await;
     let mut raw = RawH2::connect(gateway.address(Protocol::H1)).await;
     let bearer = key.bearer();
-    let fields = [("authorization", &*bearer), ("content-type", "application/json"), ("content-length", "2")];
+    let fields =
+        [("authorization", &*bearer), ("content-type", "application/json"), ("content-length", "12")];
     let (ack, end_stream, end_headers) = (1, 1, 4);
-    let block = request_block("GET", PING, &fields);
+    let block = request_block("POST", ECHO, &fields);
     assert!(raw.write(&frame(kind::HEADERS, end_headers, 1, &block)).await);
     tokio::time::sleep(Duration::from_millis(200)).await;
     gateway.signal(Signal::TERM);
@@ -276,7 +282,7 @@ async fn a_late_last_answer_over_http_2_is_not_cut_by_what_the_client_still_send
     let ping = raw.find(PATIENCE, |frame| frame.kind == kind::PING).await.expect("a drain asks");
     assert!(raw.write(&frame(kind::PING, ack, 0, &ping.payload)).await);
     tokio::time::sleep(LATE).await;
-    assert!(raw.write(&frame(kind::DATA, end_stream, 1, b"{}")).await);
+    assert!(raw.write(&frame(kind::DATA, end_stream, 1, br#"{"text":"a"}"#)).await);
     let (frames, closed) = raw.read_to_end(Duration::from_millis(800)).await;
     assert!(closed, "it says that it is done: {frames:?}");
     assert_eq!(frames.iter().find_map(tests::Frame::status), Some(200), "{frames:?}");

@@ -122,9 +122,10 @@ async fn other_forms_of_the_target_open_nothing() {
     let (gateway, key) = strict().await;
     let absolute = format!("GET http://localhost{PING} HTTP/1.1");
     for (line, allowed) in [
-        // RFC 9112 §3.2.2 would have a server accept this form, which is for proxies; here it is refused.
-        (absolute.as_str(), &[400][..]),
-        ("GET http://other.example/2026-02-01/ping.json HTTP/1.1", &[400]),
+        // RFC 9112 §3.2.2: the absolute form is taken, and `Host` does not count.
+        (absolute.as_str(), &[200][..]),
+        ("GET http://other.example/2026-02-01/ping.json HTTP/1.1", &[200]),
+        ("GET http://user@localhost/2026-02-01/ping.json HTTP/1.1", &[400]),
         ("CONNECT localhost:443 HTTP/1.1", &[400]),
         ("CONNECT 10.0.0.1:22 HTTP/1.1", &[400]),
         ("OPTIONS * HTTP/1.1", &[204, 400, 404, 405]),

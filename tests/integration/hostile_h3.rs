@@ -20,7 +20,7 @@ write = "1s"
 const GROWTH_MAX: u64 = 16 * 1024 * 1024;
 
 async fn strict() -> (TestGateway, Key) {
-    let gateway = TestGateway::start(SHORT).await;
+    let gateway = TestGateway::start_with_test_endpoints(SHORT).await;
     let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
     // What the first requests allocate for good is not the attacker's doing.
     for protocol in [Protocol::H1, Protocol::H3] {

@@ -28,6 +28,7 @@ mod revocation;
 mod smuggling;
 mod statuses;
 mod store;
+mod streams;
 mod tls;
 mod v2026_02_01;
 mod v2026_11_01;

@@ -5,7 +5,7 @@ use permissions::Environment;
 use tests::{Client, KeySpec, PATIENCE, Protocol, RawH2, TestGateway, WAYS, frame, get, kind, with_method};
 
 use crate::contract::{
-    CONNECTION, PING, assert_fields, assert_fields_of_anyone, assert_ping_body, assert_problem,
+    CONNECTION, PING, assert_fields, assert_fields_of_stranger, assert_ping_body, assert_problem,
     assert_unauthorized, connect,
 };
 
@@ -112,7 +112,7 @@ async fn a_stranger_learns_nothing_of_the_map() {
         for path in [PING, CONNECTION, "/2026-02-01/nothing.json", "/2026-02-01/"] {
             let answer = client.ask(get(path)).await;
             assert_unauthorized(&answer, false, format!("{way} {path}"));
-            assert_fields_of_anyone(&gateway, way, &answer);
+            assert_fields_of_stranger(&gateway, way, &answer);
         }
         for path in ["/", "/nothing", "/2020-01-01/ping.json", "/metrics", "/livez", "/.well-known/x"] {
             assert_unauthorized(&client.ask(get(path)).await, false, format!("{way} {path}"));

@@ -38,3 +38,14 @@ pub fn gateway_binary() -> &'static Path {
         profile_folder.join("partner-gateway")
     })
 }
+
+/// The path of `test-gateway`, which cargo has built for this test: it is a program of the same package.
+///
+/// # Panics
+/// When it is not there.
+pub fn test_gateway_binary() -> PathBuf {
+    let test = std::env::current_exe().expect("the running test has a path");
+    let program = test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").join("test-gateway");
+    assert!(program.exists(), "{} is missing; `cargo build -p tests --bins` makes it", program.display());
+    program
+}

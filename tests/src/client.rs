@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;
@@ -173,6 +173,22 @@ impl Response {
     }
 }
 
+/// A response whose body went to the test as it came.
+#[derive(Debug)]
+pub struct Download {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// The version it came by.
+    pub version: Version,
+    /// How the body ended.
+    pub end: anyhow::Result<()>,
+}
+
+/// Takes the pieces of a body.
+type Sink<'s> = &'s mut (dyn FnMut(Bytes) + Send);
+
 /// How a connection ended.
 #[derive(Clone, Debug)]
 pub struct Closed {
@@ -275,7 +291,29 @@ impl Client {
     ///
     /// # Errors
     /// When no complete answer comes in time.
-    pub async fn send_content(&self, mut request: Request<Content>) -> anyhow::Result<Response> {
+    pub async fn send_content(&self, request: Request<Content>) -> anyhow::Result<Response> {
+        let mut body = BytesMut::new();
+        let mut sink = |piece: Bytes| body.extend_from_slice(&piece);
+        let read = self.exchange(request, &mut sink);
+        let Download { status, headers, version, end } =
+            tokio::time::timeout(PATIENCE, read).await.context("no complete answer in time")??;
+        end?;
+        Ok(Response { status, headers, body: body.freeze(), version })
+    }
+
+    /// Sends one request and hands the pieces of the body to `sink` as they come, for as long as they do.
+    ///
+    /// # Errors
+    /// When there is no head of a response.
+    pub async fn download(
+        &self,
+        request: Request<Bytes>,
+        mut sink: impl FnMut(Bytes) + Send,
+    ) -> anyhow::Result<Download> {
+        self.exchange(request.map(Content::Whole), &mut sink).await
+    }
+
+    async fn exchange(&self, mut request: Request<Content>, sink: Sink<'_>) -> anyhow::Result<Download> {
         let headers = request.headers_mut();
         let host = headers.remove(header::HOST);
         let authority = host.as_ref().map_or(Ok(self.authority.as_str()), |host| host.to_str())?.to_owned();
@@ -291,13 +329,10 @@ impl Client {
             *request.uri_mut() =
                 Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build()?;
         }
-        let exchange = async {
-            match &self.sender {
-                Sender::Tcp(sender) => sender.send(request).await,
-                Sender::Quic(sender) => sender.send(request).await,
-            }
-        };
-        tokio::time::timeout(PATIENCE, exchange).await.context("no complete answer in time")?
+        match &self.sender {
+            Sender::Tcp(sender) => sender.send(request, sink).await,
+            Sender::Quic(sender) => sender.send(request, sink).await,
+        }
     }
 
     /// [`Self::send`] where an answer has to come.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::tools::output_within;
 use crate::{
     Answer, Client, Family, Key, KeySpec, PATIENCE, Protocol, Raw, Response, Way, eventually, gateway_binary,
-    get, merged,
+    get, merged, test_gateway_binary,
 };
 
 /// What the gateway writes into its ready file.
@@ -49,6 +49,7 @@ pub struct Listener {
 /// A start that is being prepared.
 #[derive(Clone, Debug)]
 pub struct Start {
+    program: PathBuf,
     config: String,
     folder: Arc<TempDir>,
     data: PathBuf,
@@ -63,7 +64,15 @@ impl Start {
     pub fn with(overlay: &str) -> Self {
         let folder = TempDir::with_prefix("partner-gateway-").expect("a temporary folder can be made");
         let data = folder.path().join("data");
-        Self { config: merged(overlay), folder: Arc::new(folder), data, environment: Vec::new() }
+        let program = gateway_binary().to_owned();
+        Self { program, config: merged(overlay), folder: Arc::new(folder), data, environment: Vec::new() }
+    }
+
+    /// With the endpoints of [`crate::endpoints`] beside the product's.
+    #[must_use]
+    pub fn with_test_endpoints(mut self) -> Self {
+        self.program = test_gateway_binary();
+        self
     }
 
     /// Another data folder than the usual one.
@@ -97,7 +106,7 @@ impl Start {
 
     /// The command `partner-gateway ARGUMENTS` on this folder and configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(gateway_binary());
+        let mut command = Command::new(&self.program);
         command.args(arguments).arg("--data-dir").arg(&self.data).arg("--config").arg(self.config_file());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("RUST_BACKTRACE", "1");
@@ -203,6 +212,11 @@ impl TestGateway {
     /// Starts one in a fresh folder, `overlay` (TOML) laid over the tests' configuration.
     pub async fn start(overlay: &str) -> Self {
         Start::with(overlay).launch().await
+    }
+
+    /// The same, with the endpoints of [`crate::endpoints`] beside the product's.
+    pub async fn start_with_test_endpoints(overlay: &str) -> Self {
+        Start::with(overlay).with_test_endpoints().launch().await
     }
 
     /// What it was started with.

@@ -7,6 +7,7 @@
 mod binary;
 mod client;
 mod config;
+pub mod endpoints;
 mod gateway;
 mod key;
 mod pki;
@@ -18,9 +19,9 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use binary::gateway_binary;
+pub use binary::{gateway_binary, test_gateway_binary};
 pub use client::{
-    Client, Closed, Content, Family, Protocol, Response, WAYS, Way, get, tls, tls_of, with_method,
+    Client, Closed, Content, Download, Family, Protocol, Response, WAYS, Way, get, tls, tls_of, with_method,
 };
 pub use config::merged;
 pub use gateway::{Listener, Ready, Start, TestGateway};

@@ -4,6 +4,7 @@
 //! there was a response is that of a client who went away: 499.
 
 use std::cell::RefCell;
+use std::sync::atomic::Ordering;
 
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -52,6 +53,8 @@ pub(crate) struct Record {
     error: Option<&'static str>,
     response_bytes: u64,
     is_complete: bool,
+    /// Whether the access log has a line for it, if there is one.
+    pub(crate) is_logged: bool,
 }
 
 /// A request's id: a UUIDv7 of ours, or what a trusted proxy sent.
@@ -80,6 +83,7 @@ impl Record {
             error: None,
             response_bytes: 0,
             is_complete: false,
+            is_logged: true,
         }
     }
 
@@ -142,7 +146,7 @@ impl Drop for Record {
             metrics::counter!("gateway_responses_broken_off_total").increment(1);
             debug!(request_id = self.id(), "The client did not get the end of the response");
         }
-        if self.frontend.access_log.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.is_logged && self.frontend.access_log.load(Ordering::Relaxed) {
             let access = Access {
                 time: self.time,
                 request_id: Some(self.id()),

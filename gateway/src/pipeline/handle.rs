@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use versions::{
@@ -33,11 +34,14 @@ impl Pipeline {
         mut input: Input<'_>,
         body: RequestBody,
     ) -> Result<Reply, Error> {
-        // The content of a method that has none means nothing (RFC 9110 §9.3.1), so nobody waits for it.
-        if has_content(&exchange.head.method) && !body.is_end_stream() {
-            input.content = Box::pin(self.receive(exchange, body)).await?;
+        if has_content(&exchange.head.method) {
+            if !body.is_end_stream() {
+                input.content = Box::pin(self.receive(exchange, body)).await?;
+            }
+            exchange.is_read = true;
+        } else {
+            exchange.is_read = body.is_end_stream() || discard(exchange, body)?;
         }
-        exchange.is_read = true;
         let newer = if call.has_preview { Some(self.preview_version(exchange, call)?) } else { None };
         let context = Context {
             version: call.table.version,
@@ -91,16 +95,41 @@ impl Pipeline {
             Ok(content.freeze())
         };
         let content = within(timeouts.request, receive).await.unwrap_or_else(|| Err(late()))?;
-        // hyper and h2 have seen to it over HTTP/1 and HTTP/2; over HTTP/3 it is left to us (RFC 9114 §4.1.2).
-        if declared.is_some_and(|declared| declared != content.len() as u64) {
-            let length = content.len();
-            let detail = format!("The content has {length} bytes, and `Content-Length` says something else.");
-            return Err(Error::new(ErrorCode::MalformedRequest, detail));
-        }
+        check_declared(declared, content.len())?;
         drop(upload);
         exchange.places.slot = Some(self.slots.take(limits.requests_in_flight_max)?);
         Ok(content)
     }
+}
+
+/// Discards what has come of the content of a method that has none, which means nothing (RFC 9110 §9.3.1): nobody
+/// waits for the rest. Whether that was all of it.
+fn discard(exchange: &Exchange<'_>, mut body: RequestBody) -> Result<bool, Error> {
+    let declared = declared_length(Fields::find(&exchange.head.headers).content_length)?;
+    let mut length = 0;
+    while length <= exchange.snapshot.limits.body_bytes_max {
+        match body.frame().now_or_never() {
+            None => return Ok(false),
+            Some(Some(Ok(frame))) => length += frame.data_ref().map_or(0, Bytes::len),
+            Some(Some(Err(_))) => {
+                return Err(Error::new(
+                    ErrorCode::MalformedRequest,
+                    "The content is malformed or broke off.",
+                ));
+            }
+            Some(None) => return check_declared(declared, length).map(|()| true),
+        }
+    }
+    Ok(false)
+}
+
+/// hyper and h2 have seen to it over HTTP/1 and HTTP/2; over HTTP/3 it is left to us (RFC 9114 §4.1.2).
+fn check_declared(declared: Option<u64>, length: usize) -> Result<(), Error> {
+    if declared.is_none_or(|declared| declared == length as u64) {
+        return Ok(());
+    }
+    let detail = format!("The content has {length} bytes, and `Content-Length` says something else.");
+    Err(Error::new(ErrorCode::MalformedRequest, detail))
 }
 
 /// The endpoint's own part.

@@ -66,8 +66,10 @@ impl Pipeline {
         if let Some(preview) = &exchange.preview {
             preview.announce(&mut fields);
         }
-        let malformed = error.as_ref().is_some_and(|error| error.code == ErrorCode::MalformedRequest);
-        self.frontend.close_if_last(&mut fields, protocol, malformed && !exchange.is_read);
+        // A request that was not read to its end leaves nobody sure of where the next one begins.
+        let is_malformed = error.as_ref().is_some_and(|error| error.code == ErrorCode::MalformedRequest);
+        let is_unread = !exchange.is_read && (is_malformed || error.is_none());
+        self.frontend.close_if_last(&mut fields, protocol, is_unread);
 
         exchange.record.respond(status, error.as_ref());
         let body = if exchange.head.method == Method::HEAD {

@@ -72,6 +72,8 @@ impl Documents {
 }
 
 impl PageSite for Documents {
+    const LOGGED: bool = true;
+
     fn pipeline(&self) -> &'static Pipeline {
         self.pipeline
     }

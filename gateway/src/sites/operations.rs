@@ -40,6 +40,11 @@ impl Operations {
         match path {
             "/livez" => (StatusCode::OK, JSON, json!({ "status": "live" }).to_string()),
             "/readyz" => {
+                if self.pipeline.is_full() {
+                    let body =
+                        json!({ "status": "busy", "reason": "no more requests are taken at the moment" });
+                    return (StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string());
+                }
                 let failing = self.readiness.store_failing.load(Ordering::Relaxed);
                 let verdict = self.readiness.verdict();
                 let code = if verdict.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -84,6 +89,9 @@ impl Operations {
 }
 
 impl PageSite for Operations {
+    /// Probes come every few seconds.
+    const LOGGED: bool = false;
+
     fn pipeline(&self) -> &'static Pipeline {
         self.pipeline
     }

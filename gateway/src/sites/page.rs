@@ -18,6 +18,9 @@ const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 /// A site of pages.
 pub(super) trait PageSite: Sync + 'static {
+    /// Whether the access log has a line for each of its requests.
+    const LOGGED: bool;
+
     /// The API beside it, whose limits are its own.
     fn pipeline(&self) -> &'static Pipeline;
 
@@ -61,6 +64,7 @@ pub(super) async fn serve_page<S: PageSite>(
 ) -> Response<ReplyBody> {
     let mut record = Record::open(site.pipeline().frontend(), head, peer);
     record.client = client_address(&head.headers, peer);
+    record.is_logged = S::LOGGED;
     let checked =
         check_head(head, &site.pipeline().snapshot().limits, peer).and_then(|_| match head.method {
             Method::GET | Method::HEAD => Ok(()),
@@ -87,7 +91,8 @@ pub(super) fn refuse_page<S: PageSite>(
 ) -> Response<Bytes> {
     let (mut head, ()) = Request::new(()).into_parts();
     head.version = version;
-    let record = Record::open(site.pipeline().frontend(), &head, peer);
+    let mut record = Record::open(site.pipeline().frontend(), &head, peer);
+    record.is_logged = S::LOGGED;
     let time = record.time;
     let page = site.error(status, "The request is malformed, too large or too slow.");
     let (mut parts, mut body) = respond(site, page, record, &Method::GET, peer, None).into_parts();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use h3::client::SendRequest;
 use h3_quinn::OpenStreams;
 use http::{Request, Version};
@@ -14,7 +14,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint, TransportConfig};
 use tokio::sync::watch;
 
-use super::{Closed, Content, Response};
+use super::{Closed, Content, Download, Sink};
 
 /// How often a client is heard of that has nothing to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -67,7 +67,7 @@ impl Sender {
         Ok(self.endpoint.local_addr()?)
     }
 
-    pub(super) async fn send(&self, request: Request<Content>) -> anyhow::Result<Response> {
+    pub(super) async fn send(&self, request: Request<Content>, sink: Sink<'_>) -> anyhow::Result<Download> {
         let (head, content) = request.into_parts();
         let mut head = Request::from_parts(head, ());
         if let Content::Whole(bytes) = &content
@@ -93,13 +93,15 @@ impl Sender {
         });
         let answer = async {
             let head = inward.recv_response().await.context("reading the head")?;
-            let mut body = BytesMut::new();
-            while let Some(mut piece) = inward.recv_data().await.context("reading the body")? {
-                body.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
-            }
+            let end = loop {
+                match inward.recv_data().await {
+                    Ok(Some(mut piece)) => sink(piece.copy_to_bytes(piece.remaining())),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error).context("reading the body"),
+                }
+            };
             let (head, ()) = head.into_parts();
-            let body = body.freeze();
-            Ok(Response { status: head.status, headers: head.headers, body, version: Version::HTTP_3 })
+            Ok(Download { status: head.status, headers: head.headers, version: Version::HTTP_3, end })
         };
         let answer = answer.await;
         upload.abort();

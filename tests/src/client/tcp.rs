@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, watch};
 use tokio_rustls::TlsConnector;
 
-use super::{Closed, Content, Response, Way};
+use super::{Closed, Content, Download, Sink, Way};
 
 #[derive(Debug)]
 pub(super) enum Sender {
@@ -63,25 +63,34 @@ where
 }
 
 impl Sender {
-    pub(super) async fn send(&self, request: Request<Content>) -> anyhow::Result<Response> {
+    pub(super) async fn send(&self, request: Request<Content>, sink: Sink<'_>) -> anyhow::Result<Download> {
         match self {
             Self::Http1(sender) => {
                 // Held until the answer is complete: on HTTP/1.1 one follows the other.
                 let mut sender = sender.lock().await;
                 sender.ready().await.context("the connection takes no more requests")?;
-                read(sender.send_request(request).await?).await
+                Ok(read(sender.send_request(request).await?, sink).await)
             }
             Self::Http2(sender) => {
                 let mut sender = sender.clone();
                 sender.ready().await.context("the connection takes no more requests")?;
-                read(sender.send_request(request).await?).await
+                Ok(read(sender.send_request(request).await?, sink).await)
             }
         }
     }
 }
 
-async fn read(response: http::Response<Incoming>) -> anyhow::Result<Response> {
-    let (head, body) = response.into_parts();
-    let body = body.collect().await.context("reading the body")?.to_bytes();
-    Ok(Response { status: head.status, headers: head.headers, body, version: head.version })
+async fn read(response: http::Response<Incoming>, sink: Sink<'_>) -> Download {
+    let (head, mut body) = response.into_parts();
+    let mut end = Ok(());
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => frame.into_data().into_iter().for_each(&mut *sink),
+            Err(error) => {
+                end = Err(error).context("reading the body");
+                break;
+            }
+        }
+    }
+    Download { status: head.status, headers: head.headers, version: head.version, end }
 }

@@ -51,7 +51,6 @@ impl LimitReached {
 /// The open connections.
 pub struct Connections {
     settings: ArcSwap<Settings>,
-    numbers: AtomicU64,
     open: AtomicUsize,
     list: Mutex<List>,
 }
@@ -69,12 +68,7 @@ impl Connections {
     /// No connections yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings: ArcSwap::from_pointee(settings),
-            numbers: AtomicU64::new(1),
-            open: AtomicUsize::new(0),
-            list: Mutex::default(),
-        }
+        Self { settings: ArcSwap::from_pointee(settings), open: AtomicUsize::new(0), list: Mutex::default() }
     }
 
     /// Takes over new bounds, for new connections and for the times of open ones.
@@ -112,7 +106,9 @@ impl Connections {
             }
             *of_address += 1;
         }
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        // Unique in the process, not in the pool: a key is used on connections of several.
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let peer = Arc::new(Peer::new(number, address, Arc::clone(listener)));
         list.peers.insert(number, Arc::clone(&peer));
         self.open.store(list.peers.len(), Ordering::Relaxed);
