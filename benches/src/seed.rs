@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use gateway::folder::DataFolder;
 use gateway::store::{Store, StoreError, StoredKey};
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
+use permissions::{
+    ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, PartnerId, ServerSecret,
+};
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 
@@ -43,10 +45,11 @@ pub fn keys(secret: &ServerSecret) -> anyhow::Result<impl Iterator<Item = (Store
         let id = uuid::Builder::from_unix_timestamp_millis(1_790_000_000_000, &[0; 10]).into_uuid();
         let id = uuid::Uuid::from_u128(id.as_u128() | number as u128);
         let record = KeyRecord {
+            partner: format!("partner-{}", number % PARTNERS),
             name: format!("key {number}"),
             ..KeyRecord::new(
                 KeyId(id),
-                format!("partner-{}", number % PARTNERS),
+                PartnerId(uuid::Uuid::from_u128((number % PARTNERS) as u128)),
                 Environment::Production,
                 ApiAccessPermission::all(),
                 text.hint(),
@@ -66,7 +69,7 @@ pub fn seed(data: &Path, count: usize) -> anyhow::Result<()> {
     while keys.peek().is_some() {
         store.write(Timestamp::UNIX_EPOCH, |write| {
             for (key, _) in keys.by_ref().take(KEYS_PER_WRITE) {
-                write.add_partner(&key.record.partner)?;
+                write.add_partner(key.record.partner_id, &key.record.partner)?;
                 write.insert_key(&key.record, &key.hash)?;
             }
             Ok::<_, StoreError>(())

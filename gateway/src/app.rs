@@ -109,7 +109,11 @@ pub fn serve(
         Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret, frontend)));
     let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));
     let pools = Arc::new(Pools::new(&config, &bound));
-    let readiness = Arc::new(Readiness::new(Arc::clone(&clock), config.runtime.stalled_after));
+    let readiness = Arc::new(Readiness::new(
+        Arc::clone(&clock),
+        config.runtime.stalled_after,
+        config.store.staleness_limit,
+    ));
     let operations: &'static Operations = Box::leak(Box::new(Operations {
         readiness: Arc::clone(&readiness),
         metrics: metrics.clone(),
@@ -126,7 +130,7 @@ pub fn serve(
         Sites::new(site, Vec::new())
     };
 
-    let follower = Follower::start(
+    let (follower, store) = Follower::start(
         store,
         pipeline.keys(),
         Arc::clone(&clock),
@@ -134,12 +138,11 @@ pub fn serve(
         Arc::clone(&readiness),
         description["listeners"].clone(),
     )?;
-    let (stop_follower, stopped) = std::sync::mpsc::channel();
     let (follower_ended, farewell) = std::sync::mpsc::channel::<()>();
     let alive = readiness.register_thread("store");
     std::thread::Builder::new().name("store".to_owned()).spawn(move || {
         let _alive = alive;
-        follower.run(&stopped);
+        follower.run();
         drop(follower_ended);
     })?;
 
@@ -176,7 +179,7 @@ pub fn serve(
         anyhow::Ok(drain::until_ended(signals, workers, pipeline, &pools, &readiness, &reloader).await)
     })?;
     drop(ready_file);
-    drop(stop_follower);
+    store.stop();
     // An error is what is waited for: the follower has dropped its end, or is too slow.
     let _ = farewell.recv_timeout(FOLLOWER_FAREWELL);
     match ended {

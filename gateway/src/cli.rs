@@ -7,15 +7,15 @@
 mod applied;
 mod arguments;
 mod backup;
+mod change_report;
 mod exit;
 mod health;
 mod hints;
 mod inspect;
 mod key;
+mod key_view;
 mod output;
 mod partner;
-mod shown;
-mod told;
 mod versions;
 
 use std::ffi::OsString;
@@ -32,6 +32,7 @@ use output::print;
 
 use crate::config::{Config, SYSTEM_FILE, Sources};
 use crate::folder::DataFolder;
+use crate::store::{Store, StoreError};
 
 /// After this many missed heartbeats a server counts as gone.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
@@ -99,7 +100,7 @@ Examples:
     /// Create, list, show, update, rotate and revoke keys
     #[command(subcommand)]
     Key(key::Command),
-    /// Create and list partners
+    /// Create, list, rename, suspend and remove partners
     #[command(subcommand)]
     Partner(partner::Command),
     /// List the versions of the API, the changes between them, and their OpenAPI documents
@@ -290,6 +291,12 @@ impl Session {
         self.config.store.busy_timeout
     }
 
+    /// Opens a store that exists, to change it: for that no secret is needed.
+    fn open_to_write(&self) -> Result<Store, StoreError> {
+        Store::require(&self.folder)?;
+        Store::open(&self.folder, self.busy_timeout())
+    }
+
     /// The age of a heartbeat from which its server counts as gone.
     fn stale_after(&self) -> Duration {
         self.config.store.heartbeat_interval.saturating_mul(HEARTBEATS_MISSED_MAX)
@@ -322,6 +329,10 @@ mod tests {
             "pg key update {id} --expires never --allow any --rate default --not-before none --json",
             "pg partner create acme --json",
             "pg partner list --json",
+            "pg partner rename acme Acme --json --wait 5s",
+            "pg partner suspend acme --json",
+            "pg partner resume acme --json",
+            "pg partner remove acme --revoke-keys --json",
             "pg versions list --json --config f",
             "pg versions diff 2026-02-01 2026-11-01 --json",
             "pg versions openapi 2026-11-01",

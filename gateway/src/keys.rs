@@ -6,6 +6,7 @@
 //! here knows of requests, servers or terminals.
 
 pub mod index;
+mod partners;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -15,20 +16,25 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use permissions::{
-    ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, OnRetired, Rate, ServerSecret,
+    ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, OnRetired, PartnerId, Rate,
+    ServerSecret,
 };
 use rand::CryptoRng;
+use uuid::{Builder, Uuid};
 
 use crate::clock::Clock;
 pub use crate::store::KeyUpdate;
 use crate::store::{Store, Write, to_stored_precision};
+pub use partners::{
+    PartnerChange, create_partner, remove_partner, rename_partner, resume_partner, suspend_partner,
+};
 pub use rules::{KeyError, NAME_CHARACTERS_MAX, NETWORKS_MAX};
 use rules::{check_key_name, check_partner_name, check_times, tidy_networks};
 
 /// The partner that the first launch makes.
 pub const FIRST_PARTNER: &str = "first-partner";
 
-/// Makes keys. What makes none takes no secret: see [`revoke`], [`update`] and [`create_partner`].
+/// Makes keys. What makes none takes no secret: see [`revoke`], [`update`] and the functions for partners.
 pub struct Provisioning<'a> {
     /// Where they are kept.
     pub store: &'a mut Store,
@@ -45,7 +51,7 @@ pub struct Provisioning<'a> {
 /// A key to be made.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// Who holds it; made if it is new.
+    /// The name or id of the partner that holds it; made if it is new.
     pub partner: String,
     /// What its holder calls it; may be empty.
     pub name: String,
@@ -123,18 +129,29 @@ impl Provisioning<'_> {
     /// The rule that it would break, or what the store says.
     pub fn create(&mut self, new: NewKey) -> Result<Created, KeyError> {
         let now = self.now();
-        check_partner_name(&new.partner)?;
         check_key_name(&new.name)?;
         if new.permissions.is_empty() {
             return Err(KeyError::NoPermission);
         }
-        let (record, secret) = self.draw(new, now)?;
+        let partner = PartnerId(new_uuid(self.rng, now));
+        let (mut record, secret) = self.draw(new, partner, now)?;
         check_times(&record, now)?;
         let hash = self.secret.hash(secret.expose().as_bytes());
-        let (partner_created, change) = self.write(now, |write| {
-            let partner_created = write.add_partner(&record.partner)?;
+        let ((record, partner_created), change) = self.write(now, |write| {
+            let partner_created = match write.find_partner(&record.partner)? {
+                Some(partner) => {
+                    record.partner_id = partner.id;
+                    record.partner = partner.name;
+                    record.suspended = partner.suspended.is_some();
+                    false
+                }
+                None => {
+                    check_partner_name(&record.partner)?;
+                    write.add_partner(partner, &record.partner)?
+                }
+            };
             write.insert_key(&record, &hash)?;
-            Ok(partner_created)
+            Ok((record, partner_created))
         })?;
         Ok(Created { record, secret, partner_created, change })
     }
@@ -151,7 +168,7 @@ impl Provisioning<'_> {
         // A key never changes its environment, so the secret can be drawn before the transaction; all
         // other settings are read in the transaction that writes.
         let environment = self.store.key(id)?.ok_or(KeyError::Unknown(id))?.environment;
-        let id_of_new = self.new_id(now);
+        let id_of_new = KeyId(new_uuid(self.rng, now));
         let secret = KeySecret::generate(self.brand, environment, || random_byte(self.rng));
         let hash = self.secret.hash(secret.expose().as_bytes());
         let (record, change) = self.write(now, |write| {
@@ -188,15 +205,16 @@ impl Provisioning<'_> {
     /// What the store says.
     pub fn first_launch(&mut self) -> Result<Option<FirstLaunch>, KeyError> {
         let now = self.now();
-        let (staging, staging_secret) = self.draw(first_key(Environment::Staging), now)?;
-        let (production, production_secret) = self.draw(first_key(Environment::Production), now)?;
+        let partner = PartnerId(new_uuid(self.rng, now));
+        let (staging, staging_secret) = self.draw(first_key(Environment::Staging), partner, now)?;
+        let (production, production_secret) = self.draw(first_key(Environment::Production), partner, now)?;
         let hash = |secret: &KeySecret| self.secret.hash(secret.expose().as_bytes());
         let (staging_hash, production_hash) = (hash(&staging_secret), hash(&production_secret));
         let (made, change) = self.write(now, |write| {
             if !write.is_empty()? {
                 return Ok(false);
             }
-            write.add_partner(FIRST_PARTNER)?;
+            write.add_partner(partner, FIRST_PARTNER)?;
             write.insert_key(&staging, &staging_hash)?;
             write.insert_key(&production, &production_hash)?;
             Ok(true)
@@ -213,12 +231,19 @@ impl Provisioning<'_> {
     }
 
     /// Draws the id and the secret of a new key.
-    fn draw(&mut self, new: NewKey, now: Timestamp) -> Result<(KeyRecord, KeySecret), KeyError> {
-        let id = self.new_id(now);
+    fn draw(
+        &mut self,
+        new: NewKey,
+        partner_id: PartnerId,
+        now: Timestamp,
+    ) -> Result<(KeyRecord, KeySecret), KeyError> {
+        let id = KeyId(new_uuid(self.rng, now));
         let secret = KeySecret::generate(self.brand, new.environment, || random_byte(self.rng));
         let record = KeyRecord {
             id,
+            partner_id,
             partner: new.partner,
+            suspended: false,
             name: new.name,
             environment: new.environment,
             permissions: new.permissions,
@@ -236,13 +261,6 @@ impl Provisioning<'_> {
         Ok((record, secret))
     }
 
-    fn new_id(&mut self, now: Timestamp) -> KeyId {
-        let mut random = [0; 10];
-        self.rng.fill_bytes(&mut random);
-        let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        KeyId(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
-    }
-
     fn now(&self) -> Timestamp {
         to_stored_precision(self.clock.now())
     }
@@ -250,7 +268,7 @@ impl Provisioning<'_> {
     fn write<T>(
         &mut self,
         now: Timestamp,
-        body: impl FnOnce(&Write<'_>) -> Result<T, KeyError>,
+        body: impl FnOnce(&mut dyn Write) -> Result<T, KeyError>,
     ) -> Result<(T, Committed), KeyError> {
         write(self.store, self.clock, now, body)
     }
@@ -300,22 +318,11 @@ pub fn update(
     Ok(Updated { record, change })
 }
 
-/// Makes a partner.
-///
-/// # Errors
-/// A name against the rules or taken, or what the store says.
-pub fn create_partner(store: &mut Store, clock: &dyn Clock, name: &str) -> Result<Timestamp, KeyError> {
-    check_partner_name(name)?;
-    let now = to_stored_precision(clock.now());
-    let (new, _) = write(store, clock, now, |write| Ok(write.add_partner(name)?))?;
-    if new { Ok(now) } else { Err(KeyError::PartnerExists(name.to_owned())) }
-}
-
 fn write<T>(
     store: &mut Store,
     clock: &dyn Clock,
     now: Timestamp,
-    body: impl FnOnce(&Write<'_>) -> Result<T, KeyError>,
+    body: impl FnOnce(&mut dyn Write) -> Result<T, KeyError>,
 ) -> Result<(T, Committed), KeyError> {
     let (value, change) = store.write(now, body)?;
     Ok((value, Committed { change, at: to_stored_precision(clock.now()) }))
@@ -337,12 +344,20 @@ fn first_key(environment: Environment) -> NewKey {
 }
 
 /// The key as the transaction sees it, if it is there and not revoked.
-fn changeable(write: &Write<'_>, id: KeyId) -> Result<KeyRecord, KeyError> {
+fn changeable(write: &mut dyn Write, id: KeyId) -> Result<KeyRecord, KeyError> {
     let record = write.key(id)?.ok_or(KeyError::Unknown(id))?;
     match record.revoked {
         Some(at) => Err(KeyError::Revoked { id, at }),
         None => Ok(record),
     }
+}
+
+/// A UUIDv7.
+fn new_uuid(rng: &mut dyn CryptoRng, now: Timestamp) -> Uuid {
+    let mut random = [0; 10];
+    rng.fill_bytes(&mut random);
+    let milliseconds = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid()
 }
 
 fn random_byte(rng: &mut dyn CryptoRng) -> u8 {

@@ -1,16 +1,17 @@
-//! This process as one of those that serve a store: it shows that it lives, follows what others write,
-//! and gives a receipt for each change once requests meet it.
+//! This process as one of those that serve a store: it registers itself, follows the change feed, runs
+//! the jobs that endpoints hand to the store, and confirms each change once requests are handled by it.
 //!
 //! Everything that waits for the disk happens on the thread of this module. A store that cannot be
-//! reached stops changes, not traffic: what is in memory is served on.
+//! reached stops changes, not traffic: keys are served from memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use permissions::KeyId;
 use tracing::{error, info, warn};
 use uuid::Builder;
 
@@ -18,26 +19,42 @@ use crate::clock::Clock;
 use crate::config;
 use crate::keys::index::KeyIndex;
 use crate::readiness::Readiness;
-use crate::store::{Changes, Node, Receipt, Store, StoreError};
+use crate::store::{Changes, Job, Jobs, Node, Receipt, Store, StoreError, StoreHandle, job_queue};
+
+/// How many keys' last use is written in one transaction. Changes are followed between two of them, so
+/// that a revocation never waits for more than one.
+const LAST_USED_ROWS_MAX: usize = 250;
+/// The pause between two of them, in which other processes get to write.
+const LAST_USED_PAUSE: Duration = Duration::from_millis(5);
+/// How often opening a store that was replaced or is gone is tried.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows the store for as long as the process serves.
 pub struct Follower {
     store: Store,
+    jobs: Jobs,
     keys: &'static KeyIndex,
     clock: Arc<dyn Clock>,
     settings: config::Store,
     readiness: Arc<Readiness>,
     node: Node,
-    /// The last change that requests meet.
+    /// The last change by which requests are handled.
     applied: i64,
-    /// There is something to apply. It stays so until all of it is done: the doorbell rings once only.
+    /// There are changes to apply. It stays set until all of them are, since the store reports each once.
     behind: bool,
+    /// Every key has to be loaded again.
+    reload: bool,
+    reopen_tried: Option<Instant>,
     used_since: Timestamp,
+    /// Looks through all keys for those that were used, which would hold up the changes for too long here.
+    collecting: Option<JoinHandle<Vec<(KeyId, Timestamp)>>>,
+    /// Last uses that were collected and are still to be written.
+    unwritten: Vec<(KeyId, Timestamp)>,
 }
 
 impl Follower {
-    /// Makes the process known, then loads every key: in this order, so that a command that finds no
-    /// node knows that whoever comes later loads what it wrote.
+    /// Registers the process, then loads every key: in this order, so that a command that finds no node
+    /// knows that any process that comes later loads what it wrote.
     ///
     /// `listeners` is what the process listens on, in the form of the ready file.
     ///
@@ -50,14 +67,14 @@ impl Follower {
         settings: config::Store,
         readiness: Arc<Readiness>,
         listeners: serde_json::Value,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, StoreHandle), StoreError> {
         let now = clock.now();
         let id = Builder::from_random_bytes(rand::random()).into_uuid();
         let node = Node { id, pid: std::process::id(), started: now, heartbeat: now, listeners };
         store.announce_node(&node)?;
         store.changed()?;
         keys.reserve(store.key_count()?);
-        let applied = store.each_key(|key| {
+        let applied = store.each_key(&mut |key| {
             keys.apply(&key, now);
         })?;
         // For a command that has found this node and waits: what it wrote is loaded.
@@ -68,36 +85,105 @@ impl Follower {
             connections_closed: 0,
         })?;
         info!(keys = keys.count(), node = %id, "Loaded {} keys", keys.count());
-        Ok(Self { store, keys, clock, settings, readiness, node, applied, behind: false, used_since: now })
+        readiness.store_was_followed();
+        let (handle, jobs) = job_queue();
+        let follower = Self {
+            store,
+            jobs,
+            keys,
+            clock,
+            settings,
+            readiness,
+            node,
+            applied,
+            behind: false,
+            reload: false,
+            reopen_tried: None,
+            used_since: now,
+            collecting: None,
+            unwritten: Vec::new(),
+        };
+        Ok((follower, handle))
     }
 
-    /// Follows until `stop` is closed or says so. Blocks its thread.
-    pub fn run(mut self, stop: &Receiver<()>) {
+    /// Follows until [`StoreHandle::stop`]. Blocks its thread.
+    pub fn run(mut self) {
         let mut heartbeat = Instant::now();
         let mut last_used = Instant::now();
-        while matches!(stop.recv_timeout(self.settings.change_interval), Err(RecvTimeoutError::Timeout)) {
-            let outcome = self.follow();
-            self.note(outcome);
+        while !self.jobs.is_stopping() {
+            let interval = self.settings.change_interval;
+            let wait = if self.unwritten.is_empty() { interval } else { interval.min(LAST_USED_PAUSE) };
+            if let Some(job) = self.jobs.next(wait) {
+                self.run_job(job);
+            }
+            let followed = self.follow();
+            let mut written = Ok(());
             if due(&mut heartbeat, self.settings.heartbeat_interval) {
-                let outcome = self.show_life();
-                self.note(outcome);
+                written = self.send_heartbeat();
             }
-            if due(&mut last_used, self.settings.last_used_interval) {
-                let outcome = self.write_last_used();
-                self.note(outcome);
+            if self.collecting.as_ref().is_some_and(JoinHandle::is_finished) {
+                self.take_collected();
             }
+            let is_idle = self.collecting.is_none() && self.unwritten.is_empty();
+            if is_idle && due(&mut last_used, self.settings.last_used_interval) {
+                self.collect_last_used();
+            }
+            let outcome = followed.and(written).and_then(|()| self.write_some_last_used());
+            self.report(&outcome);
         }
-        let outcome = self.write_last_used().and_then(|()| self.store.leave(self.node.id));
-        self.note(outcome);
+        let outcome = self.leave();
+        self.report(&outcome);
+    }
+
+    /// The caller gets its result once what the job wrote is applied here.
+    fn run_job(&mut self, job: Job) {
+        // What is written to a file that is no longer the store's would be lost.
+        let reply = match self.stay_current() {
+            Ok(()) => job(Ok(&mut self.store)),
+            Err(error) => job(Err(error)),
+        };
+        reply(self.follow());
     }
 
     fn follow(&mut self) -> Result<(), StoreError> {
+        let current = self.stay_current();
+        // A file that was moved elsewhere is followed there until another takes its place.
+        let followed = self.follow_feed();
+        current.and(followed)?;
+        self.readiness.store_was_followed();
+        Ok(())
+    }
+
+    fn follow_feed(&mut self) -> Result<(), StoreError> {
         self.behind |= self.store.changed()?;
-        if self.behind {
+        if self.reload {
+            self.apply(&Changes { gap: true, ..Changes::default() })?;
+        } else if self.behind {
             let changes = self.store.changes_since(self.applied)?;
             self.apply(&changes)?;
-            self.behind = false;
         }
+        self.behind = false;
+        Ok(())
+    }
+
+    /// Makes sure that the connection is to the store that is at its place now.
+    fn stay_current(&mut self) -> Result<(), StoreError> {
+        let current = self.store.check_current().or_else(|error| self.reopen(error));
+        self.readiness.store_detached.store(current.is_err(), Ordering::Relaxed);
+        current
+    }
+
+    fn reopen(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if self.reopen_tried.is_some_and(|tried| tried.elapsed() < REOPEN_INTERVAL) {
+            return Err(error);
+        }
+        self.reopen_tried = Some(Instant::now());
+        self.store.reopen()?;
+        self.reopen_tried = None;
+        self.reload = true;
+        self.node.heartbeat = self.clock.now();
+        self.store.announce_node(&self.node)?;
+        warn!("The store was replaced; every key is loaded again");
         Ok(())
     }
 
@@ -105,27 +191,30 @@ impl Follower {
         let now = self.clock.now();
         let mut closed = 0;
         let last = if changes.gap {
-            warn!("The change feed no longer reaches back far enough; every key is loaded anew");
+            warn!("The change feed does not reach back far enough; every key is loaded again");
             let mut seen = HashSet::new();
-            let last = self.store.each_key(|key| {
+            let last = self.store.each_key(&mut |key| {
                 seen.insert(key.record.id);
                 closed += self.keys.apply(&key, now);
             })?;
-            // What the store no longer has, or has in a form that cannot be read, opens nothing.
+            // What the store no longer has, or has in a form that cannot be read, is refused.
             closed += self.keys.retain(&seen);
             last
         } else {
-            closed += changes.keys.iter().map(|key| self.keys.apply(key, now)).sum::<usize>();
+            closed += changes.keys.written.iter().map(|key| self.keys.apply(key, now)).sum::<usize>();
             changes.last
         };
-        closed += changes.removed.iter().map(|id| self.keys.remove(*id)).sum::<usize>();
-        if last == self.applied {
+        closed += self.keys.remove(&changes.keys.removed.iter().copied().collect());
+        if last == self.applied && !self.reload {
             return Ok(());
         }
         let applied_at = self.clock.now();
         metrics::counter!("gateway_changes_applied_total")
-            .increment(u64::try_from(last - self.applied).unwrap_or(1));
-        for key in &changes.keys {
+            .increment(u64::try_from(last.saturating_sub(self.applied)).unwrap_or(1));
+        for partner in &changes.partners.written {
+            info!(partner.id = %partner.id, "Applied a change of partner {}", partner.id);
+        }
+        for key in &changes.keys.written {
             info!(key_id = %key.record.id, "Applied a change of key {}", key.record.id);
         }
         self.store.write_receipt(&Receipt {
@@ -136,30 +225,66 @@ impl Follower {
         })?;
         // Last: where the receipt could not be written, all of this is done again, which changes nothing.
         self.applied = last;
+        self.reload = false;
         Ok(())
     }
 
-    fn show_life(&mut self) -> Result<(), StoreError> {
+    fn send_heartbeat(&mut self) -> Result<(), StoreError> {
         self.node.heartbeat = self.clock.now();
         if !self.store.heartbeat(self.node.id, self.node.heartbeat)? {
-            // It was struck off, after a long sleep of the machine perhaps.
+            // It was removed, after a long sleep of the machine perhaps.
             self.store.announce_node(&self.node)?;
         }
         Ok(())
     }
 
-    fn write_last_used(&mut self) -> Result<(), StoreError> {
+    fn collect_last_used(&mut self) {
+        let (keys, since) = (self.keys, self.used_since);
+        let collect = move || {
+            let mut used = keys.used_since(since);
+            // Neighbours in the store's order are on the same pages.
+            used.sort_unstable_by_key(|(id, _)| *id);
+            used
+        };
         let now = self.clock.now();
-        let used = self.keys.used_since(self.used_since);
-        if !used.is_empty() {
-            self.store.write_last_used(&used)?;
+        match std::thread::Builder::new().name("last-used".to_owned()).spawn(collect) {
+            Ok(collecting) => (self.collecting, self.used_since) = (Some(collecting), now),
+            // Tried again after the next interval.
+            Err(error) => warn!(%error, "Cannot start a thread to collect the last use of keys"),
         }
-        self.used_since = now;
-        Ok(())
     }
 
-    /// Says once that the store fails, and once that it is back.
-    fn note(&self, outcome: Result<(), StoreError>) {
+    fn take_collected(&mut self) {
+        let collected = self.collecting.take().and_then(|collecting| collecting.join().ok());
+        self.unwritten.extend(collected.unwrap_or_default());
+    }
+
+    fn write_some_last_used(&mut self) -> Result<(), StoreError> {
+        let rest = self.unwritten.len().saturating_sub(LAST_USED_ROWS_MAX);
+        let some = self.unwritten.split_off(rest);
+        if some.is_empty() {
+            return Ok(());
+        }
+        self.store.write_last_used(&some).inspect_err(|_| {
+            // They are collected again when it is time for the next.
+            let oldest = self.unwritten.iter().chain(&some).map(|(_, at)| *at).min();
+            self.used_since = oldest.map_or(self.used_since, |oldest| oldest.min(self.used_since));
+            self.unwritten.clear();
+        })
+    }
+
+    fn leave(&mut self) -> Result<(), StoreError> {
+        self.take_collected();
+        self.collect_last_used();
+        self.take_collected();
+        while !self.unwritten.is_empty() {
+            self.write_some_last_used()?;
+        }
+        self.store.leave(self.node.id)
+    }
+
+    /// Logs once that the store fails, and once that it works again.
+    fn report(&self, outcome: &Result<(), StoreError>) {
         match outcome {
             Ok(()) => {
                 if self.readiness.store_failing.swap(false, Ordering::Relaxed) {
@@ -169,7 +294,7 @@ impl Follower {
             Err(error) => {
                 metrics::counter!("gateway_store_errors_total").increment(1);
                 if !self.readiness.store_failing.swap(true, Ordering::Relaxed) {
-                    let error = &error as &dyn std::error::Error;
+                    let error = error as &dyn std::error::Error;
                     error!(error, "The store cannot be used; keys are served from memory and do not change");
                 }
             }
@@ -185,3 +310,6 @@ fn due(since: &mut Instant, interval: Duration) -> bool {
     }
     passed
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,13 @@ pub struct Readiness {
     pub draining: AtomicBool,
     /// The store cannot be reached: keys are served from memory and do not change.
     pub store_failing: AtomicBool,
+    /// The store's file was replaced or moved, and what is at its place cannot be opened.
+    pub store_detached: AtomicBool,
     clock: Arc<dyn Clock>,
     stalled_after: Duration,
+    staleness_limit: Duration,
+    /// When the store was read last.
+    followed: Mutex<Option<Instant>>,
     threads: Mutex<Vec<Arc<Thread>>>,
 }
 
@@ -56,15 +61,19 @@ pub struct Verdict {
 }
 
 impl Readiness {
-    /// Not started yet. A worker without a heartbeat for `stalled_after` counts as stalled.
+    /// Not started yet. A worker without a heartbeat for `stalled_after` counts as stalled, and keys that were not
+    /// compared with the store for `staleness_limit` as stale.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, stalled_after: Duration) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, stalled_after: Duration, staleness_limit: Duration) -> Self {
         Self {
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             store_failing: AtomicBool::new(false),
+            store_detached: AtomicBool::new(false),
             clock,
             stalled_after,
+            staleness_limit,
+            followed: Mutex::default(),
             threads: Mutex::default(),
         }
     }
@@ -84,7 +93,8 @@ impl Readiness {
     /// The current state.
     pub fn verdict(&self) -> Verdict {
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        let reason = lock(&self.threads).iter().find_map(|thread| self.failure(thread));
+        let thread = lock(&self.threads).iter().find_map(|thread| self.failure(thread));
+        let reason = thread.or_else(|| self.store_failure());
         let (ready, status) = match &reason {
             _ if is(&self.draining) => (false, "draining"),
             _ if !is(&self.started) => (false, "starting"),
@@ -110,6 +120,36 @@ impl Readiness {
                 info!(thread = thread.name, "The thread {} has recovered", thread.name);
             }
         }
+    }
+
+    /// All changes in the store up to now are applied.
+    pub fn store_was_followed(&self) {
+        *lock(&self.followed) = Some(self.clock.monotonic());
+    }
+
+    /// What `/readyz` says of the store: its state, and while that is not `ok`, how long ago the keys in
+    /// memory were last compared with it.
+    pub fn store_report(&self) -> (&'static str, Option<u64>) {
+        let failing = self.store_failing.load(Ordering::Relaxed);
+        match self.store_age() {
+            Some(age) if age >= self.staleness_limit => ("stale", Some(age.as_secs())),
+            Some(age) if failing => ("failing", Some(age.as_secs())),
+            _ if failing => ("failing", None),
+            _ => ("ok", None),
+        }
+    }
+
+    fn store_age(&self) -> Option<Duration> {
+        let followed = (*lock(&self.followed))?;
+        Some(self.clock.monotonic().saturating_duration_since(followed))
+    }
+
+    fn store_failure(&self) -> Option<String> {
+        if self.store_detached.load(Ordering::Relaxed) {
+            return Some("the store was replaced, moved or unmounted, and cannot be opened".to_owned());
+        }
+        let age = self.store_age().filter(|age| *age >= self.staleness_limit)?;
+        Some(format!("the keys in memory were last compared with the store {} s ago", age.as_secs()))
     }
 
     fn failure(&self, thread: &Thread) -> Option<String> {
@@ -164,10 +204,11 @@ mod tests {
     use crate::clock::ManualClock;
 
     const STALLED_AFTER: Duration = Duration::from_secs(10);
+    const STALENESS_LIMIT: Duration = Duration::from_secs(60);
 
     fn started() -> (Arc<Readiness>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-        let readiness = Readiness::new(Arc::<ManualClock>::clone(&clock), STALLED_AFTER);
+        let readiness = Readiness::new(Arc::<ManualClock>::clone(&clock), STALLED_AFTER, STALENESS_LIMIT);
         readiness.started.store(true, Ordering::Relaxed);
         (Arc::new(readiness), clock)
     }
@@ -238,7 +279,22 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_without_heartbeats_does_not_count_as_stalled() {
+    fn keys_that_were_not_compared_with_the_store_for_too_long_are_stale() {
+        let (readiness, clock) = started();
+        readiness.store_was_followed();
+        readiness.store_failing.store(true, Ordering::Relaxed);
+        clock.advance(STALENESS_LIMIT - Duration::from_secs(1));
+        assert_eq!((readiness.verdict(), readiness.store_report()), (ready(), ("failing", Some(59))));
+        clock.advance(Duration::from_secs(1));
+        let stale = failing("the keys in memory were last compared with the store 60 s ago");
+        assert_eq!((readiness.verdict(), readiness.store_report()), (stale, ("stale", Some(60))));
+        readiness.store_was_followed();
+        readiness.store_failing.store(false, Ordering::Relaxed);
+        assert_eq!((readiness.verdict(), readiness.store_report()), (ready(), ("ok", None)));
+    }
+
+    #[test]
+    fn a_thread_that_never_shows_itself_is_not_taken_for_stalled() {
         let (readiness, clock) = started();
         let _alive = readiness.register_thread("store");
         clock.advance(STALLED_AFTER * 2);

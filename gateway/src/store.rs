@@ -1,161 +1,124 @@
-//! The store: partners, keys, the feed of changes and the processes that serve, in one SQLite file.
+//! The store: partners, keys, the feed of changes and the nodes that serve them.
 //!
-//! Commands write to it beside running servers, and a server reads from it at start and after a
-//! change, never on the way of a request. A write is a transaction that takes the lock at once
-//! (`BEGIN IMMEDIATE`), is on disk before it is acknowledged (WAL, `synchronous = FULL`), and leaves
-//! a numbered row in the feed. This room knows tables and rows; what a rotation is, or who may ask
-//! for one, it does not know.
+//! Commands write to it beside running servers. A server reads it at start and after a change, never
+//! while it handles a request. This file and its neighbours hold the records and the questions that
+//! may be asked of a storage engine; each engine has a folder of its own, and `Store` opens the right
+//! one. What a rotation is, or who may ask for one, is not known here.
 
-mod backup;
+#[cfg(test)]
+mod conformance;
+mod engine;
 mod error;
-mod feed;
-mod look;
-mod migrations;
-mod node;
-mod open;
-mod presence;
-mod row;
-mod setting;
-mod write;
+mod handle;
+mod installation;
+mod records;
+mod sqlite;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use permissions::{Environment, KeyHash, KeyId, KeyRecord};
-use rusqlite::Connection;
-use uuid::Uuid;
+use permissions::ServerSecret;
 
+use crate::folder::DataFolder;
+pub use engine::{Engine, Feed, Nodes, Records, Write};
 pub use error::{Failure, StoreError};
-pub use feed::Changes;
-pub use node::{Node, Receipt};
-use presence::Presence;
-pub use write::{KeyUpdate, Write};
+pub use handle::{Job, Jobs, Reply, StoreHandle, job_queue};
+use installation::FINGERPRINT;
+pub use records::{
+    Changed, Changes, KeyFilter, KeyUpdate, Node, Partner, Receipt, StoredKey, to_stored_precision,
+};
+use sqlite::Sqlite;
 
-/// How many rows the feed keeps: a server that fell further behind loads every key anew.
-const CHANGES_KEPT: i64 = 100_000;
-
-/// One connection to the store.
+/// One connection to the store of an installation.
 pub struct Store {
-    connection: Connection,
-    path: PathBuf,
-    /// What `PRAGMA data_version` said last; it moves when another connection has committed.
-    data_version: Option<i64>,
-    changes_kept: i64,
-    /// The nodes that this connection has announced; they live as long as it does.
-    presences: BTreeMap<Uuid, Presence>,
-}
-
-/// A key as it is stored: what is known of it, and the hash it is found by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredKey {
-    /// What is known of it.
-    pub record: KeyRecord,
-    /// What it is found by.
-    pub hash: KeyHash,
-}
-
-/// A partner, with the number of its keys.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Partner {
-    /// Its name, which is also its identity.
-    pub name: String,
-    /// When it was made.
-    pub created: Timestamp,
-    /// How many keys it has, revoked ones included.
-    pub keys: u32,
-}
-
-/// Which keys to list; the default is all of them.
-#[derive(Clone, Debug, Default)]
-pub struct KeyFilter {
-    /// Only this partner's.
-    pub partner: Option<String>,
-    /// Only this environment's.
-    pub environment: Option<Environment>,
-}
-
-/// A moment as the store keeps it: to the microsecond.
-#[must_use]
-pub fn to_stored_precision(moment: Timestamp) -> Timestamp {
-    row::from_microseconds(moment.as_microsecond()).unwrap_or(moment)
+    engine: Box<dyn Engine>,
 }
 
 impl Store {
-    /// Every partner, by name.
+    /// Opens the store of a data folder; makes the folder and the store where both are new.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn list_partners(&self) -> Result<Vec<Partner>, StoreError> {
-        let read = || {
-            self.connection
-                .prepare_cached(
-                    "SELECT partner.name, partner.created, count(key.id)
-                     FROM partner LEFT JOIN key ON key.partner = partner.name
-                     GROUP BY partner.name ORDER BY partner.name",
-                )?
-                .query_map((), |row| {
-                    Ok(Partner { name: row.get(0)?, created: row::moment(row, 1)?, keys: row.get(2)? })
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|source| self.failed(source))
+    /// A lost, emptied, damaged, foreign or newer store, and what the operating system says.
+    pub fn open(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
+        Ok(Self { engine: Box::new(Sqlite::open(folder, busy_timeout)?) })
     }
 
-    /// The keys that pass the filter, oldest first.
+    /// Opens a store for reading; it must exist. Its folder may be read-only, or its disk full.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn list_keys(&self, filter: &KeyFilter) -> Result<Vec<KeyRecord>, StoreError> {
-        let read = || {
-            let mut statement = self.connection.prepare_cached(concat!(
-                "SELECT ",
-                row::key_columns!(),
-                " FROM key WHERE (?1 IS NULL OR key.partner = ?1) AND (?2 IS NULL OR key.environment = ?2)
-                 ORDER BY key.id"
-            ))?;
-            let mut rows = statement.query((&filter.partner, filter.environment.map(Environment::name)))?;
-            let mut keys = Vec::new();
-            while let Some(row) = rows.next()? {
-                keys.extend(row::readable_key(row).map(|key| key.record));
-            }
-            Ok::<_, rusqlite::Error>(keys)
-        };
-        read().map_err(|source| self.failed(source))
+    /// [`StoreError::Missing`] where there is none, else as [`Store::open`].
+    pub fn open_existing(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
+        Ok(Self { engine: Box::new(Sqlite::open_existing(folder, busy_timeout)?) })
     }
 
-    /// The key of this id.
+    /// Makes sure that there was a launch before, so that opening makes nothing new.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn key(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        row::key(&self.connection, id).map_err(|source| self.failed(source))
+    /// [`StoreError::Missing`] where there was none.
+    pub fn require(folder: &DataFolder) -> Result<(), StoreError> {
+        Sqlite::require(folder)
     }
 
-    /// Whether no partner and no key was ever made.
+    /// Opens the store together with the secret that its keys were made under; makes the secret
+    /// while there is no key.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn is_empty(&self) -> Result<bool, StoreError> {
-        row::is_empty(&self.connection).map_err(|source| self.failed(source))
+    /// As [`Store::open`]; also a missing, malformed or wrong secret.
+    pub fn open_with_secret(
+        folder: &DataFolder,
+        busy_timeout: Duration,
+    ) -> Result<(Self, ServerSecret), StoreError> {
+        let mut store = Self::open(folder, busy_timeout)?;
+        let secret = folder.server_secret(store.is_empty()?)?;
+        if store.record_secret(&secret)? {
+            Ok((store, secret))
+        } else {
+            Err(StoreError::WrongSecret { secret: folder.secret() })
+        }
     }
 
-    fn failed(&self, source: rusqlite::Error) -> StoreError {
-        StoreError::sqlite(&self.path, source)
+    /// Runs `body` in one transaction and commits it; returns its result and the number of the last
+    /// change. An error rolls everything back.
+    ///
+    /// # Errors
+    /// What `body` or the engine says.
+    pub fn write<T, E: From<StoreError>>(
+        &mut self,
+        now: Timestamp,
+        body: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+    ) -> Result<(T, i64), E> {
+        let mut write = self.engine.begin(now)?;
+        let value = body(&mut *write)?;
+        Ok((value, write.commit()?))
+    }
+}
+
+impl Deref for Store {
+    type Target = dyn Engine;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.engine
+    }
+}
+
+impl DerefMut for Store {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut *self.engine
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::time::Duration;
+    use permissions::{Environment, KeyHash, KeyId, KeyRecord, PartnerId};
+    use uuid::Uuid;
 
     use super::*;
-    use crate::folder::DataFolder;
 
     /// A store in a folder of its own, which goes with the value.
     pub(crate) struct Fixture {
         pub(crate) store: Store,
-        pub(crate) secret: permissions::ServerSecret,
+        pub(crate) secret: ServerSecret,
         pub(crate) folder: DataFolder,
         _parent: tempfile::TempDir,
     }
@@ -175,11 +138,13 @@ pub(crate) mod tests {
 
         /// Runs SQL past all rules, as a fault or another build might have.
         pub(crate) fn meddle(&self, sql: &str) {
-            self.store.connection.execute_batch(sql).unwrap();
+            sqlite::meddle(&self.folder.store(), sql);
         }
     }
 
     pub(crate) const NOW: Timestamp = Timestamp::constant(1_800_000_000, 123_456_000);
+
+    pub(crate) const PARTNER: PartnerId = PartnerId(Uuid::from_u128(0xac3e));
 
     /// The `number`th of a row of keys, with every member set.
     pub(crate) fn key(number: u128) -> StoredKey {
@@ -188,7 +153,9 @@ pub(crate) mod tests {
         StoredKey {
             record: KeyRecord {
                 id: KeyId(Uuid::from_u128(number)),
+                partner_id: PARTNER,
                 partner: "acme".to_owned(),
+                suspended: false,
                 name: format!("key {number}"),
                 environment: Environment::Staging,
                 permissions: permissions::ApiAccessPermission::all(),
@@ -210,7 +177,7 @@ pub(crate) mod tests {
     pub(crate) fn insert(store: &mut Store, key: &StoredKey) -> i64 {
         store
             .write(NOW, |write| {
-                write.add_partner(&key.record.partner)?;
+                write.add_partner(key.record.partner_id, &key.record.partner)?;
                 write.insert_key(&key.record, &key.hash)
             })
             .unwrap()
@@ -225,31 +192,5 @@ pub(crate) mod tests {
             assert_eq!(stored.as_microsecond(), moment.as_microsecond(), "{moment}");
             assert_eq!(stored.subsec_nanosecond() % 1_000, 0, "{moment}");
         }
-    }
-
-    #[test]
-    fn a_key_reads_back_as_it_was_written() {
-        let mut fixture = Fixture::new();
-        assert!(fixture.store.is_empty().unwrap());
-        let (first, mut second) = (key(1), key(2));
-        second.record.environment = Environment::Production;
-        second.record.not_before = None;
-        second.record.expires = None;
-        second.record.rate = None;
-        second.record.allow = Vec::new();
-        second.record.replaces = Some(first.record.id);
-        insert(&mut fixture.store, &first);
-        insert(&mut fixture.store, &second);
-        assert!(!fixture.store.is_empty().unwrap());
-        assert_eq!(fixture.store.key(first.record.id).unwrap(), Some(first.record.clone()));
-        assert_eq!(fixture.store.key(KeyId(Uuid::nil())).unwrap(), None);
-        let list = |filter| fixture.store.list_keys(&filter).unwrap();
-        assert_eq!(list(KeyFilter::default()), [first.record.clone(), second.record.clone()]);
-        let production =
-            KeyFilter { environment: Some(Environment::Production), partner: Some("acme".to_owned()) };
-        assert_eq!(list(production), [second.record]);
-        assert_eq!(list(KeyFilter { partner: Some("other".to_owned()), ..KeyFilter::default() }), []);
-        let partners = fixture.store.list_partners().unwrap();
-        assert_eq!(partners, [Partner { name: "acme".to_owned(), created: NOW, keys: 2 }]);
     }
 }

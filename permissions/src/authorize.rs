@@ -14,6 +14,9 @@ pub enum Denial {
     /// The key was revoked.
     #[error("the key was revoked")]
     Revoked,
+    /// The key's partner is suspended.
+    #[error("the key's partner is suspended")]
+    Suspended,
     /// The key has expired.
     #[error("the key has expired")]
     Expired,
@@ -36,6 +39,8 @@ pub enum Denial {
 pub struct Validity<'a> {
     /// Whether it was revoked.
     pub revoked: bool,
+    /// Whether its partner is suspended.
+    pub suspended: bool,
     /// From when it is valid.
     pub not_before: Option<Timestamp>,
     /// From when it is no longer valid.
@@ -54,6 +59,9 @@ impl Validity<'_> {
     pub fn check(self, now: Timestamp, address: IpAddr, environments: Environments) -> Result<(), Denial> {
         if self.revoked {
             return Err(Denial::Revoked);
+        }
+        if self.suspended {
+            return Err(Denial::Suspended);
         }
         if self.expires.is_some_and(|expires| now >= expires) {
             return Err(Denial::Expired);
@@ -92,6 +100,7 @@ mod tests {
     fn good() -> Validity<'static> {
         Validity {
             revoked: false,
+            suspended: false,
             not_before: None,
             expires: None,
             allow: &[],
@@ -113,6 +122,7 @@ mod tests {
         assert_eq!(check(Validity { not_before: second(1), ..good() }), Err(Denial::NotYetValid));
         assert_eq!(check(Validity { not_before: second(0), ..good() }), Ok(()));
         assert_eq!(check(Validity { revoked: true, ..good() }), Err(Denial::Revoked));
+        assert_eq!(check(Validity { suspended: true, ..good() }), Err(Denial::Suspended));
     }
 
     #[test]

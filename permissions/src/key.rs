@@ -40,6 +40,24 @@ impl FromStr for KeyId {
     }
 }
 
+/// Names a partner; it stays when the partner is renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartnerId(pub Uuid);
+
+impl fmt::Display for PartnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for PartnerId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 /// The word that every key of an installation begins with, so that secret scanners know whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -248,7 +266,11 @@ pub struct KeyRecord {
     /// Names the key.
     pub id: KeyId,
     /// The partner that holds it.
+    pub partner_id: PartnerId,
+    /// That partner's name, as it is now.
     pub partner: String,
+    /// Whether that partner is suspended, so that its keys are refused.
+    pub suspended: bool,
     /// What its holder calls it.
     pub name: String,
     /// The one environment it is good for.
@@ -309,11 +331,11 @@ impl fmt::Display for OnRetired {
 }
 
 impl KeyRecord {
-    /// A nameless key without bounds of time, network or rate; those are set afterwards.
+    /// A key without names and without bounds of time, network or rate; those are set afterwards.
     #[must_use]
     pub fn new(
         id: KeyId,
-        partner: String,
+        partner_id: PartnerId,
         environment: Environment,
         permissions: ApiAccessPermission,
         hint: String,
@@ -321,7 +343,9 @@ impl KeyRecord {
     ) -> Self {
         Self {
             id,
-            partner,
+            partner_id,
+            partner: String::new(),
+            suspended: false,
             name: String::new(),
             environment,
             permissions,

@@ -14,7 +14,7 @@ mod rate;
 pub use authorize::{Denial, Validity};
 pub use environment::{Environment, EnvironmentError, Environments};
 pub use key::{
-    Brand, BrandError, KeyHash, KeyId, KeyRecord, KeySecret, Malformed, OnRetired, ServerSecret,
+    Brand, BrandError, KeyHash, KeyId, KeyRecord, KeySecret, Malformed, OnRetired, PartnerId, ServerSecret,
     secrets_are_equal,
 };
 pub use permission::{ApiAccessPermission, UnknownPermission};

@@ -199,10 +199,10 @@ fn transport_knows_no_keys_versions_config_or_store() {
     }
 }
 
-/// All SQL is in one room. Once that is `store/sqlite/`, its name is the only thing to change here.
+/// All SQL is in one room.
 #[test]
 fn only_the_store_names_rusqlite() {
-    const ROOM: &str = "gateway/src/store";
+    const ROOM: &str = "gateway/src/store/sqlite";
     let (inside, outside): (Vec<_>, Vec<_>) = ["gateway/src", "versions/src", "permissions/src"]
         .into_iter()
         .flat_map(sources)

@@ -1,21 +1,46 @@
-//! Waiting until the running servers have applied a change, and saying so.
+//! Waiting until the running servers have applied a change.
 //!
 //! The change is on disk when the waiting begins. What is waited for is each server's receipt, so
-//! "applied" means that a revoked key is refused, not that somebody was told.
+//! "applied" means that a revoked key is refused. A change that a running server has not applied in
+//! time is a failure of the command, though it is stored.
 
 use std::time::Duration;
 
+use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::Session;
+use super::exit::Unavailable;
+use super::{Form, arguments};
 use crate::clock::Clock;
 use crate::keys::Committed;
 use crate::store::{Node, Receipt, Store, StoreError};
 
 /// How long to sleep between two looks; the servers look about as often.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// What every command that changes something takes.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct After {
+    /// How long to wait for the running servers to apply the change
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = arguments::wait)]
+    pub(super) wait: Duration,
+    #[command(flatten)]
+    pub(super) form: Form,
+}
+
+/// The paragraph on the exit code in the help of these commands.
+macro_rules! exit_code {
+    () => {
+        "\
+Exits with 69 when a running server has not applied the change within --wait: the change is
+stored, and until that server applies it, it goes on as before.
+
+"
+    };
+}
+pub(super) use exit_code;
 
 /// Which servers have applied a change.
 #[derive(Debug, Serialize)]
@@ -26,7 +51,7 @@ pub(super) struct Applied {
     nodes: Vec<AppliedBy>,
 }
 
-/// What is known of one server.
+/// What one server's receipt says.
 #[derive(Debug, Serialize)]
 struct AppliedBy {
     id: Uuid,
@@ -39,15 +64,15 @@ struct AppliedBy {
 
 /// Waits until every live server has applied the change, at most as long as `wait`.
 pub(super) fn wait(
-    store: &Store,
-    session: &Session,
+    store: &mut Store,
+    stale_after: Duration,
     clock: &dyn Clock,
     change: Committed,
     wait: Duration,
 ) -> Result<Applied, StoreError> {
     let start = clock.monotonic();
     loop {
-        let nodes = store.live_nodes(clock.now(), session.stale_after())?;
+        let nodes = store.live_nodes(clock.now(), stale_after)?;
         let receipts = store.receipts(change.change)?;
         let applied = Applied::new(change, nodes, &receipts);
         if applied.by_all() || clock.monotonic().duration_since(start) >= wait {
@@ -76,16 +101,18 @@ impl Applied {
         self.nodes.iter().all(|node| node.applied)
     }
 
-    /// The servers that have not applied it, for a warning: the change is made all the same.
-    pub(super) fn warning(&self) -> Option<String> {
+    /// An error that names the servers that have not applied it. The change is stored all the same.
+    pub(super) fn require_all(&self) -> anyhow::Result<()> {
         let late = self.nodes.iter().filter(|node| !node.applied);
         let late: Vec<String> = late.map(|node| node.pid.to_string()).collect();
-        (!late.is_empty()).then(|| {
-            format!(
-                "warning: the change is stored, but no word yet that it holds from the server with process id {}",
-                late.join(", ")
-            )
-        })
+        if late.is_empty() {
+            return Ok(());
+        }
+        Err(Unavailable(format!(
+            "the change is stored, but not applied yet by the server with process id {}",
+            late.join(", ")
+        ))
+        .into())
     }
 
     /// One line per server, for a person.
@@ -115,13 +142,9 @@ fn milliseconds(from: Timestamp, to: Timestamp) -> f64 {
 mod tests {
     use super::*;
     use crate::clock::{ManualClock, SystemClock};
-    use crate::config::{Config, Sources};
     use crate::store::tests::{Fixture, NOW};
 
-    fn session(fixture: &Fixture) -> Session {
-        let config = Config::load(&Sources::default()).unwrap();
-        Session { folder: fixture.folder.clone(), config }
-    }
+    const STALE_AFTER: Duration = Duration::from_secs(15);
 
     fn node() -> Node {
         Node {
@@ -137,11 +160,11 @@ mod tests {
 
     #[test]
     fn without_a_server_nobody_waits() {
-        let fixture = Fixture::new();
-        let applied = wait(&fixture.store, &session(&fixture), &SystemClock, CHANGE, Duration::MAX).unwrap();
+        let mut fixture = Fixture::new();
+        let applied = wait(&mut fixture.store, STALE_AFTER, &SystemClock, CHANGE, Duration::MAX).unwrap();
         assert_eq!(serde_json::to_string(&applied).unwrap(), r#"{"change":3,"nodes":[]}"#);
         assert!(applied.lines().contains("at the next start"));
-        assert_eq!(applied.warning(), None);
+        applied.require_all().unwrap();
     }
 
     #[test]
@@ -152,7 +175,7 @@ mod tests {
         let receipt = Receipt { node: node().id, change: 4, applied_at, connections_closed: 2 };
         fixture.store.write_receipt(&receipt).unwrap();
         let clock = ManualClock::new(NOW);
-        let applied = wait(&fixture.store, &session(&fixture), &clock, CHANGE, Duration::MAX).unwrap();
+        let applied = wait(&mut fixture.store, STALE_AFTER, &clock, CHANGE, Duration::MAX).unwrap();
         let json = serde_json::to_value(&applied).unwrap();
         let by = serde_json::json!([{"id": node().id, "pid": 42, "applied": true, "milliseconds": 12.35, "connections_closed": 2}]);
         assert_eq!(json, serde_json::json!({"change": 3, "nodes": by}));
@@ -168,13 +191,14 @@ mod tests {
         let mut fixture = Fixture::new();
         fixture.store.announce_node(&node()).unwrap();
         let clock = ManualClock::new(NOW);
-        let applied = wait(&fixture.store, &session(&fixture), &clock, CHANGE, Duration::ZERO).unwrap();
-        assert!(applied.warning().unwrap().ends_with("process id 42"));
+        let applied = wait(&mut fixture.store, STALE_AFTER, &clock, CHANGE, Duration::ZERO).unwrap();
+        let error = applied.require_all().unwrap_err();
+        assert!(error.is::<Unavailable>() && error.to_string().ends_with("process id 42"), "{error}");
         assert_eq!(applied.lines(), "");
         // Where locks say nothing, its heartbeat does.
         std::fs::remove_file(fixture.folder.path().join(format!("node-{}.lock", node().id))).unwrap();
         clock.advance(Duration::from_secs(60));
-        let applied = wait(&fixture.store, &session(&fixture), &clock, CHANGE, Duration::MAX).unwrap();
+        let applied = wait(&mut fixture.store, STALE_AFTER, &clock, CHANGE, Duration::MAX).unwrap();
         assert!(applied.nodes.is_empty(), "its heart has stopped");
     }
 }

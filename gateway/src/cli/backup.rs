@@ -28,10 +28,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     refuse_inside(&arguments.folder, session.folder.path())?;
-    let store = Store::open_existing(&session.folder, session.busy_timeout())?;
+    let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
     // A backup with the wrong secret would be noticed only when it is restored.
     store.check_secret(&session.folder)?;
-    let files = copy(&session.folder, &store, &arguments.folder)?;
+    let files = copy(&session.folder, &mut store, &arguments.folder)?;
     if arguments.form.json {
         let folder = fs::canonicalize(&arguments.folder)?;
         return print_json(&serde_json::json!({ "folder": folder, "files": files }));
@@ -61,7 +61,7 @@ fn refuse_inside(target: &Path, data: &Path) -> anyhow::Result<()> {
 }
 
 /// Copies everything or leaves nothing; returns the names of the files.
-fn copy(from: &DataFolder, store: &Store, target: &Path) -> anyhow::Result<Vec<String>> {
+fn copy(from: &DataFolder, store: &mut Store, target: &Path) -> anyhow::Result<Vec<String>> {
     match fs::read_dir(target).map(|entries| entries.count()) {
         Ok(1..) => bail!("{} is not empty; name a new folder for the backup", target.display()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -79,7 +79,7 @@ fn copy(from: &DataFolder, store: &Store, target: &Path) -> anyhow::Result<Vec<S
     copied
 }
 
-fn copy_files(from: &DataFolder, store: &Store, to: &DataFolder) -> anyhow::Result<Vec<String>> {
+fn copy_files(from: &DataFolder, store: &mut Store, to: &DataFolder) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for (source, target) in from.files().iter().zip(to.files()) {
         if *source == from.store() {
@@ -127,20 +127,20 @@ mod tests {
         fs::write(fixture.folder.authority_key(), "pem").unwrap();
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("a/b");
-        let names = copy(&fixture.folder, &fixture.store, &target).unwrap();
+        let names = copy(&fixture.folder, &mut fixture.store, &target).unwrap();
         assert_eq!(names, ["store.sqlite", "server.secret", "ca.key"]);
         assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o700);
         for name in &names {
             assert_eq!(fs::metadata(target.join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
         }
         let restored = DataFolder::locate(Some(target.clone())).unwrap();
-        let (store, secret) = Store::open_with_secret(&restored, Duration::from_secs(1)).unwrap();
+        let (mut store, secret) = Store::open_with_secret(&restored, Duration::from_secs(1)).unwrap();
         assert_eq!(store.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
         assert_eq!(secret.expose(), fixture.secret.expose());
 
-        let again = copy(&fixture.folder, &fixture.store, &target).unwrap_err();
+        let again = copy(&fixture.folder, &mut fixture.store, &target).unwrap_err();
         assert!(again.to_string().contains("is not empty"), "{again}");
-        assert!(copy(&fixture.folder, &fixture.store, fixture.folder.path()).is_err());
+        assert!(copy(&fixture.folder, &mut fixture.store, fixture.folder.path()).is_err());
     }
 
     #[test]
@@ -164,11 +164,11 @@ mod tests {
 
     #[test]
     fn a_partial_backup_is_removed() {
-        let fixture = Fixture::new();
+        let mut fixture = Fixture::new();
         fs::create_dir(fixture.folder.localhost_key()).unwrap();
         let parent = tempfile::tempdir().unwrap();
         let target = parent.path().join("target");
-        assert!(copy(&fixture.folder, &fixture.store, &target).is_err());
+        assert!(copy(&fixture.folder, &mut fixture.store, &target).is_err());
         assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
     }
 }

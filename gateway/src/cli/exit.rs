@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(code(&KeyError::PartnerExists("acme".to_owned()).into()), 1);
         let (stored, configured) = ("a".to_owned(), "b".to_owned());
         let brand = || StoreError::OtherBrand {
-            path: "s".into(),
+            store: "s".into(),
             stored: stored.clone(),
             configured: configured.clone(),
         };

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
 fn nodes(session: &Session, timeout: Duration) -> Result<(Vec<Node>, Option<String>), StoreError> {
     // The store gets no more time than the servers.
     match Store::open_existing(&session.folder, session.busy_timeout().min(timeout)) {
-        Ok(store) => Ok((store.live_nodes(SystemClock.now(), session.stale_after())?, None)),
+        Ok(mut store) => Ok((store.live_nodes(SystemClock.now(), session.stale_after())?, None)),
         // Without a store no server has ever run here, which is a result and not an error.
         Err(error @ StoreError::Missing { .. }) => Ok((Vec::new(), Some(error.to_string()))),
         Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! `key create|list|show|rotate|revoke|update`.
 //!
-//! Each change is on disk when it is told, and the answer says which running servers have applied
-//! it. Only `create` and `rotate` ever show the text of a key, once.
+//! Each change is on disk when it is reported, and the report says which running servers have applied
+//! it. Only `create` and `rotate` ever print the text of a key, once.
 
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, OnRetired, Rate};
 use serde::Serialize;
 
+use super::applied::{self, After};
 use super::arguments::{self, Setting};
+use super::change_report::{ChangeReport, Replaced};
 use super::exit::eprintln_quietly;
+use super::key_view::{KeyView, State, lines, permission_list};
 use super::output::{print, print_json, second_or_dash, table};
-use super::shown::{Shown, State, lines, permission_list};
-use super::told::{Replaced, Told};
 use super::{Form, Session, partner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
@@ -25,12 +26,12 @@ use crate::store::{KeyFilter, Store};
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a key, and its partner if that is new; shows the key's text, once
-    #[command(after_help = "\
+    #[command(after_help = concat!(applied::exit_code!(), "\
 Examples:
   partner-gateway key create --partner acme --environment staging --permission ping:read
   partner-gateway key create --partner acme --environment production \\
       --permission ping:read,connection:read --expires 2027-01-01T00:00:00Z \\
-      --allow 192.0.2.0/24 --rate 50/s+100 --name 'billing' --json")]
+      --allow 192.0.2.0/24 --rate 50/s+100 --name 'billing' --json"))]
     Create(Create),
     /// List keys, the oldest first
     #[command(after_help = "\
@@ -50,12 +51,13 @@ Examples:
         form: Form,
     },
     /// Make a key with the same settings in the place of another; shows the new key's text, once
-    #[command(after_help = "\
-The new key has an id of its own. Without --overlap the old key is revoked at once and its
-connections are closed; with it, both are good until the overlap ends.
+    #[command(after_help = concat!("\
+The new key has its own id. Without --overlap the old key is revoked at once and its
+connections are closed; with it, both are accepted until the overlap ends.
 
+", applied::exit_code!(), "\
 Examples:
-  partner-gateway key rotate 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --overlap 24h")]
+  partner-gateway key rotate 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --overlap 24h"))]
     Rotate {
         /// The old key's id
         #[arg(value_parser = arguments::Id)]
@@ -67,9 +69,9 @@ Examples:
         after: After,
     },
     /// Revoke a key for ever; its connections are closed
-    #[command(after_help = "\
+    #[command(after_help = concat!(applied::exit_code!(), "\
 Examples:
-  partner-gateway key revoke 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --json")]
+  partner-gateway key revoke 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --json"))]
     Revoke {
         /// The key's id
         #[arg(value_parser = arguments::Id)]
@@ -80,10 +82,10 @@ Examples:
     /// Change what a key may do; what is not named stays
     #[command(
         override_usage = "partner-gateway key update <ID> [OPTIONS]",
-        after_help = "\
+        after_help = concat!(applied::exit_code!(), "\
 Examples:
   partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --permission ping:read
-  partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --allow any --expires never --rate default"
+  partner-gateway key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --allow any --expires never --rate default")
     )]
     Update {
         /// The key's id
@@ -98,7 +100,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// Who holds it; made if it is new
+    /// The partner that holds it, by name or id; made if it is new
     #[arg(long, value_name = "NAME")]
     partner: String,
     /// Where it is good
@@ -131,7 +133,7 @@ pub(super) struct Create {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only this partner's
+    /// Only this partner's, by name or id
     #[arg(long, value_name = "NAME")]
     partner: Option<String>,
     /// Only this environment's
@@ -167,20 +169,10 @@ pub(super) struct Settings {
     name: Option<String>,
 }
 
-/// What every change takes.
-#[derive(Clone, Copy, Debug, Args)]
-pub(super) struct After {
-    /// How long to wait for the running server to apply the change
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = arguments::wait)]
-    pub(super) wait: Duration,
-    #[command(flatten)]
-    pub(super) form: Form,
-}
-
-/// The answer to `key list`.
+/// `key list --json`.
 #[derive(Serialize)]
 struct Keys<'a> {
-    keys: Vec<Shown<'a>>,
+    keys: Vec<KeyView<'a>>,
 }
 
 pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
@@ -190,26 +182,29 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Show { id, form } => show(id, form, session),
         Command::Rotate { id, overlap, after } => {
             Store::require(&session.folder)?;
-            let (store, created) = make(session, |keys| keys.rotate(id, overlap))?;
+            let (mut store, created) = make(session, |keys| keys.rotate(id, overlap))?;
             let replaced =
                 store.key(id)?.map(|old| Replaced { id, expires: old.expires, revoked: old.revoked });
-            let told = Told { replaced, ..Told::of(&created.record, Some(&created.secret), created.change) };
-            told.tell(&store, session, after)
+            let report = ChangeReport {
+                replaced,
+                ..ChangeReport::new(&created.record, Some(&created.secret), created.change)
+            };
+            report.print(&mut store, session, after)
         }
         Command::Revoke { id, after } => {
-            let mut store = open(session)?;
+            let mut store = session.open_to_write()?;
             let revoked = keys::revoke(&mut store, &SystemClock, id)?;
-            let told = Told {
+            let report = ChangeReport {
                 already_revoked: Some(revoked.already),
-                ..Told::of(&revoked.record, None, revoked.change)
+                ..ChangeReport::new(&revoked.record, None, revoked.change)
             };
-            told.tell(&store, session, after)
+            report.print(&mut store, session, after)
         }
         Command::Update { id, settings, after } => {
             let update = settings.try_into()?;
-            let mut store = open(session)?;
+            let mut store = session.open_to_write()?;
             let updated = keys::update(&mut store, &SystemClock, id, update)?;
-            Told::of(&updated.record, None, updated.change).tell(&store, session, after)
+            ChangeReport::new(&updated.record, None, updated.change).print(&mut store, session, after)
         }
     }
 }
@@ -227,26 +222,29 @@ fn create(arguments: Create, session: &Session) -> anyhow::Result<()> {
         rate: arguments.rate,
         on_retired: arguments.on_retired,
     };
-    let (store, created) = make(session, |keys| keys.create(new))?;
+    let (mut store, created) = make(session, |keys| keys.create(new))?;
     if created.partner_created {
         // The key is made: nothing may keep its text from being shown.
         let partners = store.list_partners().unwrap_or_default();
         eprintln_quietly(&partner::made_with_a_key(&created.record.partner, &partners));
     }
-    let told = Told {
+    let report = ChangeReport {
         partner_created: Some(created.partner_created),
-        ..Told::of(&created.record, Some(&created.secret), created.change)
+        ..ChangeReport::new(&created.record, Some(&created.secret), created.change)
     };
-    told.tell(&store, session, after)
+    report.print(&mut store, session, after)
 }
 
 fn list(arguments: List, session: &Session) -> anyhow::Result<()> {
-    let store = Store::open_existing(&session.folder, session.busy_timeout())?;
-    let filter = KeyFilter { partner: arguments.partner, environment: arguments.environment };
+    let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
+    let mut filter = KeyFilter { environment: arguments.environment, ..KeyFilter::default() };
+    if let Some(name) = arguments.partner {
+        filter.partner = Some(store.find_partner(&name)?.ok_or(KeyError::UnknownPartner(name))?.id);
+    }
     let keys = store.list_keys(&filter)?;
     let now = SystemClock.now();
     if arguments.form.json {
-        let keys: Vec<Shown<'_>> = keys.iter().map(|key| Shown::new(key, None, now)).collect();
+        let keys: Vec<KeyView<'_>> = keys.iter().map(|key| KeyView::new(key, None, now)).collect();
         return print_json(&Keys { keys });
     }
     let head =
@@ -268,23 +266,23 @@ fn list(arguments: List, session: &Session) -> anyhow::Result<()> {
 }
 
 fn show(id: KeyId, form: Form, session: &Session) -> anyhow::Result<()> {
-    let store = Store::open_existing(&session.folder, session.busy_timeout())?;
+    let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
     let key = store.key(id)?.ok_or(KeyError::Unknown(id))?;
     let now = SystemClock.now();
-    if form.json { print_json(&Shown::new(&key, None, now)) } else { print(&lines(&key, now)) }
+    if form.json { print_json(&KeyView::new(&key, None, now)) } else { print(&lines(&key, now)) }
 }
 
-/// Opens the store with its secret and makes a key. What its text begins with is for the store to say:
-/// a key of another brand would be refused by the server that runs on it.
+/// Opens the store with its secret and makes a key of the store's brand: one of another brand would be
+/// refused by the server that runs on it.
 fn make(
     session: &Session,
     work: impl FnOnce(&mut Provisioning<'_>) -> Result<Created, KeyError>,
 ) -> anyhow::Result<(Store, Created)> {
     let (mut store, secret) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
     let configured = &session.config.api.brand;
-    // A configuration that leaves the brand at its default says nothing of it.
-    let says_nothing = *configured == Config::load(&Sources::default())?.api.brand;
-    let brand = if says_nothing { store.brand(configured)? } else { store.require_brand(configured)? };
+    // A configuration that leaves the brand at its default does not contradict the store.
+    let is_default = *configured == Config::load(&Sources::default())?.api.brand;
+    let brand = if is_default { store.brand(configured)? } else { store.require_brand(configured)? };
     let created = work(&mut Provisioning {
         store: &mut store,
         secret: &secret,
@@ -293,12 +291,6 @@ fn make(
         rng: &mut rand::rng(),
     })?;
     Ok((store, created))
-}
-
-/// Opens a store that is there already, to change keys: for that no secret is needed.
-fn open(session: &Session) -> anyhow::Result<Store> {
-    Store::require(&session.folder)?;
-    Ok(Store::open(&session.folder, session.busy_timeout())?)
 }
 
 impl TryFrom<Settings> for KeyUpdate {

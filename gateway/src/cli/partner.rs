@@ -1,14 +1,18 @@
-//! `partner create|list`.
+//! `partner create|list|rename|suspend|resume|remove`.
 
 use clap::Subcommand;
+use serde::Serialize;
 
+use super::applied::{self, After, Applied};
 use super::output::{print, print_json, second, table};
 use super::{Form, Session};
 use crate::clock::SystemClock;
-use crate::keys::create_partner;
+use crate::keys::{
+    PartnerChange, create_partner, remove_partner, rename_partner, resume_partner, suspend_partner,
+};
 use crate::store::{Partner, Store};
 
-/// Of the partners with a near name, so many are shown.
+/// How many partners with a similar name are mentioned.
 const NEAR_MAX: usize = 3;
 
 #[derive(Debug, Subcommand)]
@@ -28,6 +32,70 @@ Examples:
 Examples:
   partner-gateway partner list --json")]
     List(Form),
+    /// Rename a partner; its id and its keys stay
+    #[command(after_help = concat!(applied::exit_code!(), "\
+Examples:
+  partner-gateway partner rename acme 'Acme GmbH'"))]
+    Rename {
+        /// The partner's name or id
+        #[arg(value_name = "PARTNER")]
+        partner: String,
+        /// The new name
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        after: After,
+    },
+    /// Refuse every key of a partner from now on and close their connections, until it is resumed
+    #[command(after_help = concat!(applied::exit_code!(), "\
+Examples:
+  partner-gateway partner suspend acme"))]
+    Suspend {
+        /// The partner's name or id
+        #[arg(value_name = "PARTNER")]
+        partner: String,
+        #[command(flatten)]
+        after: After,
+    },
+    /// Accept the keys of a suspended partner again
+    #[command(after_help = concat!(applied::exit_code!(), "\
+Examples:
+  partner-gateway partner resume acme"))]
+    Resume {
+        /// The partner's name or id
+        #[arg(value_name = "PARTNER")]
+        partner: String,
+        #[command(flatten)]
+        after: After,
+    },
+    /// Remove a partner and all its keys
+    #[command(after_help = concat!("\
+Keys that are neither revoked nor expired keep a partner from being removed, unless
+--revoke-keys is given. To keep the keys, suspend the partner instead.
+
+", applied::exit_code!(), "\
+Examples:
+  partner-gateway partner remove acme
+  partner-gateway partner remove acme --revoke-keys"))]
+    Remove {
+        /// The partner's name or id
+        #[arg(value_name = "PARTNER")]
+        partner: String,
+        /// Also revoke the keys that are still active
+        #[arg(long)]
+        revoke_keys: bool,
+        #[command(flatten)]
+        after: After,
+    },
+}
+
+/// A change to a partner in `--json`.
+#[derive(Serialize)]
+struct Json<'a> {
+    #[serde(flatten)]
+    partner: &'a Partner,
+    changed: bool,
+    applied: &'a Applied,
 }
 
 pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
@@ -35,28 +103,71 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Create { name, form } => {
             // With the secret, which a folder gets while nothing is in it yet.
             let (mut store, _) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
-            let created = create_partner(&mut store, &SystemClock, &name)?;
+            let created = create_partner(&mut store, &SystemClock, &mut rand::rng(), &name)?;
             if form.json {
-                return print_json(&Partner { name, created, keys: 0 });
+                return print_json(&created.partner);
             }
             print(&format!("partner {name} was made\n"))
         }
-        Command::List(form) => {
-            let store = Store::open_existing(&session.folder, session.busy_timeout())?;
-            let partners = store.list_partners()?;
-            if form.json {
-                return print_json(&serde_json::json!({ "partners": partners }));
-            }
-            let rows: Vec<Vec<String>> = partners
-                .into_iter()
-                .map(|partner| vec![partner.name, second(partner.created), partner.keys.to_string()])
-                .collect();
-            print(&table(&["NAME", "CREATED", "KEYS"], &rows))
+        Command::List(form) => list(form, session),
+        Command::Rename { partner, name, after } => {
+            let mut store = session.open_to_write()?;
+            let change = rename_partner(&mut store, &SystemClock, &partner, &name)?;
+            report(&mut store, session, &change, &format!("was renamed; it was `{partner}`"), after)
+        }
+        Command::Suspend { partner, after } => {
+            let mut store = session.open_to_write()?;
+            let change = suspend_partner(&mut store, &SystemClock, &partner)?;
+            report(&mut store, session, &change, "is suspended; its keys are refused", after)
+        }
+        Command::Resume { partner, after } => {
+            let mut store = session.open_to_write()?;
+            let change = resume_partner(&mut store, &SystemClock, &partner)?;
+            report(&mut store, session, &change, "is not suspended", after)
+        }
+        Command::Remove { partner, revoke_keys, after } => {
+            let mut store = session.open_to_write()?;
+            let change = remove_partner(&mut store, &SystemClock, &partner, revoke_keys)?;
+            report(&mut store, session, &change, "was removed with all its keys", after)
         }
     }
 }
 
-/// What is said of a partner that was made because a key named it: often it is a slip of the finger.
+fn list(form: Form, session: &Session) -> anyhow::Result<()> {
+    let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
+    let partners = store.list_partners()?;
+    if form.json {
+        return print_json(&serde_json::json!({ "partners": partners }));
+    }
+    let row = |partner: Partner| {
+        let state = if partner.suspended.is_some() { "suspended" } else { "active" };
+        let (created, keys) = (second(partner.created), partner.keys.to_string());
+        vec![partner.name, state.to_owned(), created, keys, partner.id.to_string()]
+    };
+    let rows: Vec<Vec<String>> = partners.into_iter().map(row).collect();
+    print(&table(&["NAME", "STATE", "CREATED", "KEYS", "ID"], &rows))
+}
+
+/// Waits for the running servers and prints what was done.
+fn report(
+    store: &mut Store,
+    session: &Session,
+    PartnerChange { partner, changed, change }: &PartnerChange,
+    done: &str,
+    after: After,
+) -> anyhow::Result<()> {
+    let applied = applied::wait(store, session.stale_after(), &SystemClock, *change, after.wait)?;
+    if after.form.json {
+        print_json(&Json { partner, changed: *changed, applied: &applied })?;
+    } else if *changed {
+        print(&format!("partner {} {done}\n{}", partner.name, applied.lines()))?;
+    } else {
+        print(&format!("partner {}: nothing was changed\n", partner.name))?;
+    }
+    applied.require_all()
+}
+
+/// The note about a partner that was made because a key named it: often that is a typing error.
 pub(super) fn made_with_a_key(name: &str, partners: &[Partner]) -> String {
     let near = near(name, partners);
     if near.is_empty() {
@@ -91,14 +202,21 @@ fn near<'a>(name: &str, partners: &'a [Partner]) -> Vec<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::NOW;
+    use crate::store::tests::{NOW, PARTNER};
 
     fn partners(names: &[&str]) -> Vec<Partner> {
-        names.iter().map(|name| Partner { name: (*name).to_owned(), created: NOW, keys: 1 }).collect()
+        let partner = |name: &&str| Partner {
+            id: PARTNER,
+            name: (*name).to_owned(),
+            created: NOW,
+            suspended: None,
+            keys: 1,
+        };
+        names.iter().map(partner).collect()
     }
 
     #[test]
-    fn a_slip_of_the_finger_is_near() {
+    fn a_typing_error_is_near() {
         let partners = partners(&["acme", "Acme GmbH", "first-partner", "Zürich", "b"]);
         for (name, expected) in [
             ("acne", &["acme"][..]),
@@ -116,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_names_both() {
+    fn the_note_names_both_partners() {
         let said = made_with_a_key("acne", &partners(&["acme", "acne"]));
         assert!(said.contains("`acne` is a new partner") && said.contains("`acme`"), "{said}");
         assert!(!made_with_a_key("new", &partners(&["new"])).contains("before"));

@@ -383,6 +383,12 @@ pub struct Store {
         serialize_with = "values::write_duration"
     )]
     pub heartbeat_interval: Duration,
+    /// How old the keys in memory may be, where the store cannot be read, before `/readyz` says 503.
+    #[serde(
+        deserialize_with = "values::duration::<SECOND, DAY, _>",
+        serialize_with = "values::write_duration"
+    )]
+    pub staleness_limit: Duration,
 }
 
 /// What is logged, and in which form.

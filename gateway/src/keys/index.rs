@@ -40,6 +40,7 @@ pub struct Key {
     pub forwards_retired: bool,
     rate_is_default: bool,
     revoked: bool,
+    suspended: bool,
     /// Most keys have none, and there may be many keys.
     bounds: Option<Box<Bounds>>,
     usage: Arc<Usage>,
@@ -71,8 +72,8 @@ struct Usage {
 /// The connections that a key was used on.
 enum UsedOn {
     Open(HashMap<u64, Weak<Peer>>),
-    /// The key was revoked: a connection that uses it closes itself.
-    Revoked,
+    /// The key is refused: a connection that uses it closes itself.
+    Refused,
 }
 
 /// Beyond this many, connections that have ended are looked for and dropped from a key's map.
@@ -85,11 +86,20 @@ impl Key {
     /// The first reason that refuses it.
     pub fn check(&self, now: Timestamp, address: IpAddr, environments: Environments) -> Result<(), Denial> {
         let Bounds { not_before, expires, ref allow } = *self.bounds();
-        Validity { revoked: self.revoked, not_before, expires, allow, environment: self.environment }.check(
-            now,
-            address,
-            environments,
-        )
+        Validity {
+            revoked: self.revoked,
+            suspended: self.suspended,
+            not_before,
+            expires,
+            allow,
+            environment: self.environment,
+        }
+        .check(now, address, environments)
+    }
+
+    /// Whether it is refused everywhere, so that no connection may go on with it.
+    fn is_refused(&self) -> bool {
+        self.revoked || self.suspended
     }
 
     fn bounds(&self) -> &Bounds {
@@ -131,7 +141,7 @@ impl Key {
         let Bounds { not_before, expires, allow } = next.bounds();
         let over = expires.is_some_and(|expires| expires <= now);
         let ahead = not_before.is_some_and(|not_before| not_before > now);
-        next.revoked
+        next.is_refused()
             || over
             || ahead
             || !next.permissions.contains(self.permissions)
@@ -149,7 +159,7 @@ impl Usage {
         let mut connections = self.connections();
         let used_on = connections.get_or_insert_with(|| Box::new(UsedOn::Open(HashMap::with_capacity(1))));
         match &mut **used_on {
-            UsedOn::Revoked => peer.close(Close::Revoked),
+            UsedOn::Refused => peer.close(Close::Revoked),
             UsedOn::Open(peers) => {
                 if peers.len() >= USED_ON_SWEEP && peers.len() == peers.capacity() {
                     peers.retain(|_, peer| peer.strong_count() > 0);
@@ -159,9 +169,14 @@ impl Usage {
         }
     }
 
+    /// The key is accepted again: connections may use it.
+    fn accept_connections(&self) {
+        *self.connections() = None;
+    }
+
     /// Closes the connections that the key was used on; returns how many were still open.
-    fn close_connections(&self, revoked: bool) -> usize {
-        let after = revoked.then(|| Box::new(UsedOn::Revoked));
+    fn close_connections(&self, refused: bool) -> usize {
+        let after = refused.then(|| Box::new(UsedOn::Refused));
         let before = std::mem::replace(&mut *self.connections(), after);
         let Some(UsedOn::Open(peers)) = before.map(|used_on| *used_on) else { return 0 };
         let open = peers.values().filter_map(Weak::upgrade);
@@ -255,7 +270,8 @@ impl KeyIndex {
         let keys = self.keys.pin();
         let before = keys.get(&stored.hash);
         let key = Arc::new(self.build(&stored.record, before));
-        let revoked = key.revoked;
+        let refused = key.is_refused();
+        let was_refused = before.is_some_and(|before| before.is_refused());
         let narrowed = before.is_some_and(|before| before.is_narrowed_by(&key, now));
         let usage = Arc::clone(&key.usage);
         if keys.insert(stored.hash, key).is_none() {
@@ -263,14 +279,20 @@ impl KeyIndex {
         }
         self.begin_generation();
         // Only now: a connection that is closed must not find the old key when it comes back.
-        if narrowed || revoked { usage.close_connections(revoked) } else { 0 }
+        if narrowed || refused {
+            usage.close_connections(refused)
+        } else {
+            if was_refused {
+                usage.accept_connections();
+            }
+            0
+        }
     }
 
-    /// Forgets a key whose row is gone or cannot be read; returns how many connections that closed.
-    ///
-    /// Looks at every key: this is what a damaged store costs, not a request.
-    pub fn remove(&self, id: KeyId) -> usize {
-        self.remove_where(|key| key.id == id)
+    /// Forgets keys that are gone or cannot be read; returns how many connections that closed. It looks at
+    /// every key, so several are best removed at once.
+    pub fn remove(&self, ids: &HashSet<KeyId>) -> usize {
+        if ids.is_empty() { 0 } else { self.remove_where(|key| ids.contains(&key.id)) }
     }
 
     /// Forgets every key but those named; returns how many connections that closed.
@@ -345,6 +367,7 @@ impl KeyIndex {
             forwards_retired: record.on_retired == OnRetired::Forward,
             rate_is_default: record.rate.is_none(),
             revoked: record.revoked.is_some(),
+            suspended: record.suspended,
             bounds: (bounds != NO_BOUNDS).then(|| Box::new(bounds)),
             usage: before.map_or_else(
                 || {

@@ -4,7 +4,7 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, KeyId, KeyRecord};
+use permissions::{ApiAccessPermission, KeyId, KeyRecord, PartnerId};
 
 use crate::store::StoreError;
 
@@ -72,9 +72,22 @@ pub enum KeyError {
         ApiAccessPermission::all().names().collect::<Vec<_>>().join(", ")
     )]
     NoPermission,
+    /// No such partner.
+    #[error("there is no partner `{0}`; `partner-gateway partner list` shows the partners")]
+    UnknownPartner(String),
+    /// It has keys that are still good, and nobody said to revoke them.
+    #[error(
+        "partner `{partner}` has {active} active keys; revoke them first, or remove them with it (--revoke-keys)"
+    )]
+    ActiveKeys {
+        /// The partner's name.
+        partner: String,
+        /// How many keys are neither revoked nor expired.
+        active: usize,
+    },
     /// The partner's name breaks the rules.
     #[error(
-        "a partner's name is 1 to {NAME_CHARACTERS_MAX} printable characters, with no blank at either end"
+        "a partner's name is 1 to {NAME_CHARACTERS_MAX} printable characters, with no blank at either end, and not a UUID"
     )]
     PartnerName,
     /// The partner is there already.
@@ -110,6 +123,8 @@ impl KeyError {
             | Self::Revoked { .. }
             | Self::Rotated { .. }
             | Self::Expired { .. }
+            | Self::UnknownPartner(_)
+            | Self::ActiveKeys { .. }
             | Self::PartnerExists(_) => false,
         }
     }
@@ -127,7 +142,12 @@ pub(super) fn check_times(record: &KeyRecord, now: Timestamp) -> Result<(), KeyE
 }
 
 pub(super) fn check_partner_name(name: &str) -> Result<(), KeyError> {
-    if !name.is_empty() && is_name(name) { Ok(()) } else { Err(KeyError::PartnerName) }
+    // Commands find a partner by its name or its id: one must not pass for the other.
+    if !name.is_empty() && is_name(name) && name.parse::<PartnerId>().is_err() {
+        Ok(())
+    } else {
+        Err(KeyError::PartnerName)
+    }
 }
 
 pub(super) fn check_key_name(name: &str) -> Result<(), KeyError> {
@@ -196,7 +216,9 @@ mod tests {
             assert!(matches!(check_partner_name(wrong), Err(KeyError::PartnerName)), "{wrong:?}");
             assert!(matches!(check_key_name(wrong), Err(KeyError::KeyName)), "{wrong:?}");
         }
-        assert!(matches!(check_partner_name(""), Err(KeyError::PartnerName)));
+        for wrong in ["", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"] {
+            assert!(matches!(check_partner_name(wrong), Err(KeyError::PartnerName)), "{wrong}");
+        }
         assert!(check_key_name("").is_ok());
     }
 

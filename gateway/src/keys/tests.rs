@@ -37,11 +37,11 @@ impl Desk {
         revoke(&mut self.fixture.store, &self.clock, id)
     }
 
-    fn stored(&self, id: KeyId) -> KeyRecord {
+    fn stored(&mut self, id: KeyId) -> KeyRecord {
         self.fixture.store.key(id).unwrap().unwrap()
     }
 
-    fn keys(&self) -> usize {
+    fn keys(&mut self) -> usize {
         self.fixture.store.list_keys(&KeyFilter::default()).unwrap().len()
     }
 }
@@ -65,11 +65,11 @@ fn a_created_key_is_stored_by_its_hash() {
     assert_eq!(desk.stored(created.record.id), created.record);
     assert_eq!(created.record.created, NOW);
     assert_eq!(created.record.id.0.get_version_num(), 7);
-    assert_eq!(created.change, Committed { change: 1, at: NOW });
+    assert_eq!(created.change, Committed { change: 2, at: NOW });
     let text = created.secret.expose();
     assert_eq!(KeySecret::check(&desk.brand, text.as_bytes()), Ok(Environment::Staging));
     let mut hashes = Vec::new();
-    desk.fixture.store.each_key(|key| hashes.push(key.hash)).unwrap();
+    desk.fixture.store.each_key(&mut |key| hashes.push(key.hash)).unwrap();
     assert_eq!(hashes, [desk.fixture.secret.hash(text.as_bytes())]);
     assert!(!format!("{created:?}").contains(text));
     let other = desk.create(|_| ()).unwrap();
@@ -113,7 +113,7 @@ fn a_rotation_without_overlap_ends_the_old_key_at_once() {
     assert_eq!(desk.stored(new.record.id), expected);
     assert_ne!(new.record.id, old.record.id);
     assert_ne!(new.secret, old.secret);
-    assert_eq!(new.change.change, 3, "both writes are in the feed, committed together");
+    assert_eq!(new.change.change, 4, "both writes are in the feed, committed together");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn an_overlap_never_lengthens_a_life() {
 #[test]
 fn what_has_ended_is_not_rotated() {
     let mut desk = Desk::new();
-    let nobody = KeyId(uuid::Uuid::nil());
+    let nobody = KeyId(Uuid::nil());
     let rotate = |desk: &mut Desk, id, overlap| desk.run(|provisioning| provisioning.rotate(id, overlap));
     assert!(matches!(rotate(&mut desk, nobody, HOUR), Err(KeyError::Unknown(id)) if id == nobody));
     let expired = desk.create(|new| new.expires = Some(second(1))).unwrap().record.id;
@@ -155,12 +155,12 @@ fn a_key_is_revoked_once() {
     let id = desk.create(|_| ()).unwrap().record.id;
     let first = desk.revoke(id).unwrap();
     assert!(!first.already);
-    assert_eq!((first.record.revoked, first.change.change), (Some(NOW), 2));
+    assert_eq!((first.record.revoked, first.change.change), (Some(NOW), 3));
     desk.clock.advance(HOUR);
     let again = desk.revoke(id).unwrap();
     assert!(again.already);
-    assert_eq!((again.record.revoked, again.change.change), (Some(NOW), 2));
-    let nobody = KeyId(uuid::Uuid::nil());
+    assert_eq!((again.record.revoked, again.change.change), (Some(NOW), 3));
+    let nobody = KeyId(Uuid::nil());
     assert!(matches!(desk.revoke(nobody), Err(KeyError::Unknown(_))));
 }
 
@@ -234,11 +234,69 @@ fn a_first_launch_happens_once_even_when_two_launch_at_once() {
 #[test]
 fn a_partner_is_made_once() {
     let mut desk = Desk::new();
-    let create = |desk: &mut Desk| create_partner(&mut desk.fixture.store, &desk.clock, "acme");
-    assert_eq!(create(&mut desk).unwrap(), NOW);
+    let create =
+        |desk: &mut Desk| create_partner(&mut desk.fixture.store, &desk.clock, &mut rand::rng(), "acme");
+    assert_eq!(create(&mut desk).unwrap().partner.created, NOW);
     let again = create(&mut desk);
     assert!(matches!(again, Err(KeyError::PartnerExists(name)) if name == "acme"));
     assert!(!desk.create(|_| ()).unwrap().partner_created, "it was there");
     assert_eq!(desk.fixture.store.list_partners().unwrap().len(), 1);
     assert!(desk.create(|new| new.partner = "acne".to_owned()).unwrap().partner_created);
+}
+
+#[test]
+fn a_renamed_partner_keeps_its_keys_and_frees_its_name() {
+    let mut desk = Desk::new();
+    let id = desk.create(|_| ()).unwrap().record.id;
+    desk.create(|new| new.partner = "other".to_owned()).unwrap();
+    let rename = |desk: &mut Desk, old, new| rename_partner(&mut desk.fixture.store, &desk.clock, old, new);
+    assert!(matches!(rename(&mut desk, "acme", "other"), Err(KeyError::PartnerExists(_))));
+    assert!(matches!(rename(&mut desk, "nobody", "x"), Err(KeyError::UnknownPartner(_))));
+    assert!(matches!(rename(&mut desk, "acme", " x"), Err(KeyError::PartnerName)));
+    let renamed = rename(&mut desk, "acme", "Acme GmbH").unwrap();
+    assert!(renamed.changed);
+    let record = desk.stored(id);
+    assert_eq!((record.partner.as_str(), record.partner_id), ("Acme GmbH", renamed.partner.id));
+    assert!(!rename(&mut desk, "Acme GmbH", "Acme GmbH").unwrap().changed);
+    assert!(desk.create(|_| ()).unwrap().partner_created, "the name is free");
+    let by_id = renamed.partner.id.to_string();
+    assert_eq!(rename(&mut desk, &by_id, "Acme AG").unwrap().partner.name, "Acme AG");
+    let again = desk.create(|new| new.partner = by_id.clone()).unwrap();
+    assert_eq!((again.partner_created, again.record.partner.as_str()), (false, "Acme AG"));
+}
+
+#[test]
+fn a_suspended_partner_is_so_once_and_its_keys_with_it() {
+    let mut desk = Desk::new();
+    let id = desk.create(|_| ()).unwrap().record.id;
+    let suspend = |desk: &mut Desk| suspend_partner(&mut desk.fixture.store, &desk.clock, "acme").unwrap();
+    let first = suspend(&mut desk);
+    assert_eq!((first.changed, first.partner.suspended), (true, Some(NOW)));
+    desk.clock.advance(HOUR);
+    let again = suspend(&mut desk);
+    assert_eq!((again.changed, again.partner.suspended), (false, Some(NOW)));
+    assert!(desk.stored(id).suspended);
+    assert!(desk.create(|_| ()).unwrap().record.suspended, "a new key is refused as well");
+    let resumed = resume_partner(&mut desk.fixture.store, &desk.clock, "acme").unwrap();
+    assert_eq!((resumed.changed, resumed.partner.suspended), (true, None));
+    assert!(!desk.stored(id).suspended);
+}
+
+#[test]
+fn a_partner_with_active_keys_is_removed_only_if_they_are_to_be_revoked() {
+    let mut desk = Desk::new();
+    desk.create(|new| new.expires = Some(second(1))).unwrap();
+    let revoked = desk.create(|_| ()).unwrap().record.id;
+    desk.revoke(revoked).unwrap();
+    let remove =
+        |desk: &mut Desk, revoke| remove_partner(&mut desk.fixture.store, &desk.clock, "acme", revoke);
+    assert!(matches!(remove(&mut desk, false), Err(KeyError::ActiveKeys { active: 1, .. })));
+    desk.clock.advance(HOUR);
+    assert!(remove(&mut desk, false).unwrap().changed);
+    assert!(desk.fixture.store.is_empty().unwrap());
+    assert!(matches!(remove(&mut desk, true), Err(KeyError::UnknownPartner(_))));
+    let old = desk.create(|_| ()).unwrap().record.id;
+    desk.run(|provisioning| provisioning.rotate(old, HOUR)).unwrap();
+    assert_eq!(remove(&mut desk, true).unwrap().partner.keys, 2);
+    assert!(desk.fixture.store.is_empty().unwrap());
 }

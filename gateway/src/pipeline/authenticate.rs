@@ -44,6 +44,7 @@ impl AuthFailure {
             Self::Checksum => "checksum",
             Self::Unknown => "unknown",
             Self::Denied(Denial::Revoked) => "revoked",
+            Self::Denied(Denial::Suspended) => "suspended",
             Self::Denied(Denial::Expired) => "expired",
             Self::Denied(Denial::NotYetValid) => "not_yet_valid",
             Self::Denied(Denial::Address) => "address",

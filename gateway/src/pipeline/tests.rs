@@ -7,7 +7,9 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, ServerSecret};
+use permissions::{
+    ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, PartnerId, ServerSecret,
+};
 use serde_json::Value;
 use versions::{
     Catalog, Context, Empty, Endpoint, Error, ErrorCode, Handler, Lifecycle, Release, Route, Version,
@@ -118,7 +120,7 @@ fn key(
     let text = KeySecret::generate(brand, environment, rand::random);
     let id = KeyId(uuid::Builder::from_random_bytes(rand::random()).into_uuid());
     let record =
-        KeyRecord::new(id, "partner".to_owned(), environment, ApiAccessPermission::all(), text.hint(), now);
+        KeyRecord::new(id, PartnerId(id.0), environment, ApiAccessPermission::all(), text.hint(), now);
     let hash = secret.hash(text.expose().as_bytes());
     (StoredKey { record, hash }, format!("Bearer {}", text.expose()))
 }
@@ -252,7 +254,7 @@ fn what_a_connection_remembers_of_its_caller_ends_with_the_next_change() {
         "one that is refused takes as long as one that nobody has"
     );
 
-    pipeline.keys().remove(key.record.id);
+    pipeline.keys().remove(&[key.record.id].into());
     assert_eq!(status(pipeline, &peer, &authorization), 401);
 }
 

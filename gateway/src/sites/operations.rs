@@ -4,7 +4,6 @@
 //! loopback, or behind something that asks for one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http::StatusCode;
 use http::request::Parts;
@@ -45,11 +44,13 @@ impl Operations {
                         json!({ "status": "busy", "reason": "no more requests are taken at the moment" });
                     return (StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string());
                 }
-                let failing = self.readiness.store_failing.load(Ordering::Relaxed);
+                let (store, age) = self.readiness.store_report();
                 let verdict = self.readiness.verdict();
                 let code = if verdict.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                let mut body =
-                    json!({ "status": verdict.status, "store": if failing { "failing" } else { "ok" } });
+                let mut body = json!({ "status": verdict.status, "store": store });
+                if let Some(age) = age {
+                    body["storeAgeSeconds"] = age.into();
+                }
                 if let Some(reason) = verdict.reason {
                     body["reason"] = reason.into();
                 }

@@ -1,12 +1,10 @@
 //! What can go wrong with the store, each with a sentence that says what to do about it.
 //!
-//! SQLite's own words ("unable to open database file") stay available as the source; the sentence
-//! in front of them is for the person at the terminal. Nothing here knows exit codes or HTTP.
+//! What the engine's library says ("unable to open database file") stays available as the source; the
+//! sentence in front of it is for the person at the terminal. Nothing here knows exit codes or HTTP.
 
 use std::io;
-use std::path::{Path, PathBuf};
-
-use rusqlite::{ErrorCode, ffi};
+use std::path::PathBuf;
 
 use crate::folder::FolderError;
 
@@ -36,7 +34,7 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// SQLite can read the file, and it is of another program.
+    /// The file is the database of another program.
     #[error("{path} is the database of another program; name another folder with --data-dir")]
     Foreign {
         /// The file.
@@ -44,11 +42,11 @@ pub enum StoreError {
     },
     /// A newer build has changed the store in a way that this one cannot live with.
     #[error(
-        "{path} was migrated by a newer build (migration {number}, `{name}`); this build knows migrations up to {known}: run the newer build"
+        "{store} was migrated by a newer build (migration {number}, `{name}`); this build knows migrations up to {known}: run the newer build"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// Where the store is.
+        store: String,
         /// The first migration that this build does not know.
         number: u32,
         /// Its name.
@@ -64,7 +62,7 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// What was written last is in the log beside the store, which SQLite cannot read without writing.
+    /// What was written last is in the log beside the store, which cannot be read without writing.
     #[error(
         "{path} cannot be read where its folder cannot be written: its newest writes are in {log}; copy the whole folder to where it can be written, and name that with --data-dir"
     )]
@@ -76,11 +74,11 @@ pub enum StoreError {
     },
     /// Keys of another brand than the configured one are in the store.
     #[error(
-        "the configuration says `api.brand = \"{configured}\"`, but the keys in {path} begin with \"{stored}\"; write `api.brand = \"{stored}\"`, or name the server's own configuration with --config; a data folder keeps its brand, for with another all its keys would be refused: keys that begin with \"{configured}\" take a new folder (--data-dir), and every partner a new key"
+        "the configuration says `api.brand = \"{configured}\"`, but the keys in {store} begin with \"{stored}\"; write `api.brand = \"{stored}\"`, or name the server's own configuration with --config; a data folder keeps its brand, for with another all its keys would be refused: keys that begin with \"{configured}\" take a new folder (--data-dir), and every partner a new key"
     )]
     OtherBrand {
-        /// The store's file.
-        path: PathBuf,
+        /// Where the store is.
+        store: String,
         /// What its keys begin with.
         stored: String,
         /// What the configuration says.
@@ -88,11 +86,11 @@ pub enum StoreError {
     },
     /// A migration was applied that has another text in this build.
     #[error(
-        "migration {number} of {path} differs from this build's; the store was made by a build that was never released"
+        "migration {number} of {store} differs from this build's; the store was made by a build that was never released"
     )]
     Differs {
-        /// The file.
-        path: PathBuf,
+        /// Where the store is.
+        store: String,
         /// The migration.
         number: u32,
     },
@@ -114,19 +112,58 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
-    /// SQLite refused.
-    #[error("{failure} ({path})")]
-    Sqlite {
-        /// What it comes down to.
-        failure: Failure,
+    /// The store is no longer where this process opened it.
+    #[error(
+        "{path} is not the file that this server has opened: it was replaced, moved or unmounted; put the store back, or restart the server"
+    )]
+    Moved {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A running server has not yet switched to the file that took the place of another.
+    #[error(
+        "{path} was replaced while the server with process id {pid} runs, and that server still serves the old one; restart it"
+    )]
+    Replaced {
         /// The file.
         path: PathBuf,
-        /// In SQLite's words.
-        source: rusqlite::Error,
+        /// The server's process id.
+        pid: u32,
+    },
+    /// Too many jobs wait for the store.
+    #[error("{jobs_max} jobs wait for the store already; nothing was done; try again")]
+    QueueFull {
+        /// How many may wait.
+        jobs_max: usize,
+    },
+    /// A job took too long.
+    #[error("the store took longer than {seconds} s; if the job had begun, it may still be done")]
+    TimedOut {
+        /// How long the caller waited.
+        seconds: u64,
+    },
+    /// The store's thread ends or has ended.
+    #[error("the server is stopping; nothing was done")]
+    Stopped,
+    /// The change is stored, but this process does not act by it yet.
+    #[error("the change is stored, but this server could not apply it yet")]
+    NotApplied {
+        /// Why not.
+        source: Box<Self>,
+    },
+    /// The engine failed.
+    #[error("{failure} ({store})")]
+    Engine {
+        /// The kind of failure.
+        failure: Failure,
+        /// Where the store is.
+        store: String,
+        /// What the engine's library said.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// What a refusal of SQLite comes down to.
+/// The kind of an engine's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// No room.
@@ -151,25 +188,23 @@ pub enum Failure {
     /// The content is something else.
     #[error("the file is not a store; put the store back from a backup")]
     NotADatabase,
-    /// Reading or writing failed below SQLite.
+    /// The disk failed to read or write.
     #[error("the disk failed to read or write the store; look at the system's log")]
     Disk,
     /// Anything else: a fault of this program.
     #[error("the store refused a statement; this is a fault of the gateway")]
     Statement,
+    /// Something unique is there already, or something referred to is not.
+    #[error("the store holds this already, or does not hold what it refers to; nothing was written")]
+    Conflict,
 }
 
 impl StoreError {
-    /// Puts SQLite's refusal into our words.
-    pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
-        Self::Sqlite { failure: Failure::of(&source), path: path.to_owned(), source }
-    }
-
-    /// What SQLite's refusal came down to, if it was SQLite that refused.
+    /// The kind of failure, if it was the engine that failed.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         match self {
-            Self::Sqlite { failure, .. } => Some(*failure),
+            Self::Engine { failure, .. } => Some(*failure),
             _ => None,
         }
     }
@@ -182,7 +217,7 @@ impl StoreError {
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
             }
-            Self::Sqlite { failure, .. } => matches!(failure, Failure::ReadOnly | Failure::CannotOpen),
+            Self::Engine { failure, .. } => matches!(failure, Failure::ReadOnly | Failure::CannotOpen),
             Self::Older { .. } | Self::LogNeedsWriting { .. } => true,
             _ => false,
         }
@@ -195,62 +230,8 @@ impl StoreError {
             Self::Folder(FolderError::Io { source, .. }) | Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
-            Self::Sqlite { failure, .. } => *failure == Failure::Full,
+            Self::Engine { failure, .. } => *failure == Failure::Full,
             _ => false,
-        }
-    }
-}
-
-impl Failure {
-    fn of(error: &rusqlite::Error) -> Self {
-        // Sizing the index of a new log fails for want of room, which SQLite calls an I/O error.
-        if error.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_SHMSIZE) {
-            return Self::Full;
-        }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
-            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::CannotOpen,
-            Some(
-                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
-            ) => Self::Busy,
-            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt,
-            Some(ErrorCode::NotADatabase) => Self::NotADatabase,
-            Some(ErrorCode::SystemIoFailure) => Self::Disk,
-            _ => Self::Statement,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_refusal_of_sqlite_has_its_sentence() {
-        for (code, failure) in [
-            (ffi::SQLITE_FULL, Failure::Full),
-            (ffi::SQLITE_IOERR_SHMSIZE, Failure::Full),
-            (ffi::SQLITE_READONLY, Failure::ReadOnly),
-            (ffi::SQLITE_READONLY_DIRECTORY, Failure::ReadOnly),
-            (ffi::SQLITE_CANTOPEN, Failure::CannotOpen),
-            (ffi::SQLITE_PERM, Failure::CannotOpen),
-            (ffi::SQLITE_BUSY, Failure::Busy),
-            (ffi::SQLITE_BUSY_SNAPSHOT, Failure::Busy),
-            (ffi::SQLITE_LOCKED, Failure::Busy),
-            (ffi::SQLITE_PROTOCOL, Failure::Busy),
-            (ffi::SQLITE_CORRUPT, Failure::Corrupt),
-            (ffi::SQLITE_NOTADB, Failure::NotADatabase),
-            (ffi::SQLITE_IOERR_FSYNC, Failure::Disk),
-            (ffi::SQLITE_CONSTRAINT, Failure::Statement),
-        ] {
-            let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
-            let error = StoreError::sqlite(Path::new("/d/store.sqlite"), source);
-            assert_eq!(error.failure(), Some(failure), "{code}");
-            assert!(error.to_string().ends_with("(/d/store.sqlite)"), "{error}");
-            let rights = matches!(failure, Failure::ReadOnly | Failure::CannotOpen);
-            assert_eq!(error.is_permission(), rights, "{code}");
-            assert_eq!(error.is_full(), failure == Failure::Full, "{code}");
         }
     }
 }

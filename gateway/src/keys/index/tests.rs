@@ -9,7 +9,7 @@ const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
 fn stored(name: &str) -> StoredKey {
     let id = KeyId(uuid::Builder::from_random_bytes([u8::try_from(name.len()).unwrap(); 16]).into_uuid());
-    let (partner, hint) = ("partner".to_owned(), "abcd".to_owned());
+    let (partner, hint) = (permissions::PartnerId(id.0), "abcd".to_owned());
     let record = KeyRecord::new(id, partner, Environment::Staging, ApiAccessPermission::all(), hint, NOW);
     StoredKey { record, hash: ServerSecret::new([1; 32]).hash(name.as_bytes()) }
 }
@@ -90,6 +90,24 @@ fn a_connection_that_comes_a_moment_late_is_closed_as_well() {
 }
 
 #[test]
+fn a_suspended_key_is_refused_and_closes_connections_until_it_is_resumed() {
+    let (index, key, first) = (index(), stored("key"), peer());
+    index.apply(&key, NOW);
+    let found_before = index.find(&key.hash).unwrap();
+    found_before.used(NOW, &first);
+    assert_eq!(index.apply(&changed(&key, |record| record.suspended = true), NOW), 1);
+    assert_eq!(check(&index, &key), Err(Denial::Suspended));
+    let late = Peer::numbered(2);
+    found_before.used(NOW, &late);
+    assert!(first.is_closing() && late.is_closing());
+    assert_eq!(index.apply(&key, NOW), 0);
+    assert_eq!(check(&index, &key), Ok(()));
+    let next = Peer::numbered(3);
+    index.find(&key.hash).unwrap().used(NOW, &next);
+    assert!(!next.is_closing());
+}
+
+#[test]
 fn connections_that_ended_are_forgotten() {
     let (index, key) = (index(), stored("key"));
     index.apply(&key, NOW);
@@ -141,7 +159,7 @@ fn every_change_ends_the_generation_in_which_keys_were_found() {
     generations.push(index.generation());
     assert!(generations.is_sorted_by(|before, after| before < after), "{generations:?}");
     let last = index.generation();
-    index.remove(key.record.id);
+    index.remove(&HashSet::from([key.record.id]));
     index.set_default_rate("20/s".parse().unwrap());
     assert_eq!(index.generation(), last, "nothing was changed");
 }
@@ -150,10 +168,10 @@ fn every_change_ends_the_generation_in_which_keys_were_found() {
 fn a_key_whose_row_is_gone_is_unknown() {
     let (index, key) = (index(), stored("key"));
     index.apply(&key, NOW);
-    index.remove(key.record.id);
+    index.remove(&HashSet::from([key.record.id]));
     assert!(index.find(&key.hash).is_none());
     assert_eq!(index.count(), 0);
-    assert_eq!(index.remove(key.record.id), 0);
+    assert_eq!(index.remove(&HashSet::from([key.record.id])), 0);
 }
 
 #[test]

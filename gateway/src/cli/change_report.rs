@@ -1,34 +1,29 @@
-//! How a change of a key is told: what it is now, and which running servers have applied it.
+//! The report of a change to a key: what the key is now, and which running servers have applied it.
 
 use jiff::Timestamp;
 use permissions::{KeyId, KeyRecord, KeySecret};
 use serde::Serialize;
 
 use super::Session;
-use super::applied::{self, Applied};
-use super::exit::eprintln_quietly;
-use super::key::After;
+use super::applied::{self, After, Applied};
+use super::key_view::{KeyView, lines};
 use super::output::{print, print_json, second, second_or_dash};
-use super::shown::{Shown, lines};
 use crate::clock::{Clock, SystemClock};
 use crate::keys::Committed;
 use crate::store::Store;
 
-/// The answer to a change.
+/// The report in `--json`.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Json<'a> {
     #[serde(flatten)]
-    key: Shown<'a>,
-    /// In a rotation: how the old key ends.
+    key: KeyView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replaced: Option<Replaced>,
-    /// In a revocation: whether the key was revoked before.
     #[serde(skip_serializing_if = "Option::is_none")]
     already_revoked: Option<bool>,
-    /// In a making: whether the key's partner was made with it.
     #[serde(rename = "partnerCreated", skip_serializing_if = "Option::is_none")]
     partner_created: Option<bool>,
-    applied: Applied,
+    applied: &'a Applied,
 }
 
 /// How the old key of a rotation ends.
@@ -39,8 +34,8 @@ pub(super) struct Replaced {
     pub(super) revoked: Option<Timestamp>,
 }
 
-/// A change that is to be told.
-pub(super) struct Told<'a> {
+/// A change to report.
+pub(super) struct ChangeReport<'a> {
     pub(super) record: &'a KeyRecord,
     pub(super) secret: Option<&'a KeySecret>,
     pub(super) change: Committed,
@@ -48,45 +43,41 @@ pub(super) struct Told<'a> {
     pub(super) replaced: Option<Replaced>,
     /// In a revocation: whether the key was revoked before.
     pub(super) already_revoked: Option<bool>,
-    /// In a making: whether the key's partner was made with it.
+    /// When a key is made: whether its partner was made with it.
     pub(super) partner_created: Option<bool>,
 }
 
-impl<'a> Told<'a> {
-    pub(super) fn of(record: &'a KeyRecord, secret: Option<&'a KeySecret>, change: Committed) -> Self {
+impl<'a> ChangeReport<'a> {
+    pub(super) fn new(record: &'a KeyRecord, secret: Option<&'a KeySecret>, change: Committed) -> Self {
         Self { record, secret, change, replaced: None, already_revoked: None, partner_created: None }
     }
 
-    /// Waits for the running servers and tells what was done. A key whose text nobody could read is a
-    /// failure, whatever became of the output: it is there, and it is good.
-    pub(super) fn tell(self, store: &Store, session: &Session, after: After) -> anyhow::Result<()> {
+    /// Waits for the running servers and prints the report. A key whose text nobody could read is a
+    /// failure, whatever became of the output: it exists, and it is accepted.
+    pub(super) fn print(self, store: &mut Store, session: &Session, after: After) -> anyhow::Result<()> {
         let made = self.secret.map(|_| self.record.id);
-        let told = self.tell_all(store, session, after);
-        match (told, made) {
+        let applied = applied::wait(store, session.stale_after(), &SystemClock, self.change, after.wait)?;
+        match (self.print_with(&applied, after), made) {
             (Err(error), Some(id)) => {
-                // In words, so that it is not taken for a reader who has seen enough.
+                // Without the cause as a source: a closed pipe must not count as success here.
                 let why = error.to_string();
                 Err(anyhow::anyhow!(
                     "key {id} was made, but its text could not be shown ({why}); revoke it and make another"
                 ))
             }
-            (told, _) => told,
+            (printed, _) => printed.and_then(|()| applied.require_all()),
         }
     }
 
-    fn tell_all(self, store: &Store, session: &Session, after: After) -> anyhow::Result<()> {
-        let applied = applied::wait(store, session, &SystemClock, self.change, after.wait)?;
-        if let Some(warning) = applied.warning() {
-            eprintln_quietly(&warning);
-        }
+    fn print_with(self, applied: &Applied, after: After) -> anyhow::Result<()> {
         let now = SystemClock.now();
         if after.form.json {
-            let key = Shown::new(self.record, self.secret, now);
+            let key = KeyView::new(self.record, self.secret, now);
             let Self { replaced, already_revoked, partner_created, .. } = self;
-            return print_json(&Answer { key, replaced, already_revoked, partner_created, applied });
+            return print_json(&Json { key, replaced, already_revoked, partner_created, applied });
         }
         if let (Some(true), Some(at)) = (self.already_revoked, self.record.revoked) {
-            // Who applied it, and when, was told the first time.
+            // Which server applied it, and when, was reported the first time.
             return print(&format!(
                 "key {} was revoked already, at {}; nothing was changed\n",
                 self.record.id,
@@ -95,8 +86,7 @@ impl<'a> Told<'a> {
         }
         let mut text = String::new();
         if let Some(secret) = self.secret {
-            let shown = format!("The key, shown this once:\n\n  {}\n\n", secret.expose());
-            text.push_str(&shown);
+            text.push_str(&format!("The key, shown this once:\n\n  {}\n\n", secret.expose()));
         }
         text.push_str(&lines(self.record, now));
         if let Some(old) = &self.replaced {

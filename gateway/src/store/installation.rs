@@ -1,7 +1,7 @@
-//! Facts about the installation as a whole. Each is written once, by whoever comes first, and stays.
+//! Facts about the installation as a whole: its brand, and which server secret its keys were made under.
+//! Each is recorded once and stays.
 
 use permissions::{Brand, KeyHash, ServerSecret};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::error::Failure;
 use super::{Store, StoreError};
@@ -9,31 +9,28 @@ use crate::folder::DataFolder;
 
 /// What is hashed under the server secret to recognise it. No credential has this text.
 const FINGERPRINT_TEXT: &[u8] = b"partner-gateway: fingerprint of the server secret";
-const FINGERPRINT: &str = "secret_fingerprint";
+/// The fact that holds it.
+pub(super) const FINGERPRINT: &str = "secret_fingerprint";
 const BRAND: &str = "brand";
 
 impl Store {
     /// The brand that the keys of this store begin with: the one recorded, else `configured`, which is
-    /// recorded by this and stays for the life of the store.
+    /// recorded by this and stays as long as the store.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// What the engine says.
     pub fn brand(&mut self, configured: &Brand) -> Result<Brand, StoreError> {
         let configured = String::from(configured.clone());
-        let recorded = self.settle(BRAND, configured.as_bytes()).map_err(|source| self.failed(source))?;
+        let recorded = self.record_fact(BRAND, configured.as_bytes())?;
         let text = String::from_utf8_lossy(&recorded).into_owned();
-        Brand::try_from(text).map_err(|error| StoreError::Sqlite {
+        Brand::try_from(text).map_err(|error| StoreError::Engine {
             failure: Failure::Corrupt,
-            path: self.path.clone(),
-            source: rusqlite::Error::FromSqlConversionFailure(
-                0,
-                rusqlite::types::Type::Blob,
-                Box::new(error),
-            ),
+            store: self.location(),
+            source: Box::new(error),
         })
     }
 
-    /// The brand that is recorded, where it is not the configured one: keys would be made that the
+    /// The recorded brand, which has to be the configured one: otherwise keys would be made that the
     /// server refuses, or a server would refuse all keys there are.
     ///
     /// # Errors
@@ -44,25 +41,24 @@ impl Store {
             return Ok(stored);
         }
         let (stored, configured) = (stored.into(), configured.clone().into());
-        Err(StoreError::OtherBrand { path: self.path.clone(), stored, configured })
+        Err(StoreError::OtherBrand { store: self.location(), stored, configured })
     }
 
-    /// Makes sure that this is the secret that the keys were made under. A store that knows none yet
-    /// takes this one.
-    pub(super) fn settle_secret(&mut self, secret: &ServerSecret) -> rusqlite::Result<bool> {
+    /// Whether this is the secret that the keys were made under. A store that has recorded none records
+    /// this one.
+    pub(super) fn record_secret(&mut self, secret: &ServerSecret) -> Result<bool, StoreError> {
         let fingerprint = secret.hash(FINGERPRINT_TEXT);
-        let recorded = self.settle(FINGERPRINT, &fingerprint.0)?;
+        let recorded = self.record_fact(FINGERPRINT, &fingerprint.0)?;
         Ok(<[u8; 32]>::try_from(recorded).is_ok_and(|recorded| KeyHash(recorded) == fingerprint))
     }
 
     /// Makes sure that the secret of this folder is the one that the keys were made under, and writes
-    /// nothing: for a store that is opened to be looked at.
+    /// nothing: for a store that is only read.
     ///
     /// # Errors
-    /// A missing, malformed or wrong secret, and what SQLite says.
-    pub fn check_secret(&self, folder: &DataFolder) -> Result<(), StoreError> {
-        let Some(recorded) = setting(&self.connection, FINGERPRINT).map_err(|source| self.failed(source))?
-        else {
+    /// A missing, malformed or wrong secret, and what the engine says.
+    pub fn check_secret(&mut self, folder: &DataFolder) -> Result<(), StoreError> {
+        let Some(recorded) = self.fact(FINGERPRINT)? else {
             // It was never used.
             return Ok(());
         };
@@ -72,21 +68,6 @@ impl Store {
             Err(StoreError::WrongSecret { secret: folder.secret() })
         }
     }
-
-    /// Records a fact if it is not known yet; returns what is.
-    fn settle(&mut self, name: &str, value: &[u8]) -> rusqlite::Result<Vec<u8>> {
-        if let Some(recorded) = setting(&self.connection, name)? {
-            return Ok(recorded);
-        }
-        self.connection
-            .execute("INSERT OR IGNORE INTO setting (name, value) VALUES (?1, ?2)", (name, value))?;
-        // Another process may have been quicker: then its word holds.
-        setting(&self.connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
-    }
-}
-
-fn setting(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection.query_row("SELECT value FROM setting WHERE name = ?1", [name], |row| row.get(0)).optional()
 }
 
 #[cfg(test)]

@@ -1,61 +1,22 @@
-//! The processes that serve a folder, and their receipts for the changes that they have applied.
-//!
-//! A command that revokes a key finds here who is serving, and waits for their receipts, so it can
-//! say when the key was really refused. A process announces itself **before** it loads the keys: a
-//! command that finds nobody then knows that whoever comes later will load what it wrote.
+//! Nodes and receipts: their rows, and the lock files that say which processes are alive.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::Row;
-use rusqlite::types::Type;
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::presence::{self, Life, Presence};
-use super::row::moment;
-use super::{Store, StoreError};
+use super::super::{Node, Nodes, Receipt, StoreError};
+use super::Sqlite;
+use super::presence::{self, Liveness, Presence};
+use super::row::{moment, parsed};
 
-/// A node that has shown no sign of life for this long is struck off when another announces itself.
-const STRUCK_OFF_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// A node without a heartbeat for this long is removed when another announces itself.
+const REMOVED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many receipts of a node are kept.
 const RECEIPTS_KEPT: i64 = 1_000;
 
-/// A process that serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Node {
-    /// Drawn anew by each process.
-    pub id: Uuid,
-    /// Its process id.
-    pub pid: u32,
-    /// When it began.
-    pub started: Timestamp,
-    /// Its last sign of life.
-    pub heartbeat: Timestamp,
-    /// What it listens on, in the form of the ready file.
-    pub listeners: serde_json::Value,
-}
-
-/// A node has applied every change up to this one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Receipt {
-    /// Whose.
-    pub node: Uuid,
-    /// Up to which change.
-    pub change: i64,
-    /// Since when.
-    pub applied_at: Timestamp,
-    /// How many connections were told to close for it.
-    pub connections_closed: u32,
-}
-
-impl Store {
-    /// Makes a process known, or what it listens on anew. It is known until [`Store::leave`], or
-    /// until this connection is gone: announce it on the connection that lives as long as the process.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn announce_node(&mut self, node: &Node) -> Result<(), StoreError> {
+impl Nodes for Sqlite {
+    fn announce_node(&mut self, node: &Node) -> Result<(), StoreError> {
         if !self.presences.contains_key(&node.id) {
             match Presence::hold(&self.path, node.id) {
                 Ok(presence) => drop(self.presences.insert(node.id, presence)),
@@ -64,14 +25,14 @@ impl Store {
             }
         }
         let path = self.path.clone();
-        let stale = before(node.heartbeat, STRUCK_OFF_AFTER);
+        let stale = before(node.heartbeat, REMOVED_AFTER);
         let gone = self.run(|connection| {
             connection.execute("DELETE FROM node WHERE heartbeat < ?1", [stale])?;
             let mut gone: Vec<Uuid> = connection
                 .prepare("SELECT id FROM node")?
                 .query_map((), |row| parsed(row, 0, |text| text.parse::<Uuid>()))?
                 .collect::<rusqlite::Result<_>>()?;
-            gone.retain(|id| presence::look(&path, *id) == Life::Dead);
+            gone.retain(|id| presence::look(&path, *id) == Liveness::Dead);
             for id in &gone {
                 connection.execute("DELETE FROM node WHERE id = ?1", [id.to_string()])?;
             }
@@ -89,15 +50,11 @@ impl Store {
             Ok(gone)
         })?;
         gone.into_iter().for_each(|id| presence::clean_up(&self.path, id));
+        self.record_files();
         Ok(())
     }
 
-    /// Notes a sign of life. `false` means that the node was struck off (the machine slept for a day,
-    /// the store was put back): it must announce itself again.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn heartbeat(&mut self, node: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+    fn heartbeat(&mut self, node: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         self.run(|connection| {
             let rows = connection.execute(
                 "UPDATE node SET heartbeat = ?2 WHERE id = ?1",
@@ -107,11 +64,7 @@ impl Store {
         })
     }
 
-    /// Strikes a process off that ends, its receipts with it.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn leave(&mut self, node: Uuid) -> Result<(), StoreError> {
+    fn leave(&mut self, node: Uuid) -> Result<(), StoreError> {
         self.run(|connection| {
             connection.execute("DELETE FROM node WHERE id = ?1", [node.to_string()])?;
             Ok(())
@@ -121,14 +74,9 @@ impl Store {
         Ok(())
     }
 
-    /// The nodes whose process holds its lock, the oldest first; where locks say nothing, those that showed
-    /// a sign of life within `stale_after`.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn live_nodes(&self, now: Timestamp, stale_after: Duration) -> Result<Vec<Node>, StoreError> {
-        let read = || {
-            self.connection
+    fn live_nodes(&mut self, now: Timestamp, stale_after: Duration) -> Result<Vec<Node>, StoreError> {
+        let mut nodes = self.read(|connection| {
+            connection
                 .prepare_cached(
                     "SELECT id, pid, started, heartbeat, listeners FROM node ORDER BY started, id",
                 )?
@@ -142,23 +90,24 @@ impl Store {
                     })
                 })?
                 .collect::<rusqlite::Result<Vec<Node>>>()
-        };
-        let mut nodes = read().map_err(|source| self.failed(source))?;
+        })?;
         let stale = before(now, stale_after);
         nodes.retain(|node| match presence::look(&self.path, node.id) {
-            Life::Alive => true,
-            Life::Dead => false,
-            Life::Unknown => node.heartbeat.as_microsecond() >= stale,
+            Liveness::Alive => true,
+            Liveness::Dead => false,
+            Liveness::Unknown => node.heartbeat.as_microsecond() >= stale,
         });
+        // A server that the store does not know (the store was restored) still serves its keys.
+        for (id, held) in presence::held(&self.path) {
+            if nodes.iter().all(|node| node.id != id) {
+                let listeners = serde_json::json!([]);
+                nodes.push(Node { id, pid: held.pid, started: now, heartbeat: now, listeners });
+            }
+        }
         Ok(nodes)
     }
 
-    /// Confirms that a node has applied every change up to `receipt.change`. Nothing happens where
-    /// the node is not announced.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn write_receipt(&mut self, receipt: &Receipt) -> Result<(), StoreError> {
+    fn write_receipt(&mut self, receipt: &Receipt) -> Result<(), StoreError> {
         let node = receipt.node.to_string();
         self.run(|connection| {
             connection
@@ -181,13 +130,9 @@ impl Store {
         })
     }
 
-    /// For each node that has applied `change`, the first of its receipts that covers it.
-    ///
-    /// # Errors
-    /// What SQLite says.
-    pub fn receipts(&self, change: i64) -> Result<Vec<Receipt>, StoreError> {
-        let read = || {
-            self.connection
+    fn receipts(&mut self, change: i64) -> Result<Vec<Receipt>, StoreError> {
+        self.read(|connection| {
+            connection
                 .prepare_cached(
                     "SELECT node, min(change), applied_at, connections_closed FROM receipt
                      WHERE change >= ?1 GROUP BY node",
@@ -200,26 +145,8 @@ impl Store {
                         connections_closed: row.get(3)?,
                     })
                 })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|source| self.failed(source))
-    }
-
-    /// Runs a short write that is no change to a key.
-    fn run<T>(
-        &mut self,
-        body: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        let path = &self.path;
-        let connection = &mut self.connection;
-        let run = || {
-            let behavior = rusqlite::TransactionBehavior::Immediate;
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let value = body(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        };
-        run().map_err(|source| StoreError::sqlite(path, source))
+                .collect()
+        })
     }
 }
 
@@ -229,19 +156,9 @@ fn before(moment: Timestamp, span: Duration) -> i64 {
     moment.checked_sub(span).unwrap_or(Timestamp::MIN).as_microsecond()
 }
 
-fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
-    row: &Row<'_>,
-    column: usize,
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> rusqlite::Result<T> {
-    let text: String = row.get(column)?;
-    parse(&text)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Fixture, NOW};
+    use super::super::super::tests::{Fixture, NOW};
     use super::*;
 
     const STALE_AFTER: Duration = Duration::from_secs(15);
@@ -257,15 +174,6 @@ mod tests {
             started: second(started),
             heartbeat: second(started),
             listeners: serde_json::json!([{"name": "http", "address": "127.0.0.1:8080"}]),
-        }
-    }
-
-    fn receipt(node: u128, change: i64, closed: u32) -> Receipt {
-        Receipt {
-            node: Uuid::from_u128(node),
-            change,
-            applied_at: second(change),
-            connections_closed: closed,
         }
     }
 
@@ -287,7 +195,10 @@ mod tests {
         assert!(!store.heartbeat(node(1, 0).id, second(16)).unwrap(), "it must announce itself again");
         let day = 24 * 60 * 60;
         store.announce_node(&node(3, day + 11)).unwrap();
-        assert_eq!(store.live_nodes(second(0), STALE_AFTER).unwrap(), [node(3, day + 11)]);
+        let live = store.live_nodes(second(0), STALE_AFTER).unwrap();
+        let ids: Vec<Uuid> = live.iter().map(|node| node.id).collect();
+        assert_eq!(ids, [node(3, 0).id, node(2, 0).id], "node 2 has no row any more, but holds its lock");
+        assert_eq!(live[1].pid, std::process::id());
     }
 
     #[test]
@@ -307,25 +218,5 @@ mod tests {
         assert!(!left.exists() && lock.exists());
         fixture.store.leave(node(1, 0).id).unwrap();
         assert!(!lock.exists());
-    }
-
-    #[test]
-    fn a_receipt_covers_every_change_before_it() {
-        let mut fixture = Fixture::new();
-        let store = &mut fixture.store;
-        store.announce_node(&node(1, 0)).unwrap();
-        store.announce_node(&node(2, 0)).unwrap();
-        for receipt in [receipt(1, 5, 2), receipt(1, 7, 1), receipt(2, 4, 0)] {
-            store.write_receipt(&receipt).unwrap();
-        }
-        assert_eq!(store.receipts(4).unwrap(), [receipt(1, 5, 2), receipt(2, 4, 0)]);
-        assert_eq!(store.receipts(6).unwrap(), [receipt(1, 7, 1)]);
-        assert_eq!(store.receipts(8).unwrap(), []);
-        store.write_receipt(&receipt(9, 8, 0)).unwrap();
-        assert_eq!(store.receipts(8).unwrap(), [], "nobody knows node 9");
-        store.write_receipt(&receipt(1, 7 + RECEIPTS_KEPT, 0)).unwrap();
-        assert_eq!(store.receipts(1).unwrap(), [receipt(1, 7 + RECEIPTS_KEPT, 0), receipt(2, 4, 0)]);
-        store.leave(node(2, 0).id).unwrap();
-        assert_eq!(store.receipts(1).unwrap().len(), 1);
     }
 }

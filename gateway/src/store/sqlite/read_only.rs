@@ -10,25 +10,26 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::super::StoreError;
 use super::open::{exists, is_new};
-use super::{Store, StoreError, migrations};
+use super::{Sqlite, failure, migrations};
 use crate::folder::DataFolder;
 
-impl Store {
-    /// Opens a store that is there already, to look at it.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] where there is none, else as [`Store::open`].
-    pub fn open_existing(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
+impl Sqlite {
+    /// Opens a store for reading.
+    pub(in crate::store) fn open_existing(
+        folder: &DataFolder,
+        busy_timeout: Duration,
+    ) -> Result<Self, StoreError> {
         Self::require(folder)?;
         match Self::open(folder, busy_timeout) {
             Err(error) if is_for_want_of_writing(&error) => {
                 Self::open_as_it_is(&folder.store(), busy_timeout).map_err(|read| match read {
                     // What keeps it from being read at all is what kept it from being written.
-                    StoreError::Sqlite { .. } | StoreError::Io { .. } if is_for_want_of_writing(&read) => {
+                    StoreError::Engine { .. } | StoreError::Io { .. } if is_for_want_of_writing(&read) => {
                         error
                     }
-                    told => told,
+                    other => other,
                 })
             }
             opened => opened,
@@ -59,7 +60,7 @@ impl Store {
         path: &Path,
         busy_timeout: Duration,
     ) -> Result<Self, StoreError> {
-        let sqlite = |source| StoreError::sqlite(path, source);
+        let sqlite = |source| failure::error(path, source);
         let flags = flags | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(name, flags).map_err(sqlite)?;
         connection.busy_timeout(busy_timeout).map_err(sqlite)?;
@@ -68,7 +69,7 @@ impl Store {
             return Err(StoreError::Missing { path: path.to_owned() });
         }
         migrations::require_all(&connection, path)?;
-        Ok(Self::on(connection, path))
+        Ok(Self::on(connection, path, busy_timeout))
     }
 }
 
@@ -99,8 +100,8 @@ fn immutable(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Fixture, insert, key};
-    use super::super::{Failure, KeyFilter, KeyUpdate};
+    use super::super::super::tests::{Fixture, NOW, insert, key};
+    use super::super::super::{Engine as _, Failure, KeyFilter, KeyUpdate, Records as _};
     use super::*;
 
     const BUSY: Duration = Duration::from_secs(1);
@@ -111,26 +112,25 @@ mod tests {
         insert(&mut fixture.store, &key(1));
         let path = fixture.folder.store();
         // Beside a process that has it open, with all that is still in its log.
-        let mut look = Store::open_as_it_is(&path, BUSY).unwrap();
+        let mut look = Sqlite::open_as_it_is(&path, BUSY).unwrap();
         assert_eq!(look.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
-        let refused = look.write(super::super::tests::NOW, |write| {
-            write.update_key(key(1).record.id, &KeyUpdate::default())
-        });
+        let mut write = look.begin(NOW).unwrap();
+        let refused = write.update_key(key(1).record.id, &KeyUpdate::default());
         assert!(refused.unwrap_err().is_permission());
     }
 
     #[test]
     fn damage_is_told_as_damage() {
-        let fixture = Fixture::new();
+        let mut fixture = Fixture::new();
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("store.sqlite");
         fixture.store.backup_to(&path).unwrap();
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        let error = Store::open_as_it_is(&path, BUSY).err().unwrap();
+        let error = Sqlite::open_as_it_is(&path, BUSY).err().unwrap();
         assert_eq!(error.failure(), Some(Failure::Corrupt), "{error}");
         std::fs::write(&path, "Dear diary, ".repeat(1_000)).unwrap();
-        let error = Store::open_as_it_is(&path, BUSY).err().unwrap();
+        let error = Sqlite::open_as_it_is(&path, BUSY).err().unwrap();
         assert_eq!(error.failure(), Some(Failure::NotADatabase), "{error}");
     }
 
@@ -141,8 +141,8 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a store%20?#ä.sqlite");
         fixture.store.backup_to(&path).unwrap();
-        let look =
-            Store::read_only(Path::new(&immutable(&path)), OpenFlags::SQLITE_OPEN_URI, &path, BUSY).unwrap();
+        let mut look =
+            Sqlite::read_only(Path::new(&immutable(&path)), OpenFlags::SQLITE_OPEN_URI, &path, BUSY).unwrap();
         assert_eq!(look.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1, "nothing was made beside it");
     }

@@ -4,17 +4,16 @@
 //! that something was lost, and then nothing is made anew: a gateway that started with an empty
 //! store would refuse every partner and hand out fresh keys with every permission.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use permissions::ServerSecret;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
-use super::{CHANGES_KEPT, Store, StoreError, migrations};
+use super::super::StoreError;
+use super::{Sqlite, failure, migrations, switch};
 use crate::clock::{Clock, SystemClock};
 use crate::folder::{DataFolder, make_private};
 
@@ -26,26 +25,21 @@ const LOG_BYTES_MAX: i64 = 16 * 1024 * 1024;
 /// what SQLite has taken for its pages stays with the process when they go.
 const CACHE_KIB: i64 = 256;
 
-impl Store {
+impl Sqlite {
     /// Opens the store of a data folder; makes the folder and the store where both are new.
-    ///
-    /// # Errors
-    /// A lost, emptied, damaged, foreign or newer store, and what the operating system says.
-    pub fn open(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
+    pub(in crate::store) fn open(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
         folder.prepare()?;
         let path = folder.store();
         prepare_file(folder, &path)?;
+        switch::wait_for_servers(&path)?;
         let mut store = Self::connect(&path, busy_timeout)?;
         migrations::migrate(&mut store.connection, &path, SystemClock.now())?;
         Ok(store)
     }
 
-    /// Makes sure that there was a launch before, so that opening makes nothing new.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] where there was none.
-    pub fn require(folder: &DataFolder) -> Result<(), StoreError> {
-        // Where the secret is there and the store is not, opening says that it was lost.
+    /// Makes sure that there was a launch before.
+    pub(in crate::store) fn require(folder: &DataFolder) -> Result<(), StoreError> {
+        // Where the secret exists and the store does not, opening says that the store was lost.
         if exists(&folder.store())? || exists(&folder.secret())? {
             Ok(())
         } else {
@@ -53,26 +47,17 @@ impl Store {
         }
     }
 
-    /// Opens the store together with the secret that its keys were made under; makes the secret
-    /// while there is no key.
-    ///
-    /// # Errors
-    /// As [`Store::open`]; also a missing, malformed or wrong secret.
-    pub fn open_with_secret(
-        folder: &DataFolder,
-        busy_timeout: Duration,
-    ) -> Result<(Self, ServerSecret), StoreError> {
-        let mut store = Self::open(folder, busy_timeout)?;
-        let secret = folder.server_secret(store.is_empty()?)?;
-        if store.settle_secret(&secret).map_err(|source| store.failed(source))? {
-            Ok((store, secret))
-        } else {
-            Err(StoreError::WrongSecret { secret: folder.secret() })
-        }
+    /// Connects to a file that has to be a store already.
+    pub(super) fn connect_existing(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
+        Self::connect_to(path, busy_timeout, false)
     }
 
     fn connect(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
-        let sqlite = |source| StoreError::sqlite(path, source);
+        Self::connect_to(path, busy_timeout, true)
+    }
+
+    fn connect_to(path: &Path, busy_timeout: Duration, may_be_new: bool) -> Result<Self, StoreError> {
+        let sqlite = |source| failure::error(path, source);
         // Without CREATE: the file is there, with the rights that its companions inherit.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
@@ -82,6 +67,9 @@ impl Store {
             return Err(sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None)));
         }
         let new = is_new(&connection, path)?;
+        if new && !may_be_new {
+            return Err(StoreError::Emptied { path: path.to_owned() });
+        }
         use_log(&connection, busy_timeout).map_err(sqlite)?;
         if new {
             // Only now: with the log, waiting for another writer heeds the busy timeout.
@@ -96,17 +84,7 @@ impl Store {
             connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))
         };
         settings().map_err(sqlite)?;
-        Ok(Self::on(connection, path))
-    }
-
-    pub(super) fn on(connection: Connection, path: &Path) -> Self {
-        Self {
-            connection,
-            path: path.to_owned(),
-            data_version: None,
-            changes_kept: CHANGES_KEPT,
-            presences: BTreeMap::new(),
-        }
+        Ok(Self::on(connection, path, busy_timeout))
     }
 }
 
@@ -155,7 +133,7 @@ pub(super) fn is_new(connection: &Connection, path: &Path) -> Result<bool, Store
             transaction.query_row(tables, (), |row| row.get(0))?,
         ))
     };
-    match read().map_err(|source| StoreError::sqlite(path, source))? {
+    match read().map_err(|source| failure::error(path, source))? {
         (APPLICATION_ID, _) => Ok(false),
         (0, false) => Ok(true),
         _ => Err(StoreError::Foreign { path: path.to_owned() }),
@@ -184,8 +162,8 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-    use super::super::tests::{Fixture, insert, key};
-    use super::super::{Failure, KeyFilter};
+    use super::super::super::tests::{Fixture, NOW, PARTNER, insert, key};
+    use super::super::super::{Failure, KeyFilter, Store};
     use super::*;
 
     const BUSY: Duration = Duration::from_secs(5);
@@ -227,9 +205,9 @@ mod tests {
     #[test]
     fn writes_are_on_disk_before_they_are_acknowledged() {
         let fixture = Fixture::new();
+        let store = Sqlite::open(&fixture.folder, BUSY).unwrap();
         let pragma = |name| -> String {
-            fixture
-                .store
+            store
                 .connection
                 .pragma_query_value(None, name, |row| Ok(format!("{:?}", row.get_ref(0)?)))
                 .unwrap()
@@ -237,7 +215,7 @@ mod tests {
         assert_eq!(pragma("synchronous"), "Integer(2)");
         assert_eq!(pragma("foreign_keys"), "Integer(1)");
         let mode: String =
-            fixture.store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
     }
 
@@ -310,7 +288,7 @@ mod tests {
             assert!(matches!(failure, Some(Failure::Corrupt | Failure::NotADatabase)), "{length}: {error:?}");
         }
         fs::write(folder.store(), &whole).unwrap();
-        let (store, _) = Store::open_with_secret(&folder, BUSY).unwrap();
+        let (mut store, _) = Store::open_with_secret(&folder, BUSY).unwrap();
         assert_eq!(store.list_keys(&KeyFilter::default()).unwrap().len(), 200);
     }
 
@@ -343,9 +321,10 @@ mod tests {
     #[test]
     fn a_writer_who_waits_too_long_is_told_why() {
         let fixture = Fixture::new();
-        fixture.meddle("BEGIN IMMEDIATE");
+        let holder = Connection::open(fixture.folder.store()).unwrap();
+        holder.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut other = Store::open(&fixture.folder, Duration::from_millis(20)).unwrap();
-        let error = other.write(super::super::tests::NOW, |write| write.add_partner("acme")).unwrap_err();
+        let error = other.write(NOW, |write| write.add_partner(PARTNER, "acme")).unwrap_err();
         assert_eq!(error.failure(), Some(Failure::Busy));
     }
 }

@@ -10,7 +10,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::super::StoreError;
+use super::failure;
 
 /// One step.
 #[derive(Clone, Copy)]
@@ -24,16 +25,17 @@ pub(super) struct Migration {
 
 /// Every step there ever was, in order.
 const MIGRATIONS: &[Migration] = &[
-    Migration {
-        number: 1,
-        name: "init",
-        sql: include_str!("migrations/sqlite/0001_init.sql"),
-        compatible: false,
-    },
+    Migration { number: 1, name: "init", sql: include_str!("migrations/0001_init.sql"), compatible: false },
     Migration {
         number: 2,
         name: "on_retired",
-        sql: include_str!("migrations/sqlite/0002_on_retired.sql"),
+        sql: include_str!("migrations/0002_on_retired.sql"),
+        compatible: true,
+    },
+    Migration {
+        number: 3,
+        name: "partner_id",
+        sql: include_str!("migrations/0003_partner_id.sql"),
         compatible: true,
     },
 ];
@@ -60,7 +62,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, now: Timestamp) 
 
 /// Makes sure that nothing is missing, where nothing can be applied.
 pub(super) fn require_all(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let applied = applied(connection).map_err(|source| StoreError::sqlite(path, source))?;
+    let applied = applied(connection).map_err(|source| failure::error(path, source))?;
     if missing(MIGRATIONS, &applied, path)?.is_empty() {
         Ok(())
     } else {
@@ -74,7 +76,7 @@ fn run(
     now: Timestamp,
     known: &[Migration],
 ) -> Result<(), StoreError> {
-    let sqlite = |source| StoreError::sqlite(path, source);
+    let sqlite = |source| failure::error(path, source);
     // Most of the time nothing is missing: then no lock is taken, and a command that only reads
     // never waits for one that writes.
     if missing(known, &applied(connection).map_err(sqlite)?, path)?.is_empty() {
@@ -145,12 +147,15 @@ fn missing<'a>(
         match known.iter().find(|migration| migration.number == step.number) {
             Some(migration) if migration.checksum()[..] == step.checksum[..] => {}
             Some(migration) => {
-                return Err(StoreError::Differs { path: path.to_owned(), number: migration.number });
+                return Err(StoreError::Differs {
+                    store: path.display().to_string(),
+                    number: migration.number,
+                });
             }
             None if step.compatible => {}
             None => {
                 return Err(StoreError::Newer {
-                    path: path.to_owned(),
+                    store: path.display().to_string(),
                     number: step.number,
                     name: step.name.clone(),
                     known: known.last().map_or(0, |last| last.number),
@@ -170,7 +175,7 @@ mod tests {
 
     /// The step behind those that there are.
     const NEXT: Migration =
-        Migration { number: 3, name: "notes", sql: "CREATE TABLE note (text TEXT) STRICT", compatible: true };
+        Migration { number: 4, name: "notes", sql: "CREATE TABLE note (text TEXT) STRICT", compatible: true };
 
     fn and(next: Migration) -> Vec<Migration> {
         [MIGRATIONS, &[next]].concat()
@@ -195,11 +200,11 @@ mod tests {
     #[test]
     fn each_step_is_taken_once() {
         let mut connection = migrated(MIGRATIONS);
-        assert_eq!(numbers(&connection), [1, 2]);
-        migrate(&mut connection, Path::new(PATH), NOW).unwrap();
-        assert_eq!(numbers(&connection), [1, 2]);
-        run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
         assert_eq!(numbers(&connection), [1, 2, 3]);
+        migrate(&mut connection, Path::new(PATH), NOW).unwrap();
+        assert_eq!(numbers(&connection), [1, 2, 3]);
+        run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
+        assert_eq!(numbers(&connection), [1, 2, 3, 4]);
     }
 
     #[test]
@@ -220,7 +225,7 @@ mod tests {
     fn another_step_of_a_newer_build_is_refused() {
         let mut connection = migrated(&and(Migration { compatible: false, ..NEXT }));
         let error = migrate(&mut connection, Path::new(PATH), NOW).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { number: 3, known: 2, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { number: 4, known: 3, .. }), "{error}");
     }
 
     #[test]
@@ -228,7 +233,7 @@ mod tests {
         let mut connection = migrated(&and(NEXT));
         let changed = Migration { sql: "CREATE TABLE note (text BLOB) STRICT", ..NEXT };
         let error = run(&mut connection, Path::new(PATH), NOW, &and(changed)).unwrap_err();
-        assert!(matches!(error, StoreError::Differs { number: 3, .. }), "{error}");
+        assert!(matches!(error, StoreError::Differs { number: 4, .. }), "{error}");
     }
 
     #[test]
@@ -236,7 +241,81 @@ mod tests {
         let mut connection = migrated(MIGRATIONS);
         let broken = Migration { sql: "CREATE TABLE note (text TEXT) STRICT; CREATE NONSENSE", ..NEXT };
         run(&mut connection, Path::new(PATH), NOW, &and(broken)).unwrap_err();
-        assert_eq!(numbers(&connection), [1, 2]);
+        assert_eq!(numbers(&connection), [1, 2, 3]);
         run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
+    }
+
+    /// A store as the build with two migrations left it.
+    fn of_migration_2() -> Connection {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("store.sqlite");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/migration-2/store.sqlite");
+        std::fs::copy(file, &copy).unwrap();
+        let mut store = Connection::open_in_memory().unwrap();
+        store.restore(rusqlite::MAIN_DB, copy, None::<fn(_)>).unwrap();
+        store.pragma_update(None, "foreign_keys", true).unwrap();
+        store.pragma_update(None, "trusted_schema", false).unwrap();
+        store
+    }
+
+    fn texts(store: &Connection, sql: &str) -> Vec<String> {
+        store.prepare(sql).unwrap().query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn every_row_of_the_build_before_is_kept_and_gets_its_partners_id() {
+        let mut store = of_migration_2();
+        assert_eq!(numbers(&store), [1, 2]);
+        let rows = "SELECT id || name || environment || permissions || hex(hash) || hint || created
+            || coalesce(not_before, '-') || coalesce(expires, '-') || coalesce(revoked, '-') || allow
+            || coalesce(rate, '-') || coalesce(replaces, '-') || on_retired || partner FROM key ORDER BY id";
+        let before = texts(&store, rows);
+        migrate(&mut store, Path::new(PATH), NOW).unwrap();
+        assert_eq!(before.len(), 14);
+        assert_eq!(texts(&store, rows), before);
+        let pairs =
+            "SELECT key.id FROM key JOIN partner ON partner.id = partner_id AND partner.name = key.partner";
+        assert_eq!(texts(&store, pairs).len(), 14);
+        let changes: u32 =
+            store.query_row("SELECT count(*) FROM change WHERE kind = 'key'", (), |row| row.get(0)).unwrap();
+        assert_eq!(changes, 17);
+        for row in texts(&store, "SELECT id || ' ' || (created / 1000) FROM partner") {
+            let (id, created) = row.split_once(' ').unwrap();
+            let id: uuid::Uuid = id.parse().unwrap();
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122), "{row}");
+            let (seconds, nanoseconds) = id.get_timestamp().unwrap().to_unix();
+            let milliseconds = seconds * 1_000 + u64::from(nanoseconds / 1_000_000);
+            assert_eq!(milliseconds.to_string(), created, "{row}");
+        }
+    }
+
+    #[test]
+    fn the_build_before_can_write_to_a_migrated_store() {
+        let mut store = of_migration_2();
+        migrate(&mut store, Path::new(PATH), NOW).unwrap();
+        let as_before = "INSERT INTO partner (name, created) VALUES ('late', 1800000000000000);
+            INSERT INTO key (id, partner, name, environment, permissions, hash, algorithm, hint, created, allow)
+            VALUES ('k', 'late', '', 'staging', '', x'00', '', '', 0, '');
+            INSERT INTO change (key_id, at) VALUES ('k', 0);";
+        store.execute_batch(as_before).unwrap();
+        let partner = "SELECT partner.id FROM key JOIN partner ON partner.id = partner_id WHERE key.id = 'k'";
+        assert_eq!(texts(&store, partner)[0].parse::<uuid::Uuid>().unwrap().get_version_num(), 7);
+    }
+
+    #[test]
+    fn a_build_that_does_not_know_of_suspension_does_not_start_while_a_partner_is_suspended() {
+        use super::super::super::tests::{Fixture, NOW, PARTNER, insert, key};
+        let mut fixture = Fixture::new();
+        insert(&mut fixture.store, &key(1));
+        let mut check = |suspended| {
+            let change =
+                |write: &mut dyn crate::store::Write| write.set_partner_suspended(PARTNER, suspended);
+            fixture.store.write(NOW, change).unwrap();
+            let connection = Connection::open(fixture.folder.store()).unwrap();
+            let applied = applied(&connection).unwrap();
+            missing(&MIGRATIONS[..2], &applied, Path::new(PATH)).map(|missing| missing.len())
+        };
+        assert!(matches!(check(true), Err(StoreError::Newer { number: 3, known: 2, .. })));
+        assert!(matches!(check(false), Ok(0)));
     }
 }

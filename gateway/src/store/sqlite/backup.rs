@@ -1,4 +1,4 @@
-//! A copy of the store that is whole, taken while servers and commands go on.
+//! A consistent copy of the store, taken while servers and commands go on.
 //!
 //! Copying the file by hand is not that: the newest writes are in the log beside it, and the command
 //! `sqlite3` of a distribution may be older than the last mending of that log. The copy goes through
@@ -10,30 +10,24 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::{Store, StoreError};
+use super::super::StoreError;
+use super::failure;
 use crate::folder::{sync_folder, write_private};
 
 /// How often a copy is tried while another process holds the store, and how long each time waits.
 const TRIES_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
-impl Store {
-    /// Copies the store to a new file, private to its owner and on disk before this returns.
-    ///
-    /// The processes that serve are left out: nobody serves the copy.
-    ///
-    /// # Errors
-    /// The file is there already, or what SQLite and the operating system say.
-    pub fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
-        let failed = |action| move |source| StoreError::Io { action, path: path.to_owned(), source };
-        write_private(path, &[]).map_err(failed("make"))?;
-        copy(&self.connection, path).map_err(|source| StoreError::sqlite(path, source))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        sync_folder(folder.unwrap_or(Path::new("."))).map_err(failed("write"))
-    }
+/// Copies the store to a new file, private to its owner and on disk before this returns.
+pub(super) fn copy(from: &Connection, path: &Path) -> Result<(), StoreError> {
+    let failed = |action| move |source| StoreError::Io { action, path: path.to_owned(), source };
+    write_private(path, &[]).map_err(failed("make"))?;
+    copy_pages(from, path).map_err(|source| failure::error(path, source))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    sync_folder(folder.unwrap_or(Path::new("."))).map_err(failed("write"))
 }
 
-fn copy(from: &Connection, path: &Path) -> rusqlite::Result<()> {
+fn copy_pages(from: &Connection, path: &Path) -> rusqlite::Result<()> {
     let mut to = Connection::open(path)?;
     {
         let backup = Backup::new(from, &mut to)?;
@@ -62,11 +56,10 @@ fn busy() -> rusqlite::ffi::Error {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use super::super::KeyFilter;
-    use super::super::tests::{Fixture, NOW, insert, key};
+    use super::super::super::tests::{Fixture, NOW, insert, key};
+    use super::super::super::{KeyFilter, Node, Store};
     use super::*;
     use crate::folder::DataFolder;
-    use crate::store::Node;
 
     #[test]
     fn a_backup_is_one_private_file_that_opens_as_a_store() {
@@ -93,7 +86,7 @@ mod tests {
         assert_eq!(secret.expose(), fixture.secret.expose());
         assert_eq!(store.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
         assert_eq!(store.live_nodes(NOW, Duration::from_secs(1)).unwrap(), []);
-        assert_eq!(store.changes_since(0).unwrap().last, 1, "numbers go on where they were");
+        assert_eq!(store.changes_since(0).unwrap().last, 2, "numbers go on where they were");
         assert!(fixture.store.backup_to(&copy.store()).is_err(), "nothing is written over");
     }
 }

@@ -7,23 +7,32 @@
 use ipnet::IpNet;
 use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Environment, KeyHash, KeyId, KeyRecord, OnRetired};
+use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::StoredKey;
+use super::super::StoredKey;
+use super::super::records::from_microseconds;
 
 /// The columns of a key in the order in which [`read_key`] takes them.
 macro_rules! key_columns {
     () => {
-        "key.id, key.partner, key.name, key.environment, key.permissions, key.hash, key.algorithm, key.hint, \
+        "key.id, partner.name, key.name, key.environment, key.permissions, key.hash, key.algorithm, key.hint, \
          key.created, key.not_before, key.expires, key.revoked, key.allow, key.rate, key.replaces, key.last_used, \
-         key.on_retired"
+         key.on_retired, key.partner_id, partner.suspended"
     };
 }
 pub(super) use key_columns;
 
+/// What [`key_columns`] are selected from. A key without a partner cannot be read, so it is refused.
+macro_rules! keys_with_partners {
+    () => {
+        "key LEFT JOIN partner ON partner.id = key.partner_id"
+    };
+}
+pub(super) use keys_with_partners;
+
 /// How many columns [`key_columns`] names: where a query's own columns begin.
-pub(super) const KEY_COLUMNS: usize = 17;
+pub(super) const KEY_COLUMNS: usize = 19;
 
 /// Reads the key in a row; one that cannot be read is reported and left out.
 pub(super) fn readable_key(row: &Row<'_>) -> Option<StoredKey> {
@@ -52,7 +61,9 @@ fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
     let replaces = optional_text(row, 14)?.map(str::parse).transpose();
     let record = KeyRecord {
         id,
+        partner_id: text(row, 17)?.parse().map_err(|_| "the id of its partner is not a UUID")?,
         partner: text(row, 1)?.to_owned(),
+        suspended: optional_moment(row, 18)?.is_some(),
         name: text(row, 2)?.to_owned(),
         environment,
         permissions,
@@ -112,11 +123,15 @@ pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
 }
 
-/// Unlike `Timestamp::from_microsecond`, this also takes the last second of the calendar, so whatever
-/// `as_microsecond` gave reads back.
-pub(super) fn from_microseconds(microseconds: i64) -> Result<Timestamp, jiff::Error> {
-    let nanoseconds = microseconds.rem_euclid(1_000_000) * 1_000;
-    Timestamp::new(microseconds.div_euclid(1_000_000), i32::try_from(nanoseconds).unwrap_or_default())
+/// A text that has to be of some form, for rows other than keys.
+pub(super) fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    parse(&text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
 /// The networks as they are stored: separated by blanks.
@@ -124,28 +139,10 @@ pub(super) fn networks(allow: &[IpNet]) -> String {
     allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// The key of this id.
-pub(super) fn key(connection: &Connection, id: KeyId) -> rusqlite::Result<Option<KeyRecord>> {
-    connection
-        .prepare_cached(concat!("SELECT ", key_columns!(), " FROM key WHERE key.id = ?1"))?
-        .query_row([id.to_string()], |row| Ok(readable_key(row).map(|key| key.record)))
-        .optional()
-        .map(Option::flatten)
-}
-
-/// Whether no partner and no key was ever made.
-pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row(
-        "SELECT NOT EXISTS (SELECT 1 FROM partner) AND NOT EXISTS (SELECT 1 FROM key)",
-        (),
-        |row| row.get(0),
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::KeyFilter;
-    use super::super::tests::{Fixture, insert, key};
+    use super::super::super::KeyFilter;
+    use super::super::super::tests::{Fixture, insert, key};
     use super::*;
 
     /// What is left of a key after somebody has meddled with its row.
@@ -153,10 +150,10 @@ mod tests {
         let mut fixture = Fixture::new();
         insert(&mut fixture.store, &key(1));
         insert(&mut fixture.store, &key(2));
-        fixture.meddle(&format!("UPDATE key SET {meddling} WHERE id LIKE '%1'"));
+        fixture.meddle(&format!("PRAGMA foreign_keys = OFF; UPDATE key SET {meddling} WHERE id LIKE '%1'"));
         let listed = fixture.store.list_keys(&KeyFilter::default()).unwrap();
         let mut loaded = Vec::new();
-        fixture.store.each_key(|key| loaded.push(key.record)).unwrap();
+        fixture.store.each_key(&mut |key| loaded.push(key.record)).unwrap();
         assert_eq!(listed, loaded);
         listed
     }
@@ -165,6 +162,7 @@ mod tests {
     fn a_row_that_cannot_be_read_is_left_out_and_the_others_are_not() {
         for meddling in [
             "id = 'nonsense1'",
+            "partner_id = NULL",
             "environment = 'sandbox'",
             "environment = ''",
             "hash = x'0102'",

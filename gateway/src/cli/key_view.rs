@@ -1,24 +1,28 @@
-//! How a key is shown: the members of `--json`, and the lines for a person.
+//! A key as commands print it: the fields of `--json`, and the lines for a person.
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, OnRetired, Rate};
+use permissions::{
+    ApiAccessPermission, Environment, KeyId, KeyRecord, KeySecret, OnRetired, PartnerId, Rate,
+};
 use serde::Serialize;
 
 use super::output::{pairs, second, second_or_dash};
 
-/// Where a key stands at a moment.
+/// The state of a key at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
-    /// It is good.
+    /// It is accepted.
     Active,
-    /// It will be good.
+    /// It will be accepted.
     NotYetValid,
-    /// It was good.
+    /// It was accepted until it expired.
     Expired,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
+    /// Its partner is suspended.
+    Suspended,
 }
 
 impl State {
@@ -27,6 +31,8 @@ impl State {
             Self::Revoked
         } else if record.expires.is_some_and(|expires| expires <= now) {
             Self::Expired
+        } else if record.suspended {
+            Self::Suspended
         } else if record.not_before.is_some_and(|not_before| now < not_before) {
             Self::NotYetValid
         } else {
@@ -40,20 +46,22 @@ impl State {
             Self::NotYetValid => "not yet valid",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::Suspended => "suspended",
         }
     }
 }
 
 /// A key in `--json`. Other programs rely on these names.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown<'a> {
+pub(super) struct KeyView<'a> {
     id: KeyId,
-    /// The text of the key, only in the answer that made it.
+    /// The text of the key, only where it was just made.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     environment: Environment,
     permissions: ApiAccessPermission,
     partner: &'a str,
+    partner_id: PartnerId,
     name: &'a str,
     state: State,
     hint: &'a str,
@@ -68,7 +76,7 @@ pub(super) struct Shown<'a> {
     last_used: Option<Timestamp>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> KeyView<'a> {
     pub(super) fn new(record: &'a KeyRecord, secret: Option<&'a KeySecret>, now: Timestamp) -> Self {
         Self {
             id: record.id,
@@ -76,6 +84,7 @@ impl<'a> Shown<'a> {
             environment: record.environment,
             permissions: record.permissions,
             partner: &record.partner,
+            partner_id: record.partner_id,
             name: &record.name,
             state: State::of(record, now),
             hint: &record.hint,
@@ -97,10 +106,10 @@ pub(super) fn permission_list(permissions: ApiAccessPermission) -> String {
     permissions.names().collect::<Vec<_>>().join(", ")
 }
 
-/// A key for a person; members that are not set are left out.
+/// A key for a person; what is not set is left out.
 pub(super) fn lines(record: &KeyRecord, now: Timestamp) -> String {
     let networks = record.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut shown = vec![
+    let mut values = vec![
         ("id", record.id.to_string()),
         ("partner", record.partner.clone()),
         ("name", record.name.clone()),
@@ -118,8 +127,8 @@ pub(super) fn lines(record: &KeyRecord, now: Timestamp) -> String {
         ("replaces", record.replaces.map(|id| id.to_string()).unwrap_or_default()),
         ("last used", second_or_dash(record.last_used)),
     ];
-    shown.retain(|(_, value)| !value.is_empty());
-    pairs(&shown)
+    values.retain(|(_, value)| !value.is_empty());
+    pairs(&values)
 }
 
 #[cfg(test)]
@@ -132,6 +141,7 @@ mod tests {
         let record = key(1).record;
         let at = |record: &KeyRecord| State::of(record, NOW);
         assert_eq!(at(&record), State::Active);
+        assert_eq!(at(&KeyRecord { suspended: true, ..record.clone() }), State::Suspended);
         let later = NOW.checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
         assert_eq!(at(&KeyRecord { not_before: Some(later), ..record.clone() }), State::NotYetValid);
         assert_eq!(at(&KeyRecord { expires: Some(NOW), ..record.clone() }), State::Expired);
@@ -139,9 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn the_members_that_programs_rely_on_are_there() {
+    fn the_fields_that_programs_rely_on_are_there() {
         let record = KeyRecord { expires: None, ..key(1).record };
-        let json = serde_json::to_value(Shown::new(&record, None, NOW)).unwrap();
+        let json = serde_json::to_value(KeyView::new(&record, None, NOW)).unwrap();
         assert_eq!(
             json,
             serde_json::json!({
@@ -149,6 +159,7 @@ mod tests {
                 "environment": "staging",
                 "permissions": ["ping:read", "connection:read"],
                 "partner": "acme",
+                "partner_id": "00000000-0000-0000-0000-00000000ac3e",
                 "name": "key 1",
                 "state": "active",
                 "hint": "abcd",

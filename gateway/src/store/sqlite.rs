@@ -1,0 +1,205 @@
+//! The store in one SQLite file of the data folder: all SQL, all locks and files are here.
+//!
+//! A write is a transaction that takes the lock at once (`BEGIN IMMEDIATE`), is on disk before it is
+//! acknowledged (WAL, `synchronous = FULL`), and leaves a numbered row in the feed.
+
+mod backup;
+mod failure;
+mod feed;
+mod migrations;
+mod node;
+mod open;
+mod presence;
+mod read_only;
+mod records;
+mod row;
+mod switch;
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use permissions::{KeyId, KeyRecord};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use uuid::Uuid;
+
+use super::{Engine, KeyFilter, Partner, Records, StoreError, Write};
+use presence::Presence;
+use switch::FileId;
+use write::SqliteWrite;
+
+/// How many rows the feed keeps. A server that fell further behind loads every key again.
+const CHANGES_KEPT: i64 = 100_000;
+
+/// A connection to the file.
+pub(super) struct Sqlite {
+    connection: Connection,
+    path: PathBuf,
+    busy_timeout: Duration,
+    /// The file that is open; `None` once it was closed because another took its place.
+    file: Option<FileId>,
+    /// Its write-ahead log.
+    log: Option<FileId>,
+    /// The fingerprint of the server secret in the file that was closed: another file has to have the same.
+    fingerprint: Option<Vec<u8>>,
+    /// The last `PRAGMA data_version`; it moves when another connection has committed.
+    data_version: Option<i64>,
+    /// This connection has written a change since: `data_version` does not move for that.
+    has_written: bool,
+    changes_kept: i64,
+    /// The nodes that this connection has announced; they live as long as it does.
+    presences: BTreeMap<Uuid, Presence>,
+}
+
+impl Sqlite {
+    fn on(connection: Connection, path: &Path, busy_timeout: Duration) -> Self {
+        Self {
+            connection,
+            path: path.to_owned(),
+            busy_timeout,
+            file: FileId::of(path),
+            log: None,
+            fingerprint: None,
+            data_version: None,
+            has_written: false,
+            changes_kept: CHANGES_KEPT,
+            presences: BTreeMap::new(),
+        }
+    }
+
+    /// Runs a read and words its failure.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        read(&self.connection).map_err(|source| failure::error(&self.path, source))
+    }
+
+    /// Runs a short write that is no change.
+    fn run<T>(&mut self, body: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let run = || {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = body(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        run().map_err(|source| failure::error(&self.path, source))
+    }
+}
+
+impl Engine for Sqlite {
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn check_current(&mut self) -> Result<(), StoreError> {
+        if self.file.is_some() && self.file == FileId::of(&self.path) {
+            Ok(())
+        } else {
+            Err(StoreError::Moved { path: self.path.clone() })
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        self.reopen_file()
+    }
+
+    fn begin(&mut self, now: Timestamp) -> Result<Box<dyn Write + '_>, StoreError> {
+        Ok(Box::new(SqliteWrite::begin(self, now)?))
+    }
+
+    fn write_last_used(&mut self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        self.run(|transaction| {
+            // Another server may have seen the key later than this one.
+            let sql = "UPDATE key SET last_used = max(coalesce(last_used, ?2), ?2) WHERE id = ?1";
+            let mut statement = transaction.prepare_cached(sql)?;
+            for (id, at) in used {
+                statement.execute((id.to_string(), at.as_microsecond()))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn fact(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|connection| fact(connection, name))
+    }
+
+    fn record_fact(&mut self, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.read(|connection| {
+            if let Some(recorded) = fact(connection, name)? {
+                return Ok(recorded);
+            }
+            let insert = "INSERT OR IGNORE INTO setting (name, value) VALUES (?1, ?2)";
+            connection.execute(insert, (name, value))?;
+            // Another process may have been quicker: then its value stands.
+            fact(connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+        })
+    }
+
+    fn backup_to(&mut self, path: &Path) -> Result<(), StoreError> {
+        backup::copy(&self.connection, path)
+    }
+}
+
+fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection.query_row("SELECT value FROM setting WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+impl Records for Sqlite {
+    fn is_empty(&mut self) -> Result<bool, StoreError> {
+        self.read(records::is_empty)
+    }
+
+    fn list_partners(&mut self) -> Result<Vec<Partner>, StoreError> {
+        self.read(records::list_partners)
+    }
+
+    fn find_partner(&mut self, name_or_id: &str) -> Result<Option<Partner>, StoreError> {
+        self.read(|connection| records::find_partner(connection, name_or_id))
+    }
+
+    fn list_keys(&mut self, filter: &KeyFilter) -> Result<Vec<KeyRecord>, StoreError> {
+        self.read(|connection| records::list_keys(connection, filter))
+    }
+
+    fn key(&mut self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.read(|connection| records::key(connection, id))
+    }
+
+    fn successor(&mut self, id: KeyId) -> Result<Option<KeyId>, StoreError> {
+        self.read(|connection| records::successor(connection, id))
+    }
+}
+
+/// Runs SQL past all rules, as a fault or another build might have.
+#[cfg(test)]
+pub(super) fn meddle(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::super::conformance::{Setup, conformance_tests};
+    use super::super::tests::Fixture;
+    use super::*;
+
+    struct Folder(Fixture);
+
+    impl Setup for Folder {
+        fn new() -> Self {
+            Self(Fixture::new())
+        }
+
+        fn open(&self) -> Store {
+            self.0.other()
+        }
+
+        fn open_keeping(&self, changes: i64) -> Store {
+            let mut engine = Sqlite::open(&self.0.folder, Duration::from_secs(5)).unwrap();
+            engine.changes_kept = changes;
+            Store { engine: Box::new(engine) }
+        }
+    }
+
+    conformance_tests!(Folder);
+}

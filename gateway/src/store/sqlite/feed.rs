@@ -1,0 +1,137 @@
+//! The feed: numbered rows in table `change`, written with the change itself (see `write.rs`).
+
+use rusqlite::types::ValueRef;
+
+use super::super::{Changes, Feed, StoreError, StoredKey};
+use super::records::{PARTNER_COLUMNS, partner, partner_columns};
+use super::row::{KEY_COLUMNS, key_columns, keys_with_partners, readable_key};
+use super::{Sqlite, failure};
+
+impl Feed for Sqlite {
+    fn key_count(&mut self) -> Result<usize, StoreError> {
+        let count = self.read(|connection| {
+            connection.query_row("SELECT count(*) FROM key", (), |row| row.get::<_, u32>(0))
+        });
+        Ok(count? as usize)
+    }
+
+    fn each_key(&mut self, visit: &mut dyn FnMut(StoredKey)) -> Result<i64, StoreError> {
+        let mut run = || {
+            // One transaction: the number and the keys are of the same moment.
+            let transaction = self.connection.transaction()?;
+            let last = transaction.query_row(LAST_CHANGE, (), |row| row.get(0))?;
+            let mut statement = transaction.prepare_cached(concat!(
+                "SELECT ",
+                key_columns!(),
+                " FROM ",
+                keys_with_partners!(),
+                " ORDER BY key.id"
+            ))?;
+            let mut rows = statement.query(())?;
+            while let Some(row) = rows.next()? {
+                readable_key(row).into_iter().for_each(&mut *visit);
+            }
+            Ok(last)
+        };
+        let last = run().map_err(|source| failure::error(&self.path, source))?;
+        // What was read is not read again soon: the pages that SQLite keeps of it only take memory.
+        self.read(|connection| connection.release_memory())?;
+        Ok(last)
+    }
+
+    fn changed(&mut self) -> Result<bool, StoreError> {
+        let version = self.read(|connection| {
+            connection.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))
+        })?;
+        let others = self.data_version.replace(version) != Some(version);
+        Ok(std::mem::take(&mut self.has_written) || others)
+    }
+
+    fn changes_since(&mut self, number: i64) -> Result<Changes, StoreError> {
+        let mut run = || {
+            let transaction = self.connection.transaction()?;
+            let (first, last): (Option<i64>, i64) =
+                transaction.query_row(FIRST_AND_LAST_CHANGE, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            // A number from the future means that the store was restored from a backup meanwhile.
+            if number > last || first.is_some_and(|first| number + 1 < first) {
+                return Ok(Changes { last, gap: true, ..Changes::default() });
+            }
+            let mut changes = Changes { last, ..Changes::default() };
+            let mut statement = transaction.prepare_cached(concat!(
+                "SELECT ",
+                key_columns!(),
+                ", changed.id FROM (
+                    SELECT key_id AS id FROM change WHERE number > ?1 AND kind = 'key'
+                    UNION
+                    SELECT key.id FROM change JOIN key ON key.partner_id = change.key_id
+                        WHERE number > ?1 AND kind = 'partner'
+                 ) AS changed LEFT JOIN key ON key.id = changed.id
+                 LEFT JOIN partner ON partner.id = key.partner_id"
+            ))?;
+            let mut rows = statement.query([number])?;
+            while let Some(row) = rows.next()? {
+                let id: String = row.get(KEY_COLUMNS)?;
+                let exists = row.get_ref(0)? != ValueRef::Null;
+                match (exists.then(|| readable_key(row)).flatten(), id.parse()) {
+                    (Some(key), _) => changes.keys.written.push(key),
+                    (None, Ok(id)) => changes.keys.removed.push(id),
+                    (None, Err(_)) => tracing::warn!("The feed names {id:?}, which is not the id of a key"),
+                }
+            }
+            let mut statement = transaction.prepare_cached(concat!(
+                "SELECT ",
+                partner_columns!(),
+                ", changed.id FROM
+                 (SELECT DISTINCT key_id AS id FROM change WHERE number > ?1 AND kind = 'partner') AS changed
+                 LEFT JOIN partner ON partner.id = changed.id"
+            ))?;
+            let mut rows = statement.query([number])?;
+            while let Some(row) = rows.next()? {
+                match (partner(row), row.get::<_, String>(PARTNER_COLUMNS)?.parse()) {
+                    (Ok(partner), _) => changes.partners.written.push(partner),
+                    (Err(_), Ok(id)) => changes.partners.removed.push(id),
+                    (Err(_), Err(_)) => tracing::warn!("The feed names a partner by what is not an id"),
+                }
+            }
+            Ok(changes)
+        };
+        run().map_err(|source| failure::error(&self.path, source))
+    }
+}
+
+/// The number of the last change, or 0.
+pub(super) const LAST_CHANGE: &str = "SELECT coalesce(max(number), 0) FROM change";
+
+/// Two queries in one: asked for both ends at once, SQLite would read all of the feed.
+const FIRST_AND_LAST_CHANGE: &str =
+    "SELECT (SELECT min(number) FROM change), (SELECT coalesce(max(number), 0) FROM change)";
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::{Fixture, NOW, insert, key};
+
+    #[test]
+    fn the_last_use_of_a_key_is_no_change() {
+        let mut fixture = Fixture::new();
+        insert(&mut fixture.store, &key(1));
+        fixture.store.changed().unwrap();
+        fixture.store.write_last_used(&[(key(1).record.id, NOW)]).unwrap();
+        assert!(!fixture.store.changed().unwrap());
+    }
+
+    #[test]
+    fn a_key_that_is_gone_or_unreadable_is_reported_as_removed() {
+        let mut fixture = Fixture::new();
+        insert(&mut fixture.store, &key(1));
+        insert(&mut fixture.store, &key(2));
+        insert(&mut fixture.store, &key(3));
+        fixture.meddle("DELETE FROM key WHERE id LIKE '%1'; UPDATE key SET allow = '?' WHERE id LIKE '%2'");
+        fixture.meddle("INSERT INTO change (key_id, at) VALUES ('nonsense', 0)");
+        fixture.meddle("INSERT INTO change (kind, key_id, at) VALUES ('of a newer build', 'x', 0)");
+        let mut changes = fixture.store.changes_since(0).unwrap();
+        changes.keys.removed.sort();
+        assert_eq!(changes.keys.removed, [key(1).record.id, key(2).record.id]);
+        assert_eq!(changes.keys.written, [key(3)]);
+        assert_eq!(changes.last, 6);
+    }
+}

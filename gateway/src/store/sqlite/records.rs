@@ -1,0 +1,95 @@
+//! Queries for partners and keys, on a connection or inside a transaction.
+
+use permissions::{Environment, KeyId, KeyRecord, PartnerId};
+use rusqlite::{Connection, OptionalExtension, Result, Row};
+
+use super::super::{KeyFilter, Partner};
+use super::row::{self, key_columns, keys_with_partners, readable_key};
+
+/// The columns of a partner in the order in which [`partner`] reads them.
+macro_rules! partner_columns {
+    () => {
+        "partner.id, partner.name, partner.created, partner.suspended, \
+         (SELECT count(*) FROM key WHERE key.partner_id = partner.id)"
+    };
+}
+pub(super) use partner_columns;
+
+/// How many columns [`partner_columns`] names.
+pub(super) const PARTNER_COLUMNS: usize = 5;
+
+pub(super) fn is_empty(connection: &Connection) -> Result<bool> {
+    connection.query_row(
+        "SELECT NOT EXISTS (SELECT 1 FROM partner) AND NOT EXISTS (SELECT 1 FROM key)",
+        (),
+        |row| row.get(0),
+    )
+}
+
+pub(super) fn list_partners(connection: &Connection) -> Result<Vec<Partner>> {
+    connection
+        .prepare_cached(concat!("SELECT ", partner_columns!(), " FROM partner ORDER BY partner.name"))?
+        .query_map((), partner)?
+        .collect()
+}
+
+pub(super) fn find_partner(connection: &Connection, name_or_id: &str) -> Result<Option<Partner>> {
+    connection
+        .prepare_cached(concat!(
+            "SELECT ",
+            partner_columns!(),
+            " FROM partner WHERE partner.name = ?1 OR partner.id = ?1 ORDER BY partner.name = ?1 DESC LIMIT 1"
+        ))?
+        .query_row([name_or_id], partner)
+        .optional()
+}
+
+pub(super) fn partner(row: &Row<'_>) -> Result<Partner> {
+    Ok(Partner {
+        id: row::parsed(row, 0, |text| text.parse::<PartnerId>())?,
+        name: row.get(1)?,
+        created: row::moment(row, 2)?,
+        suspended: row.get::<_, Option<i64>>(3)?.map(|_| row::moment(row, 3)).transpose()?,
+        keys: row.get(4)?,
+    })
+}
+
+pub(super) fn list_keys(connection: &Connection, filter: &KeyFilter) -> Result<Vec<KeyRecord>> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        key_columns!(),
+        " FROM ",
+        keys_with_partners!(),
+        " WHERE (?1 IS NULL OR key.partner_id = ?1) AND (?2 IS NULL OR key.environment = ?2)
+         ORDER BY key.id"
+    ))?;
+    let mut rows = statement
+        .query((filter.partner.map(|id| id.to_string()), filter.environment.map(Environment::name)))?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.extend(readable_key(row).map(|key| key.record));
+    }
+    Ok(keys)
+}
+
+pub(super) fn key(connection: &Connection, id: KeyId) -> Result<Option<KeyRecord>> {
+    connection
+        .prepare_cached(concat!(
+            "SELECT ",
+            key_columns!(),
+            " FROM ",
+            keys_with_partners!(),
+            " WHERE key.id = ?1"
+        ))?
+        .query_row([id.to_string()], |row| Ok(readable_key(row).map(|key| key.record)))
+        .optional()
+        .map(Option::flatten)
+}
+
+pub(super) fn successor(connection: &Connection, id: KeyId) -> Result<Option<KeyId>> {
+    let found = connection
+        .prepare_cached("SELECT id FROM key WHERE replaces = ?1 AND revoked IS NULL ORDER BY id LIMIT 1")?
+        .query_row([id.to_string()], |row| row.get::<_, String>(0))
+        .optional()?;
+    Ok(found.and_then(|text| text.parse().ok()))
+}
