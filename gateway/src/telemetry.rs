@@ -142,12 +142,17 @@ fn describe() {
         "gateway_heads_refused_total",
         "HTTP/3 requests whose header section was malformed, too large or late."
     );
+    describe_counter!(
+        "gateway_responses_broken_off_total",
+        "Responses that were not handed to the connection to their end."
+    );
     describe_counter!("gateway_panics_total", "Requests whose handler panicked.");
     describe_counter!("gateway_reloads_total", "Reloads of the configuration, by outcome.");
     describe_counter!("gateway_changes_applied_total", "Changes of keys that this node applied.");
     describe_counter!("gateway_store_errors_total", "Failures to read or write the store.");
     describe_gauge!("gateway_connections", "Open connections.");
     describe_gauge!("gateway_requests_in_flight", "Requests in flight.");
+    describe_gauge!("gateway_uploads_in_flight", "Requests whose body is being received.");
     describe_gauge!("gateway_keys", "Keys in memory, in any state.");
     describe_gauge!("gateway_log_lines_dropped", "Log lines dropped because the queue was full.");
     describe_gauge!(

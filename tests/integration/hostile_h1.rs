@@ -18,7 +18,7 @@ write = "1s"
 "#;
 
 pub(crate) async fn strict() -> (TestGateway, Key) {
-    let gateway = TestGateway::start(SHORT).await;
+    let gateway = TestGateway::start_with_test_endpoints(SHORT).await;
     let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
     (gateway, key)
 }

@@ -6,7 +6,7 @@ use tests::{
     Client, Frame, Key, KeySpec, PATIENCE, Protocol, RawH2, TestGateway, frame, kind, literal, request_block,
 };
 
-use crate::contract::{PING, assert_ping_body};
+use crate::contract::{ECHO, PING, assert_ping_body};
 
 const SHORT: &str = r#"
 [timeouts]
@@ -323,8 +323,10 @@ async fn a_connect_takes_no_request_with_it() {
 
 #[tokio::test]
 async fn more_streams_than_announced_are_refused_and_the_others_served() {
-    let gateway =
-        TestGateway::start("[limits]\nstreams_per_connection_max = 8\n[timeouts]\nbody = \"20s\"").await;
+    let gateway = TestGateway::start_with_test_endpoints(
+        "[limits]\nstreams_per_connection_max = 8\n[timeouts]\nbody = \"20s\"",
+    )
+    .await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let mut connection = RawH2::connect(gateway.address(Protocol::H2c)).await;
     let settings =
@@ -332,8 +334,9 @@ async fn more_streams_than_announced_are_refused_and_the_others_served() {
     let announced =
         settings.payload.chunks(6).find(|setting| setting[..2] == [0, 3]).expect("a number of streams");
     assert_eq!(announced[2..], 8_u32.to_be_bytes());
-    let mut block = get_block(&key);
-    literal(&mut block, "content-type", "application/json");
+    let bearer = key.bearer();
+    let fields = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let block = request_block("POST", ECHO, &fields);
     for stream in (1..=17).step_by(2) {
         connection.write(&frame(kind::HEADERS, END_HEADERS, stream, &block)).await;
     }
@@ -341,7 +344,7 @@ async fn more_streams_than_announced_are_refused_and_the_others_served() {
         connection.find(PATIENCE, |frame| frame.kind == kind::RST_STREAM).await.expect("one is too many");
     assert_eq!((refused.stream, refused.error_code()), (17, Some(7)), "REFUSED_STREAM for the ninth");
     for stream in (1..=15).step_by(2) {
-        connection.write(&frame(kind::DATA, END_STREAM, stream, b"{}")).await;
+        connection.write(&frame(kind::DATA, END_STREAM, stream, br#"{"text":"a"}"#)).await;
     }
     let mut served = 0;
     while served < 8 {

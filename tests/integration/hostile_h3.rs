@@ -14,6 +14,8 @@ header = "1s"
 idle = "2s"
 body = "1s"
 write = "1s"
+[limits]
+body_bytes_max = "256KiB"
 "#;
 
 /// The growth that a case may leave behind, whatever it poured.

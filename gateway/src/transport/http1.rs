@@ -126,7 +126,9 @@ impl<B: ResponseBody> HttpBody for CountedBody<B> {
         if let Some(Ok(frame)) = &frame {
             self.body.sent(frame.data_ref().map_or(0, Bytes::len));
         }
-        if frame.is_none() || (frame.as_ref().is_some_and(Result::is_ok) && self.body.is_end_stream()) {
+        // hyper asks no further once it has as much as was announced.
+        let was_last = self.body.is_end_stream() || self.body.size_hint().exact() == Some(0);
+        if frame.is_none() || (was_last && frame.as_ref().is_some_and(Result::is_ok)) {
             self.body.complete();
         }
         Poll::Ready(frame)
