@@ -6,6 +6,7 @@
 
 mod io;
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -90,17 +91,29 @@ where
                 connection.graceful_shutdown();
             }
             loop {
-                let (request, respond) = match pin!(connection.accept()).poll(context) {
-                    Poll::Ready(Some(Ok(accepted))) => accepted,
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                    Poll::Ready(None) => return Poll::Ready(Ok(())),
-                    Poll::Pending => return Poll::Pending,
+                // All that has been read is accepted before any of it is answered: accepting also writes, and the
+                // responses are to be written together.
+                let mut accepted = ACCEPTED.take();
+                let ended = loop {
+                    match pin!(connection.accept()).poll(context) {
+                        Poll::Ready(Some(Ok(request))) => accepted.push(request),
+                        Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(error)),
+                        Poll::Ready(None) => break Poll::Ready(Ok(())),
+                        Poll::Pending => break Poll::Pending,
+                    }
                 };
-                let (peer, state, link) = (Arc::clone(peer), Arc::clone(&state), Arc::clone(&link));
-                let mut answer = RecycledFuture::new(answer(request, respond, peer, state, link, service));
-                // Most are answered at once, and all of their responses are written together.
-                if Pin::new(&mut answer).poll(context).is_pending() {
-                    tokio::spawn(answer);
+                let is_idle = accepted.is_empty();
+                for (request, respond) in accepted.drain(..) {
+                    let (peer, state, link) = (Arc::clone(peer), Arc::clone(&state), Arc::clone(&link));
+                    let mut answer =
+                        RecycledFuture::new(answer(request, respond, peer, state, link, service));
+                    if Pin::new(&mut answer).poll(context).is_pending() {
+                        tokio::spawn(answer);
+                    }
+                }
+                ACCEPTED.set(accepted);
+                if ended.is_ready() || is_idle {
+                    return ended;
                 }
             }
         })
@@ -109,6 +122,12 @@ where
             debug!(error = &error as &dyn std::error::Error, client.address = %peer.origin, "HTTP/2 ended");
         }
     }
+}
+
+thread_local! {
+    /// The memory for requests that are accepted and not yet answered, of whichever connection is being driven.
+    /// Their number is bounded by that of a connection's streams.
+    static ACCEPTED: RefCell<Vec<(Request<RecvStream>, SendResponse<Bytes>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What the requests of a connection share.
