@@ -118,6 +118,7 @@ impl Caller {
         let listener = Listener {
             name: "bench",
             tls: true,
+            takes_credentials: true,
             environments: Environments::all(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),

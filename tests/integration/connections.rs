@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::{Client, KeySpec, Protocol, Raw, TestGateway, eventually};
+use tests::{Client, Family, KeySpec, Protocol, Raw, TestGateway, eventually};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -11,7 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether the gateway keeps a fresh connection open; one that it refuses is closed at once.
 async fn is_kept(gateway: &TestGateway) -> (bool, TcpStream) {
-    let mut stream = TcpStream::connect(gateway.address(Protocol::H1)).await.expect("the kernel accepts");
+    let address = gateway.listener("docs", Family::V4).address;
+    let mut stream = TcpStream::connect(address).await.expect("the kernel accepts");
     let mut byte = [0];
     let read = tokio::time::timeout(Duration::from_millis(300), stream.read(&mut byte)).await;
     (read.is_err(), stream)
@@ -39,6 +40,48 @@ async fn connections_are_bounded_and_a_place_that_is_free_is_taken_again() {
         let free = eventually(PATIENCE, async || is_kept(&gateway).await.0.then_some(())).await;
         assert!(free.is_some(), "{bound}: the place is free again");
     }
+}
+
+/// Connections to a listener on which nothing is sent.
+async fn silent(gateway: &TestGateway, listener: &str, count: usize) -> Vec<TcpStream> {
+    let address = gateway.listener(listener, Family::V4).address;
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        connections.push(TcpStream::connect(address).await.expect("the kernel accepts"));
+    }
+    connections
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_keep_out_clients_with_a_key() {
+    let gateway = TestGateway::start("[limits]\nconnections_max = 50").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let _docs = silent(&gateway, "docs", 50).await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        assert_eq!(client.ask(key.get(PING)).await.status, 200, "{protocol:?}: the docs have their own pool");
+    }
+
+    let idle = Client::over(&gateway, Protocol::H1).await;
+    assert_eq!(idle.ask(key.get(PING)).await.status, 200);
+    let _api = [silent(&gateway, "http", 50).await, silent(&gateway, "https", 50).await];
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        assert_eq!(client.ask(key.get(PING)).await.status, 200, "{protocol:?}: silent connections make room");
+    }
+    let _more = silent(&gateway, "http", 50).await;
+    assert_eq!(
+        idle.ask(key.get(PING)).await.status,
+        200,
+        "an authenticated connection is not closed for silent ones"
+    );
+    let refused = "gateway_connections_refused_total{reason=\"connections_max\"}";
+    assert_eq!(gateway.metric(refused).await, Some(0.0));
+    let bounded = eventually(PATIENCE, async || {
+        // Half of each API listener's pool, all of the documentation's, and the client with a key.
+        (gateway.metric("gateway_connections").await? <= 25.0 + 25.0 + 50.0 + 1.0).then_some(())
+    });
+    assert!(bounded.await.is_some(), "silent connections hold at most half");
 }
 
 #[tokio::test]

@@ -173,6 +173,7 @@ fn bind_address(
         listener: Listener {
             name: name.to_owned().leak(),
             tls: certificates.is_some(),
+            takes_credentials: listener.serves.contains(&Serves::Api),
             environments: listener.environments,
             hosts,
             trusted_proxies: listener.trusted_proxies.clone(),

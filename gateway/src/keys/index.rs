@@ -116,6 +116,7 @@ impl Key {
         // Requests of one connection run on one worker; only a revocation writes it from elsewhere.
         if peer.last_key.load(Ordering::Relaxed) != self.usage.number {
             peer.last_key.store(self.usage.number, Ordering::Relaxed);
+            peer.mark_authenticated();
             self.usage.connect(peer);
         }
     }

@@ -13,6 +13,8 @@ pub struct Listener {
     pub name: &'static str,
     /// Whether its connections are encrypted.
     pub tls: bool,
+    /// Whether its clients present credentials, so that its connections are told apart by that.
+    pub takes_credentials: bool,
     /// Whose keys it accepts.
     pub environments: Environments,
     /// The hosts that it answers for, in lower case; empty is any.
@@ -39,6 +41,7 @@ impl Listener {
         Self {
             name: "test",
             tls: false,
+            takes_credentials: true,
             environments: Environments::all(),
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),

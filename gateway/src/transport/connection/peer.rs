@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -79,6 +79,9 @@ pub struct Peer {
     pub listener: Arc<Listener>,
     /// The number of the key that was used on it last; 0 is none.
     pub last_key: AtomicU64,
+    /// Whether a request on it has presented a valid credential, so that it left the pool's count below.
+    authenticated: AtomicBool,
+    unauthenticated_in_pool: Arc<AtomicUsize>,
     established: OnceLock<Established>,
     /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
     pub(in crate::transport) multiplexed: AtomicBool,
@@ -102,7 +105,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(in crate::transport) fn new(number: u64, address: IpAddr, listener: Arc<Listener>) -> Self {
+    /// A connection that has not authenticated; it enters that count of its pool.
+    pub(in crate::transport) fn new(
+        number: u64,
+        address: IpAddr,
+        listener: Arc<Listener>,
+        unauthenticated_in_pool: Arc<AtomicUsize>,
+    ) -> Self {
+        unauthenticated_in_pool.fetch_add(1, Relaxed);
         Self {
             number,
             origin: address.to_canonical(),
@@ -110,6 +120,8 @@ impl Peer {
             has_moved: AtomicBool::new(false),
             listener,
             last_key: AtomicU64::new(0),
+            authenticated: AtomicBool::new(false),
+            unauthenticated_in_pool,
             established: OnceLock::new(),
             multiplexed: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -130,13 +142,13 @@ impl Peer {
     /// A connection that no socket belongs to, for benches and tests of a service.
     #[must_use]
     pub fn alone(address: IpAddr, listener: Listener) -> Arc<Self> {
-        Arc::new(Self::new(u64::MAX, address, Arc::new(listener)))
+        Arc::new(Self::new(u64::MAX, address, Arc::new(listener), Arc::default()))
     }
 
     /// One of many connections, for tests of what keeps them.
     #[cfg(test)]
     pub(crate) fn numbered(number: u64) -> Arc<Self> {
-        Arc::new(Self::new(number, [127, 0, 0, 1].into(), Arc::new(Listener::plain())))
+        Arc::new(Self::new(number, [127, 0, 0, 1].into(), Arc::new(Listener::plain()), Arc::default()))
     }
 
     /// It stands: requests can come.
@@ -199,6 +211,31 @@ impl Peer {
         if faults > 0 {
             self.faults.store(faults - 1, Relaxed);
         }
+    }
+
+    /// A request on it has presented a valid credential.
+    pub fn mark_authenticated(&self) {
+        if !self.is_authenticated() {
+            self.leave_unauthenticated();
+        }
+    }
+
+    pub(in crate::transport) fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Relaxed)
+    }
+
+    /// Leaves the pool's count of unauthenticated connections; `false` where it had left before.
+    pub(in crate::transport) fn leave_unauthenticated(&self) -> bool {
+        let left = !self.authenticated.swap(true, Relaxed);
+        if left {
+            self.unauthenticated_in_pool.fetch_sub(1, Relaxed);
+        }
+        left
+    }
+
+    /// Whether no request is in flight on it.
+    pub(in crate::transport) fn is_idle(&self) -> bool {
+        self.in_flight.load(Relaxed) == 0
     }
 
     /// Whether its end was asked for.

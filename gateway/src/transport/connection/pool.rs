@@ -2,16 +2,27 @@
 //!
 //! One lock guards the list; it is taken when a connection opens, closes or is swept, never for a request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::peer::{Close, Peer, SweepLimits};
 use crate::transport::listener::Listener;
+
+/// One of this many connections of a listener that takes credentials may be unauthenticated.
+const UNAUTHENTICATED_SHARE: usize = 2;
+/// How many candidates are looked at to find a connection to close for a new one.
+const VICTIM_LOOKS: usize = 32;
+/// How many connections may be closing to make room; while there are more, new ones are refused.
+const EVICTIONS_MAX: usize = 64;
+/// Where connections from IPv6 are counted: prefix lengths, and how often `connections_per_address_max` each may hold.
+/// One subscriber is given a /64, a /56 or a /48 (RFC 6177).
+const IPV6_BOUNDS: [(u8, usize); 3] = [(64, 1), (56, 4), (48, 16)];
 
 /// Bounds of connections; each is an option of `[limits]` or `[timeouts]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +63,51 @@ impl LimitReached {
 pub struct Connections {
     settings: ArcSwap<Settings>,
     open: AtomicUsize,
+    /// How many of them have not authenticated; each [`Peer`] leaves it by itself.
+    unauthenticated: Arc<AtomicUsize>,
     list: Mutex<List>,
 }
 
 #[derive(Default)]
 struct List {
     peers: HashMap<u64, Arc<Peer>>,
-    by_address: HashMap<IpAddr, usize>,
+    by_network: HashMap<IpNet, usize>,
+    /// Numbers of those that have not authenticated, oldest first. Those that have, or have closed, are removed late:
+    /// when they are looked at, or when the queue has grown to twice the list.
+    arrivals: VecDeque<u64>,
+    /// Those that are closing to make room; they count no longer.
+    evicted: HashSet<u64>,
+}
+
+impl List {
+    /// Closes the oldest connection that is idle and never authenticated; `false` where none was found.
+    fn evict(&mut self) -> bool {
+        if self.evicted.len() >= EVICTIONS_MAX {
+            return false;
+        }
+        for _ in 0..VICTIM_LOOKS {
+            let Some(number) = self.arrivals.pop_front() else { return false };
+            let Some(peer) = self.peers.get(&number) else { continue };
+            if !peer.is_idle() {
+                if !peer.is_authenticated() {
+                    self.arrivals.push_back(number);
+                }
+            } else if peer.leave_unauthenticated() {
+                peer.close(Close::Now);
+                self.evicted.insert(number);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn arrived(&mut self, number: u64) {
+        if self.arrivals.len() > 2 * self.peers.len() + VICTIM_LOOKS {
+            let peers = &self.peers;
+            self.arrivals.retain(|number| peers.get(number).is_some_and(|peer| !peer.is_authenticated()));
+        }
+        self.arrivals.push_back(number);
+    }
 }
 
 impl Connections {
@@ -68,7 +117,12 @@ impl Connections {
     /// No connections yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings: ArcSwap::from_pointee(settings), open: AtomicUsize::new(0), list: Mutex::default() }
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            open: AtomicUsize::new(0),
+            unauthenticated: Arc::default(),
+            list: Mutex::default(),
+        }
     }
 
     /// Takes over new bounds, for new connections and for the times of open ones.
@@ -94,25 +148,39 @@ impl Connections {
     ) -> Result<Open, LimitReached> {
         let settings = self.settings.load();
         let mut list = self.list();
-        if list.peers.len() >= settings.connections_max {
-            return Err(LimitReached::All);
-        }
         // A trusted proxy's connections are those of many clients.
-        let network = (!listener.trusts(address.to_canonical())).then(|| network(address));
-        if let Some(network) = network {
-            let of_address = list.by_address.entry(network).or_insert(0);
-            if *of_address >= settings.connections_per_address_max {
+        let is_counted = !listener.trusts(address.to_canonical());
+        if is_counted {
+            let is_full = |(network, share): (IpNet, usize)| {
+                let bound = settings.connections_per_address_max.saturating_mul(share);
+                list.by_network.get(&network).is_some_and(|count| *count >= bound)
+            };
+            // First of all: an address beyond its bound closes nobody's connection.
+            if networks(address).any(is_full) {
                 return Err(LimitReached::Address);
             }
-            *of_address += 1;
+        }
+        let is_full = list.peers.len() - list.evicted.len() >= settings.connections_max;
+        let unauthenticated_max = (settings.connections_max / UNAUTHENTICATED_SHARE).max(1);
+        let evicts = listener.takes_credentials
+            && (is_full || self.unauthenticated.load(Ordering::Relaxed) >= unauthenticated_max);
+        if (evicts && !list.evict()) || (is_full && !evicts) {
+            return Err(LimitReached::All);
+        }
+        if is_counted {
+            networks(address).for_each(|(network, _)| *list.by_network.entry(network).or_insert(0) += 1);
         }
         // Unique in the process, not in the pool: a key is used on connections of several.
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let peer = Arc::new(Peer::new(number, address, Arc::clone(listener)));
+        let peer = Peer::new(number, address, Arc::clone(listener), Arc::clone(&self.unauthenticated));
+        let peer = Arc::new(peer);
         list.peers.insert(number, Arc::clone(&peer));
+        if listener.takes_credentials {
+            list.arrived(number);
+        }
         self.open.store(list.peers.len(), Ordering::Relaxed);
-        Ok(Open { peer, network, connections: Arc::clone(self) })
+        Ok(Open { peer, is_counted, connections: Arc::clone(self) })
     }
 
     /// Waits until no connection is open.
@@ -153,8 +221,8 @@ impl Connections {
 /// A connection in the list.
 pub(in crate::transport) struct Open {
     pub(in crate::transport) peer: Arc<Peer>,
-    /// Where it is counted, if it is.
-    network: Option<IpAddr>,
+    /// Whether it counts towards the bounds of its networks.
+    is_counted: bool,
     connections: Arc<Connections>,
 }
 
@@ -162,12 +230,14 @@ impl Drop for Open {
     fn drop(&mut self) {
         let mut list = self.connections.list();
         list.peers.remove(&self.peer.number);
-        if let Some(network) = self.network
-            && let Some(count) = list.by_address.get_mut(&network)
-        {
-            *count -= 1;
-            if *count == 0 {
-                list.by_address.remove(&network);
+        list.evicted.remove(&self.peer.number);
+        self.peer.leave_unauthenticated();
+        for (network, _) in networks(self.peer.origin).filter(|_| self.is_counted) {
+            if let Some(count) = list.by_network.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    list.by_network.remove(&network);
+                }
             }
         }
         self.connections.open.store(list.peers.len(), Ordering::Relaxed);
@@ -182,6 +252,16 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The networks that a connection from `address` counts in, and how often `connections_per_address_max` each may hold.
+fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> {
+    let address = address.to_canonical();
+    let ipv6 = IPV6_BOUNDS.into_iter().filter_map(move |(length, share)| match address {
+        IpAddr::V6(address) => Some((Ipv6Net::new(address, length).ok()?.trunc().into(), share)),
+        IpAddr::V4(_) => None,
+    });
+    address.is_ipv4().then(|| (address.into(), 1)).into_iter().chain(ipv6)
+}
+
 /// A time in sweeps, rounded up; at least one.
 fn sweeps(time: Duration) -> u32 {
     let sweeps = time.as_millis().div_ceil(Connections::SWEEP_INTERVAL.as_millis());
@@ -191,6 +271,7 @@ fn sweeps(time: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::connection::InFlight;
 
     fn connections(max: usize, per_address: usize) -> Arc<Connections> {
         let second = Duration::from_secs(1);
@@ -209,7 +290,15 @@ mod tests {
     }
 
     fn listener() -> Arc<Listener> {
+        Arc::new(Listener { takes_credentials: false, ..Listener::plain() })
+    }
+
+    fn api() -> Arc<Listener> {
         Arc::new(Listener::plain())
+    }
+
+    fn is_closed(open: &Open) -> bool {
+        open.peer.close_wish() == Some(Close::Now)
     }
 
     #[test]
@@ -229,7 +318,7 @@ mod tests {
     #[test]
     fn a_trusted_proxy_is_bounded_in_all_only() {
         let trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
-        let listener = Arc::new(Listener { trusted_proxies, ..Listener::plain() });
+        let listener = Arc::new(Listener { trusted_proxies, takes_credentials: false, ..Listener::plain() });
         let connections = connections(3, 1);
         let open = |address: &str| connections.open(address.parse().unwrap(), &listener);
         let first = open("192.0.2.1").ok().unwrap();
@@ -248,7 +337,97 @@ mod tests {
             drop(connections.open([192, 0, 2, last].into(), &listener).ok().unwrap());
         }
         let list = connections.list();
-        assert_eq!((list.peers.len(), list.by_address.len()), (0, 0));
+        assert_eq!((list.peers.len(), list.by_network.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_ipv6_network_holds_more_the_larger_it_is() {
+        let (connections, listener) = (connections(1000, 2), listener());
+        let open = |network: u128, host: u128| {
+            let address = Ipv6Addr::from_bits((0x2001_0db8 << 96) | (network << 64) | host);
+            connections.open(address.into(), &listener)
+        };
+        let mut held = Vec::new();
+        // A /56 is four times a /64, a /48 sixteen times.
+        for (slash_56, networks) in [(0, 4), (1, 4), (2, 4), (3, 4)] {
+            for slash_64 in 0..networks {
+                let network = (slash_56 << 8) | slash_64;
+                held.extend((0..2).map(|host| open(network, host).ok().unwrap()));
+                assert_eq!(open(network, 9).err(), Some(LimitReached::Address), "a /64 is full");
+            }
+            assert_eq!(open((slash_56 << 8) | 99, 0).err(), Some(LimitReached::Address), "a /56 is full");
+        }
+        assert_eq!(open(99 << 8, 0).err(), Some(LimitReached::Address), "the /48 is full");
+        assert!(open(1 << 16, 0).is_ok(), "the next /48 is free");
+        held.clear();
+        assert!(connections.list().by_network.is_empty());
+    }
+
+    #[test]
+    fn unauthenticated_connections_hold_at_most_half_and_the_oldest_idle_one_goes_first() {
+        let (connections, listener) = (connections(4, 100), api());
+        let open = || connections.open([192, 0, 2, 1].into(), &listener);
+        let authenticated = open().ok().unwrap();
+        authenticated.peer.mark_authenticated();
+        authenticated.peer.mark_authenticated();
+        let oldest = open().ok().unwrap();
+        let next = open().ok().unwrap();
+        assert!(!is_closed(&oldest), "half is not exceeded");
+        let newest = open().ok().unwrap();
+        assert!(is_closed(&oldest) && !is_closed(&next) && !is_closed(&authenticated));
+        drop(oldest);
+        assert_eq!(connections.unauthenticated.load(Ordering::Relaxed), 2);
+        drop((authenticated, next, newest));
+        let list = connections.list();
+        assert_eq!((list.peers.len(), list.evicted.len()), (0, 0));
+        assert_eq!(connections.unauthenticated.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_full_pool_closes_the_unauthenticated_and_refuses_where_there_are_none() {
+        let (connections, listener) = (connections(4, 100), api());
+        let open = || connections.open([192, 0, 2, 1].into(), &listener);
+        let authenticated = [(); 3].map(|()| {
+            let open = open().ok().unwrap();
+            open.peer.mark_authenticated();
+            open
+        });
+        let silent = open().ok().unwrap();
+        let new = open().ok().unwrap();
+        assert!(is_closed(&silent), "it makes room");
+        new.peer.mark_authenticated();
+        assert_eq!(open().err(), Some(LimitReached::All));
+        assert!(!authenticated.iter().chain([&new]).any(is_closed), "authenticated connections stay");
+    }
+
+    #[test]
+    fn a_connection_with_a_request_in_flight_is_not_closed_for_another() {
+        let (connections, listener) = (connections(4, 100), api());
+        let open = || connections.open([192, 0, 2, 1].into(), &listener);
+        let busy = open().ok().unwrap();
+        let request = InFlight::begin(Arc::clone(&busy.peer));
+        let idle = open().ok().unwrap();
+        let third = open().ok().unwrap();
+        assert!(!is_closed(&busy) && is_closed(&idle));
+        let other_request = InFlight::begin(Arc::clone(&third.peer));
+        assert_eq!(open().err(), Some(LimitReached::All), "all are busy");
+        drop(request);
+        assert!(open().is_ok());
+        assert!(is_closed(&busy) && !is_closed(&third));
+        drop(other_request);
+    }
+
+    #[test]
+    fn connections_that_are_slow_to_close_are_bounded_and_so_is_the_queue() {
+        let (connections, listener) = (connections(4, 1000), api());
+        let open = || connections.open([192, 0, 2, 1].into(), &listener);
+        let held: Vec<Open> = (0..2 + EVICTIONS_MAX).map(|_| open().ok().unwrap()).collect();
+        assert_eq!(open().err(), Some(LimitReached::All));
+        drop(held);
+        for _ in 0..1000 {
+            drop(open().ok().unwrap());
+        }
+        assert!(connections.list().arrivals.len() <= VICTIM_LOOKS + 1);
     }
 
     #[test]
