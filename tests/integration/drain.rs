@@ -167,6 +167,41 @@ async fn the_deadline_ends_what_does_not_end_by_itself() {
 }
 
 #[tokio::test]
+async fn signals_without_a_meaning_are_ignored_with_a_warning_and_quit_drains() {
+    let gateway = TestGateway::start_with_test_endpoints("[drain]\nannounce = \"100ms\"").await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let ignored = [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2"), (Signal::ALARM, "SIGALRM")];
+    let begun = Instant::now();
+    for _ in 0..100 {
+        ignored.iter().for_each(|(signal, _)| gateway.signal(*signal));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for (_, name) in ignored {
+        let warnings = || gateway.log().matches(&format!("Ignored {name}")).count();
+        let warned = eventually(PATIENCE, async || (warnings() > 0).then_some(())).await;
+        assert!(warned.is_some(), "{name}: {}", gateway.log());
+        let most = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+        assert!(warnings() <= most, "{name}: {} warnings", warnings());
+    }
+    let client = Client::over(&gateway, Protocol::H1).await;
+    assert_eq!(client.ask(key.get(PING)).await.status, 200, "it goes on serving");
+
+    let (pieces, request) = with_slow_content(&key);
+    let (answer, ()) = tokio::join!(client.send_content(request), async {
+        pieces.send(Bytes::from_static(br#"{"text":"a""#)).await.expect("the request is being sent");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        gateway.signal(Signal::QUIT);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(gateway.status().is_none(), "it waits for what is in flight");
+        pieces.send(Bytes::from_static(b"}")).await.expect("the rest is taken");
+        drop(pieces);
+    });
+    assert_eq!(answer.expect("the request is finished").status, 200);
+    let status = gateway.ended(Duration::from_secs(10)).await.expect("it ends");
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let gateway =
         TestGateway::start_with_test_endpoints("[drain]\nannounce = \"100ms\"\ndeadline = \"60s\"").await;

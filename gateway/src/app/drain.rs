@@ -1,9 +1,11 @@
 //! The end: what signals ask for, and a drain in which no accepted request is lost.
 //!
-//! On the first SIGTERM or SIGINT the process is no longer ready, takes nothing new, tells every client
+//! On the first SIGTERM, SIGINT or SIGQUIT the process is no longer ready, takes nothing new, tells every client
 //! to go elsewhere, and finishes what is in flight, all within one deadline. A second one ends it at once.
 
+use std::future::poll_fn;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,28 +25,82 @@ const CUT_WAIT: Duration = Duration::from_millis(200);
 /// How often it is looked whether connections are left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
+/// A signal that is ignored is warned of once in this time.
+const IGNORED_WARNING_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The signals that are listened to.
 pub(super) struct Signals {
+    ending: Ending,
+    hangup: Signal,
+    ignored: [Ignored; 3],
+}
+
+/// The signals that end the process.
+struct Ending {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
+    quit: Signal,
+}
+
+/// A signal without a meaning here, which would end the process if it were not caught.
+struct Ignored {
+    name: &'static str,
+    signal: Signal,
+    warned: Option<Instant>,
 }
 
 impl Signals {
     pub(super) fn catch() -> std::io::Result<Self> {
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            ending: Ending {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                quit: signal(SignalKind::quit())?,
+            },
             hangup: signal(SignalKind::hangup())?,
+            ignored: [
+                Ignored::catch("SIGUSR1", SignalKind::user_defined1())?,
+                Ignored::catch("SIGUSR2", SignalKind::user_defined2())?,
+                Ignored::catch("SIGALRM", SignalKind::alarm())?,
+            ],
         })
     }
+}
 
-    async fn end(&mut self) {
+impl Ending {
+    async fn recv(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
         }
     }
+}
+
+impl Ignored {
+    fn catch(name: &'static str, kind: SignalKind) -> std::io::Result<Self> {
+        Ok(Self { name, signal: signal(kind)?, warned: None })
+    }
+
+    fn warn(&mut self) {
+        if self.warned.is_none_or(|warned| warned.elapsed() >= IGNORED_WARNING_INTERVAL) {
+            self.warned = Some(Instant::now());
+            warn!(signal = self.name, "Ignored {}; SIGTERM drains and ends, SIGHUP reloads", self.name);
+        }
+    }
+}
+
+/// Warns of signals that are ignored, as they come.
+async fn warn_of_ignored(signals: &mut [Ignored]) {
+    poll_fn(|context| {
+        for ignored in &mut *signals {
+            while ignored.signal.poll_recv(context).is_ready() {
+                ignored.warn();
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Serves, reloads on SIGHUP, and returns when a signal has ended it all.
@@ -58,13 +114,9 @@ pub(super) async fn until_ended(
 ) -> Ended {
     loop {
         tokio::select! {
-            () = async {
-                tokio::select! {
-                    _ = signals.terminate.recv() => {}
-                    _ = signals.interrupt.recv() => {}
-                }
-            } => break,
+            () = signals.ending.recv() => break,
             _ = signals.hangup.recv() => reloader.reload(),
+            () = warn_of_ignored(&mut signals.ignored) => {}
         }
     }
     let settings = &reloader.started.drain;
@@ -98,7 +150,7 @@ pub(super) async fn until_ended(
     };
     let in_time = tokio::select! {
         in_time = timeout_at(deadline, drained) => in_time.is_ok(),
-        () = signals.end() => false,
+        () = signals.ending.recv() => false,
     };
     if in_time {
         info!("Drained");
