@@ -4,6 +4,7 @@
 mod documents;
 mod operations;
 mod page;
+mod process;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use rand::Rng as _;
 use tests::{
     Client, Family, KeySpec, Protocol, RawH2, TestGateway, Way, frame, get, kind, request_block, tool,
@@ -43,16 +43,8 @@ async fn probes_and_version_answer_without_a_credential() {
     }
 }
 
-#[tokio::test]
-async fn prometheus_finds_nothing_wrong_with_the_metrics() {
-    let gateway = TestGateway::start("").await;
-    let key = gateway.create_key(KeySpec::staging()).await;
-    for protocol in Protocol::ALL {
-        let client = Client::over(&gateway, protocol).await;
-        for request in [key.get(PING), key.get(CONNECTION), key.get("/x"), get(PING)] {
-            client.ask(request).await;
-        }
-    }
+/// Asserts that promtool accepts the metrics without remarks, and that each family has one type; returns the metrics.
+async fn check_metrics(gateway: &TestGateway, after: &str) -> String {
     let metrics = gateway.operations("/metrics").await;
     let kind = metrics.field("content-type").expect("it has a type").to_owned();
     assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
@@ -67,8 +59,91 @@ async fn prometheus_finds_nothing_wrong_with_the_metrics() {
     let output = promtool.wait_with_output().expect("promtool ends");
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert_eq!(said.trim(), "", "promtool has remarks");
+    assert!(output.status.success(), "after {after}: {said}");
+    assert_eq!(said.trim(), "", "promtool has remarks after {after}");
+    let text = metrics.text();
+    let mut families = HashSet::new();
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(families.insert(name), "after {after}: {name} has two types");
+    }
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_start_time_seconds",
+        "process_threads",
+    ] {
+        assert_eq!(samples(&text, name).len(), 1, "after {after}: {name}");
+    }
+    let expected = "# TYPE http_server_request_duration_seconds histogram";
+    assert!(text.contains(expected), "after {after}");
+    assert!(!text.contains("quantile="), "after {after}: a summary");
+    text
+}
+
+#[tokio::test]
+async fn prometheus_finds_nothing_wrong_with_the_metrics_after_any_kind_of_traffic() {
+    let overlay = "[listeners.operations]\nprotocols = [\"http1\", \"http2\"]\n\
+                   [listeners.pages]\naddresses = [\"127.0.0.1:0\"]\ncertificate = \"local\"\n\
+                   protocols = [\"http1\", \"http2\", \"http3\"]\nserves = [\"docs\"]";
+    let gateway = TestGateway::start_with_test_endpoints(overlay).await;
+    let key = gateway.create_key(KeySpec::staging()).await;
+    check_metrics(&gateway, "the start").await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        for request in [key.get(PING), key.get(CONNECTION), key.request(&Method::OPTIONS, PING)] {
+            client.ask(request).await;
+        }
+        check_metrics(&gateway, &format!("the API over {protocol:?}")).await;
+        for request in [key.get("/x"), get(PING), key.request(&Method::DELETE, PING)] {
+            assert!(client.ask(request).await.status.is_client_error());
+        }
+        check_metrics(&gateway, &format!("errors over {protocol:?}")).await;
+        let streamed = client.ask(key.get("/test/download.bin?bytes=4096&piece=512")).await;
+        assert_eq!(streamed.status, 200, "{streamed:?}");
+        check_metrics(&gateway, &format!("a stream over {protocol:?}")).await;
+        let broken = client.send(key.get("/test/download.bin?bytes=4096&piece=512&break_after=1024")).await;
+        assert!(broken.is_err(), "{broken:?}");
+        check_metrics(&gateway, &format!("a broken stream over {protocol:?}")).await;
+    }
+    let pages = [
+        ("docs", Protocol::H1),
+        ("docs", Protocol::H2c),
+        ("pages", Protocol::H1Tls),
+        ("pages", Protocol::H2),
+        ("pages", Protocol::H3),
+    ];
+    for (listener, protocol) in pages {
+        let way = Way { protocol, family: Family::V4 };
+        let client = Client::open(&gateway, listener, way).await.expect("the documentation is served");
+        for path in ["/", "/llms.txt", "/openapi/2026-02-01.json"] {
+            assert_eq!(client.ask(get(path)).await.status, 200, "{path}");
+        }
+        check_metrics(&gateway, &format!("documentation over {protocol:?}")).await;
+        for request in
+            [get("/nothing"), with_method(&Method::POST, "/"), get(&format!("/{}", "x".repeat(9000)))]
+        {
+            assert!(client.ask(request).await.status.is_client_error());
+        }
+        check_metrics(&gateway, &format!("documentation refusals over {protocol:?}")).await;
+    }
+    for protocol in [Protocol::H1, Protocol::H2c] {
+        let way = Way { protocol, family: Family::V4 };
+        let client = Client::open(&gateway, "operations", way).await.expect("operations are served");
+        for path in ["/livez", "/readyz", "/version", "/nothing"] {
+            client.ask(get(path)).await;
+        }
+        client.ask(with_method(&Method::POST, "/livez")).await;
+        check_metrics(&gateway, &format!("operations over {protocol:?}")).await;
+    }
+    for listener in ["http", "docs", "operations"] {
+        let mut raw = tests::Raw::connect(gateway.listener(listener, Family::V4).address).await;
+        assert!(raw.write(b"no HTTP at all\r\n\r\n").await);
+        raw.read_to_end(tests::PATIENCE).await;
+        check_metrics(&gateway, &format!("what is no HTTP on {listener}")).await;
+    }
 }
 
 /// The sample lines of a metric, by name.

@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use super::page::{Page, PageSite};
+use super::process;
 use crate::pipeline::Pipeline;
 use crate::readiness::Readiness;
 use crate::telemetry::Logs;
@@ -85,7 +86,7 @@ impl Operations {
         gauge!("gateway_uploads_in_flight").set(receiving as f64);
         gauge!("gateway_keys").set(self.pipeline.keys().count() as f64);
         gauge!("gateway_log_lines_dropped").set(self.logs.dropped_lines() as f64);
-        self.metrics.render() + &self.pipeline.frontend().durations.render()
+        self.metrics.render() + &self.pipeline.frontend().durations.render() + &process::render()
     }
 }
 
