@@ -26,6 +26,7 @@ mod proxies;
 mod readme;
 mod reload;
 mod revocation;
+mod site_refusals;
 mod smuggling;
 mod statuses;
 mod store;

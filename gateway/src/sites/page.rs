@@ -97,8 +97,10 @@ pub(super) fn refuse_page<S: PageSite>(
     let page = site.error(status, "The request is malformed, too large or too slow.");
     let (mut parts, mut body) = respond(site, page, record, &Method::GET, peer, None).into_parts();
     parts.headers.insert(header::DATE, date(time));
-    // It is written beside the body, by whoever writes that.
-    parts.headers.remove(header::CONTENT_LENGTH);
+    if version < Version::HTTP_2 {
+        // The transport writes it with the body.
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
     Response::from_parts(parts, body.take_bytes())
 }
 
