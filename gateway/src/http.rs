@@ -3,6 +3,7 @@
 
 mod body;
 mod client;
+mod cors;
 mod durations;
 mod fields;
 mod head;
@@ -19,6 +20,7 @@ use crate::transport::Peer;
 
 pub use body::{Places, ReplyBody};
 pub(crate) use client::{ClientAddress, client_address, is_proxy};
+pub(crate) use cors::{is_preflight, preflight_fields};
 pub use durations::{Durations, RouteDurations};
 pub use fields::{API_VERSION_PREVIEW, Field, Fields};
 pub use head::{check_head, declared_length, request_host};

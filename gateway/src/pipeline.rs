@@ -6,6 +6,7 @@
 
 mod authenticate;
 mod connection;
+mod cors;
 mod exchange;
 mod handle;
 mod negotiate;
@@ -138,6 +139,11 @@ impl Pipeline {
         // May it come in: is there room, and is its head in order?
         exchange.places.slot = Some(self.slots.take(limits.requests_in_flight_max)?);
         let fields = check_head(head, limits, peer)?;
+
+        if let Some(reply) = cors::preflight(head, snapshot) {
+            exchange.is_read = body.is_end_stream();
+            return Ok(reply);
+        }
 
         // Who is calling? A caller's request counts whatever it is answered with, so that every response can say
         // what is left; a spent rate is reported in its turn.

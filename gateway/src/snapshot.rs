@@ -9,6 +9,7 @@ mod templates;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use jiff::Timestamp;
 use versions::docs::pages::ServerUrl;
 use versions::{Catalog, Entry};
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) docs_url: String,
+    /// Origins whose pages may call the API from a browser.
+    pub(crate) cors_origins: Arc<[HeaderValue]>,
     /// The body of every 401.
     pub(crate) invalid_token: Bytes,
     /// The documentation.
@@ -47,7 +50,7 @@ impl Snapshot {
         frontend: &Frontend,
     ) -> Self {
         let durations = &frontend.durations;
-        let Api { docs_url, invalid_token_message, .. } = &config.api;
+        let Api { docs_url, invalid_token_message, cors_origins, .. } = &config.api;
         let dates = Arc::new(Dates::new(config, &catalog));
         let site = Arc::new(SiteConfig::new(config, server_urls));
         let pages = Pages::new(site, &catalog, &dates.calendar, durations, frontend.clock.now());
@@ -57,6 +60,7 @@ impl Snapshot {
             limits: config.limits.clone(),
             timeouts: config.timeouts.clone(),
             docs_url: docs_url.clone(),
+            cors_origins: cors_origins.iter().filter_map(|origin| origin.try_into().ok()).collect(),
             invalid_token: serde_json::json!({ "error": invalid_token_message }).to_string().into(),
             pages: Arc::new(pages),
             routes: catalog.entries().iter().map(|entry| durations.route(&entry.template)).collect(),
@@ -75,6 +79,7 @@ impl Snapshot {
             limits: self.limits.clone(),
             timeouts: self.timeouts.clone(),
             docs_url: self.docs_url.clone(),
+            cors_origins: Arc::clone(&self.cors_origins),
             invalid_token: self.invalid_token.clone(),
             pages: Arc::new(pages),
             routes: Arc::clone(&self.routes),

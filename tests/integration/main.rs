@@ -5,6 +5,7 @@ mod boundaries;
 mod cli;
 mod connections;
 mod contract;
+mod cors;
 mod coverage;
 mod dates;
 mod docs;

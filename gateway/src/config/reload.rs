@@ -9,6 +9,7 @@ use super::sections::Config;
 /// The options that a reload applies; a name that ends in a dot is a section. `gateway.toml` marks the same ones with
 /// "(reload)", which a test compares.
 pub(super) const RELOADABLE: &[&str] = &[
+    "api.cors_origins",
     "api.docs_url",
     "api.invalid_token_message",
     "api.public_url",

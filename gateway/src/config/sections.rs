@@ -65,6 +65,9 @@ pub struct Api {
     /// The URL of the API for partners; empty for the first API listener.
     #[serde(deserialize_with = "values::text::<values::Origin, _>")]
     pub public_url: String,
+    /// Origins whose pages may call the API from a browser.
+    #[serde(deserialize_with = "values::list::<values::WebOrigin, _>")]
+    pub cors_origins: Vec<String>,
 }
 
 /// What the first launch does.

@@ -280,6 +280,24 @@ impl Kind for Origin {
     }
 }
 
+/// The origin of a web page, as browsers send it.
+pub(super) enum WebOrigin {}
+
+impl Kind for WebOrigin {
+    type Value = String;
+    const EXPECTED: &str = "an origin such as `https://app.example.com`: in lower case, with a port where it is not the scheme's, without a path";
+
+    fn read(text: &str) -> Option<String> {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+        let is_plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:[]".contains(&byte);
+        let is_default = text.starts_with("https://") && host.ends_with(":443")
+            || text.starts_with("http://") && host.ends_with(":80");
+        let authority = host.parse::<http::uri::Authority>().ok()?;
+        (!authority.host().is_empty() && host.bytes().all(is_plain) && !is_default).then(|| text.to_owned())
+    }
+}
+
 /// A link with one of these starts, without a slash at its end; or nothing.
 fn link(text: &str, starts: &[&str]) -> Option<String> {
     if text.is_empty() {
@@ -402,6 +420,22 @@ mod tests {
         for (text, read) in [("", ""), ("/docs/", "/docs"), ("https://docs.example", "https://docs.example")]
         {
             assert_eq!(Link::read(text).as_deref(), Some(read), "{text:?}");
+        }
+        for text in ["https://app.example.com", "http://localhost:3000", "http://[::1]:3000"] {
+            assert_eq!(WebOrigin::read(text).as_deref(), Some(text));
+        }
+        for text in [
+            "*",
+            "null",
+            "",
+            "https://",
+            "app.example.com",
+            "https://a.example/",
+            "https://A.example",
+            "https://a.example:443",
+            "http://a:b:c",
+        ] {
+            assert_eq!(WebOrigin::read(text), None, "{text:?}");
         }
         assert_eq!(Origin::read("/docs"), None);
         assert_eq!(Origin::read("https://api.example/").as_deref(), Some("https://api.example"));

@@ -45,7 +45,9 @@ fn json_in(range: &[u8]) -> Option<(usize, bool)> {
     let kind = parts.next().unwrap_or_default();
     let rank = [&b"application/json"[..], b"application/*", b"*/*"]
         .iter()
-        .position(|json| kind.eq_ignore_ascii_case(json))?;
+        .position(|json| kind.eq_ignore_ascii_case(json))
+        // What Java's own client sends for `*/*`.
+        .or_else(|| (kind == b"*").then_some(2))?;
     Some((rank, !parts.any(is_weight_zero)))
 }
 
@@ -110,6 +112,8 @@ mod tests {
         for values in [
             &[][..],
             &["*/*"],
+            &["*"],
+            &["text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"],
             &[""],
             &["application/json"],
             &["text/html, application/*;q=0.5"],
@@ -126,6 +130,8 @@ mod tests {
             &["application/json;q=0"],
             &["application/json;q=0, */*"],
             &["*/*; Q=0.000"],
+            &["*;q=0"],
+            &["application/json;q=0, *"],
             &[","],
         ] {
             let fields = fields(header::ACCEPT, values);

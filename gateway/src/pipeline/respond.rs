@@ -6,6 +6,7 @@ use versions::{Body, Error, ErrorCode, Protocol, Reply};
 
 use super::Pipeline;
 use super::authenticate::NO_CREDENTIAL;
+use super::cors;
 use super::exchange::Exchange;
 use crate::http::{ReplyBody, content_length, date, never_indexed};
 use crate::snapshot::{JSON, ResponseValues};
@@ -55,6 +56,7 @@ impl Pipeline {
             }
         }
         add_own_fields(&mut fields, headers);
+        cors::add_fields(&mut fields, exchange.head, snapshot);
         if let Some(table) = version {
             let entry = exchange.entry.map(|entry| entry.index);
             let time = exchange.record.time;

@@ -21,6 +21,7 @@ use versions::docs::pages::{Content, HTML};
 use versions::{Body, BoxError};
 
 use super::page::{Page, PageSite};
+use crate::http::preflight_fields;
 use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
 
@@ -30,6 +31,8 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
+/// Documents for programs can be read by the pages of every origin.
+const EVERY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
 /// Serves the documentation. One for the process, for as long as it lives.
@@ -87,6 +90,9 @@ impl PageSite for Documents {
                 page.media_type = file.media_type.clone();
                 page.route = Some(file.route);
                 page.headers.insert(header::ETAG, file.tag.clone());
+                if file.is_for_programs {
+                    page.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, EVERY_ORIGIN);
+                }
                 if is_cached(&head.headers, &file.tag) {
                     page.status = StatusCode::NOT_MODIFIED;
                     page.body = Body::Empty;
@@ -98,6 +104,16 @@ impl PageSite for Documents {
         };
         page.headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
         page
+    }
+
+    fn preflight(&self, head: &Parts) -> Option<Page> {
+        let snapshot = self.pipeline.snapshot();
+        let file = snapshot.pages.file(head.uri.path()).filter(|file| file.is_for_programs)?;
+        let mut page = Page::new(StatusCode::NO_CONTENT, HTML, "");
+        page.route = Some(file.route);
+        page.headers = preflight_fields("GET, HEAD", "if-none-match");
+        page.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, EVERY_ORIGIN);
+        Some(page)
     }
 
     fn error(&self, status: StatusCode, detail: &str) -> Page {

@@ -7,7 +7,7 @@ use http_body::Body as _;
 use versions::{Body, Error, ErrorCode};
 
 use crate::http::{
-    Places, Record, ReplyBody, RouteDurations, check_head, client_address, content_length, date,
+    Places, Record, ReplyBody, RouteDurations, check_head, client_address, content_length, date, is_preflight,
 };
 use crate::pipeline::Pipeline;
 use crate::transport::Peer;
@@ -26,6 +26,11 @@ pub(super) trait PageSite: Sync + 'static {
 
     /// The page of a request whose head is in order.
     fn page(&'static self, head: &Parts) -> impl Future<Output = Page> + Send;
+
+    /// The response to a preflight of a browser; none where the path is not open to other origins.
+    fn preflight(&self, _: &Parts) -> Option<Page> {
+        None
+    }
 
     /// The page that says what is wrong.
     fn error(&self, status: StatusCode, detail: &str) -> Page;
@@ -65,13 +70,24 @@ pub(super) async fn serve_page<S: PageSite>(
     let mut record = Record::open(site.pipeline().frontend(), head, peer);
     record.client = client_address(&head.headers, peer);
     record.is_logged = S::LOGGED;
+    let mut preflight = None;
     let checked =
         check_head(head, &site.pipeline().snapshot().limits, peer).and_then(|_| match head.method {
             Method::GET | Method::HEAD => Ok(()),
-            _ => Err(Error::new(ErrorCode::MethodNotAllowed, "Only GET and HEAD are answered here.")),
+            Method::OPTIONS if is_preflight(head) => {
+                preflight = site.preflight(head);
+                preflight.is_some().then_some(()).ok_or_else(method_not_allowed)
+            }
+            _ => Err(method_not_allowed()),
         });
     match checked {
-        Ok(()) => respond(site, site.page(head).await, record, &head.method, peer, None),
+        Ok(()) => {
+            let page = match preflight {
+                Some(page) => page,
+                None => site.page(head).await,
+            };
+            respond(site, page, record, &head.method, peer, None)
+        }
         Err(error) => {
             let mut page = site.error(error.code.status(), &error.detail);
             if error.code == ErrorCode::MethodNotAllowed {
@@ -80,6 +96,10 @@ pub(super) async fn serve_page<S: PageSite>(
             respond(site, page, record, &head.method, peer, Some(&error))
         }
     }
+}
+
+fn method_not_allowed() -> Error {
+    Error::new(ErrorCode::MethodNotAllowed, "Only GET and HEAD are answered here.")
 }
 
 /// The response to something that never became a request.
@@ -121,7 +141,7 @@ fn respond<S: PageSite>(
     fields.insert(header::DATE, date(record.time));
     fields.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-    if status != StatusCode::NOT_MODIFIED {
+    if !matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT) {
         fields.insert(header::CONTENT_TYPE, media_type);
         let length = match &body {
             Body::Empty => Some(0),

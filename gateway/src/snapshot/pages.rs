@@ -41,6 +41,8 @@ pub(crate) struct Pages {
 pub(crate) struct File {
     pub(crate) route: &'static RouteDurations,
     pub(crate) media_type: HeaderValue,
+    /// Whether it is made for programs, which may run in a browser.
+    pub(crate) is_for_programs: bool,
     /// Its entity tag (RFC 9110 §8.8.3).
     pub(crate) tag: HeaderValue,
     /// In pieces, of which pages share many.
@@ -55,6 +57,10 @@ impl File {
         Self {
             route: durations.route(document.route),
             media_type: HeaderValue::from_static(document.media_type),
+            is_for_programs: matches!(
+                document.route,
+                "/openapi/{date}.json" | "/llms.txt" | "/llms-full.txt"
+            ),
             tag: HeaderValue::try_from(tag).expect("digits and quotes"),
             content: document.content,
         }
