@@ -232,7 +232,7 @@ async fn a_thousand_random_paths_and_methods_add_no_series() {
             0 => key.get(&format!("/2026-02-01/{word}.json")),
             1 => key.get(&format!("/{word}/{word}")),
             2 => key.request(&word.to_ascii_uppercase().parse().unwrap(), PING),
-            _ => with_method(&http::Method::GET, &format!("/{word}?{word}={word}")),
+            _ => with_method(&Method::GET, &format!("/{word}?{word}={word}")),
         };
         client.ask(request).await;
     };
