@@ -118,10 +118,10 @@ impl Pipeline {
 
     /// Takes over what a reload may change.
     pub fn reload(&self, config: &Config, server_urls: Vec<ServerUrl>) {
-        self.keys.set_default_rate(config.limits.key_rate);
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let catalog = Arc::clone(&self.snapshot.load().catalog);
         self.snapshot.store(Arc::new(Snapshot::new(config, server_urls, catalog, self.frontend)));
+        self.keys.set_default_rate(config.limits.key_rate);
     }
 
     /// Writes the documentation as of today.
