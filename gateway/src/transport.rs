@@ -33,7 +33,9 @@ use http::{Response, StatusCode, Version};
 pub use body::{BodyError, RequestBody, ResponseBody};
 pub use connection::{Close, Connections, Encryption, Peer, Settings, network};
 pub use http1::HeadWatch;
-pub use http3::{Frame, FrameError, FrameGuard, FrameTooLarge, Frames, HeadError, RequestError, read_head};
+pub use http3::{
+    ControlError, Frame, FrameError, FrameGuard, FrameTooLarge, Frames, HeadError, RequestError, read_head,
+};
 pub use listener::Listener;
 pub use quic::{QuicListener, QuicSocket, serve_quic, steer};
 pub use sockets::{BindError, bind_tcp, bind_udp};

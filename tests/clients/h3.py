@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aioquic.asyncio.client import connect
 from aioquic.asyncio.protocol import QuicConnectionProtocol
@@ -57,8 +58,9 @@ class ControlStream:
 class Client(QuicConnectionProtocol):
     """One connection. `events` of each stream come in the order in which they arrived."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, has_http=True, **kwargs):
         super().__init__(*args, **kwargs)
+        self.has_http = has_http
         self.http = None
         self.closed = asyncio.Event()
         self.close_code = None
@@ -79,7 +81,7 @@ class Client(QuicConnectionProtocol):
         return next((number for number in said if number is not None), None)
 
     def quic_event_received(self, event):
-        if isinstance(event, ProtocolNegotiated):
+        if isinstance(event, ProtocolNegotiated) and self.has_http:
             self.http = Http(self._quic)
         if isinstance(event, StreamDataReceived) and event.stream_id % 4 == 3:
             self.server_streams.setdefault(event.stream_id, ControlStream()).receive(event.data)
@@ -173,7 +175,8 @@ def encode(client, stream_id, fields):
 
 
 @asynccontextmanager
-async def client(port, ca, host="127.0.0.1", idle=60.0):
+async def client(port, ca, host="127.0.0.1", idle=60.0, has_http=True):
+    """A connection; without HTTP, it opens no streams by itself and reads none."""
     configuration = QuicConfiguration(
         alpn_protocols=H3_ALPN,
         is_client=True,
@@ -182,7 +185,8 @@ async def client(port, ca, host="127.0.0.1", idle=60.0):
         idle_timeout=idle,
     )
     configuration.load_verify_locations(ca)
-    async with connect(host, port, configuration=configuration, create_protocol=Client) as connected:
+    create = partial(Client, has_http=has_http)
+    async with connect(host, port, configuration=configuration, create_protocol=create) as connected:
         await asyncio.wait_for(connected.wait_connected(), 10)
         yield connected
 

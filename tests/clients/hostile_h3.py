@@ -16,7 +16,7 @@ from h3 import encode, frame
 PING = "/2026-02-01/ping.json"
 # An endpoint that takes content, of test-gateway.
 ECHO = "/test/echo.json"
-HEADERS, DATA, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0x1, 0x0, 0x4, 0x5, 0x7, 0xD
+HEADERS, DATA, CANCEL_PUSH, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0x1, 0x0, 0x3, 0x4, 0x5, 0x7, 0xD
 CONTROL, PUSH, ENCODER, DECODER = 0x0, 0x1, 0x2, 0x3
 
 
@@ -268,9 +268,42 @@ def with_content(*frames):
     return run
 
 
+async def content_cut_late(client, key):
+    """Content that an endpoint takes; the stream ends within its DATA frame, a moment after the head came."""
+    stream = client.request("POST", ECHO, key, [JSON], end=False)
+    await asyncio.sleep(0.1)
+    client.send(stream, frame(DATA, b"{}", 3), end=True)
+    status, _, _ = await client.answer(stream, 5)
+    return {"status": status, "closeCode": await closed(client, 1)}
+
+
 def on_control_stream(data, end=False):
     async def run(client, _key):
         client.send(client.http._local_control_stream_id, data, end)
+        return {"closeCode": await closed(client, 5)}
+
+    return run
+
+
+def as_control_stream(data):
+    """A control stream with these frames, in place of aioquic's, which begins with its settings."""
+
+    async def run(client, _key):
+        stream = client._quic.get_next_available_stream_id(is_unidirectional=True)
+        client.send(stream, bytes([CONTROL]) + data)
+        return {"closeCode": await closed(client, 5)}
+
+    run.has_http = False
+    return run
+
+
+def split(data):
+    """On the control stream, byte by byte, each in a packet of its own."""
+
+    async def run(client, _key):
+        for place in range(len(data)):
+            client.send(client.http._local_control_stream_id, data[place : place + 1])
+            await asyncio.sleep(0.005)
         return {"closeCode": await closed(client, 5)}
 
     return run
@@ -345,6 +378,8 @@ CASES = {
     "data_first": on_request_stream(frame(DATA, b"x")),
     "settings_on_request": on_request_stream(frame(SETTINGS, b"")),
     "push_promise_on_request": on_request_stream(frame(PUSH_PROMISE, b"\x00\x00\x00")),
+    "push_promise_behind_head": behind_head(frame(PUSH_PROMISE, b"\x00\x00\x00")),
+    "push_promise_behind_content": with_content(CONTENT, frame(PUSH_PROMISE, b"\x00\x00\x00")),
     "http2_priority": on_request_stream(frame(0x2, b"\x00" * 5)),
     "http2_ping": on_request_stream(frame(0x6, b"\x00" * 8)),
     "http2_window_update": on_request_stream(frame(0x8, b"\x00" * 4)),
@@ -359,6 +394,10 @@ CASES = {
     "trailers_behind_trailers": with_content(CONTENT, TRAILERS, TRAILERS),
     "goaway_behind_content": with_content(CONTENT, frame(GOAWAY, b"\x00")),
     "content_cut": with_content(frame(DATA, b"{}", 3)),
+    "content_cut_in_ping": behind_head(frame(DATA, b"x", 10)),
+    "content_cut_in_echo": content_cut_late,
+    "head_cut_behind_unknown": on_request_stream(frame(0x21, b"a") + frame(HEADERS, b"\x00\x00", 9)),
+    "unknown_frame_cut": behind_head(frame(0x21, b"a", 5)),
     "frame_cut": with_content(CONTENT, b"\x21"),
     "trailers_undecodable": with_content(CONTENT, frame(HEADERS, b"\x00\x00\x80")),
     "trailers": with_content(CONTENT, TRAILERS),
@@ -366,6 +405,26 @@ CASES = {
     "pseudo_in_trailers": with_content(CONTENT, frame(HEADERS, b"\x00\x00\xd1")),
     "upper_case_in_trailers": with_content(CONTENT, frame(HEADERS, b"\x00\x00\x21A\x01b")),
     "second_settings": on_control_stream(frame(SETTINGS, b"")),
+    "max_push_id_decreases": on_control_stream(frame(MAX_PUSH_ID, b"\x10") + frame(MAX_PUSH_ID, b"\x0f")),
+    "max_push_id_decreases_in_pieces": split(frame(MAX_PUSH_ID, b"\x10") + frame(MAX_PUSH_ID, b"\x0f")),
+    "max_push_id_with_more": on_control_stream(frame(MAX_PUSH_ID, b"\x10\x00")),
+    "max_push_id_empty": on_control_stream(frame(MAX_PUSH_ID, b"")),
+    "max_push_id_cut": on_control_stream(frame(MAX_PUSH_ID, b"\x40") + frame(0x21, b"")),
+    "goaway_with_more": on_control_stream(frame(GOAWAY, b"\x00\x00")),
+    "goaway_with_more_in_pieces": split(frame(GOAWAY, b"\x00\x00")),
+    "goaway_empty": on_control_stream(frame(GOAWAY, b"")),
+    "goaway_increases": on_control_stream(frame(GOAWAY, b"\x00") + frame(GOAWAY, b"\x01")),
+    "cancel_push_unpromised": on_control_stream(frame(MAX_PUSH_ID, b"\x10") + frame(CANCEL_PUSH, b"\x01")),
+    "cancel_push_beyond_maximum": on_control_stream(frame(CANCEL_PUSH, b"\x01")),
+    "cancel_push_with_more": on_control_stream(frame(CANCEL_PUSH, b"\x01\x00")),
+    "push_promise_on_control": on_control_stream(frame(PUSH_PROMISE, b"\x00\x00\x00")),
+    "http2_ping_on_control": on_control_stream(frame(0x6, b"\x00" * 8)),
+    "settings_missing": as_control_stream(frame(GOAWAY, b"\x00")),
+    "settings_behind_unknown": as_control_stream(frame(0x21, b"a") + frame(SETTINGS, b"")),
+    "settings_of_http2": as_control_stream(frame(SETTINGS, b"\x03\x40\x64")),
+    "settings_twice_the_same": as_control_stream(frame(SETTINGS, b"\x06\x40\x64\x06\x40\x64")),
+    "settings_cut": as_control_stream(frame(SETTINGS, b"\x06") + frame(0x21, b"")),
+    "oversized_on_control": on_control_stream(frame(0x21, b"", 1 << 34)),
     "data_on_control": on_control_stream(frame(DATA, b"x")),
     "headers_on_control": on_control_stream(frame(HEADERS, b"\x00\x00")),
     "control_closed": on_control_stream(b"", end=True),
@@ -385,6 +444,7 @@ CASES = {
     # What has to be ignored (§9).
     "unknown_stream": on_new_unidirectional(encode_uint_var(0x21) + b"anything"),
     "unknown_on_control": on_control_stream(frame(0x21, b"anything")),
+    "max_push_id_grows": on_control_stream(frame(MAX_PUSH_ID, b"\x10") + frame(MAX_PUSH_ID, b"\x40\x64")),
     "unknown_behind_head": behind_head(frame(0x21, b"anything")),
     # Heads that are malformed (§4.2, §4.3).
     "good": with_fields(GOOD),
@@ -437,8 +497,9 @@ async def main():
     port, ca, key, names = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
     seen = {}
     for name in names:
-        async with h3.client(port, ca, idle=120.0) as client:
-            seen[name] = await CASES[name](client, key)
+        case = CASES[name]
+        async with h3.client(port, ca, idle=120.0, has_http=getattr(case, "has_http", True)) as client:
+            seen[name] = await case(client, key)
     print(json.dumps(seen))
 
 

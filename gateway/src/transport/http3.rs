@@ -37,7 +37,7 @@ use super::{Close, Peer, RequestBody, Service, within};
 
 pub(super) use codes::NO_ERROR;
 pub(super) use control::Control;
-pub use frame_guard::{FrameGuard, FrameTooLarge};
+pub use frame_guard::{ControlError, FrameGuard, FrameTooLarge};
 pub use frames::{Frame, FrameError, Frames};
 pub use head::{HeadError, read_head};
 pub(super) use link::Link;

@@ -1,95 +1,207 @@
-//! Refuses HTTP/3 frames of absurd size before anything buffers them.
+//! Checks a client's control stream before h3 reads it (RFC 9114 §6.2.1, §7.2).
 //!
-//! h3 0.0.8 collects a whole frame of a control stream, of whatever length its sender declares, before it
-//! looks at any limit. This guard reads type and length of each frame as the bytes pass (RFC 9114 §7.1) and says
-//! when one is larger than any honest client sends. DATA may have any length: h3 refuses it by its type.
+//! h3 0.0.8 buffers a control frame of any declared length, ignores MAX_PUSH_ID and CANCEL_PUSH, and accepts bytes
+//! behind an id. The guard parses the same bytes as they arrive and reports the first violation. It buffers nothing.
 
-/// A frame other than DATA was declared larger than the guard allows.
+use quinn::VarInt;
+
+use super::codes;
+
+/// A frame declares more bytes than the limit; content (DATA on a request stream) is exempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a frame of type {kind:#x} declares {length} bytes; at most {max} are taken")]
+#[error("a frame of type {kind:#x} declares {length} bytes; at most {max} are accepted")]
 pub struct FrameTooLarge {
     /// The frame's type.
     pub kind: u64,
     /// The length that it declares, in bytes.
     pub length: u64,
-    /// The most that is taken, in bytes.
+    /// The limit, in bytes.
     pub max: u64,
 }
 
-const DATA: u64 = 0x0;
+/// Why a control stream has to end its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// `H3_EXCESSIVE_LOAD`.
+    #[error(transparent)]
+    TooLarge(#[from] FrameTooLarge),
+    /// `H3_FRAME_UNEXPECTED`: a frame type that is not allowed here, or a second SETTINGS.
+    #[error("a frame of type {0:#x} is not allowed here on the control stream")]
+    Unexpected(u64),
+    /// `H3_FRAME_ERROR`: the fields of a frame do not add up to its length.
+    #[error("a frame of type {0:#x} does not have the length of its fields")]
+    Malformed(u64),
+    /// `H3_ID_ERROR`: a smaller MAX_PUSH_ID than before, or CANCEL_PUSH for a push that was never promised.
+    #[error("a frame of type {0:#x} has an invalid push id")]
+    Id(u64),
+    /// `H3_SETTINGS_ERROR`: a setting that HTTP/3 reserves because HTTP/2 defined it.
+    #[error("setting {0:#x} is reserved")]
+    Setting(u64),
+    /// `H3_MISSING_SETTINGS`: the first frame is not SETTINGS.
+    #[error("the control stream does not start with SETTINGS")]
+    MissingSettings,
+}
+
+impl ControlError {
+    /// The error code to close the connection with.
+    pub(super) const fn code(self) -> VarInt {
+        match self {
+            Self::TooLarge(_) => codes::EXCESSIVE_LOAD,
+            Self::Unexpected(_) => codes::FRAME_UNEXPECTED,
+            Self::Malformed(_) => codes::FRAME_ERROR,
+            Self::Id(_) => codes::ID_ERROR,
+            Self::Setting(_) => codes::SETTINGS_ERROR,
+            Self::MissingSettings => codes::MISSING_SETTINGS,
+        }
+    }
+}
+
 const STREAM_TYPE_CONTROL: u64 = 0x0;
 
-/// Watches one unidirectional stream.
+const CANCEL_PUSH: u64 = 0x3;
+const SETTINGS: u64 = 0x4;
+const GOAWAY: u64 = 0x7;
+const MAX_PUSH_ID: u64 = 0xd;
+
+/// Checks one unidirectional stream, whose type is its first byte; only control streams have frames.
 #[derive(Debug)]
 pub struct FrameGuard {
     state: State,
     frame_bytes_max: u64,
     varint: Varint,
+    has_settings: bool,
+    push_id_max: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// The type of a unidirectional stream comes next (RFC 9114 §6.2).
+    /// The type of the stream comes next (RFC 9114 §6.2).
     StreamType,
     /// A frame's type comes next.
     Kind,
     /// A frame's length comes next.
     Length { kind: u64 },
-    /// So many bytes of a frame's payload come next.
-    Payload { rest: u64 },
-    /// Nothing here has frames.
+    /// So many bytes of an integer that is a field of a frame, and of the fields after it, come next.
+    Field { kind: u64, rest: u64, setting: Option<u64> },
+    /// So many bytes of an unknown frame come next.
+    Ignored { rest: u64 },
+    /// Not a control stream.
     Unframed,
 }
 
 impl FrameGuard {
-    /// Watches a unidirectional stream, which begins with its type. Of a control stream, frames other than
-    /// DATA may have at most `frame_bytes_max` bytes.
+    /// Frames of the control stream may have at most `frame_bytes_max` bytes.
     #[must_use]
     pub fn new(frame_bytes_max: u64) -> Self {
-        Self { state: State::StreamType, frame_bytes_max, varint: Varint::default() }
-    }
-
-    /// Looks at the next bytes of the stream.
-    ///
-    /// # Errors
-    /// [`FrameTooLarge`], at the first byte at which it is known.
-    pub fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), FrameTooLarge> {
-        loop {
-            match self.state {
-                State::Unframed => return Ok(()),
-                State::Payload { rest } => {
-                    let here = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
-                    bytes = &bytes[here..];
-                    let rest = rest - here as u64;
-                    if rest > 0 {
-                        self.state = State::Payload { rest };
-                        return Ok(());
-                    }
-                    self.state = State::Kind;
-                }
-                State::StreamType | State::Kind | State::Length { .. } => {
-                    let Some(value) = self.varint.take(&mut bytes) else { return Ok(()) };
-                    self.state = self.next(value)?;
-                }
-            }
+        Self {
+            state: State::StreamType,
+            frame_bytes_max,
+            varint: Varint::default(),
+            has_settings: false,
+            push_id_max: None,
         }
     }
 
-    fn next(&self, value: u64) -> Result<State, FrameTooLarge> {
+    /// Checks the next bytes of the stream.
+    ///
+    /// # Errors
+    /// [`ControlError`], at the first byte that decides it.
+    pub fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), ControlError> {
+        loop {
+            self.state = match self.state {
+                State::Unframed => return Ok(()),
+                State::Field { rest: 0, kind, .. } if self.varint.has_begun() => {
+                    return Err(ControlError::Malformed(kind));
+                }
+                State::Field { rest: 0, setting: Some(_), .. } => {
+                    return Err(ControlError::Malformed(SETTINGS));
+                }
+                State::Field { rest: 0, .. } | State::Ignored { rest: 0 } => State::Kind,
+                _ if bytes.is_empty() => return Ok(()),
+                State::Ignored { rest } => {
+                    let skipped = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
+                    bytes = &bytes[skipped..];
+                    State::Ignored { rest: rest - skipped as u64 }
+                }
+                State::Field { kind, rest, setting } => {
+                    let here = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
+                    let mut unread = &bytes[..here];
+                    let value = self.varint.take(&mut unread);
+                    let taken = here - unread.len();
+                    bytes = &bytes[taken..];
+                    let rest = rest - taken as u64;
+                    let setting = match value {
+                        None => setting,
+                        Some(value) => self.field(kind, rest, setting, value)?,
+                    };
+                    State::Field { kind, rest, setting }
+                }
+                State::StreamType | State::Kind | State::Length { .. } => {
+                    let Some(value) = self.varint.take(&mut bytes) else { return Ok(()) };
+                    self.header(value)?
+                }
+            };
+        }
+    }
+
+    fn header(&mut self, value: u64) -> Result<State, ControlError> {
         Ok(match self.state {
             State::StreamType if value == STREAM_TYPE_CONTROL => State::Kind,
-            State::StreamType => State::Unframed,
-            State::Kind => State::Length { kind: value },
-            State::Length { kind } if kind != DATA && value > self.frame_bytes_max => {
-                return Err(FrameTooLarge { kind, length: value, max: self.frame_bytes_max });
+            State::Kind => match value {
+                SETTINGS if self.has_settings => return Err(ControlError::Unexpected(value)),
+                SETTINGS => {
+                    self.has_settings = true;
+                    State::Length { kind: value }
+                }
+                _ if !self.has_settings => return Err(ControlError::MissingSettings),
+                CANCEL_PUSH | GOAWAY | MAX_PUSH_ID | 0xa.. => State::Length { kind: value },
+                // DATA, HEADERS and PUSH_PROMISE, and types reserved because HTTP/2 defined them.
+                _ => return Err(ControlError::Unexpected(value)),
+            },
+            State::Length { kind } if value > self.frame_bytes_max => {
+                return Err(FrameTooLarge { kind, length: value, max: self.frame_bytes_max }.into());
             }
-            State::Length { .. } => State::Payload { rest: value },
-            other @ (State::Payload { .. } | State::Unframed) => other,
+            State::Length { kind: kind @ (CANCEL_PUSH | GOAWAY | MAX_PUSH_ID) } if value == 0 => {
+                return Err(ControlError::Malformed(kind));
+            }
+            State::Length { kind: kind @ (CANCEL_PUSH | GOAWAY | MAX_PUSH_ID | SETTINGS) } => {
+                State::Field { kind, rest: value, setting: None }
+            }
+            State::Length { .. } => State::Ignored { rest: value },
+            _ => State::Unframed,
         })
+    }
+
+    /// Checks one field of a frame; returns the setting whose value comes next.
+    fn field(
+        &mut self,
+        kind: u64,
+        rest: u64,
+        setting: Option<u64>,
+        value: u64,
+    ) -> Result<Option<u64>, ControlError> {
+        match kind {
+            SETTINGS => match (setting, value) {
+                (Some(_), _) => Ok(None),
+                // RFC 9114 §7.2.4.1 and §11.2.2.
+                (None, 0x0 | 0x2..=0x5) => Err(ControlError::Setting(value)),
+                (None, _) => Ok(Some(value)),
+            },
+            // The id is all there is.
+            _ if rest > 0 => Err(ControlError::Malformed(kind)),
+            // The server never promises a push, so there is none to cancel.
+            CANCEL_PUSH => Err(ControlError::Id(kind)),
+            MAX_PUSH_ID if self.push_id_max.is_some_and(|max| value < max) => Err(ControlError::Id(kind)),
+            MAX_PUSH_ID => {
+                self.push_id_max = Some(value);
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
     }
 }
 
-/// A QUIC variable-length integer (RFC 9000 §16) that may come in pieces.
+/// A QUIC variable-length integer (RFC 9000 §16) that may arrive in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Varint {
     value: u64,
@@ -98,12 +210,12 @@ pub(super) struct Varint {
 }
 
 impl Varint {
-    /// Whether a part of it has come.
+    /// Whether some of its bytes have arrived, and not all.
     pub(super) const fn has_begun(&self) -> bool {
         self.missing > 0
     }
 
-    /// Takes bytes from the front until the integer is whole.
+    /// Takes bytes from the front until the integer is complete.
     pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<u64> {
         loop {
             let (&first, rest) = bytes.split_first()?;
@@ -140,62 +252,109 @@ mod tests {
         }
     }
 
+    fn with_payload(kind: u64, payload: &[u8]) -> Vec<u8> {
+        [varint(kind), varint(payload.len() as u64), payload.to_vec()].concat()
+    }
+
     fn frame(kind: u64, length: u64) -> Vec<u8> {
-        let mut bytes = varint(kind);
-        bytes.extend(varint(length));
-        bytes.extend(std::iter::repeat_n(0xff, usize::try_from(length.min(1000)).unwrap()));
-        bytes
+        [varint(kind), varint(length), vec![0xff; usize::try_from(length.min(1000)).unwrap()]].concat()
     }
 
-    /// Watches a control stream whose type has come.
-    fn control() -> FrameGuard {
-        let mut guard = FrameGuard::new(MAX);
-        guard.inspect(&[0]).unwrap();
-        guard
+    /// What the guard reports of a control stream, which has to be the same however its bytes arrive.
+    fn verdict(bytes: &[u8]) -> Result<(), ControlError> {
+        let stream = [&[0], bytes].concat();
+        let inspect = |piece: usize| {
+            let mut guard = FrameGuard::new(MAX);
+            stream.chunks(piece).try_for_each(|piece| guard.inspect(piece))
+        };
+        let expected = inspect(usize::MAX);
+        for piece in 1..20 {
+            assert_eq!(inspect(piece), expected, "in pieces of {piece}");
+        }
+        expected
     }
 
-    fn inspect_in_pieces(guard: &mut FrameGuard, bytes: &[u8], piece: usize) -> Result<(), FrameTooLarge> {
-        bytes.chunks(piece).try_for_each(|piece| guard.inspect(piece))
+    /// The same, after empty settings.
+    fn after_settings(frames: &[Vec<u8>]) -> Result<(), ControlError> {
+        verdict(&[&[0x4, 0][..], &frames.concat()].concat())
     }
 
     #[test]
-    fn a_large_frame_is_refused_however_its_bytes_come() {
-        for piece in 1..20 {
-            let mut guard = control();
-            let bytes = [frame(0x21, 3), frame(0, 500), frame(1, MAX), frame(1, 1 << 34)].concat();
-            assert_eq!(
-                inspect_in_pieces(&mut guard, &bytes, piece),
-                Err(FrameTooLarge { kind: 1, length: 1 << 34, max: MAX })
-            );
+    fn a_large_frame_is_rejected_by_its_declared_length() {
+        let too_large = |kind| Err(FrameTooLarge { kind, length: MAX + 1, max: MAX }.into());
+        assert_eq!(after_settings(&[frame(0x21, MAX), varint(0x21), varint(MAX + 1)]), too_large(0x21));
+        assert_eq!(verdict(&[varint(SETTINGS), varint(MAX + 1)].concat()), too_large(SETTINGS));
+    }
+
+    #[test]
+    fn settings_come_first_and_once() {
+        for kind in [0, 1, GOAWAY, 0x21] {
+            assert_eq!(verdict(&frame(kind, 1)), Err(ControlError::MissingSettings));
+        }
+        assert_eq!(after_settings(&[frame(SETTINGS, 0)]), Err(ControlError::Unexpected(SETTINGS)));
+    }
+
+    #[test]
+    fn settings_of_http2_and_half_settings_are_rejected() {
+        for setting in [0, 2, 3, 4, 5] {
+            let reserved = verdict(&with_payload(SETTINGS, &[6, 1, setting, 1]));
+            assert_eq!(reserved, Err(ControlError::Setting(setting.into())));
+        }
+        for cut in [&[6][..], &[6, 0x40], &[0x40]] {
+            assert_eq!(verdict(&with_payload(SETTINGS, cut)), Err(ControlError::Malformed(SETTINGS)));
+        }
+        assert_eq!(verdict(&with_payload(SETTINGS, &[6, 0x40, 3, 1, 3, 0x40, 0x40, 2])), Ok(()));
+    }
+
+    #[test]
+    fn frames_of_other_streams_and_of_http2_are_rejected() {
+        for kind in [0, 1, 2, 5, 6, 8, 9] {
+            assert_eq!(after_settings(&[frame(kind, 1)]), Err(ControlError::Unexpected(kind)));
         }
     }
 
     #[test]
-    fn only_the_control_stream_has_frames_among_the_unidirectional_ones() {
-        let large = frame(4, MAX + 1);
-        assert!(control().inspect(&large).is_err());
+    fn an_id_fills_its_frame() {
+        for kind in [CANCEL_PUSH, GOAWAY, MAX_PUSH_ID] {
+            for payload in [&[][..], &[0, 0], &[0x40]] {
+                let malformed = Err(ControlError::Malformed(kind));
+                assert_eq!(after_settings(&[with_payload(kind, payload)]), malformed, "{payload:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn push_ids_only_grow_and_none_can_be_cancelled() {
+        let max_push_id = |id: u8| with_payload(MAX_PUSH_ID, &[id]);
+        let goaway = with_payload(GOAWAY, &[0x40, 4]);
+        assert_eq!(after_settings(&[max_push_id(4), goaway, max_push_id(4), max_push_id(5)]), Ok(()));
+        let decreased = after_settings(&[max_push_id(4), max_push_id(3)]);
+        assert_eq!(decreased, Err(ControlError::Id(MAX_PUSH_ID)));
+        let cancelled = after_settings(&[max_push_id(4), with_payload(CANCEL_PUSH, &[1])]);
+        assert_eq!(cancelled, Err(ControlError::Id(CANCEL_PUSH)));
+    }
+
+    #[test]
+    fn only_control_streams_have_frames() {
         for other in [2, 3, 0x54, 0x1f * 7 + 0x21] {
             let mut guard = FrameGuard::new(MAX);
             assert_eq!(guard.inspect(&varint(other)), Ok(()));
-            assert_eq!(guard.inspect(&large), Ok(()));
+            assert_eq!(guard.inspect(&frame(4, MAX + 1)), Ok(()));
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_in_any_pieces_give_the_same_verdict(
-            bytes in proptest::collection::vec(any::<u8>(), 0..300),
-            piece in 1_usize..50,
+            bytes in proptest::collection::vec(prop_oneof![0_u8..16, any::<u8>()], 0..300),
         ) {
-            let whole = control().inspect(&bytes);
-            let pieces = inspect_in_pieces(&mut control(), &bytes, piece);
-            prop_assert_eq!(whole, pieces);
+            let _ = after_settings(&[bytes]);
         }
 
         #[test]
-        fn honest_frames_pass(frames in proptest::collection::vec((1_u64..1 << 20, 0..=MAX), 0..20)) {
-            let bytes: Vec<u8> = frames.iter().flat_map(|(kind, length)| frame(*kind, *length)).collect();
-            prop_assert_eq!(control().inspect(&bytes), Ok(()));
+        fn unknown_frames_pass(frames in proptest::collection::vec((0xe_u64..1 << 20, 0..=MAX), 0..20)) {
+            let frames: Vec<_> = frames.iter().map(|(kind, length)| frame(*kind, *length)).collect();
+            prop_assert_eq!(after_settings(&frames), Ok(()));
         }
     }
 }

@@ -63,7 +63,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
     ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
         while let Poll::Ready(stream) = next(&mut self.unidirectional, context)? {
             let guard = FrameGuard::new(self.frame_bytes_max);
-            self.side_streams.take(RecvStream::new(stream, guard));
+            self.side_streams.take(RecvStream::new(stream, self.connection.clone(), guard));
         }
         self.side_streams.poll(context).map_err(|code| {
             // h3 would close with H3_INTERNAL_ERROR; the first code is the one that counts.

@@ -15,6 +15,7 @@ use super::frame_guard::FrameGuard;
 /// A stream that is read.
 pub(super) struct RecvStream {
     stream: quinn::RecvStream,
+    connection: quinn::Connection,
     /// What was read of it already and is to be read again.
     put_back: Option<Bytes>,
     guard: FrameGuard,
@@ -22,8 +23,13 @@ pub(super) struct RecvStream {
 }
 
 impl RecvStream {
-    pub(super) const fn new(stream: quinn::RecvStream, guard: FrameGuard) -> Self {
-        Self { stream, put_back: None, guard, ended: false }
+    /// A stream of `connection`, which is closed at the first violation that `guard` reports.
+    pub(super) const fn new(
+        stream: quinn::RecvStream,
+        connection: quinn::Connection,
+        guard: FrameGuard,
+    ) -> Self {
+        Self { stream, connection, put_back: None, guard, ended: false }
     }
 
     /// Lets bytes be read once more.
@@ -51,7 +57,11 @@ impl quic::RecvStream for RecvStream {
                 return Poll::Ready(Err(read_error(error)));
             }
         };
-        self.guard.inspect(&chunk).map_err(unknown)?;
+        if let Err(error) = self.guard.inspect(&chunk) {
+            // h3 would close with another code; the first one counts.
+            self.connection.close(error.code(), error.to_string().as_bytes());
+            return Poll::Ready(Err(unknown(error)));
+        }
         Poll::Ready(Ok(Some(chunk)))
     }
 

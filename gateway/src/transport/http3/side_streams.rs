@@ -35,7 +35,7 @@ enum StreamEvent {
     /// It was given up before its type had come, which is allowed, or with the connection.
     Over,
     /// Its type has come, which so many bytes of these are.
-    Type(u64, RecvStream, Bytes, usize),
+    Type(u64, Box<RecvStream>, Bytes, usize),
     /// It ends the connection.
     Violation(Code),
 }
@@ -63,13 +63,13 @@ impl SideStreams {
                 DECODER => &mut self.decoder_is_open,
                 _ => {
                     stream.put_back(begun);
-                    return Poll::Ready(Ok(stream));
+                    return Poll::Ready(Ok(*stream));
                 }
             };
             if std::mem::replace(is_open, true) {
                 return Poll::Ready(Err(Code::H3_STREAM_CREATION_ERROR));
             }
-            self.reading.push(Box::pin(watch_qpack(stream, kind, begun.split_off(length))));
+            self.reading.push(Box::pin(watch_qpack(*stream, kind, begun.split_off(length))));
         }
         Poll::Pending
     }
@@ -80,13 +80,12 @@ async fn read_type(mut stream: RecvStream) -> StreamEvent {
     loop {
         match poll_fn(|context| stream.poll_data(context)).await {
             Ok(Some(bytes)) => begun.extend_from_slice(&bytes),
-            Err(StreamErrorIncoming::Unknown(_)) => return StreamEvent::Violation(Code::H3_EXCESSIVE_LOAD),
             Ok(None) | Err(_) => return StreamEvent::Over,
         }
         let mut rest = &begun[..];
         if let Some(kind) = Varint::default().take(&mut rest) {
             let length = begun.len() - rest.len();
-            return StreamEvent::Type(kind, stream, begun.freeze(), length);
+            return StreamEvent::Type(kind, Box::new(stream), begun.freeze(), length);
         }
     }
 }
