@@ -12,6 +12,7 @@ mod listen;
 mod pools;
 mod ready_file;
 mod reload;
+mod reset_key;
 mod welcome;
 mod workers;
 
@@ -46,6 +47,7 @@ use crate::readiness::Readiness;
 use crate::sites::{Documents, Operations, Site, Sites};
 use crate::store::Store;
 use crate::telemetry::{Logs, start_metrics};
+use crate::transport;
 use crate::warnings;
 
 /// Collected samples are folded into their buckets this often, so that they do not pile up, and threads
@@ -95,6 +97,7 @@ pub fn serve(
     let first_launch = if welcome::wants_keys(&config) { provisioning.first_launch()? } else { None };
     welcome::print(&config, &description, first_launch.as_ref(), folder)?;
 
+    let reset_key: transport::ResetKey = Arc::new(reset_key::ResetKey::new(&secret));
     let catalog = Catalog::new(releases).context("the list of releases contradicts itself")?;
     let metrics = start_metrics()?;
     let addresses = Addresses::new(&bound);
@@ -147,7 +150,7 @@ pub fn serve(
     })?;
 
     let ended = runtime.block_on(async {
-        let workers = Workers::start(bound.into_listeners(), workers, sites, &pools, &readiness)?;
+        let workers = Workers::start(bound.into_listeners(), workers, sites, &reset_key, &pools, &readiness)?;
         pools.start_sweeps();
         readiness.started.store(true, Ordering::Relaxed);
         if let Some(file) = &ready_file {

@@ -37,7 +37,7 @@ pub use http3::{
     ControlError, Frame, FrameError, FrameGuard, FrameTooLarge, Frames, HeadError, RequestError, read_head,
 };
 pub use listener::Listener;
-pub use quic::{QuicListener, QuicSocket, serve_quic, steer};
+pub use quic::{QuicListener, QuicSocket, ResetKey, serve_quic, steer};
 pub use sockets::{BindError, bind_tcp, bind_udp};
 pub use tcp::{Protocols, TcpService, serve_tcp};
 pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_config, validity_warning};

@@ -202,6 +202,12 @@ impl ServerSecret {
         &self.0
     }
 
+    /// A secret for another purpose, which `context` names; it reveals nothing of this one.
+    #[must_use]
+    pub fn derive(&self, context: &str) -> Self {
+        Self(Zeroizing::new(blake3::derive_key(context, &*self.0)))
+    }
+
     /// The hash under which a credential is stored and looked up.
     #[must_use]
     pub fn hash(&self, credential: &[u8]) -> KeyHash {

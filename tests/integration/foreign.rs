@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use permissions::Environment;
 use serde_json::Value;
-use tests::{Key, KeySpec, Protocol, TestGateway, client_script, never_issued, repository, tool};
+use tests::{Key, KeySpec, Protocol, TestGateway, client_script, eventually, never_issued, repository, tool};
 
 use crate::contract::{CONNECTION, INVALID_TOKEN, PING, assert_ping_body, assert_problem_body};
 
@@ -298,5 +298,35 @@ fn every_script_is_run_by_a_test() {
             ["browser.mjs", "cases.py", "h3.py", "requirements", "typed_values.py", "__pycache__"]
                 .contains(&name.as_str());
         assert!(is_library || run.contains(&format!("\"{name}\"")), "{name} is run by no test");
+    }
+}
+
+#[tokio::test]
+async fn a_crashed_servers_successor_resets_its_http_3_connections() {
+    for (client, python) in [("curl", "py-curl"), ("niquests", "py-niquests"), ("aioquic", "py-aioquic")] {
+        let (gateway, key) = served().await;
+        let port = gateway.address(Protocol::H3).port();
+        let folder = gateway.settings().folder().to_owned();
+        let mut arguments = arguments(&gateway, Protocol::H3, &key);
+        arguments.truncate(3);
+        arguments.insert(0, client.to_owned());
+        arguments.push(folder.display().to_string());
+        let script = client_script(tool(&format!("{python}/bin/python")), "crash.py", &arguments, PATIENCE);
+        let restart = async {
+            let asked = eventually(PATIENCE, async || folder.join("asked").exists().then_some(())).await;
+            asked.expect("the client gets its first reply");
+            gateway.signal(rustix::process::Signal::KILL);
+            gateway.ended(PATIENCE).await.expect("SIGKILL ends it");
+            let mut start = gateway.settings().clone();
+            let address = format!("127.0.0.1:{port}");
+            start.write_config(&format!("[listeners.https]\naddresses = [\"{address}\"]"));
+            let gateway = start.launch().await;
+            std::fs::write(folder.join("restarted"), "").expect("the test's folder is writable");
+            gateway
+        };
+        let (seen, _gateway) = tokio::join!(script, restart);
+        println!("{client}: {seen}");
+        assert!(seen["seconds"].as_f64().is_some_and(|seconds| seconds < 1.0), "{client}: {seen}");
+        assert_eq!(seen["statusAfter"], 200, "{client}: {seen}");
     }
 }

@@ -16,7 +16,7 @@ use crate::config::Protocol;
 use crate::readiness::Readiness;
 use crate::sites::Sites;
 use crate::transport::{
-    Connections, Protocols, QuicListener, QuicSocket, TcpService, serve_quic, serve_tcp, steer,
+    Connections, Protocols, QuicListener, QuicSocket, ResetKey, TcpService, serve_quic, serve_tcp, steer,
 };
 
 /// The running workers.
@@ -36,6 +36,7 @@ impl Workers {
         bound: Vec<BoundListener>,
         count: usize,
         sites: impl Fn(&BoundListener) -> Sites,
+        reset_key: &ResetKey,
         pools: &Pools,
         readiness: &Arc<Readiness>,
     ) -> anyhow::Result<Self> {
@@ -51,7 +52,7 @@ impl Workers {
             } else {
                 &mut workers[..]
             };
-            distribute(listener, workers, sites, pool)?;
+            distribute(listener, workers, sites, reset_key, pool)?;
         }
         tokio::spawn(operations.serve(end.subscribe()));
 
@@ -94,6 +95,7 @@ fn distribute(
     bound: BoundListener,
     workers: &mut [WorkerSockets],
     service: &'static Sites,
+    reset_key: &ResetKey,
     pool: &Arc<Connections>,
 ) -> anyhow::Result<()> {
     let protocols = Protocols {
@@ -107,7 +109,8 @@ fn distribute(
     }
     for (worker, socket) in workers.iter_mut().zip(steer(bound.udp)) {
         let tls = bound.quic.clone().context("HTTP/3 needs a certificate")?;
-        let quic = QuicListener { listener: Arc::clone(&listener), tls, service };
+        let quic =
+            QuicListener { listener: Arc::clone(&listener), tls, reset_key: Arc::clone(reset_key), service };
         worker.udp.push((socket, quic, Arc::clone(pool)));
     }
     Ok(())

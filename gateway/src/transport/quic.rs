@@ -5,6 +5,7 @@ mod steering;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig};
 use tokio::sync::watch;
@@ -15,12 +16,17 @@ use super::http3::{self, Control, Link, QuicTls};
 use super::{Connections, Encryption, Listener, Service, Settings};
 pub use steering::{QuicSocket, steer};
 
+/// Makes the stateless reset tokens of connection ids (RFC 9000 §10.3).
+pub type ResetKey = Arc<dyn quinn_proto::crypto::HmacKey>;
+
 /// What one UDP socket serves.
 pub struct QuicListener<S: 'static> {
     /// The listener that its requests came by.
     pub listener: Arc<Listener>,
     /// TLS, with `h3` as its only protocol.
     pub tls: Arc<rustls::ServerConfig>,
+    /// The same for every process of a data folder: a client whose server has crashed hears so from the next one.
+    pub reset_key: ResetKey,
     /// What answers.
     pub service: &'static S,
 }
@@ -33,6 +39,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes kept of connections that are not accepted yet: of one, and of all of a worker.
 const INCOMING_BYTES_MAX: u64 = 64 * 1024;
 const INCOMING_BYTES_TOTAL_MAX: u64 = 16 * 1024 * 1024;
+/// Stateless resets of a worker are at least this far apart; after a crash every client waits for one. A reset is
+/// always smaller than the packet that provokes it, so two servers cannot keep resetting each other.
+const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
+
 /// Takes QUIC connections until `stop` says so; then waits until those that are open have ended.
 ///
 /// # Errors
@@ -52,8 +62,8 @@ pub async fn serve_quic<S: Service>(
         .incoming_buffer_size(INCOMING_BYTES_MAX)
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
     let runtime = Arc::new(quinn::TokioRuntime);
-    let mut shared = EndpointConfig::default();
-    shared.cid_generator(socket.id_generator());
+    let mut shared = EndpointConfig::new(quic.reset_key);
+    shared.cid_generator(socket.id_generator()).min_reset_interval(RESET_INTERVAL_MIN);
     let socket = socket.into_steered()?;
     let endpoint = Endpoint::new_with_abstract_socket(shared, Some(config), socket, runtime)?;
     let handshakes = Arc::new(AtomicUsize::new(0));
