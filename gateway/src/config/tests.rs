@@ -74,7 +74,7 @@ fn the_defaults_are_those_of_the_file() {
     assert_eq!(config.limits.key_rate.to_string(), "500/s+1000");
     assert_eq!(config.limits.header_bytes_max, 16 << 10);
     assert_eq!(config.limits.failure_addresses_max, 65_536);
-    assert_eq!(config.timeouts.idle, Duration::from_secs(60));
+    assert_eq!(config.timeouts.idle, Duration::from_secs(75));
     assert_eq!(config.store.change_interval, Duration::from_millis(20));
     assert_eq!(config.log.format, Format::Auto);
     assert!((1..=1024).contains(&config.runtime.worker_count()));
