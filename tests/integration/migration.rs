@@ -2,10 +2,10 @@
 //! address that it comes from now.
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use tests::{Client, Content, KeySpec, PATIENCE, Protocol, TestGateway, eventually};
 
-use crate::contract::{CONNECTION, PING};
+use crate::contract::{CONNECTION, ECHO, PING};
 
 const FOUR_WORKERS: &str = "[runtime]\nworkers = 4\n[timeouts]\nidle = \"20s\"\n";
 
@@ -37,20 +37,23 @@ async fn a_client_keeps_its_connection_through_every_change_of_port() {
 
 #[tokio::test]
 async fn content_goes_on_from_another_port() {
-    let gateway = TestGateway::start(FOUR_WORKERS).await;
+    let gateway = TestGateway::start_with_test_endpoints(FOUR_WORKERS).await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = Client::over(&gateway, Protocol::H3).await;
     let (pieces, content) = Content::pieces();
-    let mut request: Request<Content> = key.get(PING).map(|_| content);
+    let mut request: Request<Content> = key.request(&Method::POST, ECHO).map(|_| content);
     request.headers_mut().insert("content-type", "application/json".parse().expect("it is plain text"));
     let (answer, ()) = tokio::join!(client.send_content(request), async {
+        pieces.send(Bytes::from_static(br#"{"text":""#)).await.expect("the request is being sent");
         for _ in 0..16 {
             client.move_to([127, 0, 0, 1]);
-            pieces.send(Bytes::from(vec![b' '; 20_000])).await.expect("the request is being sent");
+            pieces.send(Bytes::from(vec![b'x'; 20_000])).await.expect("the request is being sent");
         }
+        pieces.send(Bytes::from_static(br#""}"#)).await.expect("the request is being sent");
         drop(pieces);
     });
-    assert_eq!(answer.expect("it is answered").status, 200);
+    let answer = answer.expect("it is answered");
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 320_000 + r#"{"text":""}"#.len()));
 }
 
 #[tokio::test]
