@@ -13,7 +13,7 @@ use gateway::clock::SystemClock;
 use gateway::config::{Config, Sources};
 use gateway::http::Frontend;
 use gateway::pipeline::{ConnectionCache, Pipeline};
-use gateway::transport::{Listener, Peer, RequestBody, Service as _};
+use gateway::transport::{Listener, Peer, RequestBody, ResponseBody as _, Service as _};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use jiff::Timestamp;
 use permissions::{Environments, ServerSecret};
@@ -170,8 +170,10 @@ impl Caller {
                 .serve(head, body, Arc::clone(&self.peer), Arc::clone(&self.cache))
                 .now_or_never()
                 .context("it waited")?;
-            let (head, body) = black_box(response).into_parts();
+            let (head, mut body) = black_box(response).into_parts();
             ensure!(head.status == StatusCode::OK, "it answered {}", head.status);
+            // As a connection does that has sent it.
+            body.complete();
             drop(body);
             self.fields = head.headers;
         }

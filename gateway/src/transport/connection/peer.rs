@@ -249,7 +249,7 @@ impl Peer {
         self.waker.wake();
     }
 
-    /// The requests behind so many are not served: see [`super::HeadWatch`].
+    /// The requests behind so many are not served: see [`crate::transport::HeadWatch`].
     pub(in crate::transport) fn serve_no_more_than(&self, requests: u64) {
         self.requests_max.store(requests, Relaxed);
     }
