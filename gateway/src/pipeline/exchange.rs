@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use versions::{Entry, Error, ErrorCode, VersionTable};
 
 use super::ConnectionCache;
-use super::preview::Preview;
 use crate::callers::Caller;
 use crate::http::{Frontend, Places, Record, field};
 use crate::limits::{Policy, Spent};
@@ -33,8 +32,8 @@ pub(super) struct Exchange<'a> {
     pub(super) forwarded_from: Option<&'a VersionTable>,
     /// The endpoint, or another one of the same path where the method has none.
     pub(super) entry: Option<&'a Entry>,
-    /// What a newer version would have answered, where that was asked for.
-    pub(super) preview: Option<Box<Preview>>,
+    /// The fields that report what a newer version would have answered, where that was asked for.
+    pub(super) preview: Option<Box<HeaderMap>>,
 }
 
 impl<'a> Exchange<'a> {

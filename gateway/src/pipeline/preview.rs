@@ -21,12 +21,6 @@ const PATCH: HeaderName = HeaderName::from_static("api-version-preview-patch");
 const OMITTED: HeaderName = HeaderName::from_static("api-version-preview-omitted");
 
 /// What a newer date would answer.
-pub(super) struct Preview {
-    /// Its name, as a field.
-    version: HeaderValue,
-    outcome: Outcome,
-}
-
 enum Outcome {
     /// This status, and the patch that turns the one body into the other.
     Patch(StatusCode, HeaderValue),
@@ -40,19 +34,20 @@ enum Outcome {
     NotSafe,
 }
 
-impl Preview {
-    /// Adds the fields that report it.
-    pub(super) fn announce(&self, fields: &mut HeaderMap) {
-        fields.insert(API_VERSION_PREVIEW, self.version.clone());
-        let (status, omitted) = match &self.outcome {
-            Outcome::Patch(status, patch) => {
-                fields.insert(PATCH, patch.clone());
+impl Outcome {
+    /// The fields that report it, for the date whose name is `version`.
+    fn into_fields(self, version: HeaderValue) -> HeaderMap {
+        let mut fields = HeaderMap::with_capacity(3);
+        fields.insert(API_VERSION_PREVIEW, version);
+        let (status, omitted) = match self {
+            Self::Patch(status, patch) => {
+                fields.insert(PATCH, patch);
                 (Some(status), None)
             }
-            Outcome::TooLarge(status, bytes) => (Some(status), Some(format!("too-large;bytes={bytes}"))),
-            Outcome::NotJson(status) => (Some(status), Some("not-json".to_owned())),
-            Outcome::Refused(status) => (Some(status), None),
-            Outcome::NotSafe => (None, Some("not-safe".to_owned())),
+            Self::TooLarge(status, bytes) => (Some(status), Some(format!("too-large;bytes={bytes}"))),
+            Self::NotJson(status) => (Some(status), Some("not-json".to_owned())),
+            Self::Refused(status) => (Some(status), None),
+            Self::NotSafe => (None, Some("not-safe".to_owned())),
         };
         if let Some(omitted) = omitted {
             fields.insert(OMITTED, HeaderValue::try_from(omitted).expect("words and digits"));
@@ -60,6 +55,7 @@ impl Preview {
         if let Some(status) = status {
             fields.insert(STATUS, HeaderValue::from(status.as_u16()));
         }
+        fields
     }
 }
 
@@ -91,7 +87,7 @@ impl Pipeline {
         })
     }
 
-    /// Makes the call at the newer date. `context` is the call's own; `body` is that of the response given.
+    /// Makes the call at the newer date, and reports the outcome as fields. `context` is the call's own; `body` is that of the response given.
     pub(super) async fn preview(
         &'static self,
         exchange: &Exchange<'_>,
@@ -100,7 +96,7 @@ impl Pipeline {
         context: &Context<'_>,
         input: Input<'_>,
         body: &[u8],
-    ) -> Preview {
+    ) -> HeaderMap {
         let context = Context { version: table.version, ..*context };
         let outcome = if !call.entry.route.safe {
             Outcome::NotSafe
@@ -116,7 +112,7 @@ impl Pipeline {
                 Err(error) => Outcome::Refused(error.code.status()),
             }
         };
-        Preview { version: table.field.clone(), outcome }
+        outcome.into_fields(table.field.clone())
     }
 }
 

@@ -65,8 +65,8 @@ impl Pipeline {
         if let Some(requested) = exchange.forwarded_from {
             fields.insert(API_VERSION_REQUESTED, requested.field.clone());
         }
-        if let Some(preview) = &exchange.preview {
-            preview.announce(&mut fields);
+        if let Some(preview) = exchange.preview.take() {
+            fields.extend(*preview);
         }
         // A request that was not read to its end leaves nobody sure of where the next one begins.
         let is_malformed = error.as_ref().is_some_and(|error| error.code == ErrorCode::MalformedRequest);
