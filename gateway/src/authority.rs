@@ -2,7 +2,7 @@
 //! and `::1`, so that TLS and HTTP/3 work before there is a certificate of a public authority.
 //!
 //! It is for development. Its key never leaves the data folder, and its name constraints keep it from signing for any
-//! other host: whoever trusts `ca.pem` trusts it for this machine only.
+//! other host: a client that trusts `ca.pem` trusts it for this machine only.
 
 use std::fs;
 use std::io;

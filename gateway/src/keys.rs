@@ -1,6 +1,6 @@
 //! Provisioning: making, rotating, revoking and changing keys, and the pair of the first launch.
 //!
-//! Every rule about what a key may look like is here, whoever asks: the command line today, a portal
+//! Every rule about what a key may look like is here, for every caller: the command line today, a portal
 //! later. A rule that is broken is told in words for the person who asked. What is written goes
 //! through one transaction of the store each, so a crash leaves the whole of it or nothing. Nothing
 //! here knows of requests, servers or terminals.

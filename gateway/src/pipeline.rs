@@ -45,7 +45,7 @@ use handle::Call;
 pub struct Pipeline {
     frontend: &'static Frontend,
     snapshot: ArcSwap<Snapshot>,
-    /// Held by whoever replaces the snapshot, never by a request.
+    /// Held while the snapshot is replaced, never by a request.
     replacing: Mutex<()>,
     keys: KeyIndex,
     secret: ServerSecret,

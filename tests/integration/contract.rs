@@ -83,7 +83,7 @@ pub(crate) fn assert_fields_of_stranger(gateway: &TestGateway, way: Way, answer:
     }
 }
 
-/// The fields of every response below a date, whoever asks.
+/// The fields of every response below a date, for every caller.
 #[track_caller]
 fn assert_fields_of_anyone(gateway: &TestGateway, way: Way, answer: &Response) {
     let context = format!("{way}: {answer:?}");

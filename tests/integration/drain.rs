@@ -79,7 +79,7 @@ async fn no_accepted_request_is_lost_under_load() {
         let met = asking.await.expect("the asking task does not panic");
         assert!(met.ids.len() > 3, "{protocol:?}: there was load: {met:?}");
         if matches!(protocol, Protocol::H1 | Protocol::H1Tls) {
-            // Whoever asks all the time meets an answer that says so before its connection ends.
+            // A client that asks all the time gets a response that says so before its connection ends.
             assert_eq!(met.error, None, "{protocol:?}");
             assert_eq!(met.last_fields.get("connection").unwrap(), "close", "{protocol:?}");
         }

@@ -86,7 +86,7 @@ async fn a_request_has_the_address_that_it_comes_from() {
     let away = gateway.create_key(KeySpec::staging().option("--allow", "127.0.0.2/32")).await;
     let both = gateway.create_key(KeySpec::staging().option("--allow", "127.0.0.0/30")).await;
     let client = Client::over(&gateway, Protocol::H3).await;
-    // Whoever was at home when the handshake proved it may not take a key along that is for home only. And
+    // A client that was at home when the handshake proved it may not take a key along that is for home only. And
     // an address that a connection moves to may be forged, so a key for that one alone is not taken either.
     for (address, home_status) in [([127, 0, 0, 1], 200), ([127, 0, 0, 2], 401), ([127, 0, 0, 1], 200)] {
         client.move_to(address);

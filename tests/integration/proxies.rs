@@ -75,7 +75,7 @@ async fn a_trusted_proxy_has_more_connections_than_one_address_but_not_more_than
     let mut sixth = tests::Raw::connect(gateway.address(Protocol::H1)).await;
     assert!(sixth.read_to_end(tests::PATIENCE).await.is_empty(), "the total bound holds");
     assert_eq!(gateway.metric(refused).await, Some(1.0));
-    // Whoever is no proxy of that listener is bounded as ever.
+    // A peer that is no proxy of that listener has its usual limits.
     drop(open);
     let idle = eventually(tests::PATIENCE, async || {
         (gateway.metric("gateway_connections").await == Some(0.0)).then_some(())

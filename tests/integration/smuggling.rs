@@ -144,7 +144,7 @@ async fn whatever_could_hide_a_request_is_one_400_and_the_end() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // RFC 9112 §2.2 allows a bare LF for a line's end: whoever takes it takes one request.
+    // RFC 9112 §2.2 allows a bare LF for a line's end: a server that accepts it reads one request.
     let statuses: Vec<_> = gateway
         .exchange((bare("\n") + &behind.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")).as_bytes())
         .await

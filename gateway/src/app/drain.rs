@@ -129,7 +129,7 @@ pub(super) async fn until_ended(
 
     let mut threads = workers.threads;
     let drained = async {
-        // First whoever is asking right now learns from an answer where to go; then those who can be told
+        // First clients with a request in flight learn from its response where to go; then those who can be told
         // at any time are told; then, after the rest of `announce`, everybody else is.
         let begun = Instant::now();
         let told = begun + settings.announce / 4;

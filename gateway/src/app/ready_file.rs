@@ -26,7 +26,7 @@ impl<'f> ReadyFile<'f> {
         Ok(ready)
     }
 
-    /// Writes the file in one step: whoever sees it can read all of it.
+    /// Writes the file in one step: a reader sees all of it or none.
     ///
     /// # Errors
     /// Where it cannot be written.

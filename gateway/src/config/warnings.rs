@@ -59,7 +59,7 @@ fn check_key(name: &str, files: &Certificate, warnings: &mut Vec<String>) {
     }
 }
 
-/// Whoever may write a configuration file, or put one into its directory, decides what the gateway does.
+/// Anyone who can write a configuration file, or add one to its directory, decides what the gateway does.
 fn check_files(sources: &Sources, warnings: &mut Vec<String>) {
     let files = files(sources, &mut Vec::new());
     let mut paths: Vec<PathBuf> = directory(sources).into_iter().filter(|path| path.exists()).collect();

@@ -5,7 +5,7 @@
 //! loses rights, the connections that used it are closed here, and a connection that comes a moment
 //! late closes itself.
 //!
-//! Whoever remembers a key asks for the index's [`KeyIndex::generation`] with each request: any change
+//! A cache that remembers a key asks for the index's [`KeyIndex::generation`] with each request: any change
 //! of any key ends it, and what was remembered is looked up again.
 
 use std::collections::{HashMap, HashSet};
@@ -255,7 +255,7 @@ impl KeyIndex {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Said once the entries are changed, so that whoever reads the new number finds the new entries.
+    /// Said once the entries are changed, so that a reader of the new number finds the new entries.
     fn begin_generation(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }

@@ -139,7 +139,7 @@ fn check(key: &Key, exchange: &Exchange<'_>) -> Result<(), Denial> {
     let (peer, record) = (exchange.peer, &exchange.record);
     let check = |address| key.check(record.time, address, peer.listener.environments);
     match record.client {
-        // Whoever has a stolen key could forge an address that the key allows, and say that the connection has
+        // A thief of a key could forge an address that the key allows, and say that the connection has
         // moved there: the one that the handshake has proven has to be allowed too.
         ClientAddress::Known(address) if address != peer.origin && !is_proxy(peer) => {
             check(address).and_then(|()| check(peer.origin))

@@ -38,7 +38,7 @@ const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 /// Serves the documentation. One for the process, for as long as it lives.
 pub struct Documents {
     pipeline: &'static Pipeline,
-    /// One writes the pages anew; whoever comes meanwhile waits for that.
+    /// One request renders the pages again; others wait for it.
     writing: Mutex<()>,
 }
 

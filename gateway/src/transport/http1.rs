@@ -118,7 +118,7 @@ impl<B: ResponseBody> HttpBody for CountedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = loop {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-            // hyper would send trailers to whoever asks for them.
+            // hyper would send trailers to any client that asks for them.
             if !frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers)) {
                 break frame;
             }

@@ -59,7 +59,7 @@ pub(super) struct Receiver {
     behind: Bytes,
     /// Whether all of it was read, or nothing more can or need be.
     has_ended: bool,
-    /// What was met behind the head, for whoever asks for content.
+    /// What was met behind the head, for the reader of the content.
     failure: Option<quinn::ReadError>,
 }
 

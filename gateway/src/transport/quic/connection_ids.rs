@@ -75,7 +75,7 @@ impl ConnectionIdGenerator for Generator {
 }
 
 /// The connection id of a datagram, where it can be one of ours. The id in a client's first packets is the
-/// client's own choice; those belong to whoever reads them.
+/// client's own choice; those are taken by the process that reads them.
 pub(super) fn steered_id(datagram: &[u8]) -> Option<[u8; ID_BYTES]> {
     let first = datagram.first()?;
     let id = if first & 0x80 == 0 {
