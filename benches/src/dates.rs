@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use permissions::{ApiAccessPermission, Environment, KeyId};
+use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord};
 use rand::seq::SliceRandom as _;
 use versions::{
     Action, Calendar, Caller, Catalog, Change, Connection, Context, Credential, Empty, Endpoint, Entry,
@@ -165,6 +165,10 @@ impl Services for Still {
 
     fn calendar(&self) -> Arc<Calendar> {
         Arc::clone(&self.1)
+    }
+
+    fn key(&self, _: KeyId) -> ServiceFuture<'_, Option<KeyRecord>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }
 

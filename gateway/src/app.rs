@@ -141,6 +141,7 @@ pub fn serve(
         Arc::clone(&readiness),
         description["listeners"].clone(),
     )?;
+    pipeline.open_store(store.clone());
     let (follower_ended, farewell) = std::sync::mpsc::channel::<()>();
     let alive = readiness.register_thread("store");
     std::thread::Builder::new().name("store".to_owned()).spawn(move || {

@@ -9,6 +9,8 @@ mod process;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
 
@@ -61,17 +63,22 @@ impl Service for Sites {
     type ConnectionState = ConnectionCache;
     type Body = ReplyBody;
 
-    async fn serve(
+    /// No `async fn`: its future would have room for those of all sites, and for the head twice.
+    fn serve(
         &'static self,
         head: Parts,
         body: RequestBody,
         peer: Arc<Peer>,
         cache: Arc<ConnectionCache>,
-    ) -> Response<ReplyBody> {
+    ) -> impl Future<Output = Response<ReplyBody>> + Send + 'static {
         match self.choose(&head) {
-            Site::Api(pipeline) => pipeline.serve(head, body, peer, cache).await,
-            Site::Documents(documents) => serve_page(documents, &head, &peer).await,
-            Site::Operations(operations) => serve_page(operations, &head, &peer).await,
+            Site::Api(pipeline) => Either::Left(pipeline.serve(head, body, peer, cache)),
+            Site::Documents(documents) => {
+                Either::Right(async move { serve_page(documents, &head, &peer).await }.boxed())
+            }
+            Site::Operations(operations) => {
+                Either::Right(async move { serve_page(operations, &head, &peer).await }.boxed())
+            }
         }
     }
 

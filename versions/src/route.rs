@@ -17,7 +17,7 @@ use crate::{Body, Change, Context, Endpoint, Error, Handler, IntoReply, Reply};
 pub type ReplyFuture<'a> = StackFuture<'a, Result<Reply, Error>, REPLY_FUTURE_BYTES>;
 
 /// The size of a future that needs no box.
-const REPLY_FUTURE_BYTES: usize = 768;
+const REPLY_FUTURE_BYTES: usize = 256;
 
 /// Who answers.
 #[derive(Clone, Copy)]

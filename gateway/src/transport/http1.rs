@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -89,7 +90,8 @@ fn requests<S: Service>(
         let in_flight = InFlight::begin(Arc::clone(&peer));
         let (head, body) = request.into_parts();
         let response = service.serve(head, RequestBody::Http1(body), Arc::clone(&peer), Arc::clone(&state));
-        RecycledFuture::new(async move { Ok(response.await.map(|body| CountedBody::new(body, in_flight))) })
+        RecycledFuture::new(response)
+            .map(|response| Ok(response.map(|body| CountedBody::new(body, in_flight))))
     })
 }
 

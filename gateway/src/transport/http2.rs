@@ -161,12 +161,16 @@ async fn answer<S: Service>(
     let in_flight = InFlight::begin(Arc::clone(&peer));
     let (head, body) = request.into_parts();
     let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http2(body) };
-    let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
-    let response = poll_fn(|context| match response.as_mut().poll(context) {
-        Poll::Ready(response) => Poll::Ready(Some(response)),
-        Poll::Pending => respond.poll_reset(context).map(|_| None),
-    });
-    if let Some(mut response) = response.await {
+    // In a block: its room is free again when the response is sent.
+    let response = {
+        let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
+        poll_fn(|context| match response.as_mut().poll(context) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(context).map(|_| None),
+        })
+        .await
+    };
+    if let Some(mut response) = response {
         link.index_names(response.headers_mut(), peer.sweeps());
         send(respond, response, link.settings.write).await;
     }

@@ -6,23 +6,14 @@
 //! to know where each content ends. It follows the strict grammar only: at the first byte where hyper could
 //! go on in another way than the watch, it loses the thread, and no later request of the connection is served.
 
-use permissions::secrets_are_equal;
-use zeroize::Zeroizing;
-
 /// Watches the bytes of one connection, which may come in any pieces.
 pub struct HeadWatch {
-    /// The last clear request that came by itself in one piece: whatever is the same to the byte is as clear. There is
-    /// a key in it, so it is wiped, and compared in constant time.
-    last: Zeroizing<Vec<u8>>,
     expects: Expects,
     framing: Framing,
     lines: Lines,
     /// Heads that have come whole and can be read in one way only.
     clear_heads: u64,
 }
-
-/// Larger requests are not kept, but read each time.
-const LAST_BYTES_MAX: usize = 512;
 
 /// What the next byte belongs to.
 #[derive(Debug)]
@@ -44,38 +35,12 @@ impl HeadWatch {
     /// Nothing has come yet.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            last: Zeroizing::new(Vec::new()),
-            expects: Expects::Request,
-            framing: Framing::new(),
-            lines: Lines::new(),
-            clear_heads: 0,
-        }
+        Self { expects: Expects::Request, framing: Framing::new(), lines: Lines::new(), clear_heads: 0 }
     }
 
     /// Takes the next bytes. When the thread is lost, it says how many heads before were clear: the
     /// requests behind those must not be served.
-    pub fn inspect(&mut self, bytes: &[u8]) -> Option<u64> {
-        let begins = !bytes.is_empty() && matches!(self.expects, Expects::Request);
-        if begins && bytes.len() == self.last.len() && secrets_are_equal(&self.last, bytes) {
-            self.clear_heads += 1;
-            return None;
-        }
-        let heads = self.clear_heads;
-        let lost = self.read(bytes);
-        let is_whole = begins && matches!(self.expects, Expects::Request) && self.clear_heads == heads + 1;
-        if is_whole && bytes.len() <= LAST_BYTES_MAX {
-            if self.last.capacity() < bytes.len() {
-                // Not grown: the memory that it leaves would not be wiped.
-                self.last = Zeroizing::new(Vec::with_capacity(bytes.len()));
-            }
-            self.last.clear();
-            self.last.extend_from_slice(bytes);
-        }
-        lost
-    }
-
-    fn read(&mut self, mut bytes: &[u8]) -> Option<u64> {
+    pub fn inspect(&mut self, mut bytes: &[u8]) -> Option<u64> {
         while !bytes.is_empty() {
             self.expects = match &mut self.expects {
                 Expects::Request => {

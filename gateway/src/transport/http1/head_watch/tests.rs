@@ -132,15 +132,6 @@ fn what_was_clear_is_clear_again_and_nothing_else_passes_for_it() {
 }
 
 #[test]
-fn what_is_kept_of_a_request_is_bounded() {
-    let request = |bytes: usize| format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(bytes - 27));
-    for (bytes, kept) in [(LAST_BYTES_MAX, LAST_BYTES_MAX), (LAST_BYTES_MAX + 1, 0), (27, 27)] {
-        let watch = watch_of(&request(bytes));
-        assert_eq!((watch.last.len(), watch.last.capacity()), (kept, kept));
-    }
-}
-
-#[test]
 fn part_of_a_head_is_told_from_a_pause() {
     let mut watch = HeadWatch::new();
     for (bytes, in_head) in [("\r\n", false), ("G", true), ("ET / HTTP/1.1\r\n", true), ("\r\n", false)] {
