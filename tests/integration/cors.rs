@@ -27,7 +27,7 @@ fn assert_no_cors(response: &Response, what: &str) {
     let names: Vec<_> =
         response.headers.keys().filter(|name| name.as_str().starts_with("access-control")).collect();
     assert!(names.is_empty(), "{what}: {names:?}");
-    assert_eq!(response.field("vary"), None, "{what}");
+    assert!(!response.field("vary").unwrap_or_default().contains("origin"), "{what}");
 }
 
 #[tokio::test]
