@@ -17,6 +17,7 @@ mod tests;
 mod values;
 mod warnings;
 
+use std::net::SocketAddr;
 use std::panic;
 use std::path::PathBuf;
 use std::thread;
@@ -99,6 +100,19 @@ impl Config {
                 }
             }
         })
+    }
+
+    /// Whether an address of a listener accepts IPv4 beside IPv6: `[::]` does, unless IPv4 is served on this port by
+    /// itself.
+    #[must_use]
+    pub fn accepts_both_families(&self, listener: &Listener, address: SocketAddr) -> bool {
+        let has_ipv4 = |listener: &Listener| {
+            listener.addresses.iter().any(|other| other.is_ipv4() && other.port() == address.port())
+        };
+        // Each listener with port 0 has a port of its own.
+        let is_taken = has_ipv4(listener)
+            || (address.port() != 0 && self.listeners.values().any(|other| other.enabled && has_ipv4(other)));
+        address.is_ipv6() && address.ip().is_unspecified() && !is_taken
     }
 }
 

@@ -33,7 +33,7 @@ use versions::{Body, Calendar, Catalog, Error, ErrorCode, Help, Instant, Reply, 
 
 use crate::callers::{Caller, CallerSlot};
 use crate::config::Config;
-use crate::http::{Frontend, ReplyBody, check_head, client_address, date};
+use crate::http::{Frontend, ReplyBody, TLS_EXPECTED, check_head, client_address, date};
 use crate::keys::index::KeyIndex;
 use crate::limits::{Failures, Slots, overloaded};
 use crate::snapshot::Snapshot;
@@ -244,6 +244,7 @@ impl Service for Pipeline {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 (ErrorCode::HeadersTooLarge, "The request's fields are too large or too many.")
             }
+            _ if peer.lacks_tls() => (ErrorCode::MalformedRequest, TLS_EXPECTED),
             _ => (ErrorCode::MalformedRequest, "The head of the request is not well-formed HTTP."),
         };
         let (mut head, ()) = Request::new(()).into_parts();

@@ -54,6 +54,8 @@ pub(super) fn load(
 pub(super) struct BoundListener {
     pub(super) listener: Listener,
     pub(super) address: SocketAddr,
+    /// Whether the address is of IPv6 and accepts IPv4 too.
+    both_families: bool,
     /// The port that `alt-svc` is to name; 0 is the one that HTTP/3 is bound to.
     alt_svc_port: u16,
     pub(super) protocols: Vec<Protocol>,
@@ -119,7 +121,7 @@ fn announce_http3(bound: &mut [BoundListener]) -> anyhow::Result<()> {
             let able =
                 |to: &&BoundListener| to.speaks_http3() && to.serves == from.serves && to.serves_all_of(from);
             let own = bound.iter().filter(able).find(|to| to.address == from.address);
-            let other = bound.iter().filter(able).find(|to| to.address.is_ipv4() == from.address.is_ipv4());
+            let other = bound.iter().filter(able).find(|to| to.accepts_families_of(from));
             let to = own.or(other)?;
             let said = [from.alt_svc_port, to.alt_svc_port].into_iter().find(|port| *port != 0);
             Some(said.unwrap_or(to.address.port()))
@@ -155,7 +157,9 @@ fn bind_address(
     let over_tcp = speaks(Protocol::Http1) || speaks(Protocol::Http2);
     let over_udp = speaks(Protocol::Http3);
     let workers = if listener.serves.contains(&Serves::Operations) { 1 } else { workers };
-    let (address, tcp, udp) = bind_sockets(address, sibling_port, over_tcp, over_udp, workers)?;
+    let both_families = config.accepts_both_families(listener, address);
+    let (address, tcp, udp) =
+        bind_sockets(address, both_families, sibling_port, over_tcp, over_udp, workers)?;
 
     let mut hosts = listener.hosts.clone();
     if hosts.is_empty() && listener.serves.contains(&Serves::Operations) && address.ip().is_loopback() {
@@ -185,6 +189,7 @@ fn bind_address(
         },
         alt_svc_port: listener.alt_svc_port,
         address,
+        both_families,
         protocols: listener.protocols.clone(),
         serves: listener.serves.first().copied().context("it does not say what it serves")?,
         tcp,
@@ -198,6 +203,7 @@ fn bind_address(
 /// have, or else to one that is free for both.
 fn bind_sockets(
     wanted: SocketAddr,
+    both_families: bool,
     sibling_port: u16,
     tcp: bool,
     udp: bool,
@@ -205,11 +211,11 @@ fn bind_sockets(
 ) -> Result<(SocketAddr, Vec<TcpListener>, Vec<UdpSocket>), BindError> {
     let bind = |address: SocketAddr| {
         let mut address = address;
-        let tcp = if tcp { bind_tcp(address, workers)? } else { Vec::new() };
+        let tcp = if tcp { bind_tcp(address, both_families, workers)? } else { Vec::new() };
         if let Some(Ok(bound)) = tcp.first().map(TcpListener::local_addr) {
             address = bound;
         }
-        let udp = if udp { bind_udp(address, workers)? } else { Vec::new() };
+        let udp = if udp { bind_udp(address, both_families, workers)? } else { Vec::new() };
         if let Some(Ok(bound)) = udp.first().map(UdpSocket::local_addr) {
             address = bound;
         }
@@ -265,6 +271,11 @@ impl BoundListener {
 
     fn speaks_http3(&self) -> bool {
         !self.udp.is_empty() && !self.serves_operations()
+    }
+
+    /// Whether whoever reaches the other reaches it by the same family of addresses.
+    fn accepts_families_of(&self, other: &Self) -> bool {
+        self.both_families || (!other.both_families && self.address.is_ipv4() == other.address.is_ipv4())
     }
 
     /// Whether it takes every key and every host that the other takes.

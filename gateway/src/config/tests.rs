@@ -211,6 +211,27 @@ fn read_and_print(text: &str) {
     }
 }
 
+#[test]
+fn an_unspecified_ipv6_address_accepts_ipv4_where_nothing_else_does() {
+    let other = |addresses: &str| format!("[listeners.http]\naddresses = {addresses}\n");
+    for (addresses, more, expected) in [
+        ("[\"[::]:443\"]", String::new(), true),
+        ("[\"[::]:0\"]", String::new(), true),
+        ("[\"[::1]:443\"]", String::new(), false),
+        ("[\"0.0.0.0:443\", \"[::]:443\"]", String::new(), false),
+        ("[\"0.0.0.0:0\", \"[::]:0\"]", String::new(), false),
+        ("[\"0.0.0.0:80\", \"[::]:443\"]", String::new(), true),
+        ("[\"[::]:443\"]", other("[\"127.0.0.1:443\"]"), false),
+        ("[\"[::]:443\"]", other("[\"127.0.0.1:443\"]\nenabled = false"), true),
+        ("[\"[::]:0\"]", other("[\"127.0.0.1:0\"]"), true),
+    ] {
+        let config = read_text(&format!("{more}[listeners.https]\naddresses = {addresses}\n")).unwrap();
+        let listener = &config.listeners["https"];
+        let address = *listener.addresses.last().unwrap();
+        assert_eq!(config.accepts_both_families(listener, address), expected, "{addresses} {more}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,80}") {

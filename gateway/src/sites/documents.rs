@@ -34,6 +34,8 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 /// Documents for programs can be read by the pages of every origin.
 const EVERY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
 /// Serves the documentation. One for the process, for as long as it lives.
 pub struct Documents {
@@ -89,13 +91,21 @@ impl PageSite for Documents {
                 let mut page = Page::new(StatusCode::OK, HTML, "");
                 page.media_type = file.media_type.clone();
                 page.route = Some(file.route);
-                page.headers.insert(header::ETAG, file.tag.clone());
                 if file.is_for_programs {
                     page.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, EVERY_ORIGIN);
                 }
-                if is_cached(&head.headers, &file.tag) {
+                if file.gzip.is_some() {
+                    page.headers.insert(header::VARY, ACCEPT_ENCODING);
+                }
+                let gzip = file.gzip.as_ref().filter(|_| prefers_gzip(&head.headers));
+                let tag = gzip.map_or(&file.tag, |gzip| &gzip.tag);
+                page.headers.insert(header::ETAG, tag.clone());
+                if is_cached(&head.headers, tag) {
                     page.status = StatusCode::NOT_MODIFIED;
                     page.body = Body::Empty;
+                } else if let Some(gzip) = gzip {
+                    page.headers.insert(header::CONTENT_ENCODING, GZIP);
+                    page.body = Body::Full(gzip.content.clone());
                 } else {
                     page.body = body(&file.content);
                 }
@@ -167,6 +177,33 @@ impl http_body::Body for Pieces {
     }
 }
 
+/// Whether `Accept-Encoding` allows gzip and does not prefer content as it is (RFC 9110 §12.5.3).
+fn prefers_gzip(fields: &HeaderMap) -> bool {
+    let (mut gzip, mut identity, mut others) = (None, None, None);
+    for value in fields.get_all(header::ACCEPT_ENCODING) {
+        for coding in value.to_str().unwrap_or_default().split(',') {
+            let (name, parameter) = coding.split_once(';').unwrap_or((coding, "q=1"));
+            let weight = match name.trim().to_ascii_lowercase().as_str() {
+                "gzip" | "x-gzip" => &mut gzip,
+                "identity" => &mut identity,
+                "*" => &mut others,
+                _ => continue,
+            };
+            // What has no readable weight is not asked for.
+            *weight = Some(quality(parameter).unwrap_or(0.0));
+        }
+    }
+    let gzip = gzip.or(others).unwrap_or(0.0);
+    gzip > 0.0 && gzip >= identity.unwrap_or(0.0)
+}
+
+/// A weight such as `q=0.5` (RFC 9110 §12.4.2).
+fn quality(parameter: &str) -> Option<f32> {
+    let (name, value) = parameter.trim().split_once('=')?;
+    let weight = value.parse::<f32>().ok().filter(|weight| (0.0..=1.0).contains(weight));
+    weight.filter(|_| name.eq_ignore_ascii_case("q"))
+}
+
 /// Whether the client has this very content already (RFC 9110 §13.1.2).
 fn is_cached(fields: &HeaderMap, tag: &HeaderValue) -> bool {
     let wanted = tag.to_str().unwrap_or_default();
@@ -215,6 +252,50 @@ mod tests {
 
     fn pipeline_until(documents: &Documents) -> jiff::Timestamp {
         documents.pipeline.snapshot().pages.until
+    }
+
+    #[test]
+    fn gzip_is_chosen_where_it_is_allowed_and_not_second_to_identity() {
+        let prefers = |values: &[&'static str]| {
+            let mut fields = HeaderMap::new();
+            for value in values {
+                fields.append(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
+            }
+            prefers_gzip(&fields)
+        };
+        for values in [
+            &["gzip"][..],
+            &["GZip"],
+            &["x-gzip"],
+            &["gzip, deflate, br, zstd"],
+            &["br;q=1.0, gzip;q=0.8, *;q=0.1"],
+            &["deflate", "gzip;q=0.001"],
+            &["gzip ; Q=1.000"],
+            &["*"],
+            &["identity;q=0.5, *;q=0.5"],
+            &["gzip, identity"],
+            &["identity;q=0, gzip;q=0.2"],
+        ] {
+            assert!(prefers(values), "{values:?}");
+        }
+        for values in [
+            &[][..],
+            &[""],
+            &["identity"],
+            &["br"],
+            &["gzip;q=0"],
+            &["gzip;q=0.000, *"],
+            &["*;q=0"],
+            &["gzip;q=0.5, identity"],
+            &["identity, *;q=0.9"],
+            &["gzip;q=2"],
+            &["gzip;q=NaN"],
+            &["gzip;q="],
+            &["gzip;level=9"],
+            &["gzipped"],
+        ] {
+            assert!(!prefers(values), "{values:?}");
+        }
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::HeaderValue;
 use jiff::Timestamp;
 use versions::docs::pages::{self, Content, Document, ServerUrl, Site};
@@ -47,13 +50,26 @@ pub(crate) struct File {
     pub(crate) tag: HeaderValue,
     /// In pieces, of which pages share many.
     pub(crate) content: Content,
+    /// The same in gzip, if that is smaller: compressed once, so that no request costs what compressing does.
+    pub(crate) gzip: Option<Compressed>,
+}
+
+/// A file's content in a coding.
+pub(crate) struct Compressed {
+    /// Another one than that of the content as it is: the bytes differ.
+    pub(crate) tag: HeaderValue,
+    pub(crate) content: Bytes,
 }
 
 impl File {
     fn new(document: Document, durations: &Durations) -> Self {
         let mut hasher = DefaultHasher::new();
         document.content.pieces().iter().for_each(|piece| hasher.write(piece));
-        let tag = format!("\"{:016x}\"", hasher.finish());
+        let hash = hasher.finish();
+        let tag = |suffix: &str| {
+            HeaderValue::try_from(format!("\"{hash:016x}{suffix}\"")).expect("visible ASCII is written")
+        };
+        let gzip = gzip(&document.content).map(|content| Compressed { tag: tag("-gzip"), content });
         Self {
             route: durations.route(document.route),
             media_type: HeaderValue::from_static(document.media_type),
@@ -61,10 +77,25 @@ impl File {
                 document.route,
                 "/openapi/{date}.json" | "/llms.txt" | "/llms-full.txt"
             ),
-            tag: HeaderValue::try_from(tag).expect("digits and quotes"),
+            tag: tag(""),
             content: document.content,
+            gzip,
         }
     }
+
+    /// How many bytes it holds, with those that it shares.
+    fn size(&self) -> usize {
+        self.content.len() + self.gzip.as_ref().map_or(0, |gzip| gzip.content.len())
+    }
+}
+
+/// Content in gzip (RFC 1952); `None` where that is not smaller.
+fn gzip(content: &Content) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let written = content.pieces().iter().try_for_each(|piece| encoder.write_all(piece));
+    let compressed = written.and_then(|()| encoder.finish()).expect("memory takes every write");
+    // Boxed first, to drop spare capacity.
+    (compressed.len() < content.len()).then(|| compressed.into_boxed_slice().into())
 }
 
 impl Pages {
@@ -113,6 +144,6 @@ impl Pages {
 
     /// How many files there are, and how many bytes.
     pub(crate) fn size(&self) -> (usize, usize) {
-        (self.files.len(), self.files.values().map(|file| file.content.len()).sum())
+        (self.files.len(), self.files.values().map(File::size).sum())
     }
 }

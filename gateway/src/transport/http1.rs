@@ -24,7 +24,8 @@ use super::lingering::linger;
 use super::recycled_future::RecycledFuture;
 use super::{Close, HEAD_BYTES_MAX, Peer, RequestBody, ResponseBody, Service};
 pub use head_watch::HeadWatch;
-use io::{Io, http1_text};
+use io::Io;
+pub(super) use io::http1_text as text;
 
 /// The connection is made before the future: what an `async fn` is given it keeps room for until its end, and
 /// the stream would stand in it twice.
@@ -66,7 +67,7 @@ where
         let is_late = ended.is_none() && head_begun && peer.phase() == Phase::Head;
         // Where both sides have ended, nothing is on its way any more.
         if is_late || ended.is_some_and(|is_clean| !(is_clean && client_ended)) {
-            let late = || http1_text(&service.refuse(StatusCode::REQUEST_TIMEOUT, Version::HTTP_11, peer));
+            let late = || text(&service.refuse(StatusCode::REQUEST_TIMEOUT, Version::HTTP_11, peer));
             let last = is_late.then(late);
             // Boxed: its buffer would be part of every connection from the beginning.
             Box::pin(linger(stream, last.unwrap_or_default())).await;

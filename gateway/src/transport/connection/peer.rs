@@ -162,6 +162,13 @@ impl Peer {
         self.established.get()?.encryption
     }
 
+    /// Whether its client speaks HTTP in cleartext where TLS is expected.
+    pub fn lacks_tls(&self) -> bool {
+        self.listener.tls
+            && !self.is_quic()
+            && self.established.get().is_some_and(|it| it.encryption.is_none())
+    }
+
     /// The transport's own estimate of the time to the other end and back: QUIC's (RFC 9002 §5), or the
     /// kernel's of TCP. It is asked anew each time, which takes a microsecond or ten.
     pub fn round_trip_time(&self) -> Option<Duration> {
