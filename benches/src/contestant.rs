@@ -61,11 +61,13 @@ pub(crate) struct Settings {
     pub(crate) access_log: bool,
     /// Keys in its store beside those that are used.
     pub(crate) more_keys: usize,
+    /// How often the last use of its keys is written.
+    pub(crate) last_used_interval: &'static str,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { workers: 1, access_log: false, more_keys: 0 }
+        Self { workers: 1, access_log: false, more_keys: 0, last_used_interval: "60s" }
     }
 }
 
@@ -128,6 +130,15 @@ impl Contestant {
         }
     }
 
+    /// Its data folder, where it was started for this purpose.
+    pub(crate) fn data_folder(&self, purpose: &Path) -> PathBuf {
+        purpose.join(self.folder_name()).join("data")
+    }
+
+    fn folder_name(&self) -> String {
+        self.name.replace(' ', "-")
+    }
+
     /// Why it cannot run under callgrind, if it cannot.
     pub(crate) fn no_callgrind(&self) -> Option<&'static str> {
         match &self.kind {
@@ -152,7 +163,7 @@ impl Contestant {
 
     /// Starts it with its files in a folder of its name.
     pub(crate) async fn start(&self, folder: &Path, launch: &Launch<'_>) -> anyhow::Result<Subject> {
-        let folder = folder.join(self.name.replace(' ', "-"));
+        let folder = folder.join(self.folder_name());
         fs::create_dir_all(&folder).context("cannot make a folder")?;
         let mut end_signal = Signal::TERM;
         let server = match &self.kind {
@@ -206,6 +217,7 @@ async fn gateway(
     });
     command.env("GATEWAY__RUNTIME__WORKERS", settings.workers.to_string());
     command.env("GATEWAY__LOG__ACCESS", settings.access_log.to_string());
+    command.env("GATEWAY__STORE__LAST_USED_INTERVAL", settings.last_used_interval);
     if launch.callgrind.is_some() {
         // A request takes fifty times longer there, so work by the clock would count fifty times too much.
         command.env("GATEWAY__STORE__CHANGE_INTERVAL", "1s");

@@ -3,6 +3,7 @@
 //! What is also measured of other servers is a figure of [`crate::compare`].
 
 mod guard;
+mod revocations;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ pub enum Instrument {
     AccessLog(Common),
     /// CPU, memory and start with many keys by those with few.
     Keys(KeysOptions),
+    /// Milliseconds until a revoked key is refused, with many keys in use whose last use is written all the time.
+    Revocations(revocations::Options),
     /// CPU of two workers by that of one. Throughput is cores by CPU per request, so two cores ÷ one is 2 ÷ this: the
     /// load takes most of a core, which leaves two workers little more than one.
     Cores(Common),
@@ -60,6 +63,7 @@ pub fn run(instrument: &Instrument) -> anyhow::Result<ExitCode> {
             let many = Settings { more_keys, ..Settings::default() };
             gateways(common, ("few keys", Settings::default()), ("many keys", many))
         }
+        Instrument::Revocations(options) => block_on(revocations::run(options)),
         Instrument::Cores(common) => {
             let two = Settings { workers: 2, ..Settings::default() };
             gateways(common, ("1 worker", Settings::default()), ("2 workers", two))

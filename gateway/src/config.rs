@@ -33,8 +33,8 @@ use schema::Schema;
 pub use diagnostics::{ConfigError, Problem};
 pub use reload::differences_needing_restart;
 pub use sections::{
-    Api, Certificate, Config, Drain, FirstKeys, FirstLaunch, Format, ForwardedField, Level, Limits, Listener,
-    Log, Protocol, Runtime, Service, Store, Timeouts, Tls, TlsVersion,
+    Api, Certificate, Config, Docs, Drain, FirstKeys, FirstLaunch, Format, ForwardedField, Level, Limits,
+    Listener, Log, Protocol, Runtime, Service, Store, Timeouts, Tls, TlsVersion,
 };
 pub use warnings::warnings;
 

@@ -19,7 +19,8 @@ use crate::clock::Clock;
 use crate::transport::Peer;
 
 pub use body::{Places, ReplyBody};
-pub(crate) use client::{ClientAddress, client_address, is_proxy};
+pub(crate) use client::is_proxy;
+pub use client::{ClientAddress, client_address};
 pub(crate) use cors::{is_preflight, preflight_fields};
 pub use durations::{Durations, RouteDurations};
 pub use fields::{API_VERSION_PREVIEW, Field, Fields};

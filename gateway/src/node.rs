@@ -1,19 +1,20 @@
 //! This process as one of those that serve a store: it registers itself, follows the change feed, runs
 //! the jobs that endpoints hand to the store, and confirms each change once requests are handled by it.
 //!
-//! Everything that waits for the disk happens on the thread of this module. A store that cannot be
-//! reached stops changes, not traffic: keys are served from memory.
+//! Everything that waits for the disk happens on the thread of this module, and what takes long on another. A
+//! store that cannot be reached stops changes, not traffic: keys are served from memory.
+
+mod last_used;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use permissions::KeyId;
 use tracing::{error, info, warn};
 use uuid::Builder;
+
+use last_used::LastUsed;
 
 use crate::clock::Clock;
 use crate::config;
@@ -21,11 +22,6 @@ use crate::keys::index::KeyIndex;
 use crate::readiness::Readiness;
 use crate::store::{Changes, Job, Jobs, Node, Receipt, Store, StoreError, StoreHandle, job_queue};
 
-/// How many keys' last use is written in one transaction. Changes are followed between two of them, so
-/// that a revocation never waits for more than one.
-const LAST_USED_ROWS_MAX: usize = 250;
-/// The pause between two of them, in which other processes get to write.
-const LAST_USED_PAUSE: Duration = Duration::from_millis(5);
 /// How often opening a store that was replaced or is gone is tried.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -45,11 +41,7 @@ pub struct Follower {
     /// Every key has to be loaded again.
     reload: bool,
     reopen_tried: Option<Instant>,
-    used_since: Timestamp,
-    /// Looks through all keys for those that were used, which would hold up the changes for too long here.
-    collecting: Option<JoinHandle<Vec<(KeyId, Timestamp)>>>,
-    /// Last uses that were collected and are still to be written.
-    unwritten: Vec<(KeyId, Timestamp)>,
+    last_used: LastUsed,
 }
 
 impl Follower {
@@ -99,9 +91,7 @@ impl Follower {
             behind: false,
             reload: false,
             reopen_tried: None,
-            used_since: now,
-            collecting: None,
-            unwritten: Vec::new(),
+            last_used: LastUsed::new(keys, now),
         };
         Ok((follower, handle))
     }
@@ -111,9 +101,7 @@ impl Follower {
         let mut heartbeat = Instant::now();
         let mut last_used = Instant::now();
         while !self.jobs.is_stopping() {
-            let interval = self.settings.change_interval;
-            let wait = if self.unwritten.is_empty() { interval } else { interval.min(LAST_USED_PAUSE) };
-            if let Some(job) = self.jobs.next(wait) {
+            if let Some(job) = self.jobs.next(self.settings.change_interval) {
                 self.run_job(job);
             }
             let followed = self.follow();
@@ -121,14 +109,11 @@ impl Follower {
             if due(&mut heartbeat, self.settings.heartbeat_interval) {
                 written = self.send_heartbeat();
             }
-            if self.collecting.as_ref().is_some_and(JoinHandle::is_finished) {
-                self.take_collected();
+            written = written.and(self.last_used.take_outcome());
+            if followed.is_ok() && due(&mut last_used, self.settings.last_used_interval) {
+                written = written.and(self.last_used.begin(&self.store, self.clock.now()));
             }
-            let is_idle = self.collecting.is_none() && self.unwritten.is_empty();
-            if is_idle && due(&mut last_used, self.settings.last_used_interval) {
-                self.collect_last_used();
-            }
-            let outcome = followed.and(written).and_then(|()| self.write_some_last_used());
+            let outcome = followed.and(written);
             self.report(&outcome);
         }
         let outcome = self.leave();
@@ -238,48 +223,8 @@ impl Follower {
         Ok(())
     }
 
-    fn collect_last_used(&mut self) {
-        let (keys, since) = (self.keys, self.used_since);
-        let collect = move || {
-            let mut used = keys.used_since(since);
-            // Neighbours in the store's order are on the same pages.
-            used.sort_unstable_by_key(|(id, _)| *id);
-            used
-        };
-        let now = self.clock.now();
-        match std::thread::Builder::new().name("last-used".to_owned()).spawn(collect) {
-            Ok(collecting) => (self.collecting, self.used_since) = (Some(collecting), now),
-            // Tried again after the next interval.
-            Err(error) => warn!(%error, "Cannot start a thread to collect the last use of keys"),
-        }
-    }
-
-    fn take_collected(&mut self) {
-        let collected = self.collecting.take().and_then(|collecting| collecting.join().ok());
-        self.unwritten.extend(collected.unwrap_or_default());
-    }
-
-    fn write_some_last_used(&mut self) -> Result<(), StoreError> {
-        let rest = self.unwritten.len().saturating_sub(LAST_USED_ROWS_MAX);
-        let some = self.unwritten.split_off(rest);
-        if some.is_empty() {
-            return Ok(());
-        }
-        self.store.write_last_used(&some).inspect_err(|_| {
-            // They are collected again when it is time for the next.
-            let oldest = self.unwritten.iter().chain(&some).map(|(_, at)| *at).min();
-            self.used_since = oldest.map_or(self.used_since, |oldest| oldest.min(self.used_since));
-            self.unwritten.clear();
-        })
-    }
-
     fn leave(&mut self) -> Result<(), StoreError> {
-        self.take_collected();
-        self.collect_last_used();
-        self.take_collected();
-        while !self.unwritten.is_empty() {
-            self.write_some_last_used()?;
-        }
+        self.last_used.finish(&mut self.store)?;
         self.store.leave(self.node.id)
     }
 

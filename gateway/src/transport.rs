@@ -33,6 +33,7 @@ use http::{Response, StatusCode, Version};
 pub use body::{BodyError, RequestBody, ResponseBody};
 pub use connection::{Close, Connections, Encryption, Peer, Settings, network};
 pub use http1::HeadWatch;
+pub use http2::serve as serve_http2;
 pub use http3::{
     ControlError, Frame, FrameError, FrameGuard, FrameTooLarge, Frames, HeadError, RequestError, read_head,
 };

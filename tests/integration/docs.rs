@@ -542,3 +542,57 @@ async fn the_list_for_programs_names_every_page_once() {
         assert_eq!(server, format!("https://{api}"));
     }
 }
+
+#[tokio::test]
+async fn security_txt_says_where_vulnerabilities_are_reported_and_is_missing_without_a_contact() {
+    const SECURITY: &str = "/.well-known/security.txt";
+    let mut gateway = TestGateway::start(EVERYWHERE).await;
+    assert_eq!(reader(&gateway).await.ask(get(SECURITY)).await.status, 404);
+    let api = Client::over(&gateway, Protocol::H1).await;
+    let contact = "[docs]\nsecurity_contacts = [\"mailto:security@example.com\"]\n";
+    gateway.settings_mut().write_config(&format!(
+        "{EVERYWHERE}{contact}security_policy = \"https://example.com/policy\"\n[api]\ndocs_url = \"https://docs.example.com\"\n"
+    ));
+    gateway.signal(Signal::HUP);
+    let served = eventually(PATIENCE, async || {
+        (reader(&gateway).await.ask(get(SECURITY)).await.status == 200).then_some(())
+    });
+    assert!(served.await.is_some(), "a reload serves it");
+    for (listener, protocol) in [
+        ("docs", Protocol::H1),
+        ("docs", Protocol::H2c),
+        ("pages", Protocol::H1Tls),
+        ("pages", Protocol::H2),
+        ("pages", Protocol::H3),
+    ] {
+        let way = Way { protocol, family: Family::V4 };
+        let client = Client::open(&gateway, listener, way).await.expect("it is served");
+        let answer = client.ask(get(SECURITY)).await;
+        assert_eq!(
+            (answer.status, answer.field("content-type")),
+            (StatusCode::OK, Some("text/plain; charset=utf-8"))
+        );
+        let text = answer.text();
+        let field = |name: &str| {
+            let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            let value = values.next().unwrap_or_else(|| panic!("{way}: no {name} in {text}"));
+            assert_eq!(values.next(), None, "{way}: {text}");
+            value
+        };
+        assert_eq!(field("Contact"), "mailto:security@example.com");
+        assert_eq!(field("Canonical"), "https://docs.example.com/.well-known/security.txt");
+        assert_eq!(field("Policy"), "https://example.com/policy");
+        assert_eq!(field("Preferred-Languages"), "en");
+        let left =
+            field("Expires").parse::<jiff::Timestamp>().expect("RFC 3339").duration_since(tests::now());
+        assert!((24 * 89..24 * 365).contains(&left.as_hours()), "{way}: {text}");
+    }
+    let key = gateway.create_key(KeySpec::staging()).await;
+    assert_eq!(api.ask(key.get(SECURITY)).await.status, 404, "the API has no such file");
+    // A mistake is refused with what is expected, and the running server goes on.
+    gateway.settings_mut().write_config("[docs]\nsecurity_contacts = [\"security@example.com\"]");
+    let output = gateway.cli(&["check-config"]).await;
+    let complaint = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{complaint}");
+    assert!(complaint.contains("a URI such as `mailto:security@example.com`"), "{complaint}");
+}

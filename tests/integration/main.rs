@@ -1,5 +1,6 @@
 //! The gateway from outside: the real binary, real sockets, real clients.
 
+mod attacks;
 mod bad_input;
 mod boundaries;
 mod cli;

@@ -23,6 +23,8 @@ use super::values::{self, DAY, HOUR, MINUTE, SECOND};
 pub struct Config {
     /// Names and texts that partners see.
     pub api: Api,
+    /// What the documentation says beside the API.
+    pub docs: Docs,
     /// What the first launch does.
     pub first_launch: FirstLaunch,
     /// Threads.
@@ -68,6 +70,21 @@ pub struct Api {
     /// Origins whose pages may call the API from a browser.
     #[serde(deserialize_with = "values::list::<values::WebOrigin, _>")]
     pub cors_origins: Vec<String>,
+}
+
+/// What the documentation says beside the API: `/.well-known/security.txt` (RFC 9116).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Docs {
+    /// Where vulnerabilities are reported, the preferred address first; without one, the file is not served.
+    #[serde(deserialize_with = "values::list::<values::Contact, _>")]
+    pub security_contacts: Vec<String>,
+    /// The URL of the policy for such reports; empty for none.
+    #[serde(deserialize_with = "values::text::<values::SecureUrl, _>")]
+    pub security_policy: String,
+    /// The languages of reports; empty for any.
+    #[serde(deserialize_with = "values::list::<values::Language, _>")]
+    pub security_languages: Vec<String>,
 }
 
 /// What the first launch does.

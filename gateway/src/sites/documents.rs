@@ -250,6 +250,42 @@ mod tests {
         assert!(read().await.contains("<strong>Deprecated.</strong>"));
     }
 
+    #[tokio::test]
+    async fn security_txt_is_written_anew_every_day_and_expires_within_a_year() {
+        let flags = [
+            ("docs.security_contacts", r#"["mailto:security@example.com", "tel:+1-201-555-0123"]"#),
+            ("docs.security_policy", r#""https://example.com/policy""#),
+            ("docs.security_languages", r#"["en", "de"]"#),
+            ("api.docs_url", r#""https://docs.example.com/partners""#),
+        ];
+        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let config = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
+        let clock = Arc::new(ManualClock::new("2026-12-30T10:00:00Z".parse().unwrap()));
+        let frontend = Box::leak(Box::new(Frontend::new(Box::new(Arc::clone(&clock)), 1, false)));
+        let catalog = Catalog::new(RELEASES).unwrap();
+        let pipeline = Pipeline::new(&config, Vec::new(), catalog, ServerSecret::new([3; 32]), frontend);
+        let documents = Box::leak(Box::new(Documents::new(Box::leak(Box::new(pipeline)))));
+        let peer = Peer::numbered(1);
+        for expires in ["2027-03-31", "2027-04-01"] {
+            let request =
+                Request::get("/.well-known/security.txt").header(header::HOST, "localhost").body(());
+            let (head, ()) = request.unwrap().into_parts();
+            let page = serve_page(&*documents, &head, &peer).await;
+            assert_eq!(page.status(), StatusCode::OK);
+            assert_eq!(page.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+            let text = page.into_body().collect().await.ok().unwrap().to_bytes();
+            assert_eq!(
+                String::from_utf8_lossy(&text),
+                format!(
+                    "Contact: mailto:security@example.com\nContact: tel:+1-201-555-0123\n\
+                     Expires: {expires}T00:00:00Z\nCanonical: https://docs.example.com/.well-known/security.txt\n\
+                     Policy: https://example.com/policy\nPreferred-Languages: en, de\n"
+                )
+            );
+            clock.advance(Duration::from_secs(24 * 60 * 60));
+        }
+    }
+
     fn pipeline_until(documents: &Documents) -> jiff::Timestamp {
         documents.pipeline.snapshot().pages.until
     }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use versions::docs::pages::{self, Content, Document, ServerUrl, Site};
 use versions::{Calendar, Catalog};
 
+use super::security;
 use crate::config::Config;
 use crate::http::{Durations, RouteDurations};
 
@@ -120,16 +121,14 @@ impl Pages {
             invalid_token_message: &api.invalid_token_message,
             key_rate: site.config.limits.key_rate,
         };
-        let files = pages::documents(&about).into_iter().map(|mut document| {
+        let security = security::document(&site.config.docs, api, now);
+        let changes = calendar.next_change(now).unwrap_or(Timestamp::MAX);
+        let until = if security.is_some() { changes.min(security::next_midnight(now)) } else { changes };
+        let files = pages::documents(&about).into_iter().chain(security).map(|mut document| {
             let address = std::mem::take(&mut document.address);
             (address.into_boxed_str(), File::new(document, durations))
         });
-        Self {
-            files: files.collect(),
-            missing: pages::missing(&about).whole(),
-            until: calendar.next_change(now).unwrap_or(Timestamp::MAX),
-            site,
-        }
+        Self { files: files.collect(), missing: pages::missing(&about).whole(), until, site }
     }
 
     /// What they are written from.

@@ -28,6 +28,10 @@ pub trait Engine: Records + Feed + Nodes + Send {
     /// the same server secret. Nodes have to be announced again. After an error, it may be tried again.
     fn reopen(&mut self) -> Result<(), StoreError>;
 
+    /// A second connection to the same store, for another thread. It is for what may be lost where the power fails: its
+    /// writes do not wait for the disk, and hold up those of others for less time.
+    fn connect_again(&self) -> Result<Box<dyn Engine>, StoreError>;
+
     /// Begins a transaction that writes; `now` is the moment of everything in it.
     fn begin(&mut self, now: Timestamp) -> Result<Box<dyn Write + '_>, StoreError>;
 

@@ -313,6 +313,16 @@ fn a_value_out_of_all_reason_is_refused_with_its_range() {
 }
 
 #[test]
+fn a_contact_that_nobody_can_use_is_shown_with_what_is_expected() {
+    for value in ["[\"security@example.com\"]", "[\"mailto:a@example.com\", \"http://example.com\"]"] {
+        let problem = wrong("docs", "security_contacts", value);
+        assert!(problem.contains("a URI such as `mailto:security@example.com`"), "{problem}");
+    }
+    let problem = wrong("docs", "security_policy", "\"http://example.com\"");
+    assert!(problem.contains("a URL such as `https://example.com/security-policy`"), "{problem}");
+}
+
+#[test]
 fn text_that_is_no_toml_is_shown_at_its_place() {
     assert_eq!(problems_of("[limits]\nkey_rate = \"5/s\nx = 1\n")[0][..5], *"2:16 ");
     assert_eq!(problems_of("[log]\nlevel = \"info\"\nlevel = \"warn\"\n"), ["3:1 duplicate key"]);
