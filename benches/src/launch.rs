@@ -15,24 +15,22 @@ pub(crate) struct Launch<'a> {
 }
 
 impl Launch<'_> {
-    /// A command for a program.
+    /// A command for a program, which the kernel ends when this process ends. Each tool replaces itself by what follows,
+    /// so the child's id is the program's.
     pub(crate) fn command(&self, program: &Path) -> Command {
-        let Some(profile) = self.callgrind else { return pinned(self.cores, program) };
-        let mut command = pinned(self.cores, Path::new("valgrind"));
-        let mut file = OsString::from("--callgrind-out-file=");
-        file.push(profile);
-        command.args(["--tool=callgrind", "--quiet"]).arg(file).arg(program);
+        let cores: Vec<String> = self.cores.iter().map(u32::to_string).collect();
+        let mut command = Command::new("setpriv");
+        // An option of the gateway in this process's environment would count.
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &cores.join(",")]);
+        if let Some(profile) = self.callgrind {
+            let mut file = OsString::from("--callgrind-out-file=");
+            file.push(profile);
+            command.args(["valgrind", "--tool=callgrind", "--quiet", "--compress-strings=no"]).arg(file);
+        }
+        command.arg(program);
         command
     }
-}
-
-/// A command for a program on some cores, which the kernel ends when its parent ends. Both tools replace themselves by
-/// what follows, so the child's id is the program's.
-pub(crate) fn pinned(cores: &[u32], program: &Path) -> Command {
-    let cores: Vec<String> = cores.iter().map(u32::to_string).collect();
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &cores.join(",")]).arg(program);
-    command
 }
 
 /// The file of this program.

@@ -3,20 +3,21 @@
 //! Only functions of the program count: aws-lc and libc choose theirs by the CPU. Over HTTP one stream on one connection
 //! is used: how many requests a server finds at once is chance, and a single one is always found alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::callgrind::{self, Cost, LONG_RUN, Part, Profile};
+use crate::callgrind::{self, Cost, LONG_RUN, Part, Profile, REQUESTS, WARM_UP};
 use crate::contestant::{Contestant, Settings};
 use crate::launch::{need, this_program};
-use crate::load::Load;
+use crate::load::{self, Load};
+use crate::options::{GATEWAY, name};
 use crate::protocol::Protocol;
-use crate::runner::{Runner, output};
+use crate::runner::{Runner, block_on};
 
 /// How far a figure may move, as a part of the committed one.
 const TOLERANCE: f64 = 0.03;
@@ -26,8 +27,7 @@ const ALLOCATIONS_TOLERANCE_MIN: f64 = 0.05;
 const FUNCTIONS: usize = 40;
 /// Functions that are named when a figure grew.
 const NAMED: usize = 5;
-/// Requests of the short run.
-const REQUESTS: u64 = 2_000;
+const THEN: &str = "then:";
 /// The pipeline alone, beside the protocols.
 const PIPELINE: &str = "pipeline";
 const PROTOCOLS: [Protocol; 3] = [Protocol::H1, Protocol::H2Tls, Protocol::H3];
@@ -37,9 +37,6 @@ const FILE: &str = "benches/guard.json";
 /// The command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The gateway's binary.
-    #[arg(long, value_name = "FILE", default_value = "target/release/partner-gateway")]
-    gateway: PathBuf,
     /// Write the figures of this build instead of comparing with them.
     #[arg(long)]
     write: bool,
@@ -60,18 +57,9 @@ struct Figure {
 }
 
 /// Measures, then writes or compares.
-pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     need("valgrind")?;
-    let runner = Runner::new()?;
-    let gateway = Contestant::gateway("gateway", &options.gateway, Settings::default());
-    let mut figures = Figures::new();
-    eprintln!("{PIPELINE}");
-    figures.insert(PIPELINE.to_owned(), Figure::of(&pipeline(&runner).await?));
-    for protocol in PROTOCOLS {
-        eprintln!("{protocol}");
-        let request = callgrind::request(&runner, &gateway, protocol, Load::Varied, (1, 1), REQUESTS).await?;
-        figures.insert(protocol.name().to_owned(), Figure::of(&request));
-    }
+    let figures = block_on(measure())?;
     if options.write {
         let text = serde_json::to_string_pretty(&figures)? + "\n";
         std::fs::write(FILE, text).with_context(|| format!("cannot write {FILE}"))?;
@@ -95,8 +83,23 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     eprint!("\n{findings}");
-    eprintln!("\nIf that is intended, or an improvement: measure guard --write, and commit {FILE}");
+    eprintln!("\nIf that is intended, or an improvement: benches guard --write, and commit {FILE}");
     Ok(ExitCode::FAILURE)
+}
+
+async fn measure() -> anyhow::Result<Figures> {
+    let runner = Runner::new()?;
+    let gateway = Contestant::gateway("gateway", Path::new(GATEWAY), Settings::default())?;
+    let mut figures = Figures::new();
+    eprintln!("{PIPELINE}");
+    figures.insert(PIPELINE.to_owned(), Figure::of(&pipeline(&runner).await?));
+    for protocol in PROTOCOLS {
+        eprintln!("{protocol}");
+        let load = load::Options { shape: Some((1, 1)), ..runner.options(Load::Varied, WARM_UP, REQUESTS) };
+        let request = callgrind::request(&runner, &gateway, protocol, load).await?;
+        figures.insert(name(protocol), Figure::of(&request));
+    }
+    Ok(figures)
 }
 
 /// The cost of a request in the pipeline alone: both runs make as many requests, and the second one has more of them
@@ -106,8 +109,10 @@ async fn pipeline(runner: &Runner) -> anyhow::Result<Profile> {
     let run = async |made: u64, answered: u64| {
         let mut command = runner.launch(1, Some(&file)).command(&program);
         command.args(["exercise", "--made", &made.to_string(), "--answered", &answered.to_string()]);
-        let ended = output(command).await?;
-        ensure!(ended.status.success(), "the pipeline ended with {}", ended.status);
+        let mut command = tokio::process::Command::from(command);
+        let ended = command.kill_on_drop(true).status();
+        let ended = runner.within(async { Ok(ended.await?) }).await?;
+        ensure!(ended.success(), "the pipeline ended with {ended}");
         Profile::read(&file, &program)
     };
     let more = REQUESTS * (LONG_RUN - 1);
@@ -124,18 +129,17 @@ fn change(now: f64, committed: f64) -> f64 {
 impl Figure {
     fn of(profile: &Profile) -> Self {
         let round = |number: f64| (number * 100.0).round() / 100.0;
-        let pairs = |top: Vec<(Part, &str, Cost)>, figure: fn(&Cost) -> f64| {
-            let named = top.into_iter().map(|(_, name, cost)| (name.to_owned(), round(figure(&cost))));
+        let named = |part: Option<Part>, figure: fn(&Cost) -> f64| {
+            let functions = profile.top(usize::MAX, figure).into_iter();
+            let functions = functions.filter(|(of, ..)| part.is_none_or(|part| part == *of)).take(FUNCTIONS);
+            let named = functions.map(|(_, name, cost)| (name.to_owned(), round(figure(&cost))));
             named.filter(|(_, figure)| *figure > 0.0).collect()
         };
-        let mut functions = profile.top(usize::MAX, |cost| cost.exclusive);
-        functions.retain(|(part, ..)| *part == Part::Program);
-        functions.truncate(FUNCTIONS);
         Self {
-            instructions: round(profile.instructions(Part::Program)),
+            instructions: round(profile.instructions(Some(Part::Program))),
             allocations: round(profile.allocations()),
-            functions: pairs(functions, |cost| cost.exclusive),
-            allocators: pairs(profile.top(FUNCTIONS, |cost| cost.allocations), |cost| cost.allocations),
+            functions: named(Some(Part::Program), |cost| cost.instructions),
+            allocators: named(None, |cost| cost.allocations),
         }
     }
 
@@ -162,31 +166,21 @@ impl Figure {
 /// The functions that grew the most, or shrank the most. One that is missing on one side counts as the least one there,
 /// of which it had at most as much.
 fn moves(now: &BTreeMap<String, f64>, committed: &BTreeMap<String, f64>, shrank: bool) -> String {
-    let least = |figures: &BTreeMap<String, f64>| {
-        if figures.len() < FUNCTIONS { 0.0 } else { figures.values().copied().fold(f64::INFINITY, f64::min) }
+    let of = |figures: &BTreeMap<String, f64>, name: &String| {
+        let is_complete = figures.len() < FUNCTIONS;
+        let least = if is_complete { 0.0 } else { figures.values().copied().fold(f64::INFINITY, f64::min) };
+        figures.get(name).copied().unwrap_or(least)
     };
-    let (least_now, least_committed) = (least(now), least(committed));
-    let mut names: Vec<&String> = now.keys().chain(committed.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let mut moves: Vec<(f64, f64, &String)> = names
-        .into_iter()
-        .map(|name| {
-            let of = |figures: &BTreeMap<String, f64>, least| figures.get(name).copied().unwrap_or(least);
-            (of(committed, least_committed), of(now, least_now), name)
-        })
-        .collect();
-    let growth = |(before, after, _): &(f64, f64, &String)| {
-        if shrank { before - after } else { after - before }
-    };
-    moves.sort_by(|one, other| growth(other).total_cmp(&growth(one)));
+    let names: BTreeSet<&String> = now.keys().chain(committed.keys()).collect();
+    let moves = names.into_iter().map(|name| {
+        let (before, after) = (of(committed, name), of(now, name));
+        (if shrank { before - after } else { after - before }, before, after, name)
+    });
+    let mut moves: Vec<_> = moves.filter(|(growth, ..)| *growth > 0.0).collect();
+    moves.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let first = if shrank { "shrank the most:" } else { "grew the most:" };
     let mut text = String::new();
-    let verb = if shrank { "shrank" } else { "grew" };
-    for (index, (before, after, name)) in moves.iter().take(NAMED).enumerate() {
-        if growth(&(*before, *after, *name)) <= 0.0 {
-            break;
-        }
-        let which = if index == 0 { format!("{verb} the most:") } else { "then:".to_owned() };
+    for ((_, before, after, name), which) in moves.iter().zip([first].into_iter().chain([THEN; NAMED - 1])) {
         let _ = writeln!(text, "  {which:16} {name} ({before:.2} to {after:.2})");
     }
     text
