@@ -5,7 +5,7 @@
 //! Specification").
 //!
 //! An allocation is a call of libc's `malloc` and its relatives, or of mimalloc's inside the program. What nginx and
-//! haproxy take from their own pools is none until the pool asks libc.
+//! haproxy take from their pools is none until the pool asks libc.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,19 +43,6 @@ pub(crate) const REQUESTS: u64 = 1_024;
 pub(crate) const LONG_RUN: u64 = 5;
 /// Requests before those that are counted.
 pub(crate) const WARM_UP: u64 = 100;
-/// The folder of the servers.
-const PURPOSE: &str = "callgrind";
-
-/// The object that a function belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Part {
-    /// The program: ours, the crates, the allocator.
-    Program,
-    /// The cryptography inside the program, which chooses its functions by the CPU.
-    Crypto,
-    /// A shared library; libc chooses by the CPU too.
-    Library,
-}
 
 /// The figures of a function, for a run or for one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -68,7 +55,9 @@ pub(crate) struct Cost {
 /// The figures of a run or of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Profile {
-    functions: BTreeMap<(Part, String), Cost>,
+    /// By name, and whether they are the program's: its code, the crates, the allocator. The others, of libraries and of
+    /// the cryptography inside the program, are chosen by the CPU.
+    functions: BTreeMap<(bool, String), Cost>,
 }
 
 /// The profile of one request to a contestant. `load` is that of the short run.
@@ -79,10 +68,10 @@ pub(crate) async fn request(
     load: load::Options,
 ) -> anyhow::Result<Profile> {
     // The first start makes certificates, which only the short run would count.
-    runner.start(contestant, PURPOSE, None).await?.end().await?;
+    contestant.start(runner, "callgrind", None).await?.end().await?;
     let run = async |requests: u64| {
         let file = runner.file("callgrind.out");
-        let subject = runner.start(contestant, PURPOSE, Some(&file)).await?;
+        let subject = contestant.start(runner, "callgrind", Some(&file)).await?;
         runner.load(&subject, protocol, load::Options { requests, ..load }).await?;
         subject.end().await?;
         Profile::read(&file, &contestant.program).with_context(|| format!("profile of {}", contestant.name))
@@ -141,12 +130,8 @@ impl Profile {
     }
 
     fn cost(&mut self, object: &str, function: &str, program: &str) -> &mut Cost {
-        let part = match object.ends_with(program) {
-            false => Part::Library,
-            true if function.starts_with(CRYPTO_PREFIX) => Part::Crypto,
-            true => Part::Program,
-        };
-        self.functions.entry((part, function.to_owned())).or_default()
+        let is_program = object.ends_with(program) && !function.starts_with(CRYPTO_PREFIX);
+        self.functions.entry((is_program, function.to_owned())).or_default()
     }
 
     /// The figures of one request, by a run with `requests` more of them than an earlier one.
@@ -165,24 +150,29 @@ impl Profile {
         Self { functions: functions.collect() }
     }
 
-    /// Instructions of one part, or of all.
-    pub(crate) fn instructions(&self, part: Option<Part>) -> f64 {
-        let functions = self.functions.iter().filter(|((of, _), _)| part.is_none_or(|part| part == *of));
-        functions.map(|(_, cost)| cost.instructions).sum()
+    /// Instructions of all functions.
+    pub(crate) fn instructions(&self) -> f64 {
+        self.functions.values().map(|cost| cost.instructions).sum()
     }
 
-    /// Allocations of all parts.
+    /// Instructions of the program's functions, which are the same on every CPU.
+    pub(crate) fn program_instructions(&self) -> f64 {
+        let program = self.functions.iter().filter(|((is_program, _), _)| *is_program);
+        program.map(|(_, cost)| cost.instructions).sum()
+    }
+
+    /// Allocations of all functions.
     pub(crate) fn allocations(&self) -> f64 {
         self.functions.values().map(|cost| cost.allocations).sum()
     }
 
-    /// The functions with the most of a figure, the greatest first.
-    pub(crate) fn top(&self, count: usize, figure: fn(&Cost) -> f64) -> Vec<(Part, &str, Cost)> {
-        let mut all: Vec<_> =
-            self.functions.iter().map(|((part, name), cost)| (*part, name.as_str(), *cost)).collect();
-        all.sort_by(|one, other| figure(&other.2).total_cmp(&figure(&one.2)));
-        all.truncate(count);
-        all
+    /// The functions with the most instructions, the greatest first.
+    pub(crate) fn top(&self, count: usize) -> Vec<(String, f64)> {
+        let functions = self.functions.iter().map(|((_, name), cost)| (name.clone(), cost.instructions));
+        let mut functions: Vec<_> = functions.collect();
+        functions.sort_by(|one, other| other.1.total_cmp(&one.1));
+        functions.truncate(count);
+        functions
     }
 }
 
@@ -242,15 +232,13 @@ fn=memcpy
 ";
 
     #[test]
-    fn costs_belong_to_functions_and_parts() -> anyhow::Result<()> {
+    fn costs_belong_to_functions_of_the_program_or_others() -> anyhow::Result<()> {
         let profile = Profile::parse(TEXT, "server")?;
-        let serve = profile.functions[&(Part::Program, "one::serve".to_owned())];
+        let serve = profile.functions[&(true, "one::serve".to_owned())];
         assert_eq!(serve, Cost { instructions: 9.0, allocations: 3.0 });
-        let parts = [Part::Program, Part::Crypto, Part::Library].map(Some);
-        assert_eq!(parts.map(|part| profile.instructions(part)), [15.0, 8.0, 2.0]);
-        assert_eq!(profile.instructions(None), 25.0);
+        assert_eq!((profile.program_instructions(), profile.instructions()), (15.0, 25.0));
         assert_eq!(profile.allocations(), 3.0);
-        assert_eq!(profile.top(1, |cost| cost.instructions)[0].1, "one::serve");
+        assert_eq!(profile.top(1), [("one::serve".to_owned(), 9.0)]);
         Ok(())
     }
 
@@ -290,11 +278,10 @@ calls=1 1
         let profile = Profile::parse(TEXT, "server")?;
         let mut more = profile.clone();
         let once = "once_cell::imp::OnceCell<T>::initialize".to_owned();
-        more.functions.insert((Part::Program, once), Cost { instructions: 900.0, ..Cost::default() });
-        more.functions
-            .insert((Part::Program, "new".to_owned()), Cost { instructions: 40.0, ..Cost::default() });
+        more.functions.insert((true, once), Cost { instructions: 900.0, ..Cost::default() });
+        more.functions.insert((true, "new".to_owned()), Cost { instructions: 40.0, ..Cost::default() });
         let request = more.per_request(&profile, 4.0);
-        assert_eq!(request.instructions(None), 10.0);
+        assert_eq!(request.instructions(), 10.0);
         assert_eq!(request.allocations(), 0.0);
         Ok(())
     }

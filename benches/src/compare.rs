@@ -11,12 +11,11 @@ mod report;
 use std::process::ExitCode;
 
 use crate::contestant::{Contestant, Settings};
-use crate::launch::need;
 use crate::load::Load;
 use crate::options::Common;
 use crate::peers::{self, Peer};
 use crate::protocol::Protocol;
-use crate::runner::block_on;
+use crate::runner::{block_on, need};
 use figure::{Figure, Sample};
 use measurements::Run;
 use report::{Comparison, Report};
@@ -47,21 +46,6 @@ pub struct Options {
     functions: usize,
 }
 
-impl Options {
-    /// A comparison by CPU.
-    fn cpu(common: &Common, load: Load) -> Self {
-        Self {
-            common: common.clone(),
-            figures: vec![Figure::Cpu],
-            load,
-            peers: Vec::new(),
-            floor_vs_floor: false,
-            stream_path: None,
-            functions: 0,
-        }
-    }
-}
-
 /// Compares, prints a report, and exits with 1 if anything failed.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let compared = if options.floor_vs_floor {
@@ -79,16 +63,23 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// Compares the CPU of two contestants.
 pub(crate) fn cpu(common: &Common, load: Load, contestants: &[Contestant; 2]) -> anyhow::Result<ExitCode> {
-    compare(&Options::cpu(common, load), contestants)
+    let options = Options {
+        common: common.clone(),
+        figures: vec![Figure::Cpu],
+        load,
+        peers: Vec::new(),
+        floor_vs_floor: false,
+        stream_path: None,
+        functions: 0,
+    };
+    compare(&options, contestants)
 }
 
 fn compare(options: &Options, contestants: &[Contestant]) -> anyhow::Result<ExitCode> {
     // Now, and not after an hour.
-    for figure in &options.figures {
-        match figure {
-            Figure::Instructions => need("valgrind")?,
-            Figure::SystemCalls => need("strace")?,
-            _ => {}
+    for (figure, tool) in [(Figure::Instructions, "valgrind"), (Figure::SystemCalls, "strace")] {
+        if options.figures.contains(&figure) {
+            need(tool)?;
         }
     }
     let report = block_on(async {

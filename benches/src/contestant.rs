@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 
-use crate::launch::{Launch, this_program};
 use crate::peers::{self, Peer};
 use crate::proc::{children, memory_bytes};
 use crate::protocol::Protocol;
+use crate::runner::Runner;
 use crate::seed::{KEYS, seed};
 use crate::server::{Readiness, Server};
 
@@ -40,19 +40,19 @@ pub(crate) enum Kind {
     Peer(Peer, Option<PathBuf>),
 }
 
+/// The file of this program.
+pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find this program's file")
+}
+
 /// The settings of a gateway.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings {
-    pub(crate) workers: usize,
+    /// Workers beside the first.
+    pub(crate) more_workers: usize,
     pub(crate) access_log: bool,
     /// Keys in its store beside those that are used.
     pub(crate) more_keys: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { workers: 1, access_log: false, more_keys: 0 }
-    }
 }
 
 /// A running contestant. Dropping it ends the process.
@@ -107,14 +107,20 @@ impl Contestant {
 
     /// How many cores it needs.
     pub(crate) fn cores(&self) -> usize {
-        if let Kind::Gateway(settings) = &self.kind { settings.workers } else { 1 }
+        if let Kind::Gateway(settings) = &self.kind { 1 + settings.more_workers } else { 1 }
     }
 
-    /// Starts it with its files in a folder of its name.
-    pub(crate) async fn start(&self, folder: &Path, launch: &Launch<'_>) -> anyhow::Result<Subject<'_>> {
-        let folder = folder.join(self.name.replace(' ', "-"));
+    /// Starts it with its files in a folder of its name; one that is started for the same purpose again finds its files of
+    /// the last time. With a file, callgrind writes its profile there.
+    pub(crate) async fn start(
+        &self,
+        runner: &Runner,
+        purpose: &str,
+        callgrind: Option<&Path>,
+    ) -> anyhow::Result<Subject<'_>> {
+        let folder = runner.file(purpose).join(self.name.replace(' ', "-"));
         fs::create_dir_all(&folder).context("cannot make a folder")?;
-        let mut command = launch.command(&self.program);
+        let mut command = runner.command(&self.program, self.cores(), callgrind);
         let ready_file = folder.join("ready.json");
         let readiness = match &self.kind {
             Kind::Floor | Kind::QuicStreams => {
@@ -123,7 +129,7 @@ impl Contestant {
             }
             Kind::Gateway(settings) => {
                 let (config, data) = (folder.join("gateway.toml"), folder.join("data"));
-                fs::write(&config, settings.config(launch.callgrind.is_some()))?;
+                fs::write(&config, settings.config(callgrind.is_some()))?;
                 if !data.exists() {
                     seed(&data, KEYS + settings.more_keys)?;
                 }
@@ -146,7 +152,7 @@ impl Settings {
     /// The gateway's configuration: no line for each request unless asked for, and a rate that the load never reaches. The
     /// limiter stays on: its cost belongs to the figure.
     fn config(self, callgrind: bool) -> String {
-        let Self { workers, access_log, .. } = self;
+        let (workers, access_log) = (1 + self.more_workers, self.access_log);
         // A request takes fifty times longer under callgrind, so work by the clock would count fifty times too much.
         let store = if callgrind { "[store]\nchange_interval = \"1s\"\n" } else { "" };
         format!(
@@ -171,11 +177,6 @@ addresses = ["127.0.0.1:0"]
 }
 
 impl Subject<'_> {
-    /// The process whose CPU time, system calls and memory count.
-    pub(crate) fn pid(&self) -> u32 {
-        self.server.pid()
-    }
-
     /// Ends it in order.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         let Contestant { name, end_signal, .. } = self.contestant;
@@ -184,7 +185,7 @@ impl Subject<'_> {
 
     /// Fails if it has child processes: their work would be in no figure.
     pub(crate) fn ensure_one_process(&self) -> anyhow::Result<()> {
-        let children = children(self.pid())?;
+        let children = children(self.server.pid())?;
         ensure!(children.is_empty(), "it works in child processes ({children:?})");
         Ok(())
     }

@@ -6,7 +6,6 @@
 
 use std::hint::black_box;
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
@@ -34,13 +33,10 @@ pub(crate) const ENDPOINTS: usize = 50;
 /// Calls in each round of each case.
 const CALLS: u32 = 100_000;
 
-/// An endpoint at the newest date.
-struct Newest;
+/// An endpoint: `Hop<()>` is the newest date's, and `Hop<E>` is `E` as it was before a date that changed it a little.
+struct Hop<E>(PhantomData<E>);
 
-/// The endpoint as it was before a date that changed it a little.
-struct Before<E>(PhantomData<E>);
-
-type BeforeFive<E> = Before<Before<Before<Before<Before<E>>>>>;
+type Five<E> = Hop<Hop<Hop<Hop<Hop<E>>>>>;
 
 /// A response with two strings and a number.
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -50,53 +46,46 @@ struct Account {
     calls: u64,
 }
 
-macro_rules! account {
-    ($($bound:ident)?, $endpoint:ty) => {
-        impl$(<$bound: Send + Sync + 'static>)? Endpoint for $endpoint {
-            const NAME: &'static str = "account";
-            const METHOD: Method = Method::GET;
-            const PATH: &'static str = "/account.json";
-            const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
-            const SUMMARY: &'static str = "Reads an account.";
-            type Request = Empty;
-            type Response = Account;
+impl<E: 'static> Endpoint for Hop<E> {
+    const NAME: &'static str = "account";
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/account.json";
+    const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
+    const SUMMARY: &'static str = "Reads an account.";
+    type Request = Empty;
+    type Response = Account;
 
-            fn example() -> Account {
-                Account { partner: String::new(), name: String::new(), calls: 0 }
-            }
-        }
-
-        impl$(<$bound: Send + Sync + 'static>)? Change for $endpoint {
-            type Before = Before<Self>;
-            const NOTE: &'static str = "Counted on.";
-
-            fn up(request: Empty) -> Result<Empty, Error> {
-                Ok(request)
-            }
-
-            fn down(_: &Context<'_>, account: Account) -> Account {
-                Account { partner: account.name, name: account.partner, calls: account.calls + 1 }
-            }
-        }
-    };
+    fn example() -> Account {
+        Account { partner: String::new(), name: String::new(), calls: 0 }
+    }
 }
 
-account!(, Newest);
-account!(E, Before<E>);
+impl<E: 'static> Change for Hop<E> {
+    type Before = Hop<Self>;
+    const NOTE: &'static str = "Partner and name change places.";
 
-impl Handler for Newest {
+    fn up(request: Empty) -> Result<Empty, Error> {
+        Ok(request)
+    }
+
+    fn down(_: &Context<'_>, account: Account) -> Account {
+        Account { partner: account.name, name: account.partner, calls: account.calls + 1 }
+    }
+}
+
+impl Handler for Hop<()> {
     async fn handle(context: &Context<'_>, _: Empty) -> Result<Account, Error> {
         let name = context.caller.environment.name();
         Ok(Account { partner: "acme".to_owned(), name: name.to_owned(), calls: 1 })
     }
 }
 
-impl<E> Handler for Before<E>
+impl<E: 'static> Handler for Hop<Hop<E>>
 where
-    E: Change<Before = Self, Request = Empty, Response = Account> + Handler + Send + Sync,
+    Hop<E>: Handler,
 {
     async fn handle(context: &Context<'_>, request: Empty) -> Result<Account, Error> {
-        successor::<E>(context, request).await
+        successor::<Hop<E>>(context, request).await
     }
 }
 
@@ -149,27 +138,44 @@ pub fn run(Rounds { rounds }: Options) -> anyhow::Result<()> {
     conversions(rounds)
 }
 
+/// The nanoseconds of a call of each case in each round.
+fn measure<C>(
+    rounds: u32,
+    cases: &[C],
+    mut calls: impl FnMut(&C) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Vec<f64>>> {
+    let mut nanoseconds = vec![Vec::new(); cases.len()];
+    for _ in 0..rounds {
+        for (case, nanoseconds) in cases.iter().zip(&mut nanoseconds) {
+            let begin = Instant::now();
+            calls(case)?;
+            nanoseconds.push(begin.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS));
+        }
+    }
+    Ok(nanoseconds)
+}
+
 fn routing(rounds: u32) -> anyhow::Result<()> {
     let mut cases = Vec::new();
     for dates in DATES {
         let catalog = catalog(dates)?;
         let paths = paths(&catalog, ENDPOINTS * 100);
-        cases.push((dates, catalog, paths, Vec::new()));
+        cases.push((dates, catalog, paths));
     }
-    for _ in 0..rounds {
-        for (_, catalog, paths, nanoseconds) in &mut cases {
-            let begin = Instant::now();
-            for path in paths.iter().cycle().take(CALLS as usize) {
-                black_box(find(catalog, black_box(path)).context("an endpoint is not found")?);
-            }
-            nanoseconds.push(per_call(begin.elapsed()));
+    let nanoseconds = measure(rounds, &cases, |(_, catalog, paths)| {
+        for path in paths.iter().cycle().take(CALLS as usize) {
+            black_box(find(catalog, black_box(path)).context("an endpoint is not found")?);
         }
-    }
+        Ok(())
+    })?;
     println!("Finding one of {ENDPOINTS} endpoints, by the number of dates:");
-    let one = cases[0].3.clone();
-    for (dates, _, _, nanoseconds) in &cases {
-        let ratios = nanoseconds.iter().zip(&one).map(|(nanoseconds, one)| nanoseconds / one);
-        println!("  {dates:>4} dates  {:>7.1} ns  {:>5.2} ×", median(nanoseconds.clone()), median(ratios));
+    for ((dates, ..), nanoseconds_of) in cases.iter().zip(&nanoseconds) {
+        let ratio = Spread::of(nanoseconds_of.iter().zip(&nanoseconds[0]).map(|(many, one)| many / one));
+        println!(
+            "  {dates:>4} dates  {:>7.1} ns  {:>5.2} ×",
+            Spread::of(nanoseconds_of.clone()).median,
+            ratio.median
+        );
     }
     Ok(())
 }
@@ -196,35 +202,27 @@ fn conversions(rounds: u32) -> anyhow::Result<()> {
     let path = paths(&catalog, 1).remove(0);
     let (table, below) = catalog.version(&path).context("there is no date")?;
     let (_, input) = table.resource(below)?;
-    let mut cases = [
-        ("the newest date", Route::native::<Newest>(), Vec::new()),
-        ("one conversion", Route::native::<Before<Newest>>(), Vec::new()),
-        ("ten conversions", Route::native::<BeforeFive<BeforeFive<Newest>>>(), Vec::new()),
+    let cases = [
+        ("the newest date", Route::native::<Hop<()>>()),
+        ("one conversion", Route::native::<Hop<Hop<()>>>()),
+        ("ten conversions", Route::native::<Five<Five<Hop<()>>>>()),
     ];
-    for _ in 0..rounds {
-        for (_, route, nanoseconds) in &mut cases {
-            let Action::Native(handle) = route.action;
-            let begin = Instant::now();
-            for _ in 0..CALLS {
-                let reply = handle(black_box(&context), input.clone()).now_or_never();
-                ensure!(reply.is_some_and(|reply| reply.is_ok()), "an endpoint does not answer");
-            }
-            nanoseconds.push(per_call(begin.elapsed()));
+    let nanoseconds = measure(rounds, &cases, |(_, route)| {
+        let Action::Native(handle) = route.action;
+        for _ in 0..CALLS {
+            let reply = handle(black_box(&context), input.clone()).now_or_never();
+            ensure!(reply.is_some_and(|reply| reply.is_ok()), "an endpoint does not answer");
         }
-    }
+        Ok(())
+    })?;
     println!("Answering through conversions:");
-    let newest = cases[0].2.clone();
-    for (name, _, nanoseconds) in &cases {
-        let over = nanoseconds.iter().zip(&newest).map(|(nanoseconds, newest)| nanoseconds - newest);
-        println!("  {name:<16} {:>7.1} ns  {:>+7.1} ns", median(nanoseconds.clone()), median(over));
+    for ((name, _), nanoseconds_of) in cases.iter().zip(&nanoseconds) {
+        let more = Spread::of(nanoseconds_of.iter().zip(&nanoseconds[0]).map(|(more, newest)| more - newest));
+        println!(
+            "  {name:<16} {:>7.1} ns  {:>+7.1} ns",
+            Spread::of(nanoseconds_of.clone()).median,
+            more.median
+        );
     }
     Ok(())
-}
-
-fn per_call(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e9 / f64::from(CALLS)
-}
-
-fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    Spread::of(values).median
 }

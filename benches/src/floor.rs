@@ -2,7 +2,7 @@
 //!
 //! hyper's builders, tokio-rustls, quinn and h3 on one current-thread runtime, configured like the gateway, responding
 //! with the gateway's bytes from memory: what the gateway costs above the floor is the gateway's work. It also serves plain QUIC
-//! streams, which is the price of HTTP/3 without HTTP. It knows no keys.
+//! streams, which is the price of HTTP/3 without HTTP. It checks no keys.
 //!
 //! Errors of a connection are dropped: the load counts the requests that got no response.
 

@@ -18,7 +18,6 @@ pub mod documents;
 pub mod floor;
 pub mod guard;
 mod identity;
-mod launch;
 pub mod load;
 mod options;
 mod peers;

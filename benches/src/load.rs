@@ -11,7 +11,6 @@
 
 mod client;
 mod connections;
-mod download;
 mod http1;
 mod phase;
 mod request;
@@ -23,8 +22,7 @@ use std::time::Instant;
 use crate::proc::CpuTime;
 use crate::protocol::Protocol;
 use crate::ready::Ready;
-pub use connections::{Connect, Connected, hold};
-pub use download::{Downloaded, download};
+pub use connections::{Connected, Downloaded, connect, download, hold};
 use phase::{Clients, Phase};
 pub use request::Load;
 use request::Requests;
@@ -50,7 +48,6 @@ pub struct Options {
 /// What was measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
-    pub requests: u64,
     pub requests_per_second: f64,
     /// The latency that one request in a thousand exceeds, in microseconds.
     pub p999_us: f64,
@@ -80,7 +77,6 @@ pub async fn measure(ready: &Ready, protocol: Protocol, options: &Options) -> an
     #[expect(clippy::cast_precision_loss, reason = "latencies are kept to two digits")]
     let p999_us = latencies.value_at_quantile(0.999) as f64 / 1e3;
     Ok(Outcome {
-        requests: latencies.len(),
         requests_per_second: requests / seconds,
         p999_us,
         server_cpu_us: cpu * 1e6 / requests,

@@ -18,8 +18,6 @@ Examples:
   benches compare --figures instructions --functions 12 --protocols h3
   benches compare --figures stream --peers nginx --gateway PROGRAM --stream-path '/2026-11-01/stream.json?bytes=1073741824'
   benches compare --floor-vs-floor       how noisy is this machine?
-  benches guard                  is this build as the committed figures say?
-  benches guard --write          write the figures of this build
   taskset --cpu-list 2,3 target/release/benches compare   servers on core 2, the load on core 3"
 )]
 struct Cli {

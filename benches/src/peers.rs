@@ -105,8 +105,8 @@ pub(crate) fn configure(
 
 /// The options of a program of `benches/peers`.
 fn configure_program(files: &Files, command: &mut Command) -> anyhow::Result<()> {
-    let keys = files.keys.iter().map(|(partner, authorization)| format!("{partner} {authorization}\n"));
-    let keys = files.write("keys", &keys.collect::<String>())?;
+    let keys = files.keys(|partner, authorization| format!("{partner} {authorization}\n"));
+    let keys = files.write("keys", &keys)?;
     command.args(["--http", &files.http.to_string(), "--https", &files.https.to_string(), "--keys", &keys]);
     command.arg("--certificate").arg(&files.certificate).arg("--private-key").arg(&files.private_key);
     Ok(())

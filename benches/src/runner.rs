@@ -1,16 +1,17 @@
 //! Where it is measured: the cores, a temporary folder, and the load against a server.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::contestant::{Contestant, Subject};
-use crate::launch::Launch;
+use crate::contestant::Subject;
 use crate::load::{self, Load, Outcome};
 use crate::proc::allowed_cores;
 use crate::protocol::Protocol;
@@ -67,19 +68,21 @@ impl Runner {
         self.folder.path().join(name)
     }
 
-    /// Starts a contestant. One that is started for the same purpose again finds its files of the last time.
-    pub(crate) async fn start<'c>(
-        &self,
-        contestant: &'c Contestant,
-        purpose: &str,
-        callgrind: Option<&Path>,
-    ) -> anyhow::Result<Subject<'c>> {
-        contestant.start(&self.file(purpose), &self.launch(contestant.cores(), callgrind)).await
-    }
-
-    /// How a process on some of the servers' cores is started.
-    pub(crate) fn launch<'a>(&'a self, cores: usize, callgrind: Option<&'a Path>) -> Launch<'a> {
-        Launch { cores: &self.cores[..cores.min(self.cores.len())], callgrind }
+    /// A command for a program on some of the servers' cores, which the kernel ends when this process ends; with a file,
+    /// callgrind writes its profile there. Each tool replaces itself by what follows, so the child's id is the program's.
+    pub(crate) fn command(&self, program: &Path, cores: usize, callgrind: Option<&Path>) -> Command {
+        let cores: Vec<String> = self.cores.iter().take(cores).map(u32::to_string).collect();
+        let mut command = Command::new("setpriv");
+        // An option of the gateway in this process's environment would count.
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &cores.join(",")]);
+        if let Some(profile) = callgrind {
+            let mut file = OsString::from("--callgrind-out-file=");
+            file.push(profile);
+            command.args(["valgrind", "--tool=callgrind", "--quiet", "--compress-strings=no"]).arg(file);
+        }
+        command.arg(program);
+        command
     }
 
     /// Checks that a server accepts every key with every path, refuses another key and does the work in the measured
@@ -115,4 +118,12 @@ impl Runner {
     pub(crate) async fn within<T>(&self, run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         tokio::time::timeout(LOAD_TIMEOUT, run).await.context("the load took too long")?
     }
+}
+
+/// Fails unless a tool is installed.
+pub(crate) fn need(tool: &str) -> anyhow::Result<()> {
+    let version = Command::new(tool).arg("--version").output();
+    let is_installed = version.is_ok_and(|output| output.status.success());
+    ensure!(is_installed, "{tool} is missing; install it with: apt-get install {tool}");
+    Ok(())
 }

@@ -30,6 +30,21 @@ pub(crate) enum Readiness {
     Accepts(Vec<Listener>, PathBuf),
 }
 
+impl Readiness {
+    /// What the server with this process id has announced, once it is ready.
+    async fn check(&self, pid: u32) -> Option<Ready> {
+        match self {
+            Self::File(file) => Ready::read(file).ok(),
+            Self::Accepts(listeners, ca) => {
+                for Listener { address, .. } in listeners {
+                    TcpStream::connect(address).await.ok()?;
+                }
+                Some(Ready { listeners: listeners.clone(), pid, ca: Some(ca.clone()) })
+            }
+        }
+    }
+}
+
 /// A running server. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -46,11 +61,9 @@ impl Server {
         log: &Path,
         readiness: Readiness,
     ) -> anyhow::Result<Self> {
-        if let Readiness::File(file) = &readiness
-            && file.exists()
-        {
-            // An earlier server's file would be taken for this one's.
-            fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
+        if let Readiness::File(file) = &readiness {
+            // An earlier server's file names another process, which would end the wait.
+            drop(fs::remove_file(file));
         }
         let output = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -58,13 +71,13 @@ impl Server {
         let ready = Ready { listeners: Vec::new(), pid: child.id(), ca: None };
         let mut server = Self { child, ready, ready_after: Duration::ZERO };
         let begin = Instant::now();
-        let ready = server.await_ready(readiness, begin + READY_TIMEOUT).await;
+        let ready = server.await_ready(&readiness, begin + READY_TIMEOUT).await;
         server.ready = ready.with_context(|| format!("the server failed; it printed:\n{}", tail(log)))?;
         server.ready_after = begin.elapsed();
         Ok(server)
     }
 
-    /// The process id.
+    /// The process whose CPU time, system calls and memory count.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -85,42 +98,22 @@ impl Server {
         Ok(())
     }
 
-    async fn await_ready(&mut self, readiness: Readiness, deadline: Instant) -> anyhow::Result<Ready> {
+    async fn await_ready(&mut self, readiness: &Readiness, deadline: Instant) -> anyhow::Result<Ready> {
         let pid = self.pid();
-        match readiness {
-            Readiness::Accepts(listeners, ca) => {
-                for Listener { address, .. } in &listeners {
-                    while TcpStream::connect(address).await.is_err() {
-                        self.keep_waiting(deadline).await?;
-                    }
-                }
-                // If this process could not bind and ended, another one accepted.
-                self.ensure_running()?;
-                Ok(Ready { listeners, pid, ca: Some(ca) })
+        loop {
+            let ready = readiness.check(pid).await;
+            // If this process could not bind and ended, another one accepted.
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended before it was ready ({status})");
             }
-            Readiness::File(file) => loop {
-                if let Ok(ready) = Ready::read(&file) {
-                    // CPU time is read by this number.
-                    let named = ready.pid;
-                    ensure!(named == pid, "its ready file names process {named}, but it is process {pid}");
-                    return Ok(ready);
-                }
-                self.keep_waiting(deadline).await?;
-            },
-        }
-    }
-
-    async fn keep_waiting(&mut self, deadline: Instant) -> anyhow::Result<()> {
-        self.ensure_running()?;
-        ensure!(Instant::now() < deadline, "it was not ready after {READY_TIMEOUT:?}");
-        tokio::time::sleep(READY_INTERVAL).await;
-        Ok(())
-    }
-
-    fn ensure_running(&mut self) -> anyhow::Result<()> {
-        match self.child.try_wait()? {
-            Some(status) => bail!("it ended before it was ready ({status})"),
-            None => Ok(()),
+            if let Some(ready) = ready {
+                // CPU time is read by this number.
+                let named = ready.pid;
+                ensure!(named == pid, "its ready file names process {named}, but it is process {pid}");
+                return Ok(ready);
+            }
+            ensure!(Instant::now() < deadline, "it was not ready after {READY_TIMEOUT:?}");
+            tokio::time::sleep(READY_INTERVAL).await;
         }
     }
 }

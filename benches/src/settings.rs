@@ -40,7 +40,7 @@ pub fn run(setting: &Setting) -> anyhow::Result<ExitCode> {
             gateways(common, ("few keys", default), ("many keys", Settings { more_keys, ..default }))
         }
         Setting::Cores(common) => {
-            gateways(common, ("1 worker", default), ("2 workers", Settings { workers: 2, ..default }))
+            gateways(common, ("1 worker", default), ("2 workers", Settings { more_workers: 1, ..default }))
         }
         Setting::Streams(common) => {
             let common = Common { protocols: vec![Protocol::H3], ..common.clone() };

@@ -40,10 +40,8 @@ mod tests {
     fn the_median_of_an_even_number_lies_between_the_middle_two() {
         let spread = Spread::of([4.0, 1.0, 2.0, 9.0]);
         assert_eq!(spread, Spread { min: 1.0, median: 3.0, max: 9.0 });
-        assert_eq!(
-            (spread.to_string().as_str(), format!("{spread:.0}").as_str()),
-            ("1.00 / 3.00 / 9.00", "1 / 3 / 9")
-        );
+        assert_eq!(spread.to_string(), "1.00 / 3.00 / 9.00");
+        assert_eq!(format!("{spread:.0}"), "1 / 3 / 9");
         assert_eq!(Spread::of([5.0, 1.0, 2.0]).median, 2.0);
         assert_eq!(Spread::of([]).median, 0.0);
     }

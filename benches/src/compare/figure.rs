@@ -24,36 +24,17 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
-    /// Its numbers, in the order of a sample's values.
-    pub(super) const fn metrics(self) -> &'static [Metric] {
+    /// Its numbers in the order of a sample's values: the title with the unit, and the digits behind the decimal point.
+    pub(super) const fn metrics(self) -> &'static [(&'static str, usize)] {
         match self {
             // If less than 100 % is busy, the load did not keep up, and requests per second are the load's figure.
-            Self::Cpu => {
-                const {
-                    &[
-                        Metric::new("CPU per request, µs", 1),
-                        Metric::new("requests per second", 0),
-                        Metric::context("busy, %", 0),
-                    ]
-                }
-            }
-            Self::Instructions => {
-                const {
-                    &[
-                        Metric::new("user instructions per request", 0),
-                        Metric::new("allocations per request", 2),
-                    ]
-                }
-            }
-            Self::SystemCalls => const { &[Metric::new("system calls per request", 2)] },
-            Self::Latency => const { &[Metric::new("p99.9 at a fixed rate, µs", 0)] },
-            Self::Handshakes => {
-                const { &[Metric::new("CPU of a new connection, µs", 0), Metric::new("of a resumed one, µs", 0)] }
-            }
-            Self::Memory => const { &[Metric::new("memory of an idle connection, KiB", 1)] },
-            Self::Stream => {
-                const { &[Metric::new("CPU per GiB, ms", 0), Metric::context("memory grew by, KiB", 0)] }
-            }
+            Self::Cpu => &[("CPU per request, µs", 1), ("requests per second", 0), ("busy, %", 0)],
+            Self::Instructions => &[("user instructions per request", 0), ("allocations per request", 2)],
+            Self::SystemCalls => &[("system calls per request", 2)],
+            Self::Latency => &[("p99.9 at a fixed rate, µs", 0)],
+            Self::Handshakes => &[("CPU of a new connection, µs", 0), ("of a resumed one, µs", 0)],
+            Self::Memory => &[("memory of an idle connection, KiB", 1)],
+            Self::Stream => &[("CPU per GiB, ms", 0), ("memory grew by, KiB", 0)],
         }
     }
 
@@ -67,26 +48,6 @@ impl Figure {
             Self::Handshakes => 15,
         };
         if common.smoke { 1 } else { common.rounds.unwrap_or(default) }
-    }
-}
-
-/// A number of a figure, by its title with the unit.
-#[derive(Debug)]
-pub(super) struct Metric {
-    pub(super) title: &'static str,
-    /// Behind the decimal point.
-    pub(super) digits: usize,
-    /// Whether contestants are compared by it.
-    pub(super) is_compared: bool,
-}
-
-impl Metric {
-    const fn new(title: &'static str, digits: usize) -> Self {
-        Self { title, digits, is_compared: true }
-    }
-
-    const fn context(title: &'static str, digits: usize) -> Self {
-        Self { title, digits, is_compared: false }
     }
 }
 

@@ -11,7 +11,7 @@ use super::Options;
 use super::figure::{Figure, Sample};
 use crate::callgrind::{self, LONG_RUN};
 use crate::contestant::{Contestant, Subject};
-use crate::load::{self, Connect, Connected};
+use crate::load::{self, Connected};
 use crate::options::name;
 use crate::proc::{is_traced, memory_bytes};
 use crate::protocol::Protocol;
@@ -19,8 +19,6 @@ use crate::runner::Runner;
 
 /// The requests per second of a smoke run, and where no contestant can be measured.
 const SMOKE_RATE: u64 = 1_000;
-/// Requests by which the highest rate of a server is estimated.
-const ESTIMATE_REQUESTS: u64 = 10_000;
 /// The length of a run at a fixed rate.
 const LATENCY_SECONDS: u64 = 2;
 /// Requests to a server before the clock starts, where the figure needs no other number.
@@ -48,7 +46,7 @@ impl<'a> Run<'a> {
         let protocols = &options.common.protocols;
         let mut subjects = Vec::new();
         for contestant in contestants {
-            let subject = runner.start(contestant, "compare", None).await?;
+            let subject = contestant.start(&runner, "compare", None).await?;
             for &protocol in protocols.iter().filter(|&&protocol| contestant.protocols.contains(&protocol)) {
                 let what = || format!("{} over {protocol}", contestant.name);
                 runner.check(&subject, protocol).await.with_context(what)?;
@@ -130,14 +128,12 @@ impl<'a> Run<'a> {
         let mut least = f64::INFINITY;
         for subject in self.subjects.iter().filter(|subject| subject.contestant.protocols.contains(&protocol))
         {
-            if !self.options.common.smoke
-                && let Ok(outcome) =
-                    self.runner.load(subject, protocol, self.load(WARM_UP, ESTIMATE_REQUESTS)).await
-            {
+            let load = self.load(WARM_UP, self.requests(Figure::Latency));
+            if let Ok(outcome) = self.runner.load(subject, protocol, load).await {
                 least = least.min(outcome.requests_per_second);
             }
         }
-        if least.is_finite() { ((least / 2.0) as u64).max(1) } else { SMOKE_RATE }
+        if self.options.common.smoke || least.is_infinite() { SMOKE_RATE } else { (least / 2.0) as u64 }
     }
 
     async fn latency(&self, subject: &Subject<'_>, protocol: Protocol, rate: u64) -> anyhow::Result<Sample> {
@@ -148,8 +144,8 @@ impl<'a> Run<'a> {
 
     async fn handshakes(&self, subject: &Subject<'_>, protocol: Protocol) -> anyhow::Result<Sample> {
         let connect = async |resume| {
-            let connect = Connect { connections: self.requests(Figure::Handshakes), resume };
-            self.runner.within(connect.measure(&subject.server.ready, protocol)).await
+            let connections = self.requests(Figure::Handshakes);
+            self.runner.within(load::connect(&subject.server.ready, protocol, connections, resume)).await
         };
         let full = connect(false).await?;
         if !protocol.is_encrypted() {
@@ -160,15 +156,15 @@ impl<'a> Run<'a> {
 
     async fn memory(&self, contestant: &Contestant, protocol: Protocol) -> anyhow::Result<Sample> {
         // A process keeps memory that it got, so each figure takes a new one.
-        let subject = self.runner.start(contestant, "memory", None).await?;
+        let subject = contestant.start(&self.runner, "memory", None).await?;
         // What only the first requests need is not a connection's.
         let warm_up = load::Options { shape: Some((4, 1)), ..self.load(0, 2_000) };
         self.runner.load(&subject, protocol, warm_up).await?;
-        let before = memory_bytes(subject.pid())?;
+        let before = memory_bytes(subject.server.pid())?;
         let connections = u32::try_from(self.requests(Figure::Memory))?;
-        let hold = load::hold(&subject.server.ready, protocol, connections as usize);
-        let held = self.runner.within(hold).await?;
-        let after = memory_bytes(subject.pid())?;
+        let held = load::hold(&subject.server.ready, protocol, connections as usize);
+        let held = self.runner.within(held).await?;
+        let after = memory_bytes(subject.server.pid())?;
         held.close().await;
         subject.end().await?;
         #[expect(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
@@ -180,7 +176,7 @@ impl<'a> Run<'a> {
         let Some(path) = &contestant.stream_path else {
             return Ok(Sample::impossible("it streams nothing"));
         };
-        let subject = self.runner.start(contestant, "stream", None).await?;
+        let subject = contestant.start(&self.runner, "stream", None).await?;
         let download = load::download(&subject.server.ready, protocol, path);
         let downloaded = self.runner.within(download).await?;
         subject.end().await?;
@@ -191,13 +187,10 @@ impl<'a> Run<'a> {
         if let Some(why) = contestant.no_callgrind {
             return Ok(Sample::impossible(why));
         }
-        let requests = self.requests(Figure::Instructions);
-        let load = self.load(callgrind::WARM_UP, requests);
+        let load = self.load(callgrind::WARM_UP, self.requests(Figure::Instructions));
         let profile = callgrind::request(&self.runner, contestant, protocol, load).await?;
-        let functions = profile.top(self.options.functions, |cost| cost.instructions);
-        let functions =
-            functions.into_iter().map(|(_, name, cost)| (name.to_owned(), cost.instructions)).collect();
-        Ok(Sample { functions, ..Sample::of([profile.instructions(None), profile.allocations()]) })
+        let functions = profile.top(self.options.functions);
+        Ok(Sample { functions, ..Sample::of([profile.instructions(), profile.allocations()]) })
     }
 
     /// The difference of two runs leaves the requests.
@@ -213,13 +206,16 @@ impl<'a> Run<'a> {
     /// The system calls of a run.
     async fn strace(&self, subject: &Subject<'_>, protocol: Protocol, requests: u64) -> anyhow::Result<f64> {
         let file = self.runner.file("strace");
-        let mut command = self.runner.launch(1, None).command(Path::new("strace"));
+        let mut command = self.runner.command(Path::new("strace"), 1, None);
         command.args(["--follow-forks", "--summary-only", "--output"]).arg(&file);
-        command.args(["--attach", &subject.pid().to_string()]).stdin(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["--attach", &subject.server.pid().to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
         let mut command = tokio::process::Command::from(command);
         let mut strace = command.kill_on_drop(true).spawn().context("cannot run strace")?;
         let deadline = Instant::now() + STRACE_TIMEOUT;
-        while !is_traced(subject.pid())? {
+        while !is_traced(subject.server.pid())? {
             ensure!(Instant::now() < deadline, "strace did not attach; does the system allow it?");
             tokio::time::sleep(STRACE_INTERVAL).await;
         }

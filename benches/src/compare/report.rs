@@ -4,7 +4,7 @@ use std::fmt::{self, Formatter};
 
 use procfs::{CpuInfo, Current as _, LoadAverage};
 
-use super::figure::{Figure, Metric, Sample};
+use super::figure::{Figure, Sample};
 use crate::contestant::Subject;
 use crate::protocol::Protocol;
 use crate::statistics::Spread;
@@ -14,10 +14,9 @@ pub(super) const COMPARED: usize = 1;
 
 /// Stands for a number that is missing.
 const NONE: &str = "—";
-/// Characters of a protocol, of a number and of a ratio.
-const PROTOCOL: usize = 7;
-const NUMBER: usize = 9;
-const RATIO: usize = 25;
+/// Characters of a protocol and a name, and of a number with its ratio.
+const NAME: usize = 24;
+const VALUE: usize = 36;
 
 /// All figures over all protocols.
 pub(super) struct Report {
@@ -63,8 +62,7 @@ impl Comparison {
         // What took no CPU time or memory has no ratio.
         let ratios: Vec<f64> =
             self.samples.iter().filter_map(ratio).filter(|ratio| ratio.is_finite()).collect();
-        let is_compared = self.figure.metrics()[metric].is_compared;
-        let has_ratio = is_compared && contestant != COMPARED && !ratios.is_empty();
+        let has_ratio = contestant != COMPARED && !ratios.is_empty();
         Some((Spread::of(values).median, has_ratio.then(|| Spread::of(ratios))))
     }
 }
@@ -87,80 +85,55 @@ impl Report {
         samples.flatten().any(|sample| sample.failed)
     }
 
-    /// The comparisons of one figure.
-    fn table(&self, f: &mut Formatter<'_>, comparisons: &[Comparison]) -> fmt::Result {
-        let Some(Comparison { figure, title, samples, .. }) = comparisons.first() else { return Ok(()) };
-        let width = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        writeln!(f, "{title}; rounds: {}", samples.len())?;
-        writeln!(f, "medians, and {} ÷ it within a round: min / median / max", self.names[COMPARED])?;
-        write!(f, "{:PROTOCOL$} {:width$}", "", "")?;
-        for metric in figure.metrics() {
-            write!(f, " | {:^1$}", metric.title, column(metric))?;
-        }
-        writeln!(f)?;
-        for comparison in comparisons {
-            for (index, name) in self.names.iter().enumerate() {
-                write!(f, "{:PROTOCOL$} {name:width$}", comparison.protocol)?;
-                for (number, metric) in figure.metrics().iter().enumerate() {
-                    let (median, ratio) = match comparison.value(index, number) {
-                        Some((median, ratio)) => (format!("{median:.0$}", metric.digits), ratio),
-                        None => (NONE.to_owned(), None),
-                    };
-                    let ratio = ratio.map_or_else(String::new, |ratio| ratio.to_string());
-                    let rest = column(metric) - NUMBER;
-                    write!(f, " | {median:>NUMBER$}{ratio:>rest$}")?;
-                }
-                writeln!(f)?;
-            }
-        }
-        writeln!(f)
-    }
-
-    /// Why numbers are missing.
-    fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        for comparison in &self.comparisons {
-            for (index, name) in self.names.iter().enumerate() {
-                let Some(sample) = comparison.samples_of(index).find(|sample| sample.note.is_some()) else {
-                    continue;
+    /// A line for each contestant over a protocol; below it why numbers are missing, and the listed functions.
+    fn row(&self, f: &mut Formatter<'_>, comparison: &Comparison) -> fmt::Result {
+        for (index, name) in self.names.iter().enumerate() {
+            write!(f, "{:NAME$}", format!("{:7} {name}", comparison.protocol))?;
+            for (number, (_, digits)) in comparison.figure.metrics().iter().enumerate() {
+                let text = match comparison.value(index, number) {
+                    Some((median, Some(ratio))) => format!("{median:.digits$}   {ratio}"),
+                    Some((median, None)) => format!("{median:.digits$}"),
+                    None => NONE.to_owned(),
                 };
-                let (what, note) = (&comparison.title, sample.note.as_deref().unwrap_or_default());
-                let what = what.split(':').next().unwrap_or_default();
-                let failed = if sample.failed { "FAILED: " } else { "" };
-                notes.push(format!("{name}, {what} over {}: {failed}{note}", comparison.protocol));
+                write!(f, " | {text:VALUE$}")?;
             }
-        }
-        notes
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for comparisons in self.comparisons.chunk_by(|one, other| one.figure == other.figure) {
-            self.table(f, comparisons)?;
-        }
-        writeln!(f, "machine: {}", self.machine)?;
-        for line in self.servers.iter().chain(&self.notes()) {
-            writeln!(f, "{line}")?;
-        }
-        for comparison in &self.comparisons {
-            for (index, name) in self.names.iter().enumerate() {
-                for sample in comparison.samples_of(index).filter(|sample| !sample.functions.is_empty()) {
-                    writeln!(f, "\n{name}, {}, instructions of functions:", comparison.protocol)?;
-                    for (function, instructions) in &sample.functions {
-                        writeln!(f, "{instructions:>9.1}  {function}")?;
-                    }
-                }
+            writeln!(f)?;
+            // One note is enough: what is impossible is so in every round.
+            let noted = comparison.samples_of(index).find(|sample| sample.note.is_some());
+            if let Some(Sample { note: Some(note), failed, .. }) = noted {
+                writeln!(f, "{:NAME$} {}{note}", "", if *failed { "FAILED: " } else { "" })?;
+            }
+            for (function, instructions) in comparison.samples_of(index).flat_map(|sample| &sample.functions)
+            {
+                writeln!(f, "{instructions:>NAME$.1}  {function}")?;
             }
         }
         Ok(())
     }
 }
 
-/// Characters of a metric's column.
-fn column(metric: &Metric) -> usize {
-    let numbers = if metric.is_compared { NUMBER + RATIO } else { NUMBER };
-    numbers.max(metric.title.chars().count())
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for comparisons in self.comparisons.chunk_by(|one, other| one.figure == other.figure) {
+            let Comparison { figure, title, samples, .. } = &comparisons[0];
+            writeln!(f, "{title}; rounds: {}", samples.len())?;
+            writeln!(f, "medians, and {} ÷ it within a round: min / median / max", self.names[COMPARED])?;
+            write!(f, "{:NAME$}", "")?;
+            for (title, _) in figure.metrics() {
+                write!(f, " | {title:VALUE$}")?;
+            }
+            writeln!(f)?;
+            for comparison in comparisons {
+                self.row(f, comparison)?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f, "machine: {}", self.machine)?;
+        for line in &self.servers {
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +166,7 @@ mod tests {
         let ratio = |contestant, metric| cpu.value(contestant, metric).and_then(|(_, ratio)| ratio);
         assert_eq!(ratio(0, 0), Some(Spread { min: 0.5, median: 0.5, max: 0.5 }));
         assert_eq!(ratio(0, 1).map(|ratio| ratio.median), Some(2.0));
-        assert_eq!((ratio(0, 2), ratio(COMPARED, 0)), (None, None));
+        assert_eq!(ratio(COMPARED, 0), None);
         assert_eq!(cpu.value(2, 0), None);
     }
 
@@ -205,7 +178,7 @@ mod tests {
             rows.map(str::to_owned).collect::<Vec<String>>()
         };
         assert_eq!((rows("floor").len(), rows("peer").len()), (2, 2), "{text}");
-        assert!(rows("peer")[0].contains("7.5       0.80 / 0.80 / 0.80"), "{text}");
+        assert!(rows("peer")[0].contains("7.5   0.80 / 0.80 / 0.80"), "{text}");
         assert_eq!(rows("peer")[1].matches(NONE).count(), 3, "{text}");
     }
 
@@ -215,7 +188,7 @@ mod tests {
         let rounds = vec![vec![sample(1.0), sample(1.0), None], vec![gone, sample(1.0), None]];
         let comparison = comparison(Protocol::H1, rounds);
         assert_eq!(comparison.value(0, 0), None);
-        assert!(report(vec![comparison]).to_string().contains("\nfloor, cpu over h1: gone\n"));
+        assert!(report(vec![comparison]).to_string().contains(" gone\n"));
     }
 
     #[test]
@@ -227,6 +200,6 @@ mod tests {
         let report = report(vec![comparison]);
         assert!(report.has_failures());
         let text = report.to_string();
-        assert!(text.contains("\npeer, cpu over h3: FAILED: no response: connection reset\n"), "{text}");
+        assert!(text.contains(" FAILED: no response: connection reset\n"), "{text}");
     }
 }

@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use bytes::{Buf as _, Bytes};
 
 use super::http1::Http1;
@@ -20,6 +20,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Windows that no response under test fills: flow control is not what is measured.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// From the first packet to the end of the handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a QUIC connection may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// `H3_NO_ERROR` (RFC 9114 §8.1).
@@ -62,6 +64,11 @@ impl Endpoint {
 impl Client {
     /// Opens a connection with a client for each of its streams. It closes when the last client is dropped.
     pub(super) async fn open(target: &Target, streams: usize) -> anyhow::Result<(Vec<Self>, Endpoint)> {
+        let open = tokio::time::timeout(CONNECT_TIMEOUT, Self::handshake(target, streams));
+        open.await.context("connecting took too long")?
+    }
+
+    async fn handshake(target: &Target, streams: usize) -> anyhow::Result<(Vec<Self>, Endpoint)> {
         let mut endpoint = Endpoint(None);
         let mut connections = Vec::with_capacity(streams);
         match target.protocol {
@@ -168,10 +175,7 @@ async fn exchange_bytes(connection: &quinn::Connection) -> anyhow::Result<()> {
     let (mut sender, mut receiver) = connection.open_bi().await?;
     sender.write_all(&STREAM_REQUEST).await?;
     sender.finish()?;
-    let mut received = 0;
-    while let Some(part) = receiver.read_chunk(usize::MAX, true).await? {
-        received += part.bytes.len();
-    }
+    let received = receiver.read_to_end(STREAM_RESPONSE_BYTES).await?.len();
     ensure!(received == STREAM_RESPONSE_BYTES, "received {received} bytes, not {STREAM_RESPONSE_BYTES}");
     Ok(())
 }

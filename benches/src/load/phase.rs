@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use hdrhistogram::Histogram;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::client::{Client, Endpoint};
@@ -25,8 +24,6 @@ pub(super) struct Phase {
     /// Requests in each second. Latency counts from when a request was due, so a slow server does not get fewer
     /// requests (no coordinated omission).
     rate: Option<u64>,
-    /// With a rate, one permit for each request that is due and was not sent.
-    due: Semaphore,
     latencies: Mutex<Histogram<u64>>,
 }
 
@@ -35,14 +32,7 @@ impl Phase {
     pub(super) fn new(total: u64, rate: Option<u64>) -> anyhow::Result<Self> {
         let latencies = Histogram::new_with_bounds(LATENCY_MIN, LATENCY_MAX, 2);
         let latencies = Mutex::new(latencies.map_err(|error| anyhow!("{error}"))?);
-        Ok(Self {
-            total,
-            next: AtomicU64::new(0),
-            start: Instant::now(),
-            rate,
-            due: Semaphore::new(0),
-            latencies,
-        })
+        Ok(Self { total, next: AtomicU64::new(0), start: Instant::now(), rate, latencies })
     }
 
     /// Waits for the turn of the next request: its number, and the moment from which its latency counts.
@@ -52,27 +42,13 @@ impl Phase {
             return None;
         }
         let Some(rate) = self.rate else { return Some((number, Instant::now())) };
-        // Permits come in the order in which they were asked for, so this one belongs to `number`.
-        self.due.acquire().await.ok()?.forget();
-        Some((number, self.moment(number, rate)))
-    }
-
-    /// Releases each request when it is due. It polls the clock: tokio's timers have a resolution of a millisecond, in
-    /// which dozens are due.
-    async fn keep_pace(&self) {
-        let Some(rate) = self.rate else { return };
-        for number in 0..self.total {
-            while Instant::now() < self.moment(number, rate) {
-                tokio::task::yield_now().await;
-            }
-            self.due.add_permits(1);
-        }
-    }
-
-    fn moment(&self, number: u64, rate: u64) -> Instant {
         #[expect(clippy::cast_precision_loss, reason = "no run comes near 2^53 requests")]
-        let offset = Duration::from_secs_f64(number as f64 / rate as f64);
-        self.start + offset
+        let moment = self.start + Duration::from_secs_f64(number as f64 / rate as f64);
+        // tokio's timers have a resolution of a millisecond, in which dozens are due.
+        while Instant::now() < moment {
+            tokio::task::yield_now().await;
+        }
+        Some((number, moment))
     }
 
     fn record(&self, latency: Duration) {
@@ -118,12 +94,6 @@ impl Clients {
         let clients = std::mem::take(&mut self.clients);
         let drive = |client| drive(client, Arc::clone(requests), Arc::clone(&phase));
         let mut tasks: JoinSet<anyhow::Result<Client>> = clients.into_iter().map(drive).collect();
-        let all = async {
-            while let Some(client) = tasks.join_next().await {
-                self.clients.push(client.context("a stream panicked")??);
-            }
-            Ok(())
-        };
         // Aborted when it is dropped.
         let mut spinning = JoinSet::new();
         if awake {
@@ -134,11 +104,9 @@ impl Clients {
                 }
             });
         }
-        let pace = async {
-            phase.keep_pace().await;
-            anyhow::Ok(())
-        };
-        tokio::try_join!(all, pace)?;
+        while let Some(client) = tasks.join_next().await {
+            self.clients.push(client.context("a stream panicked")??);
+        }
         let phase = Arc::into_inner(phase).context("a stream is still running")?;
         Ok(phase.latencies.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
@@ -169,18 +137,14 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn requests_are_due_one_after_the_other_however_late_they_are_sent() -> anyhow::Result<()> {
         let phase = Phase::new(100, Some(100))?;
-        let send = async {
-            let mut moments = Vec::new();
-            while let Some((_, moment)) = phase.begin().await {
-                assert!(moment <= Instant::now());
-                moments.push(moment);
-                if moments.len() == 10 {
-                    tokio::time::sleep(Duration::from_millis(300)).await;
-                }
+        let mut moments = Vec::new();
+        while let Some((_, moment)) = phase.begin().await {
+            assert!(moment <= Instant::now());
+            moments.push(moment);
+            if moments.len() == 10 {
+                tokio::time::sleep(Duration::from_millis(300)).await;
             }
-            moments
-        };
-        let (moments, ()) = tokio::join!(send, phase.keep_pace());
+        }
         assert_eq!(moments.len(), 100);
         let mut gaps = moments.windows(2).map(|pair| pair[1] - pair[0]);
         assert!(gaps.all(|gap| gap.abs_diff(Duration::from_millis(10)) < Duration::from_micros(2)));

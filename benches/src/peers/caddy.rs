@@ -7,10 +7,7 @@ use super::files::{Files, STREAM_PATH};
 
 /// Writes the configuration; the environment gives it one thread and keeps its files in the folder.
 pub(super) fn configure(files: &Files, command: &mut Command) -> anyhow::Result<()> {
-    let mut keys = String::new();
-    for (partner, authorization) in &files.keys {
-        writeln!(keys, "    \"{authorization}\" {partner}")?;
-    }
+    let keys = files.keys(|partner, authorization| format!("    \"{authorization}\" {partner}\n"));
     let mut handles = String::new();
     for (endpoint, fields) in files.responses.configured() {
         writeln!(

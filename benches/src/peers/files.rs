@@ -26,7 +26,7 @@ pub(super) struct Files {
     pub(super) certificate: PathBuf,
     pub(super) private_key: PathBuf,
     /// Partners with the value of `Authorization`.
-    pub(super) keys: Vec<(String, String)>,
+    keys: Vec<(String, String)>,
     pub(super) responses: Responses,
 }
 
@@ -52,6 +52,11 @@ impl Files {
         fs::write(&files.certificate, identity.certificate_pem())?;
         fs::write(&files.private_key, identity.private_key_pem())?;
         Ok(files)
+    }
+
+    /// The keys in the form of a configuration, by partner and value of `Authorization`.
+    pub(super) fn keys(&self, line: impl Fn(&str, &str) -> String) -> String {
+        self.keys.iter().map(|(partner, authorization)| line(partner, authorization)).collect()
     }
 
     /// Writes a file and returns its path.

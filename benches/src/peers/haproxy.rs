@@ -3,18 +3,14 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use anyhow::Context as _;
-
 use super::files::{Files, REQUESTS_PER_SECOND_MAX};
 
 /// Writes the configuration; `-db` keeps it in the foreground as one process.
 pub(super) fn configure(files: &mut Files, command: &mut Command) -> anyhow::Result<()> {
-    let mut keys = String::new();
-    for (partner, authorization) in &files.keys {
-        // A blank ends the key of a map file, so it goes without its scheme.
-        let (_, key) = authorization.split_once(' ').context("a key without a scheme")?;
-        writeln!(keys, "{key} {partner}")?;
-    }
+    // A blank ends the key of a map file, so it goes without its scheme.
+    let keys = files.keys(|partner, authorization| {
+        format!("{} {partner}\n", authorization.trim_start_matches("Bearer "))
+    });
     let keys = files.write("keys.map", &keys)?;
     // One file with both.
     let [certificate, private_key] = [&files.certificate, &files.private_key].map(std::fs::read_to_string);

@@ -61,16 +61,10 @@ fn unpack(folder: &Path, packages: &[&str]) -> anyhow::Result<()> {
     // What is there came of an attempt that was broken off.
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(&archives)?;
-    let download = || {
-        let mut command = Command::new("apt-get");
-        command.args(["download", "--quiet", "--quiet", "-o", "APT::Sandbox::User=root"]).args(packages);
-        run(command.current_dir(&archives), "apt-get is Debian's")
-    };
+    let mut download = Command::new("apt-get");
+    download.args(["download", "--quiet", "--quiet", "-o", "APT::Sandbox::User=root"]).args(packages);
     // A list of packages that is too old names files that are gone.
-    download().or_else(|_| {
-        run(Command::new("apt-get").args(["update", "--quiet", "--quiet"]), "apt-get is Debian's")?;
-        download()
-    })?;
+    run(download.current_dir(&archives), "update the list first: apt-get update")?;
     for archive in fs::read_dir(&archives)? {
         let archive = archive?.path();
         if archive.extension() == Some(OsStr::new("deb")) {

@@ -11,7 +11,7 @@ pub(super) const HTTP3_MODULE: &str = "--with-http_v3_module";
 /// Writes the configuration.
 ///
 /// - `return` alone would respond before `limit_req`, which has a later phase. So it is in a second location, to
-///   which the page of the error redirects every request after that phase. Of the ways to get there this one is nginx's
+///   which the page of the error redirects every request after that phase. Of the possibilities this one is nginx's
 ///   cheapest (`try_files` costs 3 to 5 % more), if it is not logged.
 /// - Without a master the one process is the worker, which costs the same.
 pub(super) fn configure(files: &Files, has_http3: bool, command: &mut Command) -> anyhow::Result<()> {
@@ -21,10 +21,7 @@ pub(super) fn configure(files: &Files, has_http3: bool, command: &mut Command) -
     if has_http3 {
         listen = format!("listen {https} ssl reuseport;\n    listen {https} quic reuseport;\n    http2 on;");
     }
-    let mut keys = String::new();
-    for (partner, authorization) in &files.keys {
-        writeln!(keys, "    '{authorization}' {partner};")?;
-    }
+    let keys = files.keys(|partner, authorization| format!("    '{authorization}' {partner};\n"));
     let mut locations = String::new();
     for (number, (endpoint, fields)) in files.responses.configured().enumerate() {
         write!(
