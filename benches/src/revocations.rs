@@ -8,7 +8,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,9 +20,9 @@ use gateway::store::Store;
 use permissions::KeyId;
 
 use crate::contestant::{Contestant, Settings};
+use crate::options::GATEWAY;
 use crate::protocol::Protocol;
-use crate::ready::Ready;
-use crate::runner::Runner;
+use crate::runner::{Runner, block_on};
 use crate::seed::{KEYS, texts};
 
 /// Requests that are sent at once; their responses fit into the buffers of a socket.
@@ -41,7 +40,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// The gateway's binary.
-    #[arg(long, value_name = "FILE", default_value = "target/release/partner-gateway")]
+    #[arg(long, value_name = "FILE", default_value = GATEWAY)]
     gateway: PathBuf,
     /// Keys in use.
     #[arg(long, value_name = "NUMBER", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
@@ -55,16 +54,20 @@ pub struct Options {
 }
 
 /// Measures and prints.
-pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    block_on(measure(options))
+}
+
+async fn measure(options: &Options) -> anyhow::Result<()> {
     let (keys, revocations) =
         if options.smoke { (1_000, 5) } else { (options.keys as usize, options.revocations as usize) };
     let runner = Runner::new()?;
     let settings =
-        Settings { more_keys: keys.saturating_sub(KEYS), last_used_interval: "100ms", ..Settings::default() };
-    let contestant = Contestant::gateway("gateway", &options.gateway, settings);
-    let subject = runner.start(&contestant, PURPOSE, None).await?;
-    let address = Ready::read(subject.server.ready_file())?.address(Protocol::H1)?;
-    let folder = DataFolder::locate(Some(contestant.data_folder(&runner.file(PURPOSE))))?;
+        Settings { more_keys: keys.saturating_sub(KEYS), writes_last_use: true, ..Settings::default() };
+    let contestant = Contestant::gateway("gateway", &options.gateway, settings)?;
+    let subject = contestant.start(&runner, PURPOSE, None).await?;
+    let address = subject.server.ready.address(Protocol::H1)?;
+    let folder = DataFolder::locate(Some(runner.file(PURPOSE).join("gateway").join("data")))?;
     let mut store = Store::open(&folder, BUSY_TIMEOUT)?;
 
     let (stopping, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -80,7 +83,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // Those that the load uses last, so that it does not meet a revoked key in its first round.
     let chosen: Vec<KeyId> =
         listed.iter().rev().step_by((keys / revocations).max(1)).map(|key| key.id).collect();
-    let (mut applied, mut whole) = (Vec::new(), Vec::new());
+    let (mut applied, mut commands) = (Vec::new(), Vec::new());
     for id in chosen.into_iter().take(revocations) {
         tokio::time::sleep(PAUSE_MAX.mul_f64(rand::random())).await;
         let begin = Instant::now();
@@ -92,7 +95,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
             ensure!(begin.elapsed() < APPLIED_TIMEOUT, "a revocation is not applied");
             tokio::time::sleep(POLL_INTERVAL).await;
         };
-        whole.push(begin.elapsed());
+        commands.push(begin.elapsed());
         let since = receipt.applied_at.duration_since(revoked.change.at);
         applied.push(Duration::try_from(since).unwrap_or_default());
     }
@@ -100,12 +103,12 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let requests = load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
     subject.end().await?;
     println!("{keys} keys in use, {requests} requests, {revocations} revocations: p50 / p99 / worst");
-    for (what, mut took) in [("from the commit until applied", applied), ("the whole command", whole)] {
+    for (what, mut took) in [("from the commit until applied", applied), ("the command from start to end", commands)] {
         took.sort_unstable();
         let at = |part: f64| took[((took.len() - 1) as f64 * part).ceil() as usize].as_secs_f64() * 1e3;
         println!("{what}: {:.1} / {:.1} / {:.1} ms", at(0.5), at(0.99), at(1.0));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Sends requests with one key after the other; returns how many.
