@@ -103,7 +103,9 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     let requests = load.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
     subject.end().await?;
     println!("{keys} keys in use, {requests} requests, {revocations} revocations: p50 / p99 / worst");
-    for (what, mut took) in [("from the commit until applied", applied), ("the command from start to end", commands)] {
+    for (what, mut took) in
+        [("from the commit until applied", applied), ("the command from start to end", commands)]
+    {
         took.sort_unstable();
         let at = |part: f64| took[((took.len() - 1) as f64 * part).ceil() as usize].as_secs_f64() * 1e3;
         println!("{what}: {:.1} / {:.1} / {:.1} ms", at(0.5), at(0.99), at(1.0));

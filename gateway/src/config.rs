@@ -9,6 +9,7 @@
 mod checks;
 mod diagnostics;
 mod layers;
+mod listener;
 mod reload;
 mod schema;
 mod sections;
@@ -31,10 +32,11 @@ use layers::Form;
 use schema::Schema;
 
 pub use diagnostics::{ConfigError, Problem};
+pub use listener::{ForwardedField, Listener, Protocol, Serves, Service, SiteOptions};
 pub use reload::differences_needing_restart;
 pub use sections::{
-    Api, Certificate, Config, Docs, Drain, FirstKeys, FirstLaunch, Format, ForwardedField, Level, Limits,
-    Listener, Log, Protocol, Runtime, Service, Store, Timeouts, Tls, TlsVersion,
+    Api, Certificate, Config, Docs, Drain, FirstKeys, FirstLaunch, Format, Level, Limits, Log, Runtime,
+    Store, Timeouts, Tls, TlsVersion,
 };
 pub use warnings::warnings;
 

@@ -29,6 +29,7 @@ mod readme;
 mod reload;
 mod revocation;
 mod site_refusals;
+mod sites;
 mod smuggling;
 mod statuses;
 mod store;
