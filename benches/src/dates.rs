@@ -16,7 +16,7 @@ use jiff::civil::Date;
 use permissions::{ApiAccessPermission, Environment, KeyId};
 use rand::seq::SliceRandom as _;
 use versions::{
-    Action, Calendar, Caller, Catalog, Change, Connection, Context, Credential, Empty, Endpoint, Entry,
+    Action, Calendar, Caller, Catalog, Change, ConnectionInfo, Context, Credential, Empty, Endpoint, Entry,
     Error, Handler, Instant, Lifecycle, Protocol, RELEASES, Release, Route, Services, Tls, Version,
     successor,
 };
@@ -168,7 +168,7 @@ impl Services for Still {
     }
 }
 
-impl Connection for Still {
+impl ConnectionInfo for Still {
     fn tls(&self) -> Option<Tls> {
         None
     }

@@ -1,8 +1,8 @@
-//! This process as one of those that serve a store: it registers itself, follows the change feed, runs
-//! the jobs that endpoints hand to the store, and confirms each change once requests are handled by it.
+//! This process as a node: it registers with the store, follows the change feed, runs the jobs that endpoints
+//! queue for the store, and confirms each change once it applies to requests.
 //!
-//! Everything that waits for the disk happens on the thread of this module. A store that cannot be
-//! reached stops changes, not traffic: keys are served from memory.
+//! Everything that waits for the disk happens on this module's thread. A store that cannot be reached stops
+//! changes, not traffic: keys are served from memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use crate::keys::index::KeyIndex;
 use crate::readiness::Readiness;
 use crate::store::{Changes, Job, Jobs, Node, Receipt, Store, StoreError, StoreHandle, job_queue};
 
-/// How many keys' last use is written in one transaction. Changes are followed between two of them, so
-/// that a revocation never waits for more than one.
+/// How many last uses are written in one transaction. Changes are followed between two transactions, so that
+/// a revocation waits for one at most.
 const LAST_USED_ROWS_MAX: usize = 250;
-/// The pause between two of them, in which other processes get to write.
+/// The pause between two such transactions, in which other processes can write.
 const LAST_USED_PAUSE: Duration = Duration::from_millis(5);
-/// How often opening a store that was replaced or is gone is tried.
+/// How often opening a replaced or missing store is retried.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Follows the store for as long as the process serves.
+/// Follows the store while the process serves.
 pub struct Follower {
     store: Store,
     jobs: Jobs,
@@ -38,28 +38,29 @@ pub struct Follower {
     settings: config::Store,
     readiness: Arc<Readiness>,
     node: Node,
-    /// The last change by which requests are handled.
+    /// The last change that applies to requests.
     applied: i64,
-    /// There are changes to apply. It stays set until all of them are, since the store reports each once.
+    /// Whether there are changes to apply. Stays set until all are applied, because the store reports each
+    /// once.
     behind: bool,
-    /// Every key has to be loaded again.
+    /// Whether every key must be loaded again.
     reload: bool,
     reopen_tried: Option<Instant>,
     used_since: Timestamp,
-    /// Looks through all keys for those that were used, which would hold up the changes for too long here.
+    /// The thread that searches all keys for used ones, which would delay changes for too long here.
     collecting: Option<JoinHandle<Vec<(KeyId, Timestamp)>>>,
-    /// Last uses that were collected and are still to be written.
+    /// Collected last uses that are not written yet.
     unwritten: Vec<(KeyId, Timestamp)>,
 }
 
 impl Follower {
-    /// Registers the process, then loads every key: in this order, so that a command that finds no node
-    /// knows that any process that comes later loads what it wrote.
+    /// Registers the process, then loads every key: in this order, a command that finds no node can be sure
+    /// that a process that starts later loads what the command wrote.
     ///
     /// `listeners` is what the process listens on, in the form of the ready file.
     ///
     /// # Errors
-    /// What the store says; without keys there is nothing to serve.
+    /// Errors of the store; without keys there is nothing to serve.
     pub fn start(
         mut store: Store,
         keys: &'static KeyIndex,
@@ -77,7 +78,7 @@ impl Follower {
         let applied = store.each_key(&mut |key| {
             keys.apply(&key, now);
         })?;
-        // For a command that has found this node and waits: what it wrote is loaded.
+        // A command may have found this node and be waiting: its change is loaded.
         store.write_receipt(&Receipt {
             node: id,
             change: applied,
@@ -135,9 +136,9 @@ impl Follower {
         self.report(&outcome);
     }
 
-    /// The caller gets its result once what the job wrote is applied here.
+    /// Runs a job; its caller gets the result once this process has applied what the job wrote.
     fn run_job(&mut self, job: Job) {
-        // What is written to a file that is no longer the store's would be lost.
+        // A write to a file that was replaced would be lost.
         let reply = match self.stay_current() {
             Ok(()) => job(Ok(&mut self.store)),
             Err(error) => job(Err(error)),
@@ -147,7 +148,7 @@ impl Follower {
 
     fn follow(&mut self) -> Result<(), StoreError> {
         let current = self.stay_current();
-        // A file that was moved elsewhere is followed there until another takes its place.
+        // A file that was moved is still followed until another file takes its place.
         let followed = self.follow_feed();
         current.and(followed)?;
         self.readiness.store_was_followed();
@@ -166,7 +167,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Makes sure that the connection is to the store that is at its place now.
+    /// Reopens the store if its file was replaced.
     fn stay_current(&mut self) -> Result<(), StoreError> {
         let current = self.store.check_current().or_else(|error| self.reopen(error));
         self.readiness.store_detached.store(current.is_err(), Ordering::Relaxed);
@@ -197,7 +198,7 @@ impl Follower {
                 seen.insert(key.record.id);
                 closed += self.keys.apply(&key, now);
             })?;
-            // What the store no longer has, or has in a form that cannot be read, is refused.
+            // Keys that were removed or cannot be read are refused.
             closed += self.keys.retain(&seen);
             last
         } else {
@@ -223,7 +224,7 @@ impl Follower {
             applied_at,
             connections_closed: u32::try_from(closed).unwrap_or(u32::MAX),
         })?;
-        // Last: where the receipt could not be written, all of this is done again, which changes nothing.
+        // Last: if the receipt cannot be written, all of this is repeated, which is harmless.
         self.applied = last;
         self.reload = false;
         Ok(())
@@ -232,7 +233,7 @@ impl Follower {
     fn send_heartbeat(&mut self) -> Result<(), StoreError> {
         self.node.heartbeat = self.clock.now();
         if !self.store.heartbeat(self.node.id, self.node.heartbeat)? {
-            // It was removed, after a long sleep of the machine perhaps.
+            // The node was removed, for example after the machine slept for long.
             self.store.announce_node(&self.node)?;
         }
         Ok(())
@@ -242,14 +243,14 @@ impl Follower {
         let (keys, since) = (self.keys, self.used_since);
         let collect = move || {
             let mut used = keys.used_since(since);
-            // Neighbours in the store's order are on the same pages.
+            // Sorted, because neighbouring keys share pages of the file.
             used.sort_unstable_by_key(|(id, _)| *id);
             used
         };
         let now = self.clock.now();
         match std::thread::Builder::new().name("last-used".to_owned()).spawn(collect) {
             Ok(collecting) => (self.collecting, self.used_since) = (Some(collecting), now),
-            // Tried again after the next interval.
+            // Retried after the next interval.
             Err(error) => warn!(%error, "Cannot start a thread to collect the last use of keys"),
         }
     }
@@ -266,7 +267,7 @@ impl Follower {
             return Ok(());
         }
         self.store.write_last_used(&some).inspect_err(|_| {
-            // They are collected again when it is time for the next.
+            // They are collected again at the next interval.
             let oldest = self.unwritten.iter().chain(&some).map(|(_, at)| *at).min();
             self.used_since = oldest.map_or(self.used_since, |oldest| oldest.min(self.used_since));
             self.unwritten.clear();
@@ -283,7 +284,7 @@ impl Follower {
         self.store.leave(self.node.id)
     }
 
-    /// Logs once that the store fails, and once that it works again.
+    /// Logs once when the store fails, and once when it works again.
     fn report(&self, outcome: &Result<(), StoreError>) {
         match outcome {
             Ok(()) => {
@@ -302,7 +303,7 @@ impl Follower {
     }
 }
 
-/// Whether `interval` has passed; if so, it begins again.
+/// Whether `interval` has passed; if so, restarts it.
 fn due(since: &mut Instant, interval: Duration) -> bool {
     let passed = since.elapsed() >= interval;
     if passed {

@@ -9,11 +9,11 @@ use versions::Instant;
 #[derive(Debug)]
 pub struct Throttle {
     interval: Duration,
-    state: Mutex<State>,
+    state: Mutex<ThrottleState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ThrottleState {
     written: Option<Instant>,
     suppressed: u64,
 }
@@ -22,7 +22,7 @@ impl Throttle {
     /// A throttle for at most one line per interval.
     #[must_use]
     pub const fn new(interval: Duration) -> Self {
-        Self { interval, state: Mutex::new(State { written: None, suppressed: 0 }) }
+        Self { interval, state: Mutex::new(ThrottleState { written: None, suppressed: 0 }) }
     }
 
     /// Whether a line may be written now: then the number of lines that were suppressed before it. A clock that steps

@@ -1,33 +1,35 @@
-//! Sees what hyper mends in a head of HTTP/1 without a word, and another parser would read differently.
+//! Detects ambiguities in HTTP/1 heads that hyper silently resolves, but another parser might resolve
+//! differently.
 //!
 //! hyper drops `Content-Length` beside `Transfer-Encoding`, a second `Content-Length` and a fragment in the
-//! target before anybody can look. Either may hide a second request from whatever stands before or behind us (RFC 9112 §6.3,
-//! §11.2), so such a request is refused. This watch reads the lines of every head as they pass, and so has
-//! to know where each content ends. It follows the strict grammar only: at the first byte where hyper could
-//! go on in another way than the watch, it loses the thread, and no later request of the connection is served.
+//! target before a service sees them. Each may hide a second request from a proxy in front of the gateway or
+//! behind it (RFC 9112 §6.3, §11.2), so such a request is refused. The watch reads the lines of every head as
+//! they arrive, so it must know where each content ends. It accepts the strict grammar only: at the first
+//! byte that hyper might interpret differently, it loses track, and no later request of the connection is
+//! served.
 
 use permissions::secrets_are_equal;
 use zeroize::Zeroizing;
 
-/// Watches the bytes of one connection, which may come in any pieces.
+/// Watches the bytes of one connection, which may arrive in any pieces.
 pub struct HeadWatch {
-    /// The last clear request that came by itself in one piece: whatever is the same to the byte is as clear. There is
-    /// a key in it, so it is wiped, and compared in constant time.
+    /// The last unambiguous request that arrived alone in one piece: identical bytes are unambiguous too. It
+    /// contains a key, so it is wiped, and compared in constant time.
     last: Zeroizing<Vec<u8>>,
     expects: Expects,
     framing: Framing,
     lines: Lines,
-    /// Heads that have come whole and can be read in one way only.
+    /// How many complete, unambiguous heads have arrived.
     clear_heads: u64,
 }
 
-/// Larger requests are not kept, but read each time.
+/// Larger requests are not kept, but parsed each time.
 const LAST_BYTES_MAX: usize = 512;
 
-/// What the next byte belongs to.
+/// What comes next.
 #[derive(Debug)]
 enum Expects {
-    /// A request; empty lines before it are passed over (RFC 9112 §2.2).
+    /// A request; empty lines before it are skipped (RFC 9112 §2.2).
     Request,
     RequestLine,
     Field,
@@ -36,12 +38,12 @@ enum Expects {
     ChunkContent(u64),
     ChunkEnd,
     Trailer,
-    /// The thread is lost.
+    /// The watch has lost track.
     Nothing,
 }
 
 impl HeadWatch {
-    /// Nothing has come yet.
+    /// A watch for a new connection.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -53,8 +55,8 @@ impl HeadWatch {
         }
     }
 
-    /// Takes the next bytes. When the thread is lost, it says how many heads before were clear: the
-    /// requests behind those must not be served.
+    /// Takes the next bytes. When it loses track, it returns how many heads before were unambiguous: later
+    /// requests must not be served.
     pub fn inspect(&mut self, bytes: &[u8]) -> Option<u64> {
         let begins = !bytes.is_empty() && matches!(self.expects, Expects::Request);
         if begins && bytes.len() == self.last.len() && secrets_are_equal(&self.last, bytes) {
@@ -66,7 +68,7 @@ impl HeadWatch {
         let is_whole = begins && matches!(self.expects, Expects::Request) && self.clear_heads == heads + 1;
         if is_whole && bytes.len() <= LAST_BYTES_MAX {
             if self.last.capacity() < bytes.len() {
-                // Not grown: the memory that it leaves would not be wiped.
+                // Never grown, because the memory that it would leave is not wiped.
                 self.last = Zeroizing::new(Vec::with_capacity(bytes.len()));
             }
             self.last.clear();
@@ -131,7 +133,7 @@ impl HeadWatch {
         None
     }
 
-    /// Whether part of a head has come, and its end has not.
+    /// Whether a head has arrived only in part.
     #[must_use]
     pub const fn is_in_head(&self) -> bool {
         matches!(self.expects, Expects::RequestLine | Expects::Field)
@@ -144,7 +146,7 @@ impl Default for HeadWatch {
     }
 }
 
-/// Reads fields; whether the end of the head has come. Most lines cost a look at one byte.
+/// Reads fields; returns whether the head has ended. For most lines, only one byte is examined.
 #[inline]
 fn fields(framing: &mut Framing, lines: &mut Lines, bytes: &mut &[u8]) -> bool {
     if lines.length > 0 {
@@ -163,7 +165,8 @@ fn fields(framing: &mut Framing, lines: &mut Lines, bytes: &mut &[u8]) -> bool {
                 *bytes = &bytes[start..];
                 return true;
             }
-            // `Content-Length` or `Transfer-Encoding`, perhaps: their dashes tell them from most others.
+            // Possibly `Content-Length` or `Transfer-Encoding`: few other names have a dash at these
+            // positions.
             [b'c' | b'C', _, _, _, _, _, _, b'-', ..] | [b't' | b'T', _, _, _, _, _, _, _, b'-', ..] => {
                 framing.read(&Line::whole(line));
             }
@@ -174,7 +177,7 @@ fn fields(framing: &mut Framing, lines: &mut Lines, bytes: &mut &[u8]) -> bool {
     false
 }
 
-/// Passes over up to `left` bytes; whether that was all of them.
+/// Skips up to `left` bytes; returns whether that was all of them.
 fn pass(left: &mut u64, bytes: &mut &[u8]) -> bool {
     let passed = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
     *left -= passed as u64;
@@ -182,7 +185,7 @@ fn pass(left: &mut u64, bytes: &mut &[u8]) -> bool {
     *left == 0
 }
 
-/// What a head says of its content.
+/// The framing of the content that a head declares.
 #[derive(Debug)]
 struct Framing {
     length: Option<u64>,
@@ -207,7 +210,7 @@ impl Framing {
         }
     }
 
-    /// What follows the head.
+    /// What comes after the head.
     const fn content(&self) -> Expects {
         match (self.ambiguous, self.chunked, self.length) {
             (true, ..) => Expects::Nothing,
@@ -218,13 +221,13 @@ impl Framing {
     }
 }
 
-/// What is kept of a line that comes in pieces: enough for any length or coding that is meant honestly.
+/// How much is kept of a line that arrives in pieces: enough for every legitimate length or coding.
 const LINE_BYTES_MAX: usize = 64;
 
-/// Takes bytes apart into lines. A bare line feed, which hyper takes too, ends one as well.
+/// Splits bytes into lines. A bare line feed, which hyper accepts, ends one too.
 #[derive(Debug)]
 struct Lines {
-    /// The beginning of a line whose end has not come, its whole length, and its last byte.
+    /// The start of an incomplete line, its full length, and its last byte.
     part: [u8; LINE_BYTES_MAX],
     length: usize,
     last: u8,
@@ -232,7 +235,7 @@ struct Lines {
 
 /// A line without its line feed.
 struct Line<'l> {
-    /// As much of it as is looked at, never more than [`LINE_BYTES_MAX`].
+    /// The part of it that is examined, at most [`LINE_BYTES_MAX`].
     start: &'l [u8],
     length: usize,
     last: u8,
@@ -243,7 +246,7 @@ impl Lines {
         Self { part: [0; LINE_BYTES_MAX], length: 0, last: 0 }
     }
 
-    /// The next line, if its end has come; else what has come of it is kept.
+    /// The next line, if it is complete; otherwise its start is kept.
     fn next<'l, 'b: 'l>(&'l mut self, bytes: &mut &'b [u8]) -> Option<Line<'l>> {
         let Some(feed) = memchr::memchr(b'\n', bytes) else {
             self.keep(std::mem::take(bytes));
@@ -283,7 +286,7 @@ impl<'l> Line<'l> {
         self.last == b'\r'
     }
 
-    /// The value, if the line is the field of this name (with its colon); `Some(None)` where it is too long.
+    /// The value, if the line is the field with this name (and its colon); `Some(None)` if it is too long.
     fn value(&self, name: &[u8]) -> Option<Option<&'l [u8]>> {
         let (start, value) = self.start.split_at_checked(name.len())?;
         start
@@ -300,7 +303,7 @@ impl<'l> Line<'l> {
     }
 }
 
-/// A number of digits alone.
+/// A number that consists of digits only.
 fn number(digits: &[u8], radix: u32) -> Option<u64> {
     let mut number = None;
     for digit in digits {
