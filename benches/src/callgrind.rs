@@ -5,16 +5,16 @@
 //! Specification").
 //!
 //! An allocation is a call of libc's `malloc` and its relatives, or of mimalloc's inside the program. What nginx and
-//! haproxy take from their own pools is none until the pool asks libc.
+//! haproxy take from their pools is none until the pool asks libc.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
 use crate::contestant::Contestant;
-use crate::load::Load;
+use crate::load;
 use crate::protocol::Protocol;
 use crate::runner::Runner;
 
@@ -37,66 +37,48 @@ const CRYPTO_PREFIX: &str = "aws_lc_";
 /// of the functions' names.
 const ONCE: [&str; 2] = ["once_cell::imp::OnceCell", "std::sync::once::Once"];
 
-/// The second run answers so many times the requests of the first.
+/// Requests of the short run: all of the varied load once, so that every run has the same mixture.
+pub(crate) const REQUESTS: u64 = 1_024;
+/// The second run has so many times the requests of the first.
 pub(crate) const LONG_RUN: u64 = 5;
-/// The folder of the servers.
-const PURPOSE: &str = "callgrind";
-
-/// The object that a function belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Part {
-    /// The program: ours, the crates, the allocator.
-    Program,
-    /// The cryptography inside the program, which chooses its functions by the CPU.
-    Crypto,
-    /// A shared library; libc chooses by the CPU too.
-    Library,
-}
+/// Requests before those that are counted.
+pub(crate) const WARM_UP: u64 = 100;
 
 /// The figures of a function, for a run or for one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Cost {
-    /// Instructions of the function, with all that was inlined into it.
-    pub(crate) exclusive: f64,
-    /// With those of the functions that it called; too many where functions call each other in a circle.
-    pub(crate) inclusive: f64,
+    /// With all that was inlined into it, and without the functions that it called.
+    pub(crate) instructions: f64,
     pub(crate) allocations: f64,
 }
 
 /// The figures of a run or of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Profile {
-    functions: BTreeMap<(Part, String), Cost>,
+    /// By name, and whether they are the program's: its code, the crates, the allocator. The others, of libraries and of
+    /// the cryptography inside the program, are chosen by the CPU.
+    functions: BTreeMap<(bool, String), Cost>,
 }
 
-/// The profile of one request to a contestant, over so many connections and streams.
+/// The profile of one request to a contestant. `load` is that of the short run.
 pub(crate) async fn request(
     runner: &Runner,
     contestant: &Contestant,
     protocol: Protocol,
-    load: Load,
-    (connections, streams): (usize, usize),
-    requests: u64,
+    load: load::Options,
 ) -> anyhow::Result<Profile> {
     // The first start makes certificates, which only the short run would count.
-    runner.start(contestant, PURPOSE, None).await?.end().await?;
+    contestant.start(runner, "callgrind", None).await?.end().await?;
     let run = async |requests: u64| {
         let file = runner.file("callgrind.out");
-        let subject = runner.start(contestant, PURPOSE, Some(&file)).await?;
-        let arguments = [
-            ("requests", requests.to_string()),
-            ("connections", connections.to_string()),
-            ("streams", streams.to_string()),
-            ("warm-up", "100".to_owned()),
-        ];
-        runner.load(&subject, protocol, load, &arguments).await?;
+        let subject = contestant.start(runner, "callgrind", Some(&file)).await?;
+        runner.load(&subject, protocol, load::Options { requests, ..load }).await?;
         subject.end().await?;
-        Profile::read(&file, &contestant.program()?)
-            .with_context(|| format!("profile of {}", contestant.name))
+        Profile::read(&file, &contestant.program).with_context(|| format!("profile of {}", contestant.name))
     };
-    let (short, long) = (run(requests).await?, run(requests * LONG_RUN).await?);
+    let (short, long) = (run(load.requests).await?, run(load.requests * LONG_RUN).await?);
     #[expect(clippy::cast_precision_loss, reason = "no run comes near 2^53 requests")]
-    Ok(long.per_request(&short, (requests * (LONG_RUN - 1)) as f64))
+    Ok(long.per_request(&short, (load.requests * (LONG_RUN - 1)) as f64))
 }
 
 impl Profile {
@@ -109,40 +91,36 @@ impl Profile {
 
     fn parse(text: &str, program: &str) -> anyhow::Result<Self> {
         let mut profile = Self::default();
-        let (mut objects, mut functions) = (Names::default(), Names::default());
         let (mut object, mut function) = (String::new(), String::new());
         let (mut called_object, mut called) = (None, String::new());
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
             if let Some(name) = line.strip_prefix("ob=") {
-                object = objects.resolve(name)?;
+                object = name.to_owned();
             } else if let Some(name) = line.strip_prefix("fn=") {
-                function = functions.resolve(name)?;
+                function = plain(name);
             } else if let Some(name) = line.strip_prefix("cob=") {
-                called_object = Some(objects.resolve(name)?);
+                called_object = Some(name.to_owned());
             } else if let Some(name) = line.strip_prefix("cfn=") {
-                called = functions.resolve(name)?;
+                called = plain(name);
             } else if let Some(calls) = line.strip_prefix("calls=") {
                 let calls: f64 = calls.split(' ').next().unwrap_or_default().parse()?;
-                let inclusive = cost(lines.next().context("a call without a cost")?)?;
+                // What the called functions cost.
+                lines.next().context("a call without a cost")?;
                 let callee = called_object.take().unwrap_or_else(|| object.clone());
-                let cost = profile.cost(&object, &function, program);
-                if called != function {
-                    cost.inclusive += inclusive;
-                }
                 // An allocator that calls another one was counted already.
                 let inside =
                     ALLOCATORS.contains(&function.as_str()) || function.starts_with(ALLOCATOR_INSIDE);
                 let is_allocator = ALLOCATORS.contains(&called.as_str())
                     && (callee.ends_with(program) || callee.contains("libc.so"));
                 if is_allocator && !inside {
-                    cost.allocations += calls;
+                    profile.cost(&object, &function, program).allocations += calls;
                 }
             } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
-                let exclusive = cost(line)?;
-                let cost = profile.cost(&object, &function, program);
-                cost.exclusive += exclusive;
-                cost.inclusive += exclusive;
+                // The line's position and the instructions; a line without them costs nothing.
+                let instructions = line.split(' ').nth(1).unwrap_or("0").parse::<f64>();
+                let instructions = instructions.context("a cost is no number")?;
+                profile.cost(&object, &function, program).instructions += instructions;
             }
         }
         if profile.functions.is_empty() {
@@ -152,12 +130,8 @@ impl Profile {
     }
 
     fn cost(&mut self, object: &str, function: &str, program: &str) -> &mut Cost {
-        let part = match object.ends_with(program) {
-            false => Part::Library,
-            true if function.starts_with(CRYPTO_PREFIX) => Part::Crypto,
-            true => Part::Program,
-        };
-        self.functions.entry((part, function.to_owned())).or_default()
+        let is_program = object.ends_with(program) && !function.starts_with(CRYPTO_PREFIX);
+        self.functions.entry((is_program, function.to_owned())).or_default()
     }
 
     /// The figures of one request, by a run with `requests` more of them than an earlier one.
@@ -168,8 +142,7 @@ impl Profile {
             let [now, before] =
                 [self, earlier].map(|profile| profile.functions.get(key).copied().unwrap_or_default());
             let cost = Cost {
-                exclusive: (now.exclusive - before.exclusive) / requests,
-                inclusive: (now.inclusive - before.inclusive) / requests,
+                instructions: (now.instructions - before.instructions) / requests,
                 allocations: (now.allocations - before.allocations) / requests,
             };
             (key.clone(), cost)
@@ -177,44 +150,29 @@ impl Profile {
         Self { functions: functions.collect() }
     }
 
-    /// Instructions of one part.
-    pub(crate) fn instructions(&self, part: Part) -> f64 {
-        self.functions.iter().filter(|((of, _), _)| *of == part).map(|(_, cost)| cost.exclusive).sum()
+    /// Instructions of all functions.
+    pub(crate) fn instructions(&self) -> f64 {
+        self.functions.values().map(|cost| cost.instructions).sum()
     }
 
-    /// Allocations of all parts.
+    /// Instructions of the program's functions, which are the same on every CPU.
+    pub(crate) fn program_instructions(&self) -> f64 {
+        let program = self.functions.iter().filter(|((is_program, _), _)| *is_program);
+        program.map(|(_, cost)| cost.instructions).sum()
+    }
+
+    /// Allocations of all functions.
     pub(crate) fn allocations(&self) -> f64 {
         self.functions.values().map(|cost| cost.allocations).sum()
     }
 
-    /// The functions with the most of a figure, the greatest first.
-    pub(crate) fn top(&self, count: usize, figure: fn(&Cost) -> f64) -> Vec<(Part, &str, Cost)> {
-        let mut all: Vec<_> =
-            self.functions.iter().map(|((part, name), cost)| (*part, name.as_str(), *cost)).collect();
-        all.sort_by(|one, other| figure(&other.2).total_cmp(&figure(&one.2)));
-        all.truncate(count);
-        all
-    }
-}
-
-/// The second number of a line of costs; a line without one costs nothing.
-fn cost(line: &str) -> anyhow::Result<f64> {
-    line.split(' ').nth(1).map_or(Ok(0.0), |number| number.parse().context("a cost is no number"))
-}
-
-/// Names that are written once in full, as `(12) name`, and later as `(12)`.
-#[derive(Default)]
-struct Names(HashMap<String, String>);
-
-impl Names {
-    fn resolve(&mut self, text: &str) -> anyhow::Result<String> {
-        let Some((id, name)) = text.strip_prefix('(').and_then(|rest| rest.split_once(')')) else {
-            return Ok(plain(text));
-        };
-        if let Some(name) = name.strip_prefix(' ') {
-            self.0.insert(id.to_owned(), plain(name));
-        }
-        self.0.get(id).cloned().with_context(|| format!("callgrind does not name ({id})"))
+    /// The functions with the most instructions, the greatest first.
+    pub(crate) fn top(&self, count: usize) -> Vec<(String, f64)> {
+        let functions = self.functions.iter().map(|((_, name), cost)| (name.clone(), cost.instructions));
+        let mut functions: Vec<_> = functions.collect();
+        functions.sort_by(|one, other| other.1.total_cmp(&one.1));
+        functions.truncate(count);
+        functions
     }
 }
 
@@ -248,41 +206,39 @@ mod tests {
 events: Ir
 summary: 33
 
-ob=(1) /tmp/server
-fl=(1) a.rs
-fn=(1) one::serve'2
+ob=/tmp/server
+fl=a.rs
+fn=one::serve'2
 10 5
 +3 4
-cfn=(2) mi_malloc_aligned
+cfn=mi_malloc_aligned
 calls=3 20
 +1 9
-cob=(2) /lib/libc.so.6
-cfn=(3) memcpy
+cob=/lib/libc.so.6
+cfn=memcpy
 calls=1 7
 * 2
-fn=(2)
+fn=mi_malloc_aligned
 1 6
-cfn=(4) malloc
+cfn=malloc
 calls=1 1
 1 3
-fn=(5) aws_lc_0_1_seal
+fn=aws_lc_0_1_seal
 7 8
 
-ob=(2)
-fn=(3)
+ob=/lib/libc.so.6
+fn=memcpy
 7 2
 ";
 
     #[test]
-    fn costs_belong_to_functions_and_parts() -> anyhow::Result<()> {
+    fn costs_belong_to_functions_of_the_program_or_others() -> anyhow::Result<()> {
         let profile = Profile::parse(TEXT, "server")?;
-        let serve = profile.functions[&(Part::Program, "one::serve".to_owned())];
-        assert_eq!(serve, Cost { exclusive: 9.0, inclusive: 20.0, allocations: 3.0 });
-        assert_eq!(profile.instructions(Part::Program), 15.0);
-        assert_eq!(profile.instructions(Part::Crypto), 8.0);
-        assert_eq!(profile.instructions(Part::Library), 2.0);
+        let serve = profile.functions[&(true, "one::serve".to_owned())];
+        assert_eq!(serve, Cost { instructions: 9.0, allocations: 3.0 });
+        assert_eq!((profile.program_instructions(), profile.instructions()), (15.0, 25.0));
         assert_eq!(profile.allocations(), 3.0);
-        assert_eq!(profile.top(1, |cost| cost.exclusive)[0].1, "one::serve");
+        assert_eq!(profile.top(1), [("one::serve".to_owned(), 9.0)]);
         Ok(())
     }
 
@@ -322,10 +278,10 @@ calls=1 1
         let profile = Profile::parse(TEXT, "server")?;
         let mut more = profile.clone();
         let once = "once_cell::imp::OnceCell<T>::initialize".to_owned();
-        more.functions.insert((Part::Program, once), Cost { exclusive: 900.0, ..Cost::default() });
-        more.functions.insert((Part::Program, "new".to_owned()), Cost { exclusive: 40.0, ..Cost::default() });
+        more.functions.insert((true, once), Cost { instructions: 900.0, ..Cost::default() });
+        more.functions.insert((true, "new".to_owned()), Cost { instructions: 40.0, ..Cost::default() });
         let request = more.per_request(&profile, 4.0);
-        assert_eq!(request.instructions(Part::Program), 10.0);
+        assert_eq!(request.instructions(), 10.0);
         assert_eq!(request.allocations(), 0.0);
         Ok(())
     }

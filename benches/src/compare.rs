@@ -8,19 +8,15 @@ mod figure;
 mod measurements;
 mod report;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::ensure;
-
 use crate::contestant::{Contestant, Settings};
-use crate::launch::need;
 use crate::load::Load;
-use crate::peers::Peer;
-use crate::runner::block_on;
-pub use figure::Figure;
-use figure::{Case, Sample};
-pub(crate) use measurements::MeasurementOptions;
+use crate::options::Common;
+use crate::peers::{self, Peer};
+use crate::protocol::Protocol;
+use crate::runner::{block_on, need};
+use figure::{Figure, Sample};
 use measurements::Run;
 use report::{Comparison, Report};
 
@@ -28,99 +24,103 @@ use report::{Comparison, Report};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    measure: MeasurementOptions,
+    common: Common,
     /// What to measure of each.
     #[arg(long, value_name = "FIGURE,…", value_delimiter = ',', default_value = "cpu")]
     figures: Vec<Figure>,
-    /// The requests to send [default: what the figure needs; for CPU varied, then repeated].
-    #[arg(long, value_name = "LOAD,…", value_delimiter = ',')]
-    load: Vec<Load>,
-    /// Servers to compare the gateway with, beside the floor; what is missing is installed below target.
+    /// The requests to send.
+    #[arg(long, default_value = "varied")]
+    load: Load,
+    /// Servers to compare the gateway with, beside the floor; what is missing is installed below target. An nginx that
+    /// was built with HTTP/3 is measured over it too.
     #[arg(long, value_name = "PEER,…", value_delimiter = ',')]
     peers: Vec<Peer>,
-    /// One more nginx by its binary; over HTTP/3 too if it was built with it.
-    #[arg(long, value_name = "FILE")]
-    nginx: Option<PathBuf>,
     /// Compare the floor with itself: ratios other than 1 are noise.
     #[arg(long, conflicts_with = "gateway")]
     floor_vs_floor: bool,
+    /// Stream: the path of the gateway's streamed response; with `--gateway` for a program that has one.
+    #[arg(long, value_name = "PATH")]
+    stream_path: Option<String>,
+    /// Instructions: functions to list for each contestant and protocol.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    functions: usize,
 }
 
 /// Compares, prints a report, and exits with 1 if anything failed.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    for (index, peer) in options.peers.iter().enumerate() {
-        ensure!(!options.peers[..index].contains(peer), "--peers names {} twice", peer.name());
+    let compared = if options.floor_vs_floor {
+        Contestant::floor("again")?
+    } else {
+        let gateway = Contestant::gateway("gateway", &options.common.gateway, Settings::default())?;
+        Contestant { stream_path: options.stream_path.clone(), ..gateway }
+    };
+    let mut contestants = vec![Contestant::floor("floor")?, compared];
+    for &peer in &options.peers {
+        contestants.push(peers::contestant(peer)?);
+    }
+    compare(options, &contestants)
+}
+
+/// Compares the CPU of two contestants.
+pub(crate) fn cpu(common: &Common, load: Load, contestants: &[Contestant; 2]) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        common: common.clone(),
+        figures: vec![Figure::Cpu],
+        load,
+        peers: Vec::new(),
+        floor_vs_floor: false,
+        stream_path: None,
+        functions: 0,
+    };
+    compare(&options, contestants)
+}
+
+fn compare(options: &Options, contestants: &[Contestant]) -> anyhow::Result<ExitCode> {
+    // Now, and not after an hour.
+    for (figure, tool) in [(Figure::Instructions, "valgrind"), (Figure::SystemCalls, "strace")] {
+        if options.figures.contains(&figure) {
+            need(tool)?;
+        }
     }
     let report = block_on(async {
-        let mut contestants = vec![Contestant::floor("floor")];
-        contestants.push(if options.floor_vs_floor {
-            Contestant::floor("again")
-        } else {
-            Contestant::gateway("gateway", &options.measure.common.gateway, Settings::default())
-        });
-        for &peer in &options.peers {
-            contestants.push(Contestant::peer(peer)?);
+        let machine = report::machine()?;
+        let run = Run::start(options, contestants).await?;
+        let mut comparisons = Vec::new();
+        for &figure in &options.figures {
+            for &protocol in &options.common.protocols {
+                comparisons.push(run.compare(figure, protocol).await?);
+            }
         }
-        contestants.extend(options.nginx.as_deref().map(Contestant::nginx).transpose()?);
-        compare(&options.measure, &options.figures, &options.load, contestants).await
+        Ok(Report::new(machine, comparisons, &run.subjects))
     })?;
     print!("{report}");
     Ok(if report.has_failures() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Starts the contestants and measures the figures of the options.
-pub(crate) async fn compare(
-    options: &MeasurementOptions,
-    figures: &[Figure],
-    loads: &[Load],
-    contestants: Vec<Contestant>,
-) -> anyhow::Result<Report> {
-    let (machine, figures) = (report::machine()?, Figure::expand(figures));
-    // Now, and not after an hour.
-    for figure in &figures {
-        match figure {
-            Figure::Instructions => need("valgrind")?,
-            Figure::SystemCalls => need("strace")?,
-            _ => {}
-        }
-    }
-    let run = Run::start(options, contestants).await?;
-    let mut comparisons = Vec::new();
-    for &figure in &figures {
-        for &load in figure.loads(loads) {
-            for &protocol in &options.common.protocols {
-                comparisons.push(run.compare(Case { figure, load, protocol }).await?);
-            }
-        }
-    }
-    Ok(Report::new(machine, comparisons, &run.subjects))
-}
-
 impl Run<'_> {
-    /// All rounds of one case.
-    async fn compare(&self, case: Case) -> anyhow::Result<Comparison> {
-        let Case { figure, protocol, .. } = case;
+    /// All rounds of a figure over a protocol.
+    async fn compare(&self, figure: Figure, protocol: Protocol) -> anyhow::Result<Comparison> {
         let rounds = figure.rounds(&self.options.common);
-        eprintln!("{}, {protocol}: {rounds} rounds", case.title());
-        let rate = if figure == Figure::Latency { self.rate(case).await } else { 0 };
-        let count = self.contestants.len();
-        let mut samples: Vec<Vec<Option<Sample>>> = Vec::new();
+        let title = self.title(figure);
+        eprintln!("{title}, {protocol}: {rounds} rounds");
+        let rate = if figure == Figure::Latency { self.rate(protocol).await } else { 0 };
+        let count = self.subjects.len();
+        let mut samples = Vec::new();
         let mut has_failed = vec![false; count];
         for round in 0..rounds as usize {
-            let mut samples_of_round = vec![None; count];
+            let mut samples_of_round: Vec<Option<Sample>> = vec![None; count];
             for index in (0..count).map(|turn| (round + turn) % count) {
                 // A number that is missing in one round is none, so the other rounds of a failure are not worth their time.
-                if self.contestants[index].supports(protocol) && !has_failed[index] {
+                if self.subjects[index].contestant.protocols.contains(&protocol) && !has_failed[index] {
                     // A failure loses no figure that was measured before.
-                    let sample =
-                        self.measure(case, index, rate).await.unwrap_or_else(|error| Sample::failure(&error));
+                    let sample = self.measure(figure, protocol, &self.subjects[index], rate).await;
+                    let sample = sample.unwrap_or_else(|error| Sample::failure(&error));
                     has_failed[index] = sample.failed;
                     samples_of_round[index] = Some(sample);
                 }
             }
             samples.push(samples_of_round);
         }
-        let names: Vec<&str> = self.contestants.iter().map(|contestant| contestant.name.as_str()).collect();
-        Ok(Comparison::new(case, self.method(figure), &names, &samples))
+        Ok(Comparison { figure, protocol, title, samples })
     }
 }

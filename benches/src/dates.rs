@@ -1,92 +1,42 @@
 //! The cost of dates: finding an endpoint among 1, 10 and 100 of them, and answering for an old one through the
 //! conversions of those after it.
 //!
-//! The rounds of all cases alternate, so that a busy minute of the machine hits them alike; ratios are made within a
-//! round.
+//! The rounds of all cases alternate, so that a busy minute of the machine hits them alike; ratios and differences are
+//! made within a round.
 
 use std::hint::black_box;
-use std::sync::Arc;
-use std::time::Duration;
+use std::marker::PhantomData;
 
 use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method};
-use jiff::Timestamp;
+use jiff::Span;
 use jiff::civil::Date;
 use permissions::{ApiAccessPermission, Environment, KeyId};
 use rand::seq::SliceRandom as _;
 use versions::{
-    Action, Calendar, Caller, Catalog, Change, ConnectionInfo, Context, Credential, Empty, Endpoint, Entry,
-    Error, Handler, Instant, Lifecycle, Protocol, RELEASES, Release, Route, Services, Tls, Version,
-    successor,
+    Action, Caller, Catalog, Change, Context, Credential, Empty, Endpoint, Entry, Error, Handler, Instant,
+    Lifecycle, Protocol, RELEASES, Release, Route, Version, successor,
 };
 
+use crate::options::Rounds;
+use crate::pipeline;
 use crate::statistics::Spread;
 
 /// The command line.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Options {
-    /// Rounds, whose medians are printed.
-    #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub rounds: u32,
-    /// Calls in each round of each case.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub calls: u32,
-}
+pub type Options = Rounds;
 
 /// The numbers of dates that are compared.
-const DATES: [usize; 3] = [1, 10, 100];
+const DATES: [u16; 3] = [1, 10, 100];
 /// Endpoints of each date.
-const ENDPOINTS: usize = 50;
+pub(crate) const ENDPOINTS: usize = 50;
+/// Calls in each round of each case.
+const CALLS: u32 = 100_000;
 
-/// A chain of endpoints, each of which the next date changes a little.
-macro_rules! hops {
-    ($($name:ident $path:literal => $next:ident;)* => $newest:ident $newest_path:literal) => {
-        $(
-            hops!(endpoint $name $path);
-            impl Handler for $name {
-                async fn handle(context: &Context<'_>, request: Empty) -> Result<Account, Error> {
-                    successor::<$next>(context, request).await
-                }
-            }
-            impl Change for $next {
-                type Before = $name;
-                const NOTE: &'static str = "Counted on.";
+/// An endpoint: `Hop<()>` is the newest date's, and `Hop<E>` is `E` as it was before a date that changed it a little.
+struct Hop<E>(PhantomData<E>);
 
-                fn up(request: Empty) -> Result<Empty, Error> {
-                    Ok(request)
-                }
-
-                fn down(_: &Context<'_>, account: Account) -> Account {
-                    Account { partner: account.name, name: account.partner, calls: account.calls + 1 }
-                }
-            }
-        )*
-        hops!(endpoint $newest $newest_path);
-        impl Handler for $newest {
-            async fn handle(context: &Context<'_>, _: Empty) -> Result<Account, Error> {
-                let name = context.caller.environment.name();
-                Ok(Account { partner: "acme".to_owned(), name: name.to_owned(), calls: 1 })
-            }
-        }
-    };
-    (endpoint $name:ident $path:literal) => {
-        struct $name;
-        impl Endpoint for $name {
-            const NAME: &'static str = $path;
-            const METHOD: Method = Method::GET;
-            const PATH: &'static str = $path;
-            const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
-            const SUMMARY: &'static str = "Reads an account.";
-            type Request = Empty;
-            type Response = Account;
-
-            fn example() -> Account {
-                Account { partner: String::new(), name: String::new(), calls: 0 }
-            }
-        }
-    };
-}
+type Five<E> = Hop<Hop<Hop<Hop<Hop<E>>>>>;
 
 /// A response with two strings and a number.
 #[derive(serde::Serialize, schemars::JsonSchema)]
@@ -96,41 +46,72 @@ struct Account {
     calls: u64,
 }
 
-hops! {
-    Hop0 "/0.json" => Hop1;
-    Hop1 "/1.json" => Hop2;
-    Hop2 "/2.json" => Hop3;
-    Hop3 "/3.json" => Hop4;
-    Hop4 "/4.json" => Hop5;
-    Hop5 "/5.json" => Hop6;
-    Hop6 "/6.json" => Hop7;
-    Hop7 "/7.json" => Hop8;
-    Hop8 "/8.json" => Hop9;
-    Hop9 "/9.json" => Hop10;
-    => Hop10 "/10.json"
+impl<E: 'static> Endpoint for Hop<E> {
+    const NAME: &'static str = "account";
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/account.json";
+    const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
+    const SUMMARY: &'static str = "Reads an account.";
+    type Request = Empty;
+    type Response = Account;
+
+    fn example() -> Account {
+        Account { partner: String::new(), name: String::new(), calls: 0 }
+    }
 }
 
-/// `dates` dates in a row; the first brings all endpoints, the others inherit them.
-pub fn catalog(dates: usize) -> anyhow::Result<Catalog> {
-    let routes: Vec<Route> = (0..ENDPOINTS)
-        .map(|number| {
-            let mut route = Route::native::<Hop10>();
-            route.name = String::leak(format!("read_thing_{number}"));
-            route.path = String::leak(format!("/things/of-kind-{number}.json"));
-            route
-        })
-        .collect();
-    let routes: &'static [Route] = Vec::leak(routes);
-    let first = Date::constant(2030, 1, 1);
-    let releases: anyhow::Result<Vec<Release>> = (0..dates)
-        .map(|number| {
-            let day = first.checked_add(jiff::Span::new().days(i64::try_from(number)?))?;
-            let version: Version = day.to_string().parse()?;
-            let release = Release::new(version, "One date of many.", Lifecycle::preview());
-            Ok(Release { added: if number == 0 { routes } else { &[] }, ..release })
-        })
-        .collect();
-    Ok(Catalog::new(&releases?)?)
+impl<E: 'static> Change for Hop<E> {
+    type Before = Hop<Self>;
+    const NOTE: &'static str = "Partner and name change places.";
+
+    fn up(request: Empty) -> Result<Empty, Error> {
+        Ok(request)
+    }
+
+    fn down(_: &Context<'_>, account: Account) -> Account {
+        Account { partner: account.name, name: account.partner, calls: account.calls + 1 }
+    }
+}
+
+impl Handler for Hop<()> {
+    async fn handle(context: &Context<'_>, _: Empty) -> Result<Account, Error> {
+        let name = context.caller.environment.name();
+        Ok(Account { partner: "acme".to_owned(), name: name.to_owned(), calls: 1 })
+    }
+}
+
+impl<E: 'static> Handler for Hop<Hop<E>>
+where
+    Hop<E>: Handler,
+{
+    async fn handle(context: &Context<'_>, request: Empty) -> Result<Account, Error> {
+        successor::<Hop<E>>(context, request).await
+    }
+}
+
+/// So many dates, a week apart, with 50 endpoints: all come from the first date, as most endpoints of a real API would.
+pub(crate) fn releases(dates: u16) -> anyhow::Result<Vec<Release>> {
+    let route = |number: usize| {
+        let mut route = Route::native::<versions::v2026_11_01::connection::Connection>();
+        route.name = String::leak(format!("read_thing_{number}"));
+        route.path = String::leak(format!("/things/of-kind-{number}.json"));
+        route
+    };
+    let routes: Vec<Route> = (0..ENDPOINTS).map(route).collect();
+    let routes: &'static [Route] = routes.leak();
+    let release = |number: u16| {
+        let day = Date::constant(2026, 1, 1).checked_add(Span::new().weeks(i64::from(number)))?;
+        let version = Version::new(day.year(), day.month(), day.day());
+        let lifecycle = Lifecycle { published: Some(day), ..Lifecycle::preview() };
+        let release = Release::new(version, "One date of many.", lifecycle);
+        Ok(Release { added: if number == 0 { routes } else { &[] }, ..release })
+    };
+    (0..dates).map(release).collect()
+}
+
+/// The catalog of so many dates.
+pub fn catalog(dates: u16) -> anyhow::Result<Catalog> {
+    Ok(Catalog::new(&releases(dates)?)?)
 }
 
 /// `count` paths of a catalog's endpoints in random order, repeated as needed: for any number of dates they take the same
@@ -151,75 +132,56 @@ pub fn find<'c>(catalog: &'c Catalog, path: &'c str) -> Option<&'c Entry> {
     catalog.entry(table, resource, &Method::GET).ok()
 }
 
-/// A moment at which time stands still.
-struct Still(Instant, Arc<Calendar>);
-
-impl Services for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
-    }
-
-    fn monotonic(&self) -> Instant {
-        self.0
-    }
-
-    fn calendar(&self) -> Arc<Calendar> {
-        Arc::clone(&self.1)
-    }
-}
-
-impl ConnectionInfo for Still {
-    fn tls(&self) -> Option<Tls> {
-        None
-    }
-
-    fn round_trip_time(&self) -> Option<Duration> {
-        None
-    }
-
-    fn offers_http3(&self) -> bool {
-        false
-    }
-
-    fn is_proxy(&self) -> bool {
-        false
-    }
-}
-
 /// Measures and prints two tables.
-pub fn run(options: &Options) -> anyhow::Result<()> {
-    routing(options)?;
-    conversions(options)
+pub fn run(Rounds { rounds }: Options) -> anyhow::Result<()> {
+    routing(rounds)?;
+    conversions(rounds)
 }
 
-fn routing(options: &Options) -> anyhow::Result<()> {
+/// The nanoseconds of a call of each case in each round.
+fn measure<C>(
+    rounds: u32,
+    cases: &[C],
+    mut calls: impl FnMut(&C) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Vec<f64>>> {
+    let mut nanoseconds = vec![Vec::new(); cases.len()];
+    for _ in 0..rounds {
+        for (case, nanoseconds) in cases.iter().zip(&mut nanoseconds) {
+            let begin = Instant::now();
+            calls(case)?;
+            nanoseconds.push(begin.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS));
+        }
+    }
+    Ok(nanoseconds)
+}
+
+fn routing(rounds: u32) -> anyhow::Result<()> {
     let mut cases = Vec::new();
     for dates in DATES {
         let catalog = catalog(dates)?;
-        let paths = paths(&catalog, ENDPOINTS * DATES[DATES.len() - 1]);
-        cases.push((dates, catalog, paths, Vec::new()));
+        let paths = paths(&catalog, ENDPOINTS * 100);
+        cases.push((dates, catalog, paths));
     }
-    for _ in 0..options.rounds {
-        for (_, catalog, paths, nanoseconds) in &mut cases {
-            let begin = Instant::now();
-            for path in paths.iter().cycle().take(options.calls as usize) {
-                black_box(find(catalog, black_box(path)).context("an endpoint is not found")?);
-            }
-            nanoseconds.push(per_call(begin.elapsed(), options.calls));
+    let nanoseconds = measure(rounds, &cases, |(_, catalog, paths)| {
+        for path in paths.iter().cycle().take(CALLS as usize) {
+            black_box(find(catalog, black_box(path)).context("an endpoint is not found")?);
         }
-    }
+        Ok(())
+    })?;
     println!("Finding one of {ENDPOINTS} endpoints, by the number of dates:");
-    let one = cases[0].3.clone();
-    for (dates, _, _, nanoseconds) in &cases {
-        let ratios = nanoseconds.iter().zip(&one).map(|(nanoseconds, one)| nanoseconds / one).collect();
-        println!("  {dates:>4} dates  {:>7.1} ns  {:>5.2} ×", median(nanoseconds.clone()), median(ratios));
+    for ((dates, ..), nanoseconds_of) in cases.iter().zip(&nanoseconds) {
+        let ratio = Spread::of(nanoseconds_of.iter().zip(&nanoseconds[0]).map(|(many, one)| many / one));
+        println!(
+            "  {dates:>4} dates  {:>7.1} ns  {:>5.2} ×",
+            Spread::of(nanoseconds_of.clone()).median,
+            ratio.median
+        );
     }
     Ok(())
 }
 
-fn conversions(options: &Options) -> anyhow::Result<()> {
-    let calendar = Calendar::new(RELEASES, |_| Lifecycle::default()).map_err(|(_, error)| error)?;
-    let still = Still(Instant::now(), Arc::new(calendar));
+fn conversions(rounds: u32) -> anyhow::Result<()> {
+    let client = pipeline::Client::new()?;
     let headers = HeaderMap::new();
     let caller = Caller {
         credential: Credential::Key(KeyId(uuid::Uuid::nil())),
@@ -232,45 +194,35 @@ fn conversions(options: &Options) -> anyhow::Result<()> {
         client: [192, 0, 2, 1].into(),
         protocol: Protocol::Http2,
         headers: &headers,
-        received: still.0,
-        connection: &still,
-        services: &still,
+        received: Instant::now(),
+        connection: &*client.peer,
+        services: client.pipeline,
     };
     let catalog = catalog(1)?;
     let path = paths(&catalog, 1).remove(0);
     let (table, below) = catalog.version(&path).context("there is no date")?;
     let (_, input) = table.resource(below)?;
-    let mut cases = [
-        ("the newest date", Route::native::<Hop10>(), Vec::new()),
-        ("one conversion", Route::native::<Hop9>(), Vec::new()),
-        ("ten conversions", Route::native::<Hop0>(), Vec::new()),
+    let cases = [
+        ("the newest date", Route::native::<Hop<()>>()),
+        ("one conversion", Route::native::<Hop<Hop<()>>>()),
+        ("ten conversions", Route::native::<Five<Five<Hop<()>>>>()),
     ];
-    for _ in 0..options.rounds {
-        for (_, route, nanoseconds) in &mut cases {
-            let Action::Native(handle) = route.action;
-            let begin = Instant::now();
-            for _ in 0..options.calls {
-                let reply = handle(black_box(&context), input.clone()).now_or_never();
-                ensure!(reply.is_some_and(|reply| reply.is_ok()), "an endpoint does not answer");
-            }
-            nanoseconds.push(per_call(begin.elapsed(), options.calls));
+    let nanoseconds = measure(rounds, &cases, |(_, route)| {
+        let Action::Native(handle) = route.action;
+        for _ in 0..CALLS {
+            let reply = handle(black_box(&context), input.clone()).now_or_never();
+            ensure!(reply.is_some_and(|reply| reply.is_ok()), "an endpoint does not answer");
         }
-    }
+        Ok(())
+    })?;
     println!("Answering through conversions:");
-    let newest = cases[0].2.clone();
-    for (name, _, nanoseconds) in &cases {
-        let over =
-            nanoseconds.iter().zip(&newest).map(|(nanoseconds, newest)| nanoseconds - newest).collect();
-        println!("  {name:<16} {:>7.1} ns  {:>+7.1} ns", median(nanoseconds.clone()), median(over));
+    for ((name, _), nanoseconds_of) in cases.iter().zip(&nanoseconds) {
+        let more = Spread::of(nanoseconds_of.iter().zip(&nanoseconds[0]).map(|(more, newest)| more - newest));
+        println!(
+            "  {name:<16} {:>7.1} ns  {:>+7.1} ns",
+            Spread::of(nanoseconds_of.clone()).median,
+            more.median
+        );
     }
     Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a round does not last for months")]
-fn per_call(duration: Duration, calls: u32) -> f64 {
-    duration.as_nanos() as f64 / f64::from(calls)
-}
-
-fn median(values: Vec<f64>) -> f64 {
-    Spread::of(values).median
 }

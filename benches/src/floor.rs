@@ -2,17 +2,17 @@
 //!
 //! hyper's builders, tokio-rustls, quinn and h3 on one current-thread runtime, configured like the gateway, responding
 //! with the gateway's bytes from memory: what the gateway costs above the floor is the gateway's work. It also serves plain QUIC
-//! streams, which is the price of HTTP/3 without HTTP. It knows no keys.
+//! streams, which is the price of HTTP/3 without HTTP. It checks no keys.
 //!
 //! Errors of a connection are dropped: the load counts the requests that got no response.
 
-mod limits;
 mod quic;
 mod tcp;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -21,6 +21,13 @@ use crate::protocol::Protocol;
 use crate::ready::{Listener, Ready};
 use crate::response::Responses;
 
+/// The gateway's `timeouts.handshake` and `timeouts.header`: timers have a cost.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The gateway's `limits.header_bytes_max`.
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// The gateway's `limits.streams_per_connection_max`.
+const STREAMS_PER_CONNECTION_MAX: u32 = 128;
 /// How often another port is tried when the one for TCP is taken for UDP.
 const PORT_ATTEMPTS_MAX: u32 = 32;
 /// A free port of the loopback interface.

@@ -1,4 +1,4 @@
-//! The certificate of floor and peers: made at each start, its own authority.
+//! The certificate of floor and peers: made at each start and signed by itself.
 
 use std::sync::Arc;
 

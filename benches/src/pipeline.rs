@@ -19,22 +19,15 @@ use jiff::Timestamp;
 use permissions::{Environments, ServerSecret};
 use versions::{Catalog, RELEASES};
 
+use crate::options::Rounds;
 use crate::seed;
 use crate::statistics::Spread;
 
 /// The command line.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Options {
-    /// Rounds.
-    #[arg(long, default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub rounds: u32,
-    /// Requests in each round.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub requests: u32,
-    /// Keys in memory, which requests use in turn.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub keys: u32,
-}
+pub type Options = Rounds;
+
+/// Requests in each round.
+const REQUESTS: u32 = 100_000;
 
 /// How many requests are made without being answered, and how many are answered.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,44 +38,40 @@ pub struct Exercise {
     answered: u32,
 }
 
-/// A client of the newest date's ping, with one key after the other.
-struct Caller {
-    pipeline: &'static Pipeline,
-    peer: Arc<Peer>,
+/// A client of the newest date's ping.
+pub(crate) struct Client {
+    pub(crate) pipeline: &'static Pipeline,
+    pub(crate) peer: Arc<Peer>,
     cache: Arc<ConnectionCache>,
     target: Uri,
-    authorizations: Vec<HeaderValue>,
-    next: usize,
+    authorization: HeaderValue,
     fields: HeaderMap,
 }
 
 /// Measures nanoseconds and prints them.
-pub fn run(options: &Options) -> anyhow::Result<()> {
-    let mut caller = Caller::new(options.keys as usize)?;
+pub fn run(Rounds { rounds }: Options) -> anyhow::Result<()> {
+    let mut client = Client::new()?;
     let mut nanoseconds = Vec::new();
-    caller.answered(options.requests)?;
-    for _ in 0..options.rounds {
-        let made = caller.made(options.requests);
-        let answered = caller.answered(options.requests)?;
-        nanoseconds.push(answered.saturating_sub(made).as_secs_f64() * 1e9 / f64::from(options.requests));
+    client.answered(REQUESTS)?;
+    for _ in 0..rounds {
+        let made = client.made(REQUESTS);
+        let answered = client.answered(REQUESTS)?;
+        nanoseconds.push(answered.saturating_sub(made).as_secs_f64() * 1e9 / f64::from(REQUESTS));
     }
-    let Options { rounds, requests, keys } = options;
     let nanoseconds = Spread::of(nanoseconds);
-    println!(
-        "pipeline, {keys} keys: {nanoseconds:.0} ns (min / median / max of {rounds} rounds of {requests} requests)"
-    );
+    println!("pipeline: {nanoseconds:.0} ns (min / median / max of {rounds} rounds of {REQUESTS} requests)");
     Ok(())
 }
 
 /// Allocations of one request, as a mean over `requests`; `count` returns those of the process so far.
 pub fn allocations(requests: u32, count: impl Fn() -> usize) -> anyhow::Result<f64> {
-    let mut caller = Caller::new(1)?;
+    let mut client = Client::new()?;
     // The first requests look up handles and let maps grow.
-    caller.answered(100)?;
+    client.answered(100)?;
     let before = count();
-    caller.made(requests);
+    client.made(requests);
     let made = count() - before;
-    caller.answered(requests)?;
+    client.answered(requests)?;
     let answered = count() - before - made;
     Ok((answered as f64 - made as f64) / f64::from(requests))
 }
@@ -91,15 +80,15 @@ impl Exercise {
     /// Makes requests and drops them, then makes others and has them answered: the difference of two runs that make as
     /// many in all is what the responses cost.
     pub fn run(&self) -> anyhow::Result<()> {
-        let mut caller = Caller::new(1)?;
-        caller.made(self.made);
-        caller.answered(self.answered)?;
+        let mut client = Client::new()?;
+        client.made(self.made);
+        client.answered(self.answered)?;
         Ok(())
     }
 }
 
-impl Caller {
-    fn new(keys: usize) -> anyhow::Result<Self> {
+impl Client {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let flags = [("limits.key_rate", "1000000/s+1000000"), ("log.access", "false")];
         let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let config = Config::load(&Sources { flags, ..Sources::default() })?;
@@ -110,11 +99,8 @@ impl Caller {
         let frontend: &'static Frontend = Box::leak(Box::new(Frontend::new(Box::new(SystemClock), 1, false)));
         let pipeline = Pipeline::new(&config, Vec::new(), catalog, secret.clone(), frontend);
         let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
-        let mut authorizations = Vec::with_capacity(keys);
-        for (key, text) in seed::keys(&secret)?.take(keys) {
-            pipeline.keys().apply(&key, Timestamp::UNIX_EPOCH);
-            authorizations.push(HeaderValue::try_from(format!("Bearer {}", text.expose()))?);
-        }
+        let (key, text) = seed::keys(&secret)?.next().context("there is no key")?;
+        pipeline.keys().apply(&key, Timestamp::UNIX_EPOCH);
         let listener = Listener {
             name: "bench",
             tls: true,
@@ -130,8 +116,7 @@ impl Caller {
             peer: Peer::alone([127, 0, 0, 1].into(), listener),
             cache: Arc::default(),
             target: format!("/{newest}/ping.json").parse()?,
-            authorizations,
-            next: 0,
+            authorization: HeaderValue::try_from(format!("Bearer {}", text.expose()))?,
             fields: HeaderMap::with_capacity(16),
         })
     }
@@ -142,8 +127,7 @@ impl Caller {
         fields.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8443"));
         fields.insert(header::USER_AGENT, HeaderValue::from_static("bench"));
         fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        fields.insert(header::AUTHORIZATION, self.authorizations[self.next].clone());
-        self.next = (self.next + 1) % self.authorizations.len();
+        fields.insert(header::AUTHORIZATION, self.authorization.clone());
         let mut request = Request::new(RequestBody::Empty);
         *request.uri_mut() = self.target.clone();
         *request.headers_mut() = fields;

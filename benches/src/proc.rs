@@ -14,7 +14,7 @@ const RESET_PEAK: &str = "5";
 
 /// The CPU time that a process had used at one moment.
 #[derive(Clone, Debug)]
-pub struct CpuTime {
+pub(crate) struct CpuTime {
     /// Nanoseconds of each thread that was alive.
     threads: BTreeMap<i32, u64>,
     /// User and system time of the process, ended threads included, in ticks.
@@ -23,7 +23,7 @@ pub struct CpuTime {
 
 impl CpuTime {
     /// Reads the CPU time of a process.
-    pub fn of(pid: u32) -> anyhow::Result<Self> {
+    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
         let process = process(pid)?;
         let stat = process.stat()?;
         // `schedstat` of the process holds its first thread only, so each thread is read. A thread that ends meanwhile
@@ -39,7 +39,7 @@ impl CpuTime {
     /// Exact to the nanosecond, unless a thread ended in between (its figure is gone with it) or the kernel keeps no
     /// `schedstat`; then in ticks of 10 ms.
     #[must_use]
-    pub fn since(&self, earlier: &Self) -> Duration {
+    pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let complete = earlier.threads.keys().all(|thread| self.threads.contains_key(thread));
         let before = |thread: &i32| earlier.threads.get(thread).copied().unwrap_or(0);
         let nanos: u64 =
@@ -52,34 +52,34 @@ impl CpuTime {
 }
 
 /// The resident memory of a process now, in bytes.
-pub fn memory_bytes(pid: u32) -> anyhow::Result<u64> {
+pub(crate) fn memory_bytes(pid: u32) -> anyhow::Result<u64> {
     Ok(process(pid)?.status()?.vmrss.context("the kernel reports no resident memory")? * 1024)
 }
 
 /// The greatest resident memory of a process since [`reset_peak_memory`], in bytes.
-pub fn peak_memory_bytes(pid: u32) -> anyhow::Result<u64> {
+pub(crate) fn peak_memory_bytes(pid: u32) -> anyhow::Result<u64> {
     Ok(process(pid)?.status()?.vmhwm.context("the kernel reports no peak of the memory")? * 1024)
 }
 
 /// Begins a new measurement of [`peak_memory_bytes`].
-pub fn reset_peak_memory(pid: u32) -> anyhow::Result<()> {
+pub(crate) fn reset_peak_memory(pid: u32) -> anyhow::Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), RESET_PEAK).context("cannot reset the peak of the memory")
 }
 
 /// The running processes that a process started.
-pub fn children(pid: u32) -> anyhow::Result<Vec<i32>> {
+pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<i32>> {
     let stats = all_processes()?.flatten().filter_map(|process| process.stat().ok());
     Ok(stats.filter(|stat| u32::try_from(stat.ppid) == Ok(pid)).map(|stat| stat.pid).collect())
 }
 
 /// The cores that this process may use.
-pub fn allowed_cores() -> anyhow::Result<Vec<u32>> {
+pub(crate) fn allowed_cores() -> anyhow::Result<Vec<u32>> {
     let ranges = Process::myself()?.status()?.cpus_allowed_list.context("the kernel lists no cores")?;
     Ok(ranges.into_iter().flat_map(|(first, last)| first..=last).collect())
 }
 
 /// Whether every thread of a process is being traced.
-pub fn is_traced(pid: u32) -> anyhow::Result<bool> {
+pub(crate) fn is_traced(pid: u32) -> anyhow::Result<bool> {
     Ok(process(pid)?.tasks()?.flatten().all(|task| task.status().is_ok_and(|status| status.tracerpid != 0)))
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+use crate::options::name;
+
 /// A protocol, with or without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Protocol {
@@ -23,18 +25,6 @@ pub enum Protocol {
 impl Protocol {
     /// Those of HTTP, in the order of the reports.
     pub const ALL: [Self; 4] = [Self::H1, Self::H1Tls, Self::H2Tls, Self::H3];
-
-    /// The name on the command line and in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::H1 => "h1",
-            Self::H1Tls => "h1-tls",
-            Self::H2Tls => "h2-tls",
-            Self::H3 => "h3",
-            Self::QuicStreams => "quic-streams",
-        }
-    }
 
     /// The name in a ready file's `protocols`.
     #[must_use]
@@ -75,8 +65,9 @@ impl Protocol {
     }
 }
 
+/// The name on the command line.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(&name(*self))
     }
 }

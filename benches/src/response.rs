@@ -4,10 +4,8 @@
 //! Where the gateway's value differs from request to request, they have a constant. `benches/peers` includes this file.
 
 use bytes::Bytes;
-use http::header::{
-    ALLOW, ALT_SVC, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::header::{ALT_SVC, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 /// An endpoint of the gateway at one date.
 #[derive(Debug)]
@@ -82,14 +80,14 @@ impl Responses {
     /// The responses over HTTP/3, with a constant `date`.
     #[must_use]
     pub fn over_quic() -> Self {
-        Self { headers: ENDPOINTS.each_ref().map(fields) }.with_constant_date()
+        let mut responses = Self { headers: ENDPOINTS.each_ref().map(fields) };
+        responses.add_constant_date();
+        responses
     }
 
-    /// The same responses for a server whose library adds no `date`.
-    #[must_use]
-    pub fn with_constant_date(mut self) -> Self {
+    /// For a server whose library adds no `date`.
+    pub fn add_constant_date(&mut self) {
         self.insert(DATE, &HeaderValue::from_static(CONSTANT_DATE));
-        self
     }
 
     fn insert(&mut self, name: HeaderName, value: &HeaderValue) {
@@ -108,22 +106,17 @@ impl Responses {
         })
     }
 
-    /// The response to a request.
+    /// The response to a GET request for a path.
     ///
     /// Cloning the map is the cheapest way to a new one: it copies two arrays and hashes nothing.
     #[must_use]
-    pub fn to(&self, method: &Method, path: &str) -> Response<Bytes> {
+    pub fn to(&self, path: &str) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
-        let Some(index) = ENDPOINTS.iter().position(|endpoint| endpoint.path == path) else {
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            return response;
-        };
-        if method == Method::GET {
+        if let Some(index) = ENDPOINTS.iter().position(|endpoint| endpoint.path == path) {
             *response.headers_mut() = self.headers[index].clone();
             *response.body_mut() = Bytes::from_static(ENDPOINTS[index].body.as_bytes());
         } else {
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+            *response.status_mut() = StatusCode::NOT_FOUND;
         }
         response
     }
@@ -153,16 +146,16 @@ mod tests {
 
     #[test]
     fn every_endpoint_has_a_response_with_its_length() -> anyhow::Result<()> {
-        let responses = Responses::over_tcp(443)?.with_constant_date();
+        let mut responses = Responses::over_tcp(443)?;
+        responses.add_constant_date();
         for endpoint in &ENDPOINTS {
-            let response = responses.to(&Method::GET, endpoint.path);
+            let response = responses.to(endpoint.path);
             assert!(endpoint.body.starts_with(endpoint.prefix));
             assert_eq!(response.headers()[CONTENT_LENGTH], response.body().len().to_string());
             assert_eq!((response.headers().len(), response.body().len()), (10, endpoint.body.len()));
         }
         assert_eq!(responses.configured().map(|(_, fields)| fields.len()).sum::<usize>(), 40);
-        assert_eq!(responses.to(&Method::POST, ENDPOINTS[0].path).status(), StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(responses.to(&Method::GET, "/").status(), StatusCode::NOT_FOUND);
+        assert_eq!(responses.to("/").status(), StatusCode::NOT_FOUND);
         Ok(())
     }
 }

@@ -1,29 +1,23 @@
-//! Where it is measured: the cores, a temporary folder, and the programs that drive servers.
+//! Where it is measured: the cores, a temporary folder, and the load against a server.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde::de::DeserializeOwned;
+use rustix::thread::{CpuSet, sched_setaffinity};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::contestant::{Contestant, Subject};
-use crate::launch::{Launch, pinned, this_program};
-use crate::load::{Load, Outcome};
+use crate::contestant::Subject;
+use crate::load::{self, Load, Outcome};
 use crate::proc::allowed_cores;
 use crate::protocol::Protocol;
 
-/// A driving program that takes longer is given up.
-const RUN_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// The role that sends requests.
-const LOAD: &str = "load";
-
-/// Options of a driving program by name; one without a value has an empty one.
-pub(crate) type Arguments<'a> = &'a [(&'a str, String)];
+/// How long a run of the load may take; callgrind makes a server fifty times slower.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The cores and the folder, which is removed when this is dropped.
 pub(crate) struct Runner {
@@ -49,16 +43,20 @@ pub(crate) fn block_on<T>(task: impl Future<Output = anyhow::Result<T>>) -> anyh
 }
 
 impl Runner {
-    /// Chooses the cores and makes the folder.
+    /// Chooses the cores, moves this process, which is the load, to the second one and makes the folder.
     pub(crate) fn new() -> anyhow::Result<Self> {
         if cfg!(debug_assertions) {
             eprintln!("This is a debug build: the figures mean nothing. Use cargo run --release.");
         }
         let cores = allowed_cores()?;
-        if cores.len() < 2 {
+        if let Some(&core) = cores.get(1) {
+            let mut set = CpuSet::new();
+            set.set(usize::try_from(core)?);
+            sched_setaffinity(None, &set).context("cannot choose the load's core")?;
+        } else {
             eprintln!("Server and load share a core: they disturb each other.");
         }
-        // Servers and load inherit it: each connection is a file to both.
+        // Servers inherit it: each connection is a file to both.
         let most = getrlimit(Resource::Nofile).maximum;
         setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
         let folder = tempfile::Builder::new().prefix("benches-").tempdir().context("cannot make a folder")?;
@@ -70,93 +68,62 @@ impl Runner {
         self.folder.path().join(name)
     }
 
-    /// Starts a contestant. One that is started for the same purpose again finds its files of the last time.
-    pub(crate) async fn start(
-        &self,
-        contestant: &Contestant,
-        purpose: &str,
-        callgrind: Option<&Path>,
-    ) -> anyhow::Result<Subject> {
-        contestant.start(&self.file(purpose), &self.launch(contestant.cores(), callgrind)).await
+    /// A command for a program on some of the servers' cores, which the kernel ends when this process ends; with a file,
+    /// callgrind writes its profile there. Each tool replaces itself by what follows, so the child's id is the program's.
+    pub(crate) fn command(&self, program: &Path, cores: usize, callgrind: Option<&Path>) -> Command {
+        let cores: Vec<String> = self.cores.iter().take(cores).map(u32::to_string).collect();
+        let mut command = Command::new("setpriv");
+        // An option of the gateway in this process's environment would count.
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &cores.join(",")]);
+        if let Some(profile) = callgrind {
+            let mut file = OsString::from("--callgrind-out-file=");
+            file.push(profile);
+            command.args(["valgrind", "--tool=callgrind", "--quiet", "--compress-strings=no"]).arg(file);
+        }
+        command.arg(program);
+        command
     }
 
-    /// How a process on some of the servers' cores is started.
-    pub(crate) fn launch<'a>(&'a self, cores: usize, callgrind: Option<&'a Path>) -> Launch<'a> {
-        Launch { cores: &self.cores[..cores.min(self.cores.len())], callgrind }
-    }
-
-    /// Makes sure that a server accepts every key with every path, refuses another key and does the work in the measured
+    /// Checks that a server accepts every key with every path, refuses another key and does the work in the measured
     /// process.
-    pub(crate) async fn prove(&self, subject: &Subject, protocol: Protocol) -> anyhow::Result<()> {
+    pub(crate) async fn check(&self, subject: &Subject<'_>, protocol: Protocol) -> anyhow::Result<()> {
         for (load, claim) in [(Load::EveryKey, "accept every key"), (Load::WrongKey, "refuse a wrong key")] {
-            if load == Load::WrongKey && !subject.checks_keys {
+            if load == Load::WrongKey && subject.contestant.is_floor() {
                 continue;
             }
-            let once = [("requests", load.requests().to_string()), ("warm-up", "0".to_owned())];
-            self.load(subject, protocol, load, &once)
-                .await
-                .with_context(|| format!("it does not {claim}"))?;
+            let once = self.options(load, 0, load.requests() as u64);
+            self.load(subject, protocol, once).await.with_context(|| format!("it does not {claim}"))?;
         }
         subject.ensure_one_process()
     }
 
-    /// Runs the load, all of whose requests have to succeed.
+    /// Requests as fast as they are answered.
+    pub(crate) fn options(&self, load: Load, warm_up: u64, requests: u64) -> load::Options {
+        load::Options { load, shape: None, warm_up, requests, rate: None, awake: self.load_is_alone }
+    }
+
+    /// Runs the load.
     pub(crate) async fn load(
         &self,
-        subject: &Subject,
+        subject: &Subject<'_>,
         protocol: Protocol,
-        load: Load,
-        arguments: Arguments<'_>,
+        options: load::Options,
     ) -> anyhow::Result<Outcome> {
-        let arguments = [&[("load", load.name().to_owned())], arguments].concat();
-        let outcome: Outcome = self.drive(LOAD, subject, protocol, &arguments).await?;
-        outcome.ensure_no_errors()?;
-        Ok(outcome)
+        let protocol = subject.contestant.protocol(protocol);
+        self.within(load::measure(&subject.server.ready, protocol, &options)).await
     }
 
-    /// Runs this program in a role that drives a server, and parses what it prints.
-    pub(crate) async fn drive<T: DeserializeOwned>(
-        &self,
-        role: &str,
-        subject: &Subject,
-        protocol: Protocol,
-        arguments: Arguments<'_>,
-    ) -> anyhow::Result<T> {
-        let output = output(self.driver(role, subject, protocol, arguments)?).await?;
-        figures(&output).with_context(|| format!("{role} of {} over {protocol}", subject.name))
-    }
-
-    /// A command for this program in a role that drives a server.
-    pub(crate) fn driver(
-        &self,
-        role: &str,
-        subject: &Subject,
-        protocol: Protocol,
-        arguments: Arguments<'_>,
-    ) -> anyhow::Result<Command> {
-        let load_core = self.cores.get(1).or(self.cores.first()).context("there is no core")?;
-        let mut command = pinned(&[*load_core], &this_program()?);
-        command.args([role, "--protocol", subject.protocol(protocol).name()]);
-        command.arg("--ready-file").arg(subject.server.ready_file());
-        for (name, value) in arguments {
-            command.arg(format!("--{name}")).args(Some(value).filter(|value| !value.is_empty()));
-        }
-        if role == LOAD && self.load_is_alone {
-            command.arg("--awake");
-        }
-        Ok(command)
+    /// Gives up what takes too long.
+    pub(crate) async fn within<T>(&self, run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::time::timeout(LOAD_TIMEOUT, run).await.context("the load took too long")?
     }
 }
 
-/// Runs a program to its end.
-pub(crate) async fn output(mut command: Command) -> anyhow::Result<Output> {
-    command.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let run = tokio::process::Command::from(command).kill_on_drop(true).output();
-    Ok(tokio::time::timeout(RUN_TIMEOUT, run).await.context("it took too long")??)
-}
-
-/// What a driving program printed.
-fn figures<T: DeserializeOwned>(output: &Output) -> anyhow::Result<T> {
-    ensure!(output.status.success(), "it ended without figures ({})", output.status);
-    serde_json::from_slice(&output.stdout).context("it printed something else than figures")
+/// Fails unless a tool is installed.
+pub(crate) fn need(tool: &str) -> anyhow::Result<()> {
+    let version = Command::new(tool).arg("--version").output();
+    let is_installed = version.is_ok_and(|output| output.status.success());
+    ensure!(is_installed, "{tool} is missing; install it with: apt-get install {tool}");
+    Ok(())
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::ready::{Listener, Ready};
 
-/// From the start of the process to its ready file. A first launch makes certificates, and callgrind makes it fifty
+/// From the start of the process until it is ready. A first launch makes certificates, and callgrind makes it fifty
 /// times slower.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 /// From the signal to the end; longer than the gateway drains.
@@ -22,60 +22,68 @@ const READY_INTERVAL: Duration = Duration::from_millis(10);
 /// How many lines of the server's output an error has.
 const LOG_LINES_MAX: usize = 20;
 
+/// How a server shows that it is ready.
+pub(crate) enum Readiness {
+    /// It writes a ready file.
+    File(PathBuf),
+    /// It accepts on all of these listeners, with certificates of this CA.
+    Accepts(Vec<Listener>, PathBuf),
+}
+
+impl Readiness {
+    /// What the server with this process id has announced, once it is ready.
+    async fn check(&self, pid: u32) -> Option<Ready> {
+        match self {
+            Self::File(file) => Ready::read(file).ok(),
+            Self::Accepts(listeners, ca) => {
+                for Listener { address, .. } in listeners {
+                    TcpStream::connect(address).await.ok()?;
+                }
+                Some(Ready { listeners: listeners.clone(), pid, ca: Some(ca.clone()) })
+            }
+        }
+    }
+}
+
 /// A running server. Dropping it ends the process.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    ready_file: PathBuf,
-    ready_after: Duration,
+    pub(crate) ready: Ready,
+    /// The time from its start until it was ready, to [`READY_INTERVAL`].
+    pub(crate) ready_after: Duration,
 }
 
 impl Server {
     /// Starts a server and waits until it is ready. Its output goes to `log`.
-    ///
-    /// A server that writes no ready file names its listeners and its certificate here; it is ready when it
-    /// accepts on all of them, and the file is written for it.
-    pub async fn start(
+    pub(crate) async fn start(
         mut command: Command,
-        ready_file: &Path,
         log: &Path,
-        listeners: Option<(Vec<Listener>, &Path)>,
+        readiness: Readiness,
     ) -> anyhow::Result<Self> {
-        // An earlier server's file would be taken for this one's.
-        if ready_file.exists() {
-            fs::remove_file(ready_file).with_context(|| format!("cannot remove {}", ready_file.display()))?;
+        if let Readiness::File(file) = &readiness {
+            // An earlier server's file names another process, which would end the wait.
+            drop(fs::remove_file(file));
         }
         let output = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        let mut server = Self { child, ready_file: ready_file.to_owned(), ready_after: Duration::ZERO };
+        let ready = Ready { listeners: Vec::new(), pid: child.id(), ca: None };
+        let mut server = Self { child, ready, ready_after: Duration::ZERO };
         let begin = Instant::now();
-        let ready = server.await_ready(listeners, begin + READY_TIMEOUT).await;
+        let ready = server.await_ready(&readiness, begin + READY_TIMEOUT).await;
+        server.ready = ready.with_context(|| format!("the server failed; it printed:\n{}", tail(log)))?;
         server.ready_after = begin.elapsed();
-        ready.with_context(|| format!("the server failed; it printed:\n{}", tail(log)))?;
         Ok(server)
     }
 
-    /// The process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
+    /// The process whose CPU time, system calls and memory count.
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The file with its addresses.
-    #[must_use]
-    pub fn ready_file(&self) -> &Path {
-        &self.ready_file
-    }
-
-    /// The time from its start until it was ready, to [`READY_INTERVAL`].
-    #[must_use]
-    pub fn ready_after(&self) -> Duration {
-        self.ready_after
-    }
-
     /// Sends the signal until the process ends: a profiler writes its figures then.
-    pub async fn end(mut self, signal: Signal) -> anyhow::Result<()> {
+    pub(crate) async fn end(mut self, signal: Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("no such process")?;
         let deadline = Instant::now() + END_TIMEOUT;
         let mut sent: Option<Instant> = None;
@@ -90,43 +98,22 @@ impl Server {
         Ok(())
     }
 
-    async fn await_ready(
-        &mut self,
-        listeners: Option<(Vec<Listener>, &Path)>,
-        deadline: Instant,
-    ) -> anyhow::Result<()> {
-        if let Some((listeners, ca)) = listeners {
-            for Listener { address, .. } in &listeners {
-                while TcpStream::connect(address).await.is_err() {
-                    self.keep_waiting(deadline).await?;
-                }
-            }
-            // If this process could not bind and ended, another one accepted.
-            self.ensure_running()?;
-            return Ready { listeners, pid: self.pid(), ca: Some(ca.to_owned()) }.write(&self.ready_file);
-        }
+    async fn await_ready(&mut self, readiness: &Readiness, deadline: Instant) -> anyhow::Result<Ready> {
+        let pid = self.pid();
         loop {
-            if let Ok(ready) = Ready::read(&self.ready_file) {
-                // CPU time is read by this number.
-                let (pid, started) = (ready.pid, self.pid());
-                ensure!(pid == started, "its ready file names process {pid}, but it is process {started}");
-                return Ok(());
+            let ready = readiness.check(pid).await;
+            // If this process could not bind and ended, another one accepted.
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended before it was ready ({status})");
             }
-            self.keep_waiting(deadline).await?;
-        }
-    }
-
-    async fn keep_waiting(&mut self, deadline: Instant) -> anyhow::Result<()> {
-        self.ensure_running()?;
-        ensure!(Instant::now() < deadline, "it was not ready after {READY_TIMEOUT:?}");
-        tokio::time::sleep(READY_INTERVAL).await;
-        Ok(())
-    }
-
-    fn ensure_running(&mut self) -> anyhow::Result<()> {
-        match self.child.try_wait()? {
-            Some(status) => bail!("it ended before it was ready ({status})"),
-            None => Ok(()),
+            if let Some(ready) = ready {
+                // CPU time is read by this number.
+                let named = ready.pid;
+                ensure!(named == pid, "its ready file names process {named}, but it is process {pid}");
+                return Ok(ready);
+            }
+            ensure!(Instant::now() < deadline, "it was not ready after {READY_TIMEOUT:?}");
+            tokio::time::sleep(READY_INTERVAL).await;
         }
     }
 }
@@ -153,12 +140,14 @@ mod tests {
     use super::*;
     use crate::protocol::Protocol;
 
-    async fn shell(script: &str, listeners: Option<(Vec<Listener>, &Path)>) -> anyhow::Result<Server> {
+    async fn shell(script: &str, listeners: Option<Vec<Listener>>) -> anyhow::Result<Server> {
         let folder = tempfile::tempdir()?;
         let ready_file = folder.path().join("ready");
         let mut command = Command::new("sh");
         command.args(["-c", script]).arg(&ready_file);
-        Server::start(command, &ready_file, &folder.path().join("log"), listeners).await
+        let accepts = listeners.map(|listeners| Readiness::Accepts(listeners, "ca".into()));
+        let readiness = accepts.unwrap_or(Readiness::File(ready_file));
+        Server::start(command, &folder.path().join("log"), readiness).await
     }
 
     #[tokio::test(flavor = "current_thread")]
@@ -166,7 +155,7 @@ mod tests {
         // The port is released at once, so nothing accepts on it.
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let listeners = vec![Listener::api(address, [Protocol::H1], false)];
-        for listeners in [None, Some((listeners, Path::new("ca")))] {
+        for listeners in [None, Some(listeners)] {
             let Err(error) = shell("echo no such option; exit 2", listeners).await else {
                 bail!("it cannot be ready");
             };

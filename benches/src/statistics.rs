@@ -4,16 +4,16 @@ use std::fmt;
 
 /// Minimum, median and maximum of some figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    pub min: f64,
-    pub median: f64,
-    pub max: f64,
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
 }
 
 impl Spread {
     /// The spread of some figures; all three are 0 where there are none.
     #[must_use]
-    pub fn of(figures: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {
@@ -40,10 +40,8 @@ mod tests {
     fn the_median_of_an_even_number_lies_between_the_middle_two() {
         let spread = Spread::of([4.0, 1.0, 2.0, 9.0]);
         assert_eq!(spread, Spread { min: 1.0, median: 3.0, max: 9.0 });
-        assert_eq!(
-            (spread.to_string().as_str(), format!("{spread:.0}").as_str()),
-            ("1.00 / 3.00 / 9.00", "1 / 3 / 9")
-        );
+        assert_eq!(spread.to_string(), "1.00 / 3.00 / 9.00");
+        assert_eq!(format!("{spread:.0}"), "1 / 3 / 9");
         assert_eq!(Spread::of([5.0, 1.0, 2.0]).median, 2.0);
         assert_eq!(Spread::of([]).median, 0.0);
     }

@@ -35,7 +35,7 @@ use workers::Workers;
 
 use crate::authority;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Service as Serves, Sources};
+use crate::config::{Config, Service, Sources};
 use crate::folder::DataFolder;
 use crate::http::Frontend;
 use crate::keys::Provisioning;
@@ -123,12 +123,12 @@ pub fn serve(
         logs: Arc::clone(&logs),
     }));
     let sites = |bound: &BoundListener| {
-        let site = match bound.serves {
-            Serves::Api => Site::Api(pipeline),
-            Serves::Docs => Site::Documents(documents),
-            Serves::Operations => Site::Operations(operations),
+        let site = |service| match service {
+            Service::Api => Site::Api(pipeline),
+            Service::Docs => Site::Documents(documents),
+            Service::Operations => Site::Operations(operations),
         };
-        Sites::new(site, Vec::new())
+        Sites::new(bound.sites.iter().map(|(service, hosts)| (hosts.clone(), site(*service))).collect())
     };
 
     let (follower, store) = Follower::start(
@@ -139,6 +139,7 @@ pub fn serve(
         Arc::clone(&readiness),
         description["listeners"].clone(),
     )?;
+    pipeline.open_store(store.clone());
     let (follower_ended, farewell) = std::sync::mpsc::channel::<()>();
     let alive = readiness.register_thread("store");
     std::thread::Builder::new().name("store".to_owned()).spawn(move || {

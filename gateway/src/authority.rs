@@ -19,7 +19,7 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::folder::{DataFolder, replace_private};
-use crate::transport::{Certificates, TlsError, load_certified_key};
+use crate::transport::{ServedCertificate, TlsError, load_certified_key};
 
 /// The authority or its certificate cannot be created or read.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,7 @@ pub fn ensure(folder: &DataFolder, now: Timestamp) -> Result<(), AuthorityError>
         return create_certificate(&issuer, &certificate, &key, now);
     }
     match load_certified_key(&certificate, &key) {
-        Ok(loaded) if !expires_soon(Certificates::not_after_of(&loaded), now) => Ok(()),
+        Ok(loaded) if !expires_soon(ServedCertificate::not_after_of(&loaded), now) => Ok(()),
         Ok(_) => create_certificate(&issuer, &certificate, &key, now),
         Err(error) => {
             // Nobody trusts this certificate by itself, so another one of the same authority serves as well.
@@ -90,7 +90,11 @@ pub fn ensure(folder: &DataFolder, now: Timestamp) -> Result<(), AuthorityError>
 ///
 /// # Errors
 /// [`AuthorityError`] names the file; the old certificate stays in use.
-pub fn renew(folder: &DataFolder, served: &Certificates, now: Timestamp) -> Result<bool, AuthorityError> {
+pub fn renew(
+    folder: &DataFolder,
+    served: &ServedCertificate,
+    now: Timestamp,
+) -> Result<bool, AuthorityError> {
     if !expires_soon(served.not_after(), now) {
         return Ok(false);
     }
@@ -295,7 +299,7 @@ mod tests {
         let now = Timestamp::from_second(1_790_000_000).unwrap();
         ensure(&folder, now).unwrap();
         let load = || load_certified_key(&folder.localhost_certificate(), &folder.localhost_key()).unwrap();
-        let [served, other] = [load(), load()].map(|loaded| Certificates::new(loaded).unwrap());
+        let [served, other] = [load(), load()].map(|loaded| ServedCertificate::new(loaded).unwrap());
         let end = served.not_after().unwrap();
         assert!(!renew(&folder, &served, days(now, CERTIFICATE_DAYS - RENEW_DAYS - 2)).unwrap());
         assert_eq!(served.not_after(), Some(end));

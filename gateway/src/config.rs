@@ -9,6 +9,7 @@
 mod checks;
 mod diagnostics;
 mod layers;
+mod listener;
 mod reload;
 mod schema;
 mod sections;
@@ -17,6 +18,7 @@ mod tests;
 mod values;
 mod warnings;
 
+use std::net::SocketAddr;
 use std::panic;
 use std::path::PathBuf;
 use std::thread;
@@ -30,10 +32,11 @@ use layers::Form;
 use schema::Schema;
 
 pub use diagnostics::{ConfigError, Problem};
+pub use listener::{ForwardedField, Listener, Protocol, Serves, Service, SiteOptions};
 pub use reload::differences_needing_restart;
 pub use sections::{
-    Api, Certificate, Config, Drain, FirstKeys, FirstLaunch, Format, ForwardedField, Level, Limits, Listener,
-    Log, Protocol, Runtime, Service, Store, Timeouts, Tls, TlsVersion,
+    Api, Certificate, Config, Docs, Drain, FirstKeys, FirstLaunch, Format, Level, Limits, Log, Runtime,
+    Store, Timeouts, Tls, TlsVersion,
 };
 pub use warnings::warnings;
 
@@ -99,6 +102,19 @@ impl Config {
                 }
             }
         })
+    }
+
+    /// Whether an address of a listener accepts IPv4 beside IPv6: `[::]` does, unless IPv4 is served on this port by
+    /// itself.
+    #[must_use]
+    pub fn accepts_both_families(&self, listener: &Listener, address: SocketAddr) -> bool {
+        let has_ipv4 = |listener: &Listener| {
+            listener.addresses.iter().any(|other| other.is_ipv4() && other.port() == address.port())
+        };
+        // Each listener with port 0 has a port of its own.
+        let is_taken = has_ipv4(listener)
+            || (address.port() != 0 && self.listeners.values().any(|other| other.enabled && has_ipv4(other)));
+        address.is_ipv6() && address.ip().is_unspecified() && !is_taken
     }
 }
 

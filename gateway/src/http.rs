@@ -19,7 +19,8 @@ use crate::clock::Clock;
 use crate::transport::Peer;
 
 pub use body::{Places, ReplyBody};
-pub(crate) use client::{ClientAddress, client_address, is_proxy};
+pub(crate) use client::is_proxy;
+pub use client::{ClientAddress, client_address};
 pub(crate) use cors::{is_preflight, preflight_fields};
 pub use durations::{Durations, RouteDurations};
 pub use fields::{API_VERSION_PREVIEW, Field, Fields};
@@ -37,6 +38,8 @@ pub struct Frontend {
     draining: AtomicBool,
 }
 
+/// What a client is told that speaks HTTP in cleartext where TLS is expected.
+pub(crate) const TLS_EXPECTED: &str = "This port speaks TLS: use https:// instead of http://.";
 const CLEAR: HeaderValue = HeaderValue::from_static("clear");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 

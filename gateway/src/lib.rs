@@ -17,5 +17,6 @@ pub mod sites;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;
+mod throttle;
 pub mod transport;
 pub mod warnings;

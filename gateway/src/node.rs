@@ -1,19 +1,20 @@
 //! This process as a node: it registers with the store, follows the change feed, runs the jobs that endpoints
 //! queue for the store, and confirms each change once it applies to requests.
 //!
-//! Everything that waits for the disk happens on this module's thread. A store that cannot be reached stops
-//! changes, not traffic: keys are served from memory.
+//! Everything that waits for the disk happens on this module's thread, and what takes long on another. A store
+//! that cannot be reached stops changes, not traffic: keys are served from memory.
+
+mod last_used;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use permissions::KeyId;
 use tracing::{error, info, warn};
 use uuid::Builder;
+
+use last_used::LastUsed;
 
 use crate::clock::Clock;
 use crate::config;
@@ -21,11 +22,6 @@ use crate::keys::index::KeyIndex;
 use crate::readiness::Readiness;
 use crate::store::{Changes, Job, Jobs, Node, Receipt, Store, StoreError, StoreHandle, job_queue};
 
-/// How many last uses are written in one transaction. Changes are followed between two transactions, so that
-/// a revocation waits for one at most.
-const LAST_USED_ROWS_MAX: usize = 250;
-/// The pause between two such transactions, in which other processes can write.
-const LAST_USED_PAUSE: Duration = Duration::from_millis(5);
 /// How often opening a replaced or missing store is retried.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -46,11 +42,7 @@ pub struct Follower {
     /// Whether every key must be loaded again.
     reload: bool,
     reopen_tried: Option<Instant>,
-    used_since: Timestamp,
-    /// The thread that searches all keys for used ones, which would delay changes for too long here.
-    collecting: Option<JoinHandle<Vec<(KeyId, Timestamp)>>>,
-    /// Collected last uses that are not written yet.
-    unwritten: Vec<(KeyId, Timestamp)>,
+    last_used: LastUsed,
 }
 
 impl Follower {
@@ -100,9 +92,7 @@ impl Follower {
             behind: false,
             reload: false,
             reopen_tried: None,
-            used_since: now,
-            collecting: None,
-            unwritten: Vec::new(),
+            last_used: LastUsed::new(keys, now),
         };
         Ok((follower, handle))
     }
@@ -112,9 +102,7 @@ impl Follower {
         let mut heartbeat = Instant::now();
         let mut last_used = Instant::now();
         while !self.jobs.is_stopping() {
-            let interval = self.settings.change_interval;
-            let wait = if self.unwritten.is_empty() { interval } else { interval.min(LAST_USED_PAUSE) };
-            if let Some(job) = self.jobs.next(wait) {
+            if let Some(job) = self.jobs.next(self.settings.change_interval) {
                 self.run_job(job);
             }
             let followed = self.follow();
@@ -122,14 +110,11 @@ impl Follower {
             if due(&mut heartbeat, self.settings.heartbeat_interval) {
                 written = self.send_heartbeat();
             }
-            if self.collecting.as_ref().is_some_and(JoinHandle::is_finished) {
-                self.take_collected();
+            written = written.and(self.last_used.take_outcome());
+            if followed.is_ok() && due(&mut last_used, self.settings.last_used_interval) {
+                written = written.and(self.last_used.begin(&self.store, self.clock.now()));
             }
-            let is_idle = self.collecting.is_none() && self.unwritten.is_empty();
-            if is_idle && due(&mut last_used, self.settings.last_used_interval) {
-                self.collect_last_used();
-            }
-            let outcome = followed.and(written).and_then(|()| self.write_some_last_used());
+            let outcome = followed.and(written);
             self.report(&outcome);
         }
         let outcome = self.leave();
@@ -239,48 +224,8 @@ impl Follower {
         Ok(())
     }
 
-    fn collect_last_used(&mut self) {
-        let (keys, since) = (self.keys, self.used_since);
-        let collect = move || {
-            let mut used = keys.used_since(since);
-            // Sorted, because neighbouring keys share pages of the file.
-            used.sort_unstable_by_key(|(id, _)| *id);
-            used
-        };
-        let now = self.clock.now();
-        match std::thread::Builder::new().name("last-used".to_owned()).spawn(collect) {
-            Ok(collecting) => (self.collecting, self.used_since) = (Some(collecting), now),
-            // Retried after the next interval.
-            Err(error) => warn!(%error, "Cannot start a thread to collect the last use of keys"),
-        }
-    }
-
-    fn take_collected(&mut self) {
-        let collected = self.collecting.take().and_then(|collecting| collecting.join().ok());
-        self.unwritten.extend(collected.unwrap_or_default());
-    }
-
-    fn write_some_last_used(&mut self) -> Result<(), StoreError> {
-        let rest = self.unwritten.len().saturating_sub(LAST_USED_ROWS_MAX);
-        let some = self.unwritten.split_off(rest);
-        if some.is_empty() {
-            return Ok(());
-        }
-        self.store.write_last_used(&some).inspect_err(|_| {
-            // They are collected again at the next interval.
-            let oldest = self.unwritten.iter().chain(&some).map(|(_, at)| *at).min();
-            self.used_since = oldest.map_or(self.used_since, |oldest| oldest.min(self.used_since));
-            self.unwritten.clear();
-        })
-    }
-
     fn leave(&mut self) -> Result<(), StoreError> {
-        self.take_collected();
-        self.collect_last_used();
-        self.take_collected();
-        while !self.unwritten.is_empty() {
-            self.write_some_last_used()?;
-        }
+        self.last_used.finish(&mut self.store)?;
         self.store.leave(self.node.id)
     }
 

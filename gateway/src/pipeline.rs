@@ -16,7 +16,8 @@ mod respond;
 mod tests;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -25,17 +26,18 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use jiff::Timestamp;
-use permissions::{Brand, ServerSecret};
+use permissions::{Brand, KeyId, KeyRecord, ServerSecret};
 use tracing::info;
 use versions::docs::pages::ServerUrl;
-use versions::{Body, Calendar, Catalog, Error, ErrorCode, Help, Instant, Reply, Services};
+use versions::{Body, Calendar, Catalog, Error, ErrorCode, Help, Instant, Reply, ServiceFuture, Services};
 
 use crate::callers::{Caller, CallerSlot};
 use crate::config::Config;
-use crate::http::{Frontend, ReplyBody, check_head, client_address, date};
+use crate::http::{Frontend, ReplyBody, TLS_EXPECTED, check_head, client_address, date};
 use crate::keys::index::KeyIndex;
-use crate::limits::{Failures, Slots};
+use crate::limits::{Failures, Slots, overloaded};
 use crate::snapshot::Snapshot;
+use crate::store::{StoreError, StoreHandle};
 use crate::transport::{Peer, RequestBody, Service};
 
 use exchange::{Exchange, rate_fields};
@@ -48,6 +50,8 @@ pub struct Pipeline {
     /// Held while the snapshot is replaced, never by a request.
     replacing: Mutex<()>,
     keys: KeyIndex,
+    /// The way to the store, for endpoints; no step of the path asks it.
+    store: OnceLock<StoreHandle>,
     secret: ServerSecret,
     brand: Brand,
     realm: String,
@@ -82,6 +86,7 @@ impl Pipeline {
             snapshot: ArcSwap::from_pointee(snapshot),
             replacing: Mutex::new(()),
             keys: KeyIndex::new(config.limits.key_rate),
+            store: OnceLock::new(),
             secret,
             brand: config.api.brand.clone(),
             realm: config.api.realm.clone(),
@@ -94,6 +99,11 @@ impl Pipeline {
     /// The keys that requests are checked against.
     pub const fn keys(&self) -> &KeyIndex {
         &self.keys
+    }
+
+    /// Lets endpoints read and write the store from now on. The first store stays.
+    pub fn open_store(&self, store: StoreHandle) {
+        self.store.get_or_init(|| store);
     }
 
     /// The state that it shares with other sites.
@@ -189,7 +199,7 @@ impl Pipeline {
 
         input.query = head.uri.query().unwrap_or_default();
         let call = Call { table, entry, caller: &caller, has_preview: fields.has_preview };
-        self.handle(exchange, &call, input, body).await
+        pin!(self.handle(exchange, &call, input, body)).await
     }
 }
 
@@ -197,23 +207,32 @@ impl Service for Pipeline {
     type ConnectionState = ConnectionCache;
     type Body = ReplyBody;
 
-    async fn serve(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` moves its arguments, of which the head is large"
+    )]
+    fn serve(
         &'static self,
         head: Parts,
         body: RequestBody,
         peer: Arc<Peer>,
         cache: Arc<ConnectionCache>,
-    ) -> Response<ReplyBody> {
-        let snapshot = self.snapshot.load();
-        let mut exchange = Exchange::open(self.frontend, &head, &peer, &cache, &snapshot);
-        // State stays valid after a panic: the connection's cache is replaced atomically, and the exchange is
-        // only read from here on.
-        let outcome = AssertUnwindSafe(self.run(&mut exchange, body)).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|_| {
-            metrics::counter!("gateway_panics_total").increment(1);
-            Err(Error::internal("a step of the request path panicked"))
-        });
-        self.respond(exchange, outcome)
+    ) -> impl Future<Output = Response<ReplyBody>> + Send + 'static {
+        async move {
+            let snapshot = self.snapshot.load();
+            let mut exchange = Exchange::open(self.frontend, &head, &peer, &cache, &snapshot);
+            // State stays valid after a panic: the connection's cache is replaced atomically, and the exchange is
+            // only read from here on.
+            let outcome = {
+                let run = pin!(self.run(&mut exchange, body));
+                AssertUnwindSafe(run).catch_unwind().await
+            };
+            let outcome = outcome.unwrap_or_else(|_| {
+                metrics::counter!("gateway_panics_total").increment(1);
+                Err(Error::internal("a step of the request path panicked"))
+            });
+            self.respond(exchange, outcome)
+        }
     }
 
     fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes> {
@@ -225,6 +244,7 @@ impl Service for Pipeline {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 (ErrorCode::HeadersTooLarge, "The request's fields are too large or too many.")
             }
+            _ if peer.lacks_tls() => (ErrorCode::MalformedRequest, TLS_EXPECTED),
             _ => (ErrorCode::MalformedRequest, "The head of the request is not well-formed HTTP."),
         };
         let (mut head, ()) = Request::new(()).into_parts();
@@ -249,5 +269,22 @@ impl Services for Pipeline {
 
     fn monotonic(&self) -> Instant {
         self.frontend.clock.monotonic()
+    }
+
+    fn key(&self, id: KeyId) -> ServiceFuture<'_, Option<KeyRecord>> {
+        Box::pin(async move {
+            let store = self.store.get().ok_or_else(|| Error::internal("the store is not open yet"))?;
+            store.run(move |store| store.key(id)).await.map_err(store_error)
+        })
+    }
+}
+
+/// What the store says, as an error of the API.
+fn store_error(error: StoreError) -> Error {
+    match error {
+        StoreError::QueueFull { .. } | StoreError::TimedOut { .. } => {
+            overloaded("Too much waits for the store. Try again as `Retry-After` says.")
+        }
+        error => Error::internal(error),
     }
 }

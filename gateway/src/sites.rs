@@ -8,7 +8,10 @@ mod process;
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::request::Parts;
 use http::{Response, StatusCode, Version};
 
@@ -33,27 +36,29 @@ pub enum Site {
 
 /// The sites of one listener.
 pub struct Sites {
-    /// Serves every host that is no other site's.
-    default: Site,
-    /// The others, with their hosts in lower case.
-    others: Vec<(Vec<String>, Site)>,
+    /// Each with its hosts, in lower case.
+    by_host: Vec<(Vec<String>, Site)>,
+    /// The first of them, which responds to whatever is for none of them: the checks of the head refuse it.
+    first: Site,
 }
 
 impl Sites {
-    /// `default` serves every host that is not one of `others`.
-    #[must_use]
-    pub const fn new(default: Site, others: Vec<(Vec<String>, Site)>) -> Self {
-        Self { default, others }
+    /// Serves these sites, each at its hosts; a single one at whatever host the listener has.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn new(by_host: Vec<(Vec<String>, Site)>) -> anyhow::Result<Self> {
+        let (_, first) = by_host.first().context("a listener serves nothing")?;
+        Ok(Self { first: *first, by_host })
     }
 
     fn choose(&self, head: &Parts) -> Site {
-        if self.others.is_empty() {
-            return self.default;
+        if self.by_host.len() == 1 {
+            return self.first;
         }
         let host = request_host(head).unwrap_or_default();
-        let found =
-            self.others.iter().find(|(hosts, _)| hosts.iter().any(|name| name.eq_ignore_ascii_case(host)));
-        found.map_or(self.default, |(_, site)| *site)
+        let is_host = |hosts: &[String]| hosts.iter().any(|name| name.eq_ignore_ascii_case(host));
+        self.by_host.iter().find(|(hosts, _)| is_host(hosts)).map_or(self.first, |(_, site)| *site)
     }
 }
 
@@ -61,22 +66,27 @@ impl Service for Sites {
     type ConnectionState = ConnectionCache;
     type Body = ReplyBody;
 
-    async fn serve(
+    /// No `async fn`: its future would have room for those of all sites, and for the head twice.
+    fn serve(
         &'static self,
         head: Parts,
         body: RequestBody,
         peer: Arc<Peer>,
         cache: Arc<ConnectionCache>,
-    ) -> Response<ReplyBody> {
+    ) -> impl Future<Output = Response<ReplyBody>> + Send + 'static {
         match self.choose(&head) {
-            Site::Api(pipeline) => pipeline.serve(head, body, peer, cache).await,
-            Site::Documents(documents) => serve_page(documents, &head, &peer).await,
-            Site::Operations(operations) => serve_page(operations, &head, &peer).await,
+            Site::Api(pipeline) => Either::Left(pipeline.serve(head, body, peer, cache)),
+            Site::Documents(documents) => {
+                Either::Right(async move { serve_page(documents, &head, &peer).await }.boxed())
+            }
+            Site::Operations(operations) => {
+                Either::Right(async move { serve_page(operations, &head, &peer).await }.boxed())
+            }
         }
     }
 
     fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes> {
-        match self.default {
+        match self.first {
             Site::Api(pipeline) => pipeline.refuse(status, version, peer),
             Site::Documents(documents) => refuse_page(documents, status, version, peer),
             Site::Operations(operations) => refuse_page(operations, status, version, peer),

@@ -4,6 +4,7 @@
 
 mod dates;
 mod pages;
+mod security;
 mod templates;
 
 use std::sync::Arc;

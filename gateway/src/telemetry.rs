@@ -5,7 +5,6 @@
 
 mod access;
 mod queue;
-mod throttle;
 
 use std::io::{self, IsTerminal as _};
 
@@ -22,7 +21,6 @@ use crate::config::{Format, Level, Log};
 pub(crate) use access::Access;
 pub use queue::LogWriter;
 use queue::Queue;
-pub use throttle::Throttle;
 
 /// The running log.
 pub struct Logs {
@@ -130,6 +128,10 @@ fn describe() {
     describe_counter!(
         "gateway_connections_refused_total",
         "Connections refused, by the limit that was reached."
+    );
+    describe_counter!(
+        "gateway_connections_evicted_total",
+        "Idle connections without a valid credential that were closed to make room for new ones, by listener."
     );
     describe_counter!("gateway_accept_errors_total", "Failures to accept a connection.");
     describe_counter!("gateway_handshake_errors_total", "Failed TLS and QUIC handshakes.");

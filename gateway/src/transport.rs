@@ -32,6 +32,7 @@ use http::{Response, StatusCode, Version};
 pub use body::{BodyError, RequestBody, ResponseBody};
 pub use connection::{Close, Connections, Encryption, Peer, Settings, network};
 pub use http1::HeadWatch;
+pub use http2::serve as serve_http2;
 pub use http3::{
     ControlError, Frame, FrameError, FrameGuard, FrameTooLarge, Frames, HeadError, RequestError, read_head,
 };
@@ -39,7 +40,10 @@ pub use listener::Listener;
 pub use quic::{QuicListener, QuicSocket, ResetKey, serve_quic, steer};
 pub use sockets::{BindError, bind_tcp, bind_udp};
 pub use tcp::{Protocols, TcpService, serve_tcp};
-pub use tls::{Certificates, TlsError, load_certified_key, quic_config, tcp_config, validity_warning};
+pub use tls::{
+    Certificates, ServedCertificate, TlsError, is_valid_for, load_certified_key, quic_config, tcp_config,
+    validity_warning,
+};
 
 /// The most that is buffered of a head. Larger than any `header_bytes_max`, so that a head over that limit is
 /// still read and gets the gateway's error.

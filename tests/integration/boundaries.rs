@@ -190,9 +190,19 @@ fn permissions_and_versions_use_neither_io_nor_clocks() {
 fn transport_does_not_use_keys_versions_config_or_store() {
     for (path, code) in sources("gateway/src/transport") {
         let modules = modules_of("crate", &code);
-        for room in
-            ["app", "cli", "config", "documents", "keys", "limits", "node", "operations", "pipeline", "store"]
-        {
+        for room in [
+            "app",
+            "cli",
+            "config",
+            "keys",
+            "limits",
+            "node",
+            "pipeline",
+            "sites",
+            "snapshot",
+            "store",
+            "telemetry",
+        ] {
             assert!(!modules.contains(room), "{path} uses crate::{room}");
         }
         assert!(!names_crate(&code, "versions"), "{path} uses versions");

@@ -2,11 +2,14 @@
 //! and accessibility.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use http::{Method, Request, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{
@@ -114,6 +117,100 @@ async fn no_link_is_broken_and_every_page_has_a_markdown_version() {
     }
     // 2 dates of 2 and 3 endpoints, 19 errors, and 4 more.
     assert!(pages >= 30, "{pages} pages");
+}
+
+fn unzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut text).expect("it is gzip");
+    text
+}
+
+fn accepting(mut request: Request<Bytes>, codings: &str) -> Request<Bytes> {
+    request.headers_mut().insert("accept-encoding", codings.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn documents_are_compressed_for_those_who_ask() {
+    let gateway = TestGateway::start(EVERYWHERE).await;
+    let plain = reader(&gateway).await;
+    let (mut bytes, mut compressed) = (0, 0);
+    for (path, page) in crawl(&plain).await {
+        let zipped = plain.ask(accepting(get(&path), "gzip")).await;
+        if zipped.field("content-encoding").is_some() {
+            assert!(zipped.body.len() < page.body.len(), "{path}: only what gets smaller");
+            assert_eq!(unzipped(&zipped.body), page.body, "{path}");
+            assert_eq!(page.field("vary"), Some("accept-encoding"), "{path}");
+            assert_ne!(page.field("etag"), zipped.field("etag"), "{path}");
+        } else {
+            assert_eq!((page.field("vary"), &page.body), (None, &zipped.body), "{path}");
+        }
+        (bytes, compressed) = (bytes + unzipped_length(&zipped), compressed + zipped.body.len());
+    }
+    println!("{compressed} bytes compressed of {bytes}");
+    assert!(compressed * 2 < bytes, "{compressed} of {bytes}");
+
+    for protocol in Protocol::ALL {
+        let listener = if protocol.is_secure() { "pages" } else { "docs" };
+        let way = Way { protocol, family: Family::V4 };
+        let client = Client::open(&gateway, listener, way).await.expect("the documentation is served");
+        for path in ["/", "/2026-02-01/ping.md", "/openapi/2026-11-01.json", "/llms.txt", "/llms-full.txt"] {
+            let context = format!("{path} over {protocol:?}");
+            let page = client.ask(get(path)).await;
+            assert_eq!(page.field("content-encoding"), None, "{context}");
+            for codings in ["identity", "gzip;q=0", "br", "gzip;q=0, *", "gzip;q=0.5, identity"] {
+                let same = client.ask(accepting(get(path), codings)).await;
+                assert_eq!(same.field("content-encoding"), None, "{context}: {codings}");
+                assert_eq!(same.body, page.body, "{context}: {codings}");
+                assert_eq!(same.field("etag"), page.field("etag"), "{context}: {codings}");
+            }
+            let zipped = client.ask(accepting(get(path), "gzip, deflate, br")).await;
+            assert_eq!(zipped.field("content-encoding"), Some("gzip"), "{context}");
+            assert_eq!(unzipped(&zipped.body), page.body, "{context}");
+            assert_eq!(zipped.field("content-type"), page.field("content-type"), "{context}");
+            for response in [&page, &zipped] {
+                assert_eq!(response.field("vary"), Some("accept-encoding"), "{context}");
+                let length = response.body.len().to_string();
+                assert_eq!(response.field("content-length"), Some(length.as_str()), "{context}");
+            }
+            let tags = [&page, &zipped].map(|response| response.field("etag").unwrap().to_owned());
+            assert!(tags[0] != tags[1] && tags.iter().all(|tag| tag.starts_with('"')), "{context}: {tags:?}");
+
+            let head = client.ask(accepting(with_method(&Method::HEAD, path), "gzip")).await;
+            assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0), "{context}");
+            for name in ["content-encoding", "content-length", "content-type", "etag", "vary"] {
+                assert_eq!(head.field(name), zipped.field(name), "{context}: {name} of HEAD");
+            }
+            // A tag is that of one coding.
+            for (codings, tag, status) in
+                [("gzip", &tags[1], 304), ("gzip", &tags[0], 200), ("", &tags[0], 304), ("", &tags[1], 200)]
+            {
+                let mut request = accepting(get(path), codings);
+                request.headers_mut().insert("if-none-match", tag.parse().unwrap());
+                let response = client.ask(request).await;
+                assert_eq!(response.status, status, "{context}: {codings} {tag}");
+                assert_eq!(response.field("vary"), Some("accept-encoding"), "{context}");
+                if status == 304 {
+                    assert_eq!(response.field("content-encoding"), None, "{context}");
+                    assert_eq!(response.field("etag"), Some(tag.as_str()), "{context}");
+                }
+            }
+        }
+    }
+    // Answers of the API are frozen: they come as they are.
+    let key = gateway.create_key(KeySpec::staging()).await;
+    let client = Client::over(&gateway, Protocol::H2).await;
+    let answer = client.ask(accepting(key.get("/2026-11-01/versions.json"), "gzip")).await;
+    assert_eq!((answer.field("content-encoding"), answer.field("vary")), (None, None));
+    assert_eq!(answer.status, 200);
+    assert!(answer.json().is_object());
+}
+
+fn unzipped_length(response: &Response) -> usize {
+    match response.field("content-encoding") {
+        Some(_) => unzipped(&response.body).len(),
+        None => response.body.len(),
+    }
 }
 
 #[tokio::test]
@@ -452,4 +549,58 @@ async fn the_list_for_programs_names_every_page_once() {
         let api = gateway.address(Protocol::H1Tls);
         assert_eq!(server, format!("https://{api}"));
     }
+}
+
+#[tokio::test]
+async fn security_txt_says_where_vulnerabilities_are_reported_and_is_missing_without_a_contact() {
+    const SECURITY: &str = "/.well-known/security.txt";
+    let mut gateway = TestGateway::start(EVERYWHERE).await;
+    assert_eq!(reader(&gateway).await.ask(get(SECURITY)).await.status, 404);
+    let api = Client::over(&gateway, Protocol::H1).await;
+    let contact = "[docs]\nsecurity_contacts = [\"mailto:security@example.com\"]\n";
+    gateway.settings_mut().write_config(&format!(
+        "{EVERYWHERE}{contact}security_policy = \"https://example.com/policy\"\n[api]\ndocs_url = \"https://docs.example.com\"\n"
+    ));
+    gateway.signal(Signal::HUP);
+    let served = eventually(PATIENCE, async || {
+        (reader(&gateway).await.ask(get(SECURITY)).await.status == 200).then_some(())
+    });
+    assert!(served.await.is_some(), "a reload serves it");
+    for (listener, protocol) in [
+        ("docs", Protocol::H1),
+        ("docs", Protocol::H2c),
+        ("pages", Protocol::H1Tls),
+        ("pages", Protocol::H2),
+        ("pages", Protocol::H3),
+    ] {
+        let way = Way { protocol, family: Family::V4 };
+        let client = Client::open(&gateway, listener, way).await.expect("it is served");
+        let answer = client.ask(get(SECURITY)).await;
+        assert_eq!(
+            (answer.status, answer.field("content-type")),
+            (StatusCode::OK, Some("text/plain; charset=utf-8"))
+        );
+        let text = answer.text();
+        let field = |name: &str| {
+            let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            let value = values.next().unwrap_or_else(|| panic!("{way}: no {name} in {text}"));
+            assert_eq!(values.next(), None, "{way}: {text}");
+            value
+        };
+        assert_eq!(field("Contact"), "mailto:security@example.com");
+        assert_eq!(field("Canonical"), "https://docs.example.com/.well-known/security.txt");
+        assert_eq!(field("Policy"), "https://example.com/policy");
+        assert_eq!(field("Preferred-Languages"), "en");
+        let left =
+            field("Expires").parse::<jiff::Timestamp>().expect("RFC 3339").duration_since(tests::now());
+        assert!((24 * 89..24 * 365).contains(&left.as_hours()), "{way}: {text}");
+    }
+    let key = gateway.create_key(KeySpec::staging()).await;
+    assert_eq!(api.ask(key.get(SECURITY)).await.status, 404, "the API has no such file");
+    // A mistake is refused with what is expected, and the running server goes on.
+    gateway.settings_mut().write_config("[docs]\nsecurity_contacts = [\"security@example.com\"]");
+    let output = gateway.cli(&["check-config"]).await;
+    let complaint = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{complaint}");
+    assert!(complaint.contains("a URI such as `mailto:security@example.com`"), "{complaint}");
 }

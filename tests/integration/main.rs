@@ -1,5 +1,6 @@
 //! Integration tests: the real binary, real sockets, real clients.
 
+mod attacks;
 mod bad_input;
 mod boundaries;
 mod cli;
@@ -28,6 +29,7 @@ mod readme;
 mod reload;
 mod revocation;
 mod site_refusals;
+mod sites;
 mod smuggling;
 mod statuses;
 mod store;

@@ -86,3 +86,19 @@ async fn a_partner_with_active_keys_is_removed_only_with_revoke_keys() {
     let listed: Value = gateway.json(&["partner", "list", "--json"]).await;
     assert!(!listed.to_string().contains("acme"), "{listed}");
 }
+
+#[tokio::test]
+async fn an_endpoint_waits_for_the_store_and_sees_what_was_written_last() {
+    let gateway = TestGateway::start_with_test_endpoints("").await;
+    let mut name = "acme".to_owned();
+    let key = key_of(&gateway, &name).await;
+    for protocol in Protocol::ALL {
+        let client = Client::over(&gateway, protocol).await;
+        let partner_of_key = async || client.ask(key.get("/test/key.json")).await.json()["partner"].clone();
+        assert_eq!(partner_of_key().await, name.as_str(), "{protocol:?}");
+        let renamed = format!("acme of {protocol:?}");
+        partner(&gateway, &["rename", &name, &renamed]).await;
+        assert_eq!(partner_of_key().await, renamed.as_str(), "{protocol:?}: on the same connection");
+        name = renamed;
+    }
+}

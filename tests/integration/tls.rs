@@ -8,7 +8,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, SupportedProtocolVersion, version};
-use tests::{Protocol, TestGateway};
+use tests::{Family, PATIENCE, Protocol, Raw, TestGateway, answers};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -144,7 +144,7 @@ async fn quic_offers_no_early_data_to_a_returning_client() {
 async fn the_expiry_of_each_certificate_is_a_gauge() {
     let gateway = TestGateway::start("").await;
     let series = "gateway_certificate_not_after_timestamp_seconds{certificate=\"local\"}";
-    let end = tests::eventually(tests::PATIENCE, async || gateway.metric(series).await).await;
+    let end = tests::eventually(PATIENCE, async || gateway.metric(series).await).await;
     let days = (end.expect("it is exported") - tests::now().as_second() as f64) / 86_400.0;
     assert!((395.0..398.0).contains(&days), "{days} days");
 }
@@ -159,7 +159,7 @@ async fn a_risky_configuration_is_logged_at_the_start_and_by_a_reload() {
         .settings_mut()
         .write_config("[listeners.http]\ntrusted_proxies = [\"0.0.0.0/0\"]\n[log]\nlevel = \"warn\"");
     gateway.signal(rustix::process::Signal::HUP);
-    let again = tests::eventually(tests::PATIENCE, async || (warned(&gateway) == 2).then_some(())).await;
+    let again = tests::eventually(PATIENCE, async || (warned(&gateway) == 2).then_some(())).await;
     assert!(again.is_some(), "{}", gateway.log());
 }
 
@@ -179,4 +179,40 @@ async fn clients_cannot_make_libraries_log() {
         let target = line["target"].as_str().unwrap_or_default();
         assert!(target.is_empty() || target.starts_with("gateway") || target == "access", "{line}");
     }
+}
+
+#[tokio::test]
+async fn http_in_cleartext_on_a_tls_port_gets_a_400_that_says_so() {
+    let docs = "[listeners.docs]\ncertificate = \"local\"";
+    let gateway = TestGateway::start(docs).await;
+    let long = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(100_000));
+    for (listener, kind) in [("https", "application/problem+json"), ("docs", "text/html; charset=utf-8")] {
+        for request in [
+            "GET /2026-02-01/ping.json HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            "POST / HTTP/1.0\r\ncontent-length: 5\r\n\r\nhello",
+            "GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "OPTIONS ",
+            &long,
+        ] {
+            let mut raw = Raw::connect(gateway.listener(listener, Family::V4).address).await;
+            assert!(raw.write(request.as_bytes()).await);
+            let answers = answers(&raw.read_to_end(PATIENCE).await);
+            let [answer] = &answers[..] else { panic!("one answer to {request:.40}: {answers:?}") };
+            assert_eq!((answer.status, answer.complete), (400, true), "{request:.40}");
+            assert_eq!(answer.field("content-type"), Some(kind), "{request:.40}");
+            assert_eq!(answer.field("connection"), Some("close"), "{request:.40}");
+            assert!(answer.text().contains("This port speaks TLS"), "{}", answer.text());
+        }
+    }
+    // Other bytes are not answered with text, but with an alert of TLS (RFC 8446 §6) or nothing.
+    for garbage in [&b"SSH-2.0-OpenSSH_9.9\r\n"[..], b"get / HTTP/1.1\r\n\r\n", b"\0\0\0\0\0\0\0\0"] {
+        let mut raw = Raw::connect(gateway.address(Protocol::H1Tls)).await;
+        raw.write(garbage).await;
+        let received = raw.read_to_end(PATIENCE).await;
+        assert!(received.len() <= 7 && received.first().is_none_or(|byte| *byte == 21), "{received:?}");
+    }
+    // The certificate's listener goes on as before.
+    let config = client(&gateway, &[&version::TLS13], &[b"http/1.1"]);
+    shake_hands(&gateway, &config).await.unwrap();
 }

@@ -198,6 +198,9 @@ pub struct Closed {
     pub error: String,
 }
 
+/// The host that is asked for where a test names none.
+const LOCALHOST: &str = "localhost";
+
 /// One connection.
 #[derive(Debug)]
 pub struct Client {
@@ -245,8 +248,16 @@ impl Client {
     /// # Errors
     /// When the connection or the handshake is refused or takes too long.
     pub async fn to(address: SocketAddr, way: Way, ca: &Path) -> anyhow::Result<Self> {
+        Self::to_host(address, way, ca, LOCALHOST).await
+    }
+
+    /// The same, asking for a host of this name, which the certificate has to be valid for.
+    ///
+    /// # Errors
+    /// When the connection or the handshake is refused or takes too long.
+    pub async fn to_host(address: SocketAddr, way: Way, ca: &Path, host: &str) -> anyhow::Result<Self> {
         let tls = way.protocol.alpn().map(|alpn| tls(ca, alpn)).transpose()?;
-        Self::with(address, way, tls).await
+        Self::open_connection(address, way, tls, host).await
     }
 
     /// Connects with this TLS configuration, which keeps its session tickets.
@@ -258,18 +269,27 @@ impl Client {
         way: Way,
         tls: Option<rustls::ClientConfig>,
     ) -> anyhow::Result<Self> {
+        Self::open_connection(address, way, tls, LOCALHOST).await
+    }
+
+    async fn open_connection(
+        address: SocketAddr,
+        way: Way,
+        tls: Option<rustls::ClientConfig>,
+        host: &str,
+    ) -> anyhow::Result<Self> {
         let (closed_sender, closed) = watch::channel(None);
         let connect = async {
             Ok::<_, anyhow::Error>(match way.protocol {
                 Protocol::H3 => {
                     let tls = tls.context("QUIC is always encrypted")?;
-                    Sender::Quic(quic::connect(address, tls, closed_sender).await?)
+                    Sender::Quic(quic::connect(address, host, tls, closed_sender).await?)
                 }
-                _ => Sender::Tcp(tcp::connect(address, way, tls, closed_sender).await?),
+                _ => Sender::Tcp(tcp::connect(address, host, way, tls, closed_sender).await?),
             })
         };
         let sender = tokio::time::timeout(PATIENCE, connect).await.context("connecting took too long")??;
-        Ok(Self { way, authority: format!("localhost:{}", address.port()), sender, closed })
+        Ok(Self { way, authority: format!("{host}:{}", address.port()), sender, closed })
     }
 
     /// The transport of this client.

@@ -13,8 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, Sleep};
 use versions::{
-    Body, BoxError, Context, Empty, Endpoint, Error, Handler, Lifecycle, NoContent, Release, Reply, Route,
-    Version,
+    Body, BoxError, Context, Credential, Empty, Endpoint, Error, Handler, Lifecycle, NoContent, Release,
+    Reply, Route, Version,
 };
 
 /// The releases that `test-gateway` serves.
@@ -28,6 +28,7 @@ const RELEASE: Release = Release {
     added: &[
         Route::native::<Echo>(),
         Route::native::<Wait>(),
+        Route::native::<OwnKey>(),
         Route::native::<Download>(),
         Route::native::<Make>(),
         Route::native::<Forget>(),
@@ -63,6 +64,41 @@ impl Endpoint for Echo {
 impl Handler for Echo {
     async fn handle(_: &Context<'_>, request: Text) -> Result<Text, Error> {
         Ok(request)
+    }
+}
+
+/// What the store has of a key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KeyInfo {
+    /// Its partner.
+    pub partner: String,
+    /// What its holder calls it.
+    pub name: String,
+}
+
+/// `GET /test/key.json`: the caller's own key, read from the store.
+pub struct OwnKey;
+
+impl Endpoint for OwnKey {
+    const NAME: &'static str = "ownKey";
+    const METHOD: Method = Method::GET;
+    const PATH: &'static str = "/key.json";
+    const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
+    const SUMMARY: &'static str = "Show the caller's key.";
+
+    type Request = Empty;
+    type Response = KeyInfo;
+
+    fn example() -> KeyInfo {
+        KeyInfo { partner: "acme".to_owned(), name: String::new() }
+    }
+}
+
+impl Handler for OwnKey {
+    async fn handle(context: &Context<'_>, _: Empty) -> Result<KeyInfo, Error> {
+        let Credential::Key(id) = context.caller.credential;
+        let key = context.services.key(id).await?.ok_or_else(|| Error::internal("the key is gone"))?;
+        Ok(KeyInfo { partner: key.partner, name: key.name })
     }
 }
 

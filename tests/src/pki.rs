@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 
-/// An authority that issues certificates for `localhost`.
+/// An authority that issues certificates, for `localhost` unless a test says otherwise.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: PathBuf,
@@ -37,7 +37,15 @@ impl Authority {
     /// # Panics
     /// When the files are not writable.
     pub fn issue(&self, chain_file: &Path, key_file: &Path) {
-        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        self.issue_for(&["localhost", "127.0.0.1", "::1"], chain_file, key_file);
+    }
+
+    /// The same for these names and addresses.
+    ///
+    /// # Panics
+    /// When the files are not writable.
+    pub fn issue_for(&self, names: &[&str], chain_file: &Path, key_file: &Path) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let params = CertificateParams::new(names).expect("the names are valid");
         let key = KeyPair::generate().expect("a key can be made");
         let leaf = params.signed_by(&key, &self.issuer).expect("the authority signs");

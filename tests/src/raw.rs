@@ -114,6 +114,11 @@ impl Raw {
         }
     }
 
+    /// Puts back what was read, to be read again.
+    pub fn put_back(&mut self, bytes: &[u8]) {
+        self.received.splice(0..0, bytes.iter().copied());
+    }
+
     /// Reads exactly this many bytes; `None` at the end or when they do not come in time.
     pub async fn read_exact(&mut self, length: usize, deadline: Instant) -> Option<Vec<u8>> {
         while self.received.len() < length {

@@ -186,7 +186,11 @@ impl RawH2 {
         let head = self.raw.read_exact(9, deadline).await?;
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-        let payload = self.raw.read_exact(length, deadline).await?;
+        let Some(payload) = self.raw.read_exact(length, deadline).await else {
+            // The rest may come later.
+            self.raw.put_back(&head);
+            return None;
+        };
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 

@@ -1,19 +1,24 @@
 //! The context of a request: what a handler knows besides the typed request.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::Timestamp;
+use permissions::{KeyId, KeyRecord};
 /// A reading of the monotonic clock.
 pub use quanta::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Calendar, Caller, Version};
+use crate::{Calendar, Caller, Error, Version};
 
-/// The services of the process that a handler may use.
+/// What a handler waits for.
+pub type ServiceFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// The services of the process that a handler may use. Those that read or write what is stored are waited for.
 pub trait Services: Send + Sync {
     /// The current time.
     fn now(&self) -> Timestamp;
@@ -21,6 +26,11 @@ pub trait Services: Send + Sync {
     fn monotonic(&self) -> Instant;
     /// The dates of every version that are in force.
     fn calendar(&self) -> Arc<Calendar>;
+    /// A key as the store has it now, without its secret; `None` where there is no such key.
+    ///
+    /// # Errors
+    /// [`crate::ErrorCode::Overloaded`] where too much waits for the store; else an internal error.
+    fn key(&self, id: KeyId) -> ServiceFuture<'_, Option<KeyRecord>>;
 }
 
 /// The connection of a request.
@@ -157,6 +167,10 @@ pub(crate) mod tests {
 
         fn calendar(&self) -> Arc<Calendar> {
             Arc::clone(&self.calendar)
+        }
+
+        fn key(&self, _: KeyId) -> ServiceFuture<'_, Option<KeyRecord>> {
+            Box::pin(std::future::ready(Ok(None)))
         }
     }
 

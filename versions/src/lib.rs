@@ -26,7 +26,7 @@ pub mod v2026_11_01;
 
 pub use caller::{Caller, Credential};
 pub use catalog::{Catalog, CatalogError, Entry, Resource, VersionTable};
-pub use context::{ConnectionInfo, Context, Instant, Protocol, Services, Tls};
+pub use context::{ConnectionInfo, Context, Instant, Protocol, ServiceFuture, Services, Tls};
 pub use endpoint::{Change, Endpoint, Handler, successor};
 pub use error::{Error, ErrorCode, Help};
 pub use lifecycle::{Calendar, Lifecycle, LifecycleError, Schedule, VersionState, midnight};

@@ -17,7 +17,7 @@ use crate::{Body, Change, Context, Endpoint, Error, Handler, IntoReply, Reply};
 pub type ReplyFuture<'a> = StackFuture<'a, Result<Reply, Error>, REPLY_FUTURE_BYTES>;
 
 /// The size of the largest future that is stored inline.
-const REPLY_FUTURE_BYTES: usize = 768;
+const REPLY_FUTURE_BYTES: usize = 256;
 
 /// How a route is handled.
 #[derive(Clone, Copy)]

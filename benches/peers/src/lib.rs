@@ -41,9 +41,6 @@ pub struct Options {
 pub type Keys = HashMap<String, Arc<str>>;
 
 /// Reads the file of keys.
-///
-/// # Errors
-/// If it cannot be read or a line has no blank.
 pub fn read_keys(options: &Options) -> anyhow::Result<Keys> {
     let text = fs::read_to_string(&options.keys).context("cannot read the keys")?;
     let key = |line: &str| {

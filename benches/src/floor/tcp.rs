@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::limits::{HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
+use super::{HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
 use crate::response::Responses;
 
 /// The most that hyper reads ahead of an HTTP/1.1 head.
@@ -80,5 +80,5 @@ async fn http2(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, respons
 }
 
 fn respond(responses: &Responses, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(responses.to(request.method(), request.uri().path()).map(Full::new))
+    Ok(responses.to(request.uri().path()).map(Full::new))
 }

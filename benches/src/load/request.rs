@@ -1,6 +1,6 @@
 //! The requests that are sent, prepared in the form of each protocol, and the expected responses.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HOST, USER_AGENT};
 use http::uri::Authority;
@@ -39,24 +39,14 @@ pub enum Load {
     /// The same request again and again.
     Repeated,
     /// Every key with every path once.
-    #[value(hide = true)]
+    #[value(skip)]
     EveryKey,
     /// Every path with a key that no server has.
-    #[value(hide = true)]
+    #[value(skip)]
     WrongKey,
 }
 
 impl Load {
-    /// The name on the command line and in reports.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Varied => "varied",
-            Self::Repeated => "repeated",
-            Self::EveryKey => "every-key",
-            Self::WrongKey => "wrong-key",
-        }
-    }
-
     /// The number of different requests.
     pub(crate) const fn requests(self) -> usize {
         match self {
@@ -65,29 +55,6 @@ impl Load {
             Self::EveryKey => KEYS * PATHS.len(),
             Self::WrongKey => PATHS.len(),
         }
-    }
-}
-
-/// Why a request failed.
-pub(super) enum Failure {
-    /// The response is wrong; the connection can take another request.
-    Response(String),
-    /// The connection is unusable.
-    Connection(anyhow::Error),
-}
-
-impl Failure {
-    pub(super) fn into_error(self) -> anyhow::Error {
-        match self {
-            Self::Response(error) => anyhow::anyhow!(error),
-            Self::Connection(error) => error,
-        }
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Connection(error.into())
     }
 }
 
@@ -188,12 +155,14 @@ impl Request {
     }
 
     /// Checks a response.
-    pub(super) fn check(&self, status: u16, body: &[u8]) -> Result<(), Failure> {
-        if self.accepted.contains(&status) && body.starts_with(self.prefix.as_bytes()) {
-            return Ok(());
-        }
-        let (path, body) = (self.head.uri().path(), String::from_utf8_lossy(body));
-        Err(Failure::Response(format!("{path} has status {status} and the body {body}")))
+    pub(super) fn check(&self, status: u16, body: &[u8]) -> anyhow::Result<()> {
+        ensure!(
+            self.accepted.contains(&status) && body.starts_with(self.prefix.as_bytes()),
+            "{} has status {status} and the body {}",
+            self.head.uri().path(),
+            String::from_utf8_lossy(body)
+        );
+        Ok(())
     }
 }
 

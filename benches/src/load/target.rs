@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use http::uri::Authority;
@@ -22,8 +21,6 @@ use crate::ready::Ready;
 
 /// The name in every server's certificate.
 const HOST: &str = "localhost";
-/// From the first packet to the end of the handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server's address over one protocol, and the TLS configuration for it.
 pub(super) struct Target {
@@ -72,8 +69,7 @@ impl Target {
 
     /// Opens a TCP connection.
     pub(super) async fn tcp(&self) -> anyhow::Result<TcpStream> {
-        let connect = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address));
-        let socket = connect.await.context("connecting took too long")??;
+        let socket = TcpStream::connect(self.address).await?;
         socket.set_nodelay(true)?;
         Ok(socket)
     }
@@ -83,10 +79,7 @@ impl Target {
         let (config, _) = self.tls.as_ref().context("this protocol has no TLS")?;
         let connector = TlsConnector::from(Arc::clone(config));
         let handshake = connector.connect(ServerName::try_from(HOST)?, self.tcp().await?);
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, handshake)
-            .await
-            .context("the TLS handshake took too long")?
-            .context("the TLS handshake failed")?;
+        let stream = handshake.await.context("the TLS handshake failed")?;
         let chosen = stream.get_ref().1.alpn_protocol();
         anyhow::ensure!(chosen == self.protocol.alpn(), "the server does not offer {}", self.protocol);
         Ok(stream)
@@ -99,15 +92,12 @@ impl Target {
         let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(Arc::clone(config))?));
         let endpoint = quinn::Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
         let handshake = endpoint.connect_with(config, self.address, HOST)?;
-        let connection = tokio::time::timeout(CONNECT_TIMEOUT, handshake)
-            .await
-            .context("the QUIC handshake took too long")?
-            .context("the QUIC handshake failed")?;
+        let connection = handshake.await.context("the QUIC handshake failed")?;
         Ok((endpoint, connection))
     }
 }
 
-/// rustls's own verifier, counting certificates: a resumed session has none to verify, over TLS and QUIC alike.
+/// rustls's verifier, counting certificates: a resumed session has none to verify, over TLS and QUIC alike.
 #[derive(Debug)]
 struct CountingVerifier {
     webpki: Arc<WebPkiServerVerifier>,

@@ -1,26 +1,13 @@
 //! caddy: a `map` of keys and `respond`. As it is packaged it has no rate limit.
 
 use std::fmt::Write as _;
+use std::process::Command;
 
-use super::install;
-use super::peer::{CommandLine, Files, Installed, Peer, STREAM_PATH};
-use crate::protocol::Protocol;
-
-/// The system's caddy or PyPI's.
-pub(super) fn installed() -> anyhow::Result<Installed> {
-    let tool = install::caddy()?;
-    let about = tool.output(&["version"])?;
-    let version = about.split_whitespace().next().unwrap_or_default().trim_start_matches('v');
-    let name = format!("caddy {version}");
-    Ok(Installed { peer: Peer::Caddy, name, tool, protocols: Protocol::ALL.to_vec() })
-}
+use super::files::{Files, STREAM_PATH};
 
 /// Writes the configuration; the environment gives it one thread and keeps its files in the folder.
-pub(super) fn configure(files: &Files) -> anyhow::Result<CommandLine> {
-    let mut keys = String::new();
-    for (partner, authorization) in &files.keys {
-        writeln!(keys, "    \"{authorization}\" {partner}")?;
-    }
+pub(super) fn configure(files: &Files, command: &mut Command) -> anyhow::Result<()> {
+    let keys = files.keys(|partner, authorization| format!("    \"{authorization}\" {partner}\n"));
     let mut handles = String::new();
     for (endpoint, fields) in files.responses.configured() {
         writeln!(
@@ -72,13 +59,7 @@ https://localhost:{https} {{
 "
     );
     let file = files.write("Caddyfile", &config)?;
-    Ok(CommandLine {
-        variables: vec![
-            ("GOMAXPROCS", "1".to_owned()),
-            ("HOME", home.clone()),
-            ("XDG_CONFIG_HOME", home.clone()),
-            ("XDG_DATA_HOME", home),
-        ],
-        ..CommandLine::new(["run", "--adapter", "caddyfile", "--config", &file])
-    })
+    command.args(["run", "--adapter", "caddyfile", "--config", &file]).env("GOMAXPROCS", "1");
+    command.envs(["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"].map(|name| (name, &home)));
+    Ok(())
 }

@@ -1,35 +1,23 @@
 //! haproxy: a map file, a stick table that counts, and `http-request return`.
 
 use std::fmt::Write as _;
+use std::process::Command;
 
-use anyhow::Context as _;
-
-use super::install;
-use super::peer::{CommandLine, Files, Installed, Peer, REQUESTS_PER_SECOND_MAX, TCP};
-
-/// The system's haproxy or Debian's.
-pub(super) fn installed() -> anyhow::Result<Installed> {
-    let tool = install::haproxy()?;
-    let about = tool.output(&["-v"])?;
-    let version = about.split_once("version ").context("`haproxy -v` prints no version")?.1;
-    let version = version.split(['-', ' ']).next().unwrap_or_default();
-    let name = format!("haproxy {version}");
-    Ok(Installed { peer: Peer::Haproxy, name, tool, protocols: TCP.to_vec() })
-}
+use super::files::{Files, REQUESTS_PER_SECOND_MAX};
 
 /// Writes the configuration; `-db` keeps it in the foreground as one process.
-pub(super) fn configure(files: &Files) -> anyhow::Result<CommandLine> {
-    let mut keys = String::new();
-    for (partner, authorization) in &files.keys {
-        // A blank ends the key of a map file, so it goes without its scheme.
-        let (_, key) = authorization.split_once(' ').context("a key without a scheme")?;
-        writeln!(keys, "{key} {partner}")?;
-    }
+pub(super) fn configure(files: &mut Files, command: &mut Command) -> anyhow::Result<()> {
+    // A blank ends the key of a map file, so it goes without its scheme.
+    let keys = files.keys(|partner, authorization| {
+        format!("{} {partner}\n", authorization.trim_start_matches("Bearer "))
+    });
     let keys = files.write("keys.map", &keys)?;
     // One file with both.
     let [certificate, private_key] = [&files.certificate, &files.private_key].map(std::fs::read_to_string);
     let pem = files.write("both.pem", &(certificate? + &private_key?))?;
     let mut returns = String::new();
+    // It adds no date.
+    files.responses.add_constant_date();
     for (endpoint, fields) in files.responses.configured() {
         let (path, body) = (endpoint.path, endpoint.body);
         write!(returns, "  http-request return status 200 content-type application/json string '{body}'")?;
@@ -62,5 +50,6 @@ frontend api
 "
     );
     let file = files.write("haproxy.cfg", &config)?;
-    Ok(CommandLine::new(["-db", "-f", &file]))
+    command.args(["-db", "-f", &file]);
+    Ok(())
 }

@@ -1,45 +1,27 @@
 //! nginx: a `map` of keys, `limit_req`, and the bodies in its configuration.
 
 use std::fmt::Write as _;
+use std::process::Command;
 
-use anyhow::Context as _;
-
-use super::install::Tool;
-use super::peer::{CommandLine, Files, Installed, Peer, REQUESTS_PER_SECOND_MAX, STREAM_PATH, TCP};
-use crate::protocol::Protocol;
+use super::files::{Files, REQUESTS_PER_SECOND_MAX, STREAM_PATH};
 
 /// Part of what `nginx -V` prints of one that was built with HTTP/3.
-const HTTP3_MODULE: &str = "--with-http_v3_module";
-
-/// An nginx, with `name` before its version.
-pub(super) fn installed(name: &str, tool: Tool) -> anyhow::Result<Installed> {
-    let about = tool.output(&["-V"])?;
-    let version = about.split_once("nginx/").context("`nginx -V` prints no version")?.1;
-    let version = version.split_whitespace().next().unwrap_or_default();
-    let mut protocols = TCP.to_vec();
-    if about.contains(HTTP3_MODULE) {
-        protocols.push(Protocol::H3);
-    }
-    Ok(Installed { peer: Peer::Nginx, name: format!("{name} {version}"), tool, protocols })
-}
+pub(super) const HTTP3_MODULE: &str = "--with-http_v3_module";
 
 /// Writes the configuration.
 ///
 /// - `return` alone would respond before `limit_req`, which has a later phase. So it is in a second location, to
-///   which the page of the error redirects every request after that phase. Of the ways to get there this one is nginx's
+///   which the page of the error redirects every request after that phase. Of the possibilities this one is nginx's
 ///   cheapest (`try_files` costs 3 to 5 % more), if it is not logged.
 /// - Without a master the one process is the worker, which costs the same.
-pub(super) fn configure(nginx: &Installed, files: &Files) -> anyhow::Result<CommandLine> {
+pub(super) fn configure(files: &Files, has_http3: bool, command: &mut Command) -> anyhow::Result<()> {
     let (http, https) = (files.http, files.https);
     // The old form for an old nginx: HTTP/3 and the new form came together.
     let mut listen = format!("listen {https} ssl http2 reuseport;");
-    if nginx.protocols.contains(&Protocol::H3) {
+    if has_http3 {
         listen = format!("listen {https} ssl reuseport;\n    listen {https} quic reuseport;\n    http2 on;");
     }
-    let mut keys = String::new();
-    for (partner, authorization) in &files.keys {
-        writeln!(keys, "    '{authorization}' {partner};")?;
-    }
+    let keys = files.keys(|partner, authorization| format!("    '{authorization}' {partner};\n"));
     let mut locations = String::new();
     for (number, (endpoint, fields)) in files.responses.configured().enumerate() {
         write!(
@@ -97,5 +79,6 @@ http {{
 "
     );
     let file = files.write("nginx.conf", &config)?;
-    Ok(CommandLine::new(["-e", "stderr", "-p", &folder, "-c", &file]))
+    command.args(["-e", "stderr", "-p", &folder, "-c", &file]);
+    Ok(())
 }

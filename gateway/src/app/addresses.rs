@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 
 use versions::docs::pages::ServerUrl;
 
-use super::listen::Bindings;
-use crate::config::{Config, Service as Serves};
-use crate::transport::Listener;
+use super::listen::{Bindings, BoundListener};
+use crate::config::{Config, Service};
 
 /// The addresses that were bound, as URLs.
 pub(super) struct Addresses {
@@ -21,22 +20,22 @@ pub(super) struct Addresses {
 
 impl Addresses {
     pub(super) fn new(bindings: &Bindings) -> Self {
-        let docs = bindings.iter().find(|bound| bound.serves == Serves::Docs);
-        let docs = docs.and_then(|bound| url(&bound.listener, bound.address)).unwrap_or_default();
-        let mut api: Vec<_> = bindings.iter().filter(|bound| bound.serves == Serves::Api).collect();
+        let mut docs = addresses_of(bindings, Service::Docs);
+        let docs = docs.next().and_then(|(bound, hosts)| url(bound.listener.tls, hosts, bound.address));
+        let mut api: Vec<_> = addresses_of(bindings, Service::Api).collect();
         // A key does not go out in cleartext where it need not.
-        api.sort_by_key(|bound| !bound.listener.tls);
-        let server_urls = api.iter().map(|bound| ServerUrl {
-            url: url(&bound.listener, bound.address).unwrap_or_else(|| {
+        api.sort_by_key(|(bound, _)| !bound.listener.tls);
+        let server_urls = api.iter().map(|(bound, hosts)| ServerUrl {
+            url: url(bound.listener.tls, hosts, bound.address).unwrap_or_else(|| {
                 let local = if bound.address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
-                with_port(&bound.listener, local, bound.address.port())
+                with_port(bound.listener.tls, local, bound.address.port())
             }),
             environments: bound.listener.environments,
         });
         let mut server_urls: Vec<ServerUrl> = server_urls.collect();
         server_urls.dedup();
         Self {
-            docs,
+            docs: docs.unwrap_or_default(),
             api: server_urls.first().map_or_else(String::new, |server| server.url.clone()),
             server_urls,
         }
@@ -54,19 +53,24 @@ impl Addresses {
     }
 }
 
-/// The URL of a listener at one of its addresses; `None` where nothing tells how it is reached.
-fn url(listener: &Listener, address: SocketAddr) -> Option<String> {
-    let host = match listener.hosts.first() {
+/// The bound addresses of a site, each with the hosts that the site has there.
+fn addresses_of(bindings: &Bindings, service: Service) -> impl Iterator<Item = (&BoundListener, &[String])> {
+    bindings.iter().filter_map(move |bound| Some((bound, bound.hosts_of(service)?)))
+}
+
+/// The URL of a site with these hosts at a bound address; `None` where nothing tells how it is reached.
+fn url(tls: bool, hosts: &[String], address: SocketAddr) -> Option<String> {
+    let host = match hosts.first() {
         Some(host) => host.clone(),
         None if address.ip().is_unspecified() => return None,
         None if address.is_ipv4() => address.ip().to_string(),
         None => format!("[{}]", address.ip()),
     };
-    Some(with_port(listener, &host, address.port()))
+    Some(with_port(tls, &host, address.port()))
 }
 
-fn with_port(listener: &Listener, host: &str, port: u16) -> String {
-    match (listener.tls, port) {
+fn with_port(tls: bool, host: &str, port: u16) -> String {
+    match (tls, port) {
         (true, 443) => format!("https://{host}"),
         (false, 80) => format!("http://{host}"),
         (true, port) => format!("https://{host}:{port}"),
@@ -90,9 +94,8 @@ mod tests {
             (true, &[], "0.0.0.0:443", None),
             (true, &[], "[::]:443", None),
         ] {
-            let hosts = hosts.iter().map(ToString::to_string).collect();
-            let listener = Listener { tls, hosts, ..Listener::plain() };
-            assert_eq!(url(&listener, address.parse().unwrap()).as_deref(), expected, "{address}");
+            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+            assert_eq!(url(tls, &hosts, address.parse().unwrap()).as_deref(), expected, "{address}");
         }
     }
 }

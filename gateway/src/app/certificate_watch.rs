@@ -5,7 +5,7 @@ use tracing::{error, info};
 use super::listen::{CertificatesByName, LOCAL};
 use crate::authority;
 use crate::folder::DataFolder;
-use crate::transport::Certificates;
+use crate::transport::ServedCertificate;
 use jiff::{SignedDuration, Timestamp};
 
 /// The pause after a failed renewal; there is a month for it.
@@ -44,7 +44,7 @@ impl CertificateWatch {
     }
 }
 
-fn set_gauge(name: &str, certificate: &Certificates) {
+fn set_gauge(name: &str, certificate: &ServedCertificate) {
     if let Some(not_after) = certificate.not_after() {
         metrics::gauge!("gateway_certificate_not_after_timestamp_seconds", "certificate" => name.to_owned())
             .set(not_after.as_second() as f64);

@@ -10,10 +10,11 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 use tracing::warn;
 
-use crate::config::{self, Config, ForwardedField, Protocol, Service as Serves, TlsVersion};
+use crate::config::{self, Config, ForwardedField, Protocol, Service, TlsVersion};
 use crate::folder::DataFolder;
 use crate::transport::{
-    BindError, Certificates, Listener, bind_tcp, bind_udp, load_certified_key, quic_config, tcp_config,
+    BindError, Certificates, Listener, ServedCertificate, bind_tcp, bind_udp, load_certified_key,
+    quic_config, tcp_config,
 };
 
 /// The name of the certificate that the first launch makes.
@@ -22,15 +23,15 @@ pub(super) const LOCAL: &str = "local";
 const FREE_PORT_TRIES: usize = 16;
 
 /// The certificates in use, by their names in the configuration.
-pub(super) type CertificatesByName = BTreeMap<String, Arc<Certificates>>;
+pub(super) type CertificatesByName = BTreeMap<String, Arc<ServedCertificate>>;
 
 /// Loads every certificate that an enabled listener names.
 pub(super) fn certificates(config: &Config, folder: &DataFolder) -> anyhow::Result<CertificatesByName> {
     let mut loaded = CertificatesByName::new();
-    for listener in config.listeners.values().filter(|listener| listener.enabled) {
-        let name = &listener.certificate;
-        if !name.is_empty() && !loaded.contains_key(name) {
-            loaded.insert(name.clone(), Certificates::new(load(config, folder, name)?)?);
+    let enabled = config.listeners.values().filter(|listener| listener.enabled);
+    for name in enabled.flat_map(|listener| &listener.certificate) {
+        if !loaded.contains_key(name) {
+            loaded.insert(name.clone(), ServedCertificate::new(load(config, folder, name)?)?);
         }
     }
     Ok(loaded)
@@ -54,10 +55,13 @@ pub(super) fn load(
 pub(super) struct BoundListener {
     pub(super) listener: Listener,
     pub(super) address: SocketAddr,
+    /// Whether the address is of IPv6 and accepts IPv4 too.
+    both_families: bool,
     /// The port that `alt-svc` is to name; 0 is the one that HTTP/3 is bound to.
     alt_svc_port: u16,
     pub(super) protocols: Vec<Protocol>,
-    pub(super) serves: Serves,
+    /// Its sites, each with the hosts that it serves; no hosts are every host.
+    pub(super) sites: Vec<(Service, Vec<String>)>,
     /// One per worker; empty where neither HTTP/1 nor HTTP/2 is spoken.
     pub(super) tcp: Vec<TcpListener>,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
@@ -110,16 +114,15 @@ pub(super) fn bind(
 }
 
 /// Tells clients of HTTP/1.1 and HTTP/2 where HTTP/3 is: at the listener's own port, or, where it speaks no
-/// HTTP/3, at that of the first listener of the same service, on the same family of addresses, that does and
+/// HTTP/3, at that of the first listener of the same sites, on the same family of addresses, that does and
 /// answers there whatever the listener answers: a client that follows takes all of its requests along.
 fn announce_http3(bound: &mut [BoundListener]) -> anyhow::Result<()> {
     let ports: Vec<Option<u16>> = bound
         .iter()
         .map(|from| {
-            let able =
-                |to: &&BoundListener| to.speaks_http3() && to.serves == from.serves && to.serves_all_of(from);
+            let able = |to: &&BoundListener| to.speaks_http3() && to.serves_all_of(from);
             let own = bound.iter().filter(able).find(|to| to.address == from.address);
-            let other = bound.iter().filter(able).find(|to| to.address.is_ipv4() == from.address.is_ipv4());
+            let other = bound.iter().filter(able).find(|to| to.accepts_families_of(from));
             let to = own.or(other)?;
             let said = [from.alt_svc_port, to.alt_svc_port].into_iter().find(|port| *port != 0);
             Some(said.unwrap_or(to.address.port()))
@@ -154,15 +157,20 @@ fn bind_address(
     let speaks = |protocol| listener.protocols.contains(&protocol);
     let over_tcp = speaks(Protocol::Http1) || speaks(Protocol::Http2);
     let over_udp = speaks(Protocol::Http3);
-    let workers = if listener.serves.contains(&Serves::Operations) { 1 } else { workers };
-    let (address, tcp, udp) = bind_sockets(address, sibling_port, over_tcp, over_udp, workers)?;
+    let workers = if listener.serves(Service::Operations) { 1 } else { workers };
+    let both_families = config.accepts_both_families(listener, address);
+    let (address, tcp, udp) =
+        bind_sockets(address, both_families, sibling_port, over_tcp, over_udp, workers)?;
 
-    let mut hosts = listener.hosts.clone();
-    if hosts.is_empty() && listener.serves.contains(&Serves::Operations) && address.ip().is_loopback() {
-        // A page in a browser of this machine must not reach it by a name of its own (DNS rebinding).
-        hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
+    let mut sites: Vec<_> = listener.sites().map(|(service, hosts)| (service, hosts.to_vec())).collect();
+    for (service, hosts) in &mut sites {
+        if hosts.is_empty() && *service == Service::Operations && address.ip().is_loopback() {
+            // A page in a browser of this machine must not reach it by a name of its own (DNS rebinding).
+            *hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
+        }
     }
-    let certificates = certificates.get(&listener.certificate);
+    let names = listener.certificate.iter();
+    let certificates = Certificates::new(names.filter_map(|name| certificates.get(name).cloned()).collect());
     let tls13_only = config.tls.minimum_version == TlsVersion::V1_3;
     let alpn: Vec<&str> = [(Protocol::Http2, "h2"), (Protocol::Http1, "http/1.1")]
         .into_iter()
@@ -173,9 +181,9 @@ fn bind_address(
         listener: Listener {
             name: name.to_owned().leak(),
             tls: certificates.is_some(),
-            takes_credentials: listener.serves.contains(&Serves::Api),
+            takes_credentials: listener.serves(Service::Api),
             environments: listener.environments,
-            hosts,
+            hosts: sites.iter().flat_map(|(_, hosts)| hosts.clone()).collect(),
             trusted_proxies: listener.trusted_proxies.clone(),
             forwarded_field: match listener.forwarded_field {
                 ForwardedField::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
@@ -185,12 +193,16 @@ fn bind_address(
         },
         alt_svc_port: listener.alt_svc_port,
         address,
+        both_families,
         protocols: listener.protocols.clone(),
-        serves: listener.serves.first().copied().context("it does not say what it serves")?,
+        sites,
         tcp,
-        tls: certificates.map(|certificates| tcp_config(certificates, tls13_only, &alpn)).transpose()?,
+        tls: certificates
+            .as_ref()
+            .map(|certificates| tcp_config(certificates, tls13_only, &alpn))
+            .transpose()?,
         udp,
-        quic: certificates.filter(|_| over_udp).map(quic_config).transpose()?,
+        quic: certificates.as_ref().filter(|_| over_udp).map(quic_config).transpose()?,
     })
 }
 
@@ -198,6 +210,7 @@ fn bind_address(
 /// have, or else to one that is free for both.
 fn bind_sockets(
     wanted: SocketAddr,
+    both_families: bool,
     sibling_port: u16,
     tcp: bool,
     udp: bool,
@@ -205,11 +218,11 @@ fn bind_sockets(
 ) -> Result<(SocketAddr, Vec<TcpListener>, Vec<UdpSocket>), BindError> {
     let bind = |address: SocketAddr| {
         let mut address = address;
-        let tcp = if tcp { bind_tcp(address, workers)? } else { Vec::new() };
+        let tcp = if tcp { bind_tcp(address, both_families, workers)? } else { Vec::new() };
         if let Some(Ok(bound)) = tcp.first().map(TcpListener::local_addr) {
             address = bound;
         }
-        let udp = if udp { bind_udp(address, workers)? } else { Vec::new() };
+        let udp = if udp { bind_udp(address, both_families, workers)? } else { Vec::new() };
         if let Some(Ok(bound)) = udp.first().map(UdpSocket::local_addr) {
             address = bound;
         }
@@ -240,7 +253,7 @@ impl Bindings {
                     "address": bound.address,
                     "protocols": bound.protocols,
                     "tls": bound.listener.tls,
-                    "serves": [bound.serves],
+                    "serves": bound.sites.iter().map(|(service, _)| service).collect::<Vec<_>>(),
                     "environments": bound.listener.environments,
                 })
             })
@@ -260,18 +273,30 @@ impl Bindings {
 
 impl BoundListener {
     pub(super) fn serves_operations(&self) -> bool {
-        self.serves == Serves::Operations
+        self.hosts_of(Service::Operations).is_some()
+    }
+
+    /// The hosts of one of its sites.
+    pub(super) fn hosts_of(&self, service: Service) -> Option<&[String]> {
+        self.sites.iter().find(|(served, _)| *served == service).map(|(_, hosts)| &hosts[..])
     }
 
     fn speaks_http3(&self) -> bool {
         !self.udp.is_empty() && !self.serves_operations()
     }
 
-    /// Whether it takes every key and every host that the other takes.
+    /// Whether whoever reaches the other reaches it by the same family of addresses.
+    fn accepts_families_of(&self, other: &Self) -> bool {
+        self.both_families || (!other.both_families && self.address.is_ipv4() == other.address.is_ipv4())
+    }
+
+    /// Whether it takes every key, and serves every site at every host, that the other does.
     fn serves_all_of(&self, other: &Self) -> bool {
-        let (ours, theirs) = (&self.listener, &other.listener);
-        let every_host = ours.hosts.is_empty()
-            || (!theirs.hosts.is_empty() && theirs.hosts.iter().all(|host| ours.hosts.contains(host)));
-        ours.environments.contains(theirs.environments) && every_host
+        let every_site = other.sites.iter().all(|(service, theirs)| {
+            self.hosts_of(*service).is_some_and(|ours| {
+                ours.is_empty() || (!theirs.is_empty() && theirs.iter().all(|host| ours.contains(host)))
+            })
+        });
+        self.listener.environments.contains(other.listener.environments) && every_site
     }
 }

@@ -20,6 +20,11 @@ impl Pools {
         for bound in bindings.iter() {
             let of = if bound.serves_operations() { &mut pools.operators } else { &mut pools.partners };
             of.entry(bound.listener.name).or_insert_with(|| Arc::new(Connections::new(settings(config))));
+            if bound.listener.takes_credentials {
+                // Exported from the start, at zero: a rule cannot watch a series that does not exist.
+                metrics::counter!("gateway_connections_evicted_total", "listener" => bound.listener.name)
+                    .absolute(0);
+            }
         }
         pools
     }

@@ -9,7 +9,7 @@ use permissions::{Environment, Environments};
 use serde_json::Value;
 
 use super::listen::LOCAL;
-use crate::config::{self, Config, FirstKeys};
+use crate::config::{self, Config, FirstKeys, Service};
 use crate::folder::{DataFolder, replace_private};
 use crate::keys::{Created, FIRST_PARTNER, FirstLaunch};
 
@@ -68,11 +68,17 @@ fn text(
             let items = listener[member].as_array().into_iter().flatten().filter_map(Value::as_str);
             items.collect::<Vec<_>>().join(", ")
         };
-        let _ = writeln!(text, "  {:<30} {:<12} {}", url(listener), list("serves"), list("protocols"));
+        let sites = sites(config, listener);
+        for (service, hosts) in &sites {
+            // What tells several sites apart.
+            let hosts = if sites.len() > 1 { format!("   {}", hosts.join(", ")) } else { String::new() };
+            let (url, service) = (url(listener), service.name());
+            let _ = writeln!(text, "  {url:<30} {service:<12} {}{hosts}", list("protocols"));
+        }
     }
     let _ = writeln!(text, "  data folder                    {}", folder.path().display());
-    let local = |listener: &config::Listener| listener.enabled && listener.certificate == LOCAL;
-    if config.listeners.values().any(local) {
+    let mut enabled = config.listeners.values().filter(|listener| listener.enabled);
+    if enabled.any(|listener| listener.certificate.iter().any(|name| name == LOCAL)) {
         let file = folder.authority_certificate();
         let _ = writeln!(text, "  certificate authority          {}", file.display());
     }
@@ -106,10 +112,28 @@ fn text(
             writeln!(text, "\nTry it:\n\n  {curl} -H {file} {url}")
         };
     }
-    if let Some(docs) = listeners.iter().find(|listener| listener["serves"][0] == "docs") {
-        let _ = writeln!(text, "\nRead the documentation:\n\n  {}/\n", url(docs));
+    let hosts_of_docs = |listener: &&Value| {
+        let hosts = sites(config, listener).into_iter().find(|(service, _)| *service == Service::Docs)?.1;
+        Some((url(listener), hosts.first().cloned()))
+    };
+    if let Some((url, host)) = listeners.iter().find_map(hosts_of_docs) {
+        let url = host.and_then(|host| at_host(&url, &host)).unwrap_or(url);
+        let _ = writeln!(text, "\nRead the documentation:\n\n  {url}/\n");
     }
     text
+}
+
+/// The sites of a listener of the description, each with the hosts that the configuration gives it.
+fn sites<'c>(config: &'c Config, listener: &Value) -> Vec<(Service, &'c [String])> {
+    let settings = listener["name"].as_str().and_then(|name| config.listeners.get(name));
+    settings.into_iter().flat_map(config::Listener::sites).collect()
+}
+
+/// A URL with this host in place of its own.
+fn at_host(url: &str, host: &str) -> Option<String> {
+    let (scheme, authority) = url.split_once("://")?;
+    let (_, port) = authority.rsplit_once(':')?;
+    Some(format!("{scheme}://{host}:{port}"))
 }
 
 fn url(listener: &Value) -> String {
@@ -121,25 +145,26 @@ fn url(listener: &Value) -> String {
 /// in cleartext.
 fn curl(config: &Config, listeners: &[&Value], folder: &DataFolder) -> Option<(Environment, String, String)> {
     let settings = |listener: &Value| config.listeners.get(listener["name"].as_str()?);
-    let usable = |certificate: &str| {
+    let usable = |certificate: &[&str]| {
         listeners.iter().find(|listener| {
-            listener["serves"][0] == "api"
-                && settings(listener).is_some_and(|settings| settings.certificate == certificate)
+            settings(listener)
+                .is_some_and(|settings| settings.serves(Service::Api) && settings.certificate == certificate)
         })
     };
-    let listener = usable(LOCAL).or_else(|| usable(""))?;
+    let listener = usable(&[LOCAL]).or_else(|| usable(&[]))?;
     let settings = settings(listener)?;
+    let hosts = settings.hosts_of(Service::Api);
     let address: SocketAddr = listener["address"].as_str()?.parse().ok()?;
-    let host = match settings.hosts.first() {
+    let host = match hosts.first() {
         // The name may resolve to another machine here, but no other name is served.
-        Some(host) if !settings.hosts.iter().any(|host| host == "localhost") => host.clone(),
+        Some(host) if !hosts.iter().any(|host| host == "localhost") => host.clone(),
         _ if address.ip().is_loopback() || address.ip().is_unspecified() => "localhost".to_owned(),
         _ => address.ip().to_string(),
     };
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
     let is_staging = settings.environments.contains(Environments::STAGING);
     let environment = if is_staging { Environment::Staging } else { Environment::Production };
-    let (scheme, curl) = if settings.certificate == LOCAL {
+    let (scheme, curl) = if settings.certificate == [LOCAL] {
         let file = quoted(&folder.authority_certificate().display().to_string());
         ("https", format!("curl --cacert {file}"))
     } else {

@@ -35,7 +35,7 @@ impl Workers {
     pub(super) fn start(
         bound: Vec<BoundListener>,
         count: usize,
-        sites: impl Fn(&BoundListener) -> Sites,
+        sites: impl Fn(&BoundListener) -> anyhow::Result<Sites>,
         reset_key: &ResetKey,
         pools: &Pools,
         readiness: &Arc<Readiness>,
@@ -45,7 +45,7 @@ impl Workers {
         let mut workers: Vec<WorkerSockets> = (0..count).map(|_| WorkerSockets::default()).collect();
         let mut operations = WorkerSockets::default();
         for listener in bound {
-            let sites: &'static Sites = Box::leak(Box::new(sites(&listener)));
+            let sites: &'static Sites = Box::leak(Box::new(sites(&listener)?));
             let pool = pools.of(listener.listener.name);
             let workers = if listener.serves_operations() {
                 std::slice::from_mut(&mut operations)

@@ -15,6 +15,7 @@ use super::exit::Unavailable;
 use super::output::{print, print_json};
 use super::{Form, Session, arguments};
 use crate::clock::{Clock, SystemClock};
+use crate::config::Service;
 use crate::store::{Node, Store, StoreError};
 
 /// A response is a status line, some fields and one word; more is not read.
@@ -128,7 +129,7 @@ fn ask(node: &Node, session: &Session, timeout: Duration) -> NodeHealth {
     health.address = Some(address);
     // A listener with `hosts` must be called by one of them.
     let configured = session.config.listeners.get(&listener.name);
-    let host = configured.and_then(|listener| listener.hosts.first().cloned());
+    let host = configured.and_then(|listener| listener.hosts_of(Service::Operations).first().cloned());
     match status(address, &host.unwrap_or_else(|| address.to_string()), timeout) {
         Ok(status) => (health.status, health.ready) = (Some(status), status == 200),
         Err(error) => health.error = Some(error.to_string()),

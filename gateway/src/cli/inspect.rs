@@ -56,7 +56,8 @@ pub(super) fn check(sources: &Sources, form: Form, color: bool) -> anyhow::Resul
 /// The certificates with which a server would not start.
 fn certificates(config: &Config) -> Vec<Problem> {
     let is_used = |name: &str| {
-        config.listeners.values().any(|listener| listener.enabled && listener.certificate == name)
+        let enabled = config.listeners.values().filter(|listener| listener.enabled);
+        enabled.flat_map(|listener| &listener.certificate).any(|used| used == name)
     };
     let has_files = |files: &Certificate| {
         // One without is reported already.

@@ -2,17 +2,15 @@
 //!
 //! Only enabled listeners are checked, because a disabled one is often incomplete.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+mod listeners;
 
-use permissions::Environments;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use versions::RELEASES;
 
 use super::diagnostics::{Location, Problem, Span, closest};
-use super::sections::{Config, Listener, Protocol, Service};
 use super::values::duration_text;
+use super::{Config, Listener, Service};
 
 /// The certificate that the first launch creates; the configuration cannot define another of this name.
 const LOCAL: &str = "local";
@@ -20,15 +18,12 @@ const LOCAL: &str = "local";
 /// Reports all options that contradict each other.
 pub(super) fn check(config: &Config, tree: &DeTable<'_>, problems: &mut Vec<Problem>) {
     let locations = Locations(tree);
-    for (name, listener) in config.listeners.iter().filter(|(_, listener)| listener.enabled) {
-        check_listener(name, listener, config, &locations, problems);
-    }
-    check_addresses(config, &locations, problems);
+    listeners::check(config, &locations, problems);
     check_names(config, &locations, problems);
     check_certificates(config, &locations, problems);
     check_order(config, &locations, problems);
     check_versions(config, &locations, problems);
-    let serves_api = |listener: &Listener| listener.enabled && listener.serves.contains(&Service::Api);
+    let serves_api = |listener: &Listener| listener.enabled && listener.serves(Service::Api);
     if !config.listeners.values().any(serves_api) {
         let switches = config.listeners.keys().map(|name| locations.of(&["listeners", name, "enabled"]));
         let highest = switches.max_by_key(|location| location.span.start).unwrap_or_default();
@@ -61,98 +56,6 @@ fn check_names(config: &Config, locations: &Locations<'_>, problems: &mut Vec<Pr
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     (1..=32).contains(&name.len()) && name.bytes().all(plain)
-}
-
-fn check_listener(
-    name: &str,
-    listener: &Listener,
-    config: &Config,
-    locations: &Locations<'_>,
-    problems: &mut Vec<Problem>,
-) {
-    let location = |option: &str| locations.of(&["listeners", name, option]);
-    let option = |option: &str| format!("listeners.{name}.{option}");
-    let mut empty = |is_empty: bool, name: &str, help: &str| {
-        if is_empty {
-            let problem = Problem::new(format!("`{}` is missing or empty", option(name)));
-            problems.push(problem.at_option(location(name), "").help(help));
-        }
-    };
-    empty(
-        listener.addresses.is_empty(),
-        "addresses",
-        "set the addresses to bind to: `addresses = [\"127.0.0.1:8080\"]`",
-    );
-    empty(listener.protocols.is_empty(), "protocols", "choose from \"http1\", \"http2\" and \"http3\"");
-    empty(listener.serves.is_empty(), "serves", "set what it serves: `serves = [\"api\"]`");
-    let api = listener.serves.contains(&Service::Api);
-    if api && listener.environments == Environments::empty() {
-        problems.push(
-            Problem::new(format!("`{}` is missing or empty", option("environments")))
-                .at_option(location("environments"), "")
-                .at_option(location("serves"), "it serves the API, so it accepts keys")
-                .help("choose \"staging\", \"production\" or both"),
-        );
-    }
-    if listener.serves.len() > 1 {
-        problems.push(
-            Problem::new(format!("`{}` has more than one entry", option("serves")))
-                .at_option(location("serves"), "")
-                .help("the API, the documentation and operations need separate listeners"),
-        );
-    }
-    let certificate = listener.certificate.as_str();
-    if certificate.is_empty() && listener.protocols.contains(&Protocol::Http3) {
-        problems.push(
-            Problem::new(format!("`{}` has \"http3\", which needs a certificate", option("protocols")))
-                .at_option(location("protocols"), "")
-                .at_option(location("certificate"), "no certificate is set")
-                .help("set a certificate, or remove \"http3\""),
-        );
-    }
-    if !matches!(certificate, "" | LOCAL) && !config.certificates.contains_key(certificate) {
-        let names = config.certificates.keys().map(String::as_str).chain([LOCAL]);
-        let help = match closest(certificate, names) {
-            Some(closest) => format!("did you mean \"{closest}\"?"),
-            None if !is_name(certificate) => format!(
-                "this is the name of a section: write `certificate = \"partners\"`, and below `[certificates.partners]` write `chain_file = {0}` and the `key_file` that belongs to it",
-                toml::Value::from(certificate)
-            ),
-            None => format!(
-                "define it in `[certificates.{certificate}]`, or use \"{LOCAL}\", or \"\" for cleartext"
-            ),
-        };
-        problems.push(
-            Problem::new(format!("`{}`: there is no certificate \"{certificate}\"", option("certificate")))
-                .at_option(location("certificate"), "")
-                .help(help),
-        );
-    }
-}
-
-/// Two listeners cannot bind the same address, unless one takes only TCP and the other only UDP.
-fn check_addresses(config: &Config, locations: &Locations<'_>, problems: &mut Vec<Problem>) {
-    let mut taken: HashMap<(SocketAddr, bool), Location> = HashMap::new();
-    for (name, listener) in config.listeners.iter().filter(|(_, listener)| listener.enabled) {
-        let udp = listener.protocols.contains(&Protocol::Http3);
-        let tcp = listener.protocols.iter().any(|protocol| *protocol != Protocol::Http3);
-        for (index, address) in
-            listener.addresses.iter().enumerate().filter(|(_, address)| address.port() != 0)
-        {
-            let location = locations.of(&["listeners", name, "addresses", &index.to_string()]);
-            let transports = [(tcp, false), (udp, true)].into_iter().filter(|(used, _)| *used);
-            let clashes: Vec<_> = transports
-                .filter_map(|(_, is_udp)| taken.insert((*address, is_udp), location.clone()))
-                .collect();
-            if let Some(other) = clashes.into_iter().next() {
-                problems.push(
-                    Problem::new(format!("`listeners.{name}.addresses`: {address} is bound twice"))
-                        .at_option(location, "")
-                        .at_option(other, "also bound here"),
-                );
-            }
-        }
-    }
 }
 
 fn check_certificates(config: &Config, locations: &Locations<'_>, problems: &mut Vec<Problem>) {

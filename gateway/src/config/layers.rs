@@ -173,7 +173,7 @@ fn read_file(path: &Path) -> Result<String, Unreadable> {
 }
 
 /// No option has as many names in its path; a longer one is not built as a tree.
-const NAMES_MAX: usize = 4;
+const NAMES_MAX: usize = 6;
 
 /// Splits a path into its names, each with its span.
 fn segments(path: &str, separator: &str, start: usize) -> Vec<(String, Span)> {
@@ -212,8 +212,9 @@ pub(super) fn single<'t>(
 ) -> DeTable<'t> {
     let names: Vec<_> = path.iter().map(|(name, _)| name).collect();
     // The value of a text option is taken literally: `1.3` is a TLS version, not a number.
-    let literal = schema.expected(&names).is_some_and(DeValue::is_str);
-    let mut value = match DeValue::parse(text) {
+    let parsed = DeValue::parse(text);
+    let literal = schema.is_text(&names, parsed.as_ref().ok().map(Spanned::get_ref));
+    let mut value = match parsed {
         Ok(parsed) if parsed.get_ref().is_str() || !literal => shift(parsed, start),
         _ => Spanned::new(start..start + text.len(), DeValue::String(text.into())),
     };

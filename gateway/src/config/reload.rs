@@ -14,6 +14,9 @@ pub(super) const RELOADABLE: &[&str] = &[
     "api.invalid_token_message",
     "api.public_url",
     "certificates.",
+    "docs.security_contacts",
+    "docs.security_languages",
+    "docs.security_policy",
     "limits.body_bytes_max",
     "limits.connections_max",
     "limits.connections_per_address_max",
@@ -79,12 +82,21 @@ fn flatten(name: String, value: Value, options: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// The section of the listener that an option belongs to, if only one side has that listener.
+/// The section of the listener that an option belongs to, if only one side has that listener; its `serves`, if only
+/// one side has that in this form.
 fn listener_in_one(
     option: &str,
     old: &BTreeMap<String, Value>,
     new: &BTreeMap<String, Value>,
 ) -> Option<String> {
-    let (listener, _) = option.rsplit_once('.').filter(|(section, _)| section.starts_with("listeners."))?;
-    (old.contains_key(option) != new.contains_key(option)).then(|| listener.to_owned())
+    let (name, inside) = option.strip_prefix("listeners.")?.split_once('.')?;
+    if old.contains_key(option) == new.contains_key(option) {
+        return None;
+    }
+    let listener = format!("listeners.{name}");
+    let is_in = |options: &BTreeMap<String, Value>| options.contains_key(&format!("{listener}.enabled"));
+    if is_in(old) != is_in(new) {
+        return Some(listener);
+    }
+    (inside.split('.').next() == Some("serves")).then(|| format!("{listener}.serves"))
 }

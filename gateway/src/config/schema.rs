@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{PROBLEMS_MAX, Problem, closest};
 
-/// The options of sections whose names the operator chooses and of which the defaults have none.
+/// The options of sections of which the defaults have none: those whose names the operator chooses, and the sites of
+/// a listener.
 const NAMED: &str = "
 [certificates]
 chain_file = \"\"
@@ -17,6 +18,12 @@ key_file = \"\"
 published = \"\"
 deprecated = \"\"
 sunset = \"\"
+[sites.api]
+hosts = []
+[sites.docs]
+hosts = []
+[sites.operations]
+hosts = []
 ";
 
 /// All options.
@@ -37,6 +44,9 @@ impl<'t> Schema<'t> {
     pub(super) fn expected(&self, path: &[impl AsRef<str>]) -> Option<&DeValue<'t>> {
         let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
         let (root, rest) = match path.as_slice() {
+            ["listeners", _, "serves", rest @ ..] if !rest.is_empty() => {
+                (self.named.get("sites")?.get_ref(), rest)
+            }
             ["listeners", _, rest @ ..] => {
                 (self.defaults.get("listeners")?.get_ref().get("http")?.get_ref(), rest)
             }
@@ -48,6 +58,23 @@ impl<'t> Schema<'t> {
         rest.iter().try_fold(root, |value, name| value.get(*name).map(Spanned::get_ref))
     }
 
+    /// The options and sections within a section.
+    fn within(&self, section: &[String]) -> Option<&DeTable<'t>> {
+        if is_serves(section) {
+            return self.named.get("sites")?.get_ref().as_table();
+        }
+        self.expected(section).and_then(DeValue::as_table)
+    }
+
+    /// Whether the value of an option is text, so that a variable or a flag need not quote it; the value itself may
+    /// make it a list.
+    pub(super) fn is_text(&self, path: &[impl AsRef<str>], value: Option<&DeValue<'_>>) -> bool {
+        let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+        let is_list = matches!(value, Some(DeValue::Array(_)));
+        let takes_list = matches!(path[..], ["listeners", _, "certificate"]);
+        self.expected(&path).is_some_and(DeValue::is_str) && !(takes_list && is_list)
+    }
+
     /// The default of an option with its span in the defaults, if it is in them.
     pub(super) fn default_of(&self, path: &[String]) -> Option<&Spanned<DeValue<'t>>> {
         let (first, rest) = path.split_first()?;
@@ -57,6 +84,15 @@ impl<'t> Schema<'t> {
 
     /// The option whose name consists of these words, separated by single underscores.
     pub(super) fn option_of_words(&self, words: &str) -> Option<Vec<String>> {
+        for site in
+            self.named.get("sites").and_then(|sites| sites.get_ref().as_table()).into_iter().flat_map(names)
+        {
+            let inside = words.strip_prefix("listeners_");
+            let name = inside.and_then(|inside| inside.strip_suffix(&format!("_serves_{site}_hosts")));
+            if let Some(name) = name.filter(|name| !name.is_empty()) {
+                return Some(["listeners", name, "serves", site, "hosts"].map(str::to_owned).to_vec());
+            }
+        }
         // The name of a listener or certificate is between the section's and the option's.
         for section in ["listeners", "certificates"] {
             let inside = words.strip_prefix(section).and_then(|rest| rest.strip_prefix('_'));
@@ -90,7 +126,10 @@ impl<'t> Schema<'t> {
                 // Similar names are looked for only for problems that are printed.
                 (None, _) if problems.len() >= PROBLEMS_MAX => problems.push(Problem::new("unknown option")),
                 (None, _) => problems.push(self.unknown(path).at(key.span(), "")),
-                (Some(DeValue::Table(_)), DeValue::Table(inner)) => {
+                // What a listener serves is a list, or a section for each site.
+                (Some(expected), DeValue::Table(inner))
+                    if matches!(expected, DeValue::Table(_)) || is_serves(path) =>
+                {
                     let inner = self.check_table(inner, path, problems);
                     checked.insert(key, Spanned::new(span, DeValue::Table(inner)));
                 }
@@ -124,7 +163,7 @@ impl<'t> Schema<'t> {
         let name = path.join(".");
         let Some((last, parent)) = path.split_last() else { return Problem::new("unknown option") };
         let problem = Problem::new(format!("unknown option `{name}`"));
-        let siblings = || self.expected(parent).and_then(DeValue::as_table).into_iter().flat_map(names);
+        let siblings = || self.within(parent).into_iter().flat_map(names);
         if let Some(closest) = closest(last, siblings()) {
             let intended: Vec<&str> = parent.iter().map(String::as_str).chain([closest]).collect();
             return problem.help(format!("did you mean `{closest}`?")).about(&intended);
@@ -138,6 +177,10 @@ impl<'t> Schema<'t> {
             None => format!("the options are {}", options()),
         })
     }
+}
+
+fn is_serves(path: &[String]) -> bool {
+    matches!(path, [listeners, _, serves] if listeners == "listeners" && serves == "serves")
 }
 
 fn names<'a>(table: &'a DeTable<'_>) -> impl Iterator<Item = &'a str> {

@@ -4,17 +4,16 @@
 //! that reads the value, so no other code checks them again.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use jiff::civil::Date;
-use permissions::{Brand, Environments, Rate};
+use permissions::{Brand, Rate};
 use serde::{Deserialize, Serialize};
 use versions::{Lifecycle, Version};
 
+use super::listener::Listener;
 use super::values::{self, DAY, HOUR, MINUTE, SECOND};
 
 /// The configuration, read and validated.
@@ -23,6 +22,8 @@ use super::values::{self, DAY, HOUR, MINUTE, SECOND};
 pub struct Config {
     /// Names and texts that partners see.
     pub api: Api,
+    /// What the documentation says beside the API.
+    pub docs: Docs,
     /// What the first launch does.
     pub first_launch: FirstLaunch,
     /// Threads.
@@ -68,6 +69,21 @@ pub struct Api {
     /// Origins whose pages may call the API from a browser.
     #[serde(deserialize_with = "values::list::<values::WebOrigin, _>")]
     pub cors_origins: Vec<String>,
+}
+
+/// What the documentation says beside the API: `/.well-known/security.txt` (RFC 9116).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Docs {
+    /// Where vulnerabilities are reported, the preferred address first; without one, the file is not served.
+    #[serde(deserialize_with = "values::list::<values::Contact, _>")]
+    pub security_contacts: Vec<String>,
+    /// The URL of the policy for such reports; empty for none.
+    #[serde(deserialize_with = "values::text::<values::SecureUrl, _>")]
+    pub security_policy: String,
+    /// The languages of reports; empty for any.
+    #[serde(deserialize_with = "values::list::<values::Language, _>")]
+    pub security_languages: Vec<String>,
 }
 
 /// What the first launch does.
@@ -116,89 +132,6 @@ impl Runtime {
             workers => workers,
         }
     }
-}
-
-/// A listener: its addresses, and what it serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listener {
-    /// Whether it is opened.
-    #[serde(deserialize_with = "values::switch")]
-    pub enabled: bool,
-    /// The addresses to bind to; port 0 is any free port.
-    #[serde(deserialize_with = "values::list::<values::Address, _>")]
-    pub addresses: Vec<SocketAddr>,
-    /// Its protocols.
-    pub protocols: Vec<Protocol>,
-    /// Empty for cleartext, `local`, or a name from [`Config::certificates`].
-    pub certificate: String,
-    /// What it serves: exactly one.
-    pub serves: Vec<Service>,
-    /// The environments of the keys that it accepts.
-    pub environments: Environments,
-    /// The host names that it serves, normalised and without port; empty for every name.
-    #[serde(deserialize_with = "values::list::<values::Host, _>")]
-    pub hosts: Vec<String>,
-    /// Networks whose forwarding fields are trusted.
-    #[serde(deserialize_with = "values::list::<values::Network, _>")]
-    pub trusted_proxies: Vec<IpNet>,
-    /// The field in which they report the client's address.
-    pub forwarded_field: ForwardedField,
-    /// The UDP port in `alt-svc`; 0 is the one that was bound.
-    #[serde(deserialize_with = "values::count::<0, 65535, _, _>")]
-    pub alt_svc_port: u16,
-}
-
-/// The defaults of a new listener: no UDP port, no keys. The checks refuse one without addresses or a service.
-impl Default for Listener {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            addresses: Vec::new(),
-            protocols: vec![Protocol::Http1, Protocol::Http2],
-            certificate: String::new(),
-            serves: Vec::new(),
-            environments: Environments::empty(),
-            hosts: Vec::new(),
-            trusted_proxies: Vec::new(),
-            forwarded_field: ForwardedField::XForwardedFor,
-            alt_svc_port: 0,
-        }
-    }
-}
-
-/// A protocol of a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// HTTP/1.1 and HTTP/1.0.
-    Http1,
-    /// HTTP/2, over TLS by ALPN or in cleartext by prior knowledge.
-    Http2,
-    /// HTTP/3 over QUIC.
-    Http3,
-}
-
-/// The field in which a trusted proxy reports the client's address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ForwardedField {
-    /// `X-Forwarded-For`: addresses in a list.
-    XForwardedFor,
-    /// `Forwarded` (RFC 7239).
-    Forwarded,
-}
-
-/// What a listener serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Service {
-    /// The partners' API.
-    Api,
-    /// The API's documentation, without authentication.
-    Docs,
-    /// Probes, metrics and the version, for operators.
-    Operations,
 }
 
 /// The files of a certificate.

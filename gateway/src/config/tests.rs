@@ -3,6 +3,7 @@
 mod days;
 mod problems;
 mod risks;
+mod sites;
 mod sources;
 
 use std::collections::BTreeSet;
@@ -156,7 +157,9 @@ fn a_configuration_that_is_printed_loads_again() {
          hosts = [\"API.Example.com\"]\ncertificate = \"own\"\n[certificates.own]\nchain_file = \"c\"\nkey_file = \"k\"\n\
          [limits]\nheader_bytes_max = 5001\nuri_bytes_max = \"1kB\"\nbody_bytes_max = 0\n\
          [timeouts]\nidle = \"1h 2m 3s 4ms\"\n[drain]\nannounce = \"0s\"\n";
-    for config in [defaults(), read_text(changed).unwrap()] {
+    let sites = "[listeners.https]\ncertificate = [\"local\", \"own\"]\nserves.api.hosts = [\"a.example\"]\n\
+         serves.docs.hosts = [\"b.example\"]\n[certificates.own]\nchain_file = \"c\"\nkey_file = \"k\"\n";
+    for config in [defaults(), read_text(changed).unwrap(), read_text(sites).unwrap()] {
         let printed = toml::to_string(&config).unwrap();
         assert_eq!(read_text(&printed).unwrap(), config, "{printed}");
         let json = serde_json::to_string(&config).unwrap();
@@ -170,7 +173,7 @@ fn a_new_listener_gets_defaults_for_missing_options() {
     let listener = &read_text(text).unwrap().listeners["extra"];
     assert!(listener.enabled);
     assert_eq!(listener.protocols, [Protocol::Http1, Protocol::Http2]);
-    assert_eq!((listener.certificate.as_str(), listener.alt_svc_port), ("", 0));
+    assert_eq!((listener.certificate.len(), listener.alt_svc_port), (0, 0));
 }
 
 /// Text that resembles a configuration closely enough to reach every part of the reader.
@@ -208,6 +211,27 @@ fn read_and_print(text: &str) {
             assert!(!error.problems().is_empty());
             assert!(!error.render(true).is_empty() && !error.render(false).contains('\u{1b}'));
         }
+    }
+}
+
+#[test]
+fn an_unspecified_ipv6_address_accepts_ipv4_where_nothing_else_does() {
+    let other = |addresses: &str| format!("[listeners.http]\naddresses = {addresses}\n");
+    for (addresses, more, expected) in [
+        ("[\"[::]:443\"]", String::new(), true),
+        ("[\"[::]:0\"]", String::new(), true),
+        ("[\"[::1]:443\"]", String::new(), false),
+        ("[\"0.0.0.0:443\", \"[::]:443\"]", String::new(), false),
+        ("[\"0.0.0.0:0\", \"[::]:0\"]", String::new(), false),
+        ("[\"0.0.0.0:80\", \"[::]:443\"]", String::new(), true),
+        ("[\"[::]:443\"]", other("[\"127.0.0.1:443\"]"), false),
+        ("[\"[::]:443\"]", other("[\"127.0.0.1:443\"]\nenabled = false"), true),
+        ("[\"[::]:0\"]", other("[\"127.0.0.1:0\"]"), true),
+    ] {
+        let config = read_text(&format!("{more}[listeners.https]\naddresses = {addresses}\n")).unwrap();
+        let listener = &config.listeners["https"];
+        let address = *listener.addresses.last().unwrap();
+        assert_eq!(config.accepts_both_families(listener, address), expected, "{addresses} {more}");
     }
 }
 

@@ -298,6 +298,57 @@ impl Kind for WebOrigin {
     }
 }
 
+/// Where people are reached: a URI of a web page, a mailbox or a telephone (RFC 9116 §2.5.3).
+pub(super) enum Contact {}
+
+impl Kind for Contact {
+    type Value = String;
+    const EXPECTED: &str = "a URI such as `mailto:security@example.com`, `https://example.com/security` or `tel:+1-201-555-0123`; in ASCII, without spaces, quotes or `\\`";
+
+    fn read(text: &str) -> Option<String> {
+        let is_mailbox = |mailbox: &str| matches!(mailbox.split_once('@'), Some((name, host)) if !name.is_empty() && !host.is_empty() && !host.contains('@'));
+        let is_number = |number: &str| {
+            let digits = number.bytes().filter(u8::is_ascii_digit).count();
+            digits > 0 && number.bytes().all(|byte| byte.is_ascii_digit() || b"+-.()".contains(&byte))
+        };
+        let is_known = match text.split_once(':')? {
+            ("https", _) => return SecureUrl::read(text),
+            ("mailto", mailbox) => is_mailbox(mailbox),
+            ("tel", number) => is_number(number),
+            _ => false,
+        };
+        link(text, &["mailto:", "tel:"]).filter(|_| is_known)
+    }
+}
+
+/// A URL of a web page over TLS, or nothing.
+pub(super) enum SecureUrl {}
+
+impl Kind for SecureUrl {
+    type Value = String;
+    const EXPECTED: &str = "a URL such as `https://example.com/security-policy`; in ASCII, without spaces, quotes or `\\`; \"\" is none";
+
+    fn read(text: &str) -> Option<String> {
+        let has_host = |url: &String| url.is_empty() || !url["https://".len()..].starts_with(['/', '?', '#']);
+        link(text, &["https://"]).filter(has_host)
+    }
+}
+
+/// A tag of a language (RFC 5646).
+pub(super) enum Language {}
+
+impl Kind for Language {
+    type Value = String;
+    const EXPECTED: &str = "the tag of a language, such as `en` or `pt-BR`";
+
+    fn read(text: &str) -> Option<String> {
+        let is_subtag =
+            |tag: &str| (1..=8).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let begins = text.bytes().take_while(u8::is_ascii_alphabetic).count() >= 2;
+        (begins && text.len() <= 35 && text.split('-').all(is_subtag)).then(|| text.to_owned())
+    }
+}
+
 /// A link with one of these starts, without a slash at its end; or nothing.
 fn link(text: &str, starts: &[&str]) -> Option<String> {
     if text.is_empty() {
@@ -438,6 +489,38 @@ mod tests {
             assert_eq!(WebOrigin::read(text), None, "{text:?}");
         }
         assert_eq!(Origin::read("/docs"), None);
+        for text in ["mailto:security@example.com", "https://example.com/security", "tel:+1-201-555-0123"] {
+            assert_eq!(Contact::read(text).as_deref(), Some(text));
+        }
+        for text in [
+            "",
+            "security@example.com",
+            "http://example.com",
+            "https://",
+            "https:///security",
+            "mailto:",
+            "mailto:security",
+            "mailto:@example.com",
+            "mailto:a@b@c",
+            "mailto:a@example.com\nExpires: 2099-01-01T00:00:00Z",
+            "tel:",
+            "tel:+",
+            "tel:security",
+            "openpgp4fpr:5f2d",
+        ] {
+            assert_eq!(Contact::read(text), None, "{text:?}");
+        }
+        for (text, is_tag) in [
+            ("en", true),
+            ("pt-BR", true),
+            ("", false),
+            ("e", false),
+            ("en,de", false),
+            ("en-", false),
+            ("1n", false),
+        ] {
+            assert_eq!(Language::read(text).is_some(), is_tag, "{text:?}");
+        }
         assert_eq!(Origin::read("https://api.example/").as_deref(), Some("https://api.example"));
     }
 }

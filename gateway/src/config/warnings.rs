@@ -10,8 +10,7 @@ use ipnet::IpNet;
 use rustix::process::{getegid, geteuid};
 
 use super::layers::{directory, files};
-use super::sections::{Config, Listener, Service};
-use super::{Certificate, Sources};
+use super::{Certificate, Config, Listener, Service, Sources};
 
 /// The warnings for a configuration that was read from these sources, each in one sentence.
 #[must_use]
@@ -35,14 +34,14 @@ fn check_listener(name: &str, listener: &Listener, warnings: &mut Vec<String>) {
     }
     let everywhere = |address: &&SocketAddr| address.ip().is_unspecified();
     let Some(address) = listener.addresses.iter().find(everywhere) else { return };
-    if listener.serves.contains(&Service::Operations) {
+    if listener.serves(Service::Operations) {
         warnings.push(format!(
             "`listeners.{name}.addresses` has {address}: metrics and probes can be read from every network; bind to loopback or to an internal address"
         ));
     }
     // Behind a proxy that terminates TLS, cleartext stays within the operator's network.
     let behind_proxy = listener.trusted_proxies.iter().any(|network: &IpNet| network.prefix_len() > 0);
-    if listener.serves.contains(&Service::Api) && listener.certificate.is_empty() && !behind_proxy {
+    if listener.serves(Service::Api) && listener.certificate.is_empty() && !behind_proxy {
         warnings.push(format!(
             "`listeners.{name}.addresses` has {address} without a certificate: keys cross the network in cleartext; set `listeners.{name}.certificate`, or name the proxy that terminates TLS in `listeners.{name}.trusted_proxies`"
         ));

@@ -15,7 +15,7 @@ const HOPS_MAX: usize = 32;
 
 /// The address of a request's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClientAddress {
+pub enum ClientAddress {
     /// The client's address; an IPv4-mapped one as IPv4.
     Visible(IpAddr),
     /// Hidden: the address is that of a trusted proxy whose report cannot be read.
@@ -24,7 +24,7 @@ pub(crate) enum ClientAddress {
 
 impl ClientAddress {
     /// The client's address, unless it is hidden.
-    pub(crate) const fn visible(self) -> Option<IpAddr> {
+    pub const fn visible(self) -> Option<IpAddr> {
         match self {
             Self::Visible(address) => Some(address),
             Self::Hidden(_) => None,
@@ -40,7 +40,7 @@ impl ClientAddress {
 }
 
 /// Determines the client's address.
-pub(crate) fn client_address(fields: &HeaderMap, peer: &Peer) -> ClientAddress {
+pub fn client_address(fields: &HeaderMap, peer: &Peer) -> ClientAddress {
     let (listener, nearest) = (&peer.listener, peer.address());
     if !is_proxy(peer) || !fields.contains_key(&listener.forwarded_field) {
         return ClientAddress::Visible(nearest);
@@ -118,8 +118,11 @@ fn for_node(element: &str) -> Option<IpAddr> {
     if nodes.next().is_some() { None } else { parse(bare) }
 }
 
-/// An address with or without brackets and port.
+/// An address with or without brackets and port, and without a zone: that means something on the proxy alone.
 fn parse(node: &str) -> Option<IpAddr> {
+    if node.contains('%') {
+        return None;
+    }
     let bare = node.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(node);
     let address = bare.parse().ok().or_else(|| node.parse::<SocketAddr>().ok().map(|socket| socket.ip()))?;
     Some(address.to_canonical())
@@ -199,6 +202,7 @@ mod tests {
             ("192.0.2.1:99999", "hidden"),
             ("203.0.113.009", "hidden"),
             ("fe80::1%eth0", "hidden"),
+            ("[fe80::1%2]:4711", "hidden"),
             ("", "hidden"),
             (",,", "hidden"),
         ] {

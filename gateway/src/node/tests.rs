@@ -2,7 +2,7 @@
 
 use std::thread::JoinHandle;
 
-use permissions::{Denial, Environments, ServerSecret};
+use permissions::{Denial, Environments, KeyId, ServerSecret};
 use versions::Instant as Monotonic;
 
 use super::*;

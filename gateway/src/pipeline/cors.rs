@@ -17,12 +17,16 @@ const RESPONSE_FIELDS: HeaderValue = HeaderValue::from_static(
 );
 const ORIGIN: HeaderValue = HeaderValue::from_static("origin");
 
-/// The reply to a preflight of an allowed origin. It is the same for every path, because it needs no credential and must
-/// not reveal which paths exist.
+/// The reply to a preflight. It is the same for every path, because it needs no credential and must not reveal which paths
+/// exist. One of an origin that is not allowed says no more than that, and its browser sends no request.
 pub(super) fn preflight(head: &Parts, snapshot: &Snapshot) -> Option<Reply> {
-    allowed_origin(head, snapshot).filter(|_| is_preflight(head))?;
+    if !is_preflight(head) {
+        return None;
+    }
     let mut reply = Reply::new(Body::Empty).with_status(StatusCode::NO_CONTENT);
-    reply.headers = preflight_fields(METHODS, REQUEST_FIELDS);
+    if allowed_origin(head, snapshot).is_some() {
+        reply.headers = preflight_fields(METHODS, REQUEST_FIELDS);
+    }
     Some(reply)
 }
 

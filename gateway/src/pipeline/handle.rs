@@ -1,5 +1,6 @@
 //! The last step of a request: receives its content and calls its endpoint.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -53,9 +54,9 @@ impl Pipeline {
             connection: &**exchange.peer,
             services: self,
         };
-        let Some(newer) = newer else { return reply(call.entry, &context, input).await };
-        let again = Box::new(input.clone());
-        let reply = reply(call.entry, &context, input).await?;
+        let again = newer.map(|newer| (newer, Box::new(input.clone())));
+        let reply = pin!(reply(call.entry, &context, input)).await?;
+        let Some((newer, again)) = again else { return Ok(reply) };
         let previewed = if let Body::Full(body) = &reply.body { &body[..] } else { b"null" };
         let preview = Box::pin(self.preview(exchange, newer, call, &context, *again, previewed)).await;
         exchange.preview = Some(Box::new(preview));

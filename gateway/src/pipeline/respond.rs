@@ -8,7 +8,7 @@ use super::Pipeline;
 use super::authenticate::NO_CREDENTIAL;
 use super::cors;
 use super::exchange::Exchange;
-use crate::http::{ReplyBody, content_length, date, never_indexed};
+use crate::http::{Places, ReplyBody, content_length, date, never_indexed};
 use crate::snapshot::{JSON, ResponseValues};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -83,7 +83,10 @@ impl Pipeline {
         } else {
             body
         };
-        let mut response = Response::new(ReplyBody::new(body, exchange.record, exchange.places));
+        // A refused stranger has no share that bounds its places: taking no response, it could hold them all.
+        let is_of_caller = exchange.places.of_caller.is_some();
+        let places = if is_of_caller { exchange.places } else { Places::default() };
+        let mut response = Response::new(ReplyBody::new(body, exchange.record, places));
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         response

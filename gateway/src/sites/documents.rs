@@ -33,6 +33,8 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 /// Documents for programs can be read by the pages of every origin.
 const EVERY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
 /// Serves the documentation; one for the entire process.
 pub struct Documents {
@@ -88,13 +90,21 @@ impl PageSite for Documents {
                 let mut page = Page::new(StatusCode::OK, HTML, "");
                 page.media_type = file.media_type.clone();
                 page.route = Some(file.route);
-                page.headers.insert(header::ETAG, file.tag.clone());
                 if file.is_for_programs {
                     page.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, EVERY_ORIGIN);
                 }
-                if is_cached(&head.headers, &file.tag) {
+                if file.gzip.is_some() {
+                    page.headers.insert(header::VARY, ACCEPT_ENCODING);
+                }
+                let gzip = file.gzip.as_ref().filter(|_| prefers_gzip(&head.headers));
+                let tag = gzip.map_or(&file.tag, |gzip| &gzip.tag);
+                page.headers.insert(header::ETAG, tag.clone());
+                if is_cached(&head.headers, tag) {
                     page.status = StatusCode::NOT_MODIFIED;
                     page.body = Body::Empty;
+                } else if let Some(gzip) = gzip {
+                    page.headers.insert(header::CONTENT_ENCODING, GZIP);
+                    page.body = Body::Full(gzip.content.clone());
                 } else {
                     page.body = body(&file.content);
                 }
@@ -166,6 +176,33 @@ impl http_body::Body for Pieces {
     }
 }
 
+/// Whether `Accept-Encoding` allows gzip and does not prefer uncompressed content (RFC 9110 §12.5.3).
+fn prefers_gzip(fields: &HeaderMap) -> bool {
+    let (mut gzip, mut identity, mut others) = (None, None, None);
+    for value in fields.get_all(header::ACCEPT_ENCODING) {
+        for coding in value.to_str().unwrap_or_default().split(',') {
+            let (name, parameter) = coding.split_once(';').unwrap_or((coding, "q=1"));
+            let weight = match name.trim().to_ascii_lowercase().as_str() {
+                "gzip" | "x-gzip" => &mut gzip,
+                "identity" => &mut identity,
+                "*" => &mut others,
+                _ => continue,
+            };
+            // A coding whose weight cannot be read is not used.
+            *weight = Some(quality(parameter).unwrap_or(0.0));
+        }
+    }
+    let gzip = gzip.or(others).unwrap_or(0.0);
+    gzip > 0.0 && gzip >= identity.unwrap_or(0.0)
+}
+
+/// A weight such as `q=0.5` (RFC 9110 §12.4.2).
+fn quality(parameter: &str) -> Option<f32> {
+    let (name, value) = parameter.trim().split_once('=')?;
+    let weight = value.parse::<f32>().ok().filter(|weight| (0.0..=1.0).contains(weight));
+    weight.filter(|_| name.eq_ignore_ascii_case("q"))
+}
+
 /// Whether the client has this content already (RFC 9110 §13.1.2).
 fn is_cached(fields: &HeaderMap, tag: &HeaderValue) -> bool {
     let wanted = tag.to_str().unwrap_or_default();
@@ -212,8 +249,88 @@ mod tests {
         assert!(read().await.contains("<strong>Deprecated.</strong>"));
     }
 
+    #[tokio::test]
+    async fn security_txt_is_written_anew_every_day_and_expires_within_a_year() {
+        let flags = [
+            ("docs.security_contacts", r#"["mailto:security@example.com", "tel:+1-201-555-0123"]"#),
+            ("docs.security_policy", r#""https://example.com/policy""#),
+            ("docs.security_languages", r#"["en", "de"]"#),
+            ("api.docs_url", r#""https://docs.example.com/partners""#),
+        ];
+        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let config = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
+        let clock = Arc::new(ManualClock::new("2026-12-30T10:00:00Z".parse().unwrap()));
+        let frontend = Box::leak(Box::new(Frontend::new(Box::new(Arc::clone(&clock)), 1, false)));
+        let catalog = Catalog::new(RELEASES).unwrap();
+        let pipeline = Pipeline::new(&config, Vec::new(), catalog, ServerSecret::new([3; 32]), frontend);
+        let documents = Box::leak(Box::new(Documents::new(Box::leak(Box::new(pipeline)))));
+        let peer = Peer::numbered(1);
+        for expires in ["2027-03-31", "2027-04-01"] {
+            let request =
+                Request::get("/.well-known/security.txt").header(header::HOST, "localhost").body(());
+            let (head, ()) = request.unwrap().into_parts();
+            let page = serve_page(&*documents, &head, &peer).await;
+            assert_eq!(page.status(), StatusCode::OK);
+            assert_eq!(page.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+            let text = page.into_body().collect().await.ok().unwrap().to_bytes();
+            assert_eq!(
+                String::from_utf8_lossy(&text),
+                format!(
+                    "Contact: mailto:security@example.com\nContact: tel:+1-201-555-0123\n\
+                     Expires: {expires}T00:00:00Z\nCanonical: https://docs.example.com/.well-known/security.txt\n\
+                     Policy: https://example.com/policy\nPreferred-Languages: en, de\n"
+                )
+            );
+            clock.advance(Duration::from_secs(24 * 60 * 60));
+        }
+    }
+
     fn pipeline_until(documents: &Documents) -> jiff::Timestamp {
         documents.pipeline.snapshot().pages.until
+    }
+
+    #[test]
+    fn gzip_is_chosen_where_it_is_allowed_and_not_second_to_identity() {
+        let prefers = |values: &[&'static str]| {
+            let mut fields = HeaderMap::new();
+            for value in values {
+                fields.append(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
+            }
+            prefers_gzip(&fields)
+        };
+        for values in [
+            &["gzip"][..],
+            &["GZip"],
+            &["x-gzip"],
+            &["gzip, deflate, br, zstd"],
+            &["br;q=1.0, gzip;q=0.8, *;q=0.1"],
+            &["deflate", "gzip;q=0.001"],
+            &["gzip ; Q=1.000"],
+            &["*"],
+            &["identity;q=0.5, *;q=0.5"],
+            &["gzip, identity"],
+            &["identity;q=0, gzip;q=0.2"],
+        ] {
+            assert!(prefers(values), "{values:?}");
+        }
+        for values in [
+            &[][..],
+            &[""],
+            &["identity"],
+            &["br"],
+            &["gzip;q=0"],
+            &["gzip;q=0.000, *"],
+            &["*;q=0"],
+            &["gzip;q=0.5, identity"],
+            &["identity, *;q=0.9"],
+            &["gzip;q=2"],
+            &["gzip;q=NaN"],
+            &["gzip;q="],
+            &["gzip;level=9"],
+            &["gzipped"],
+        ] {
+            assert!(!prefers(values), "{values:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use http_body::Body as _;
 use versions::{Body, Error, ErrorCode};
 
 use crate::http::{
-    Places, Record, ReplyBody, RouteDurations, check_head, client_address, content_length, date, is_preflight,
+    Places, Record, ReplyBody, RouteDurations, TLS_EXPECTED, check_head, client_address, content_length,
+    date, is_preflight,
 };
 use crate::pipeline::Pipeline;
 use crate::transport::Peer;
@@ -114,7 +115,9 @@ pub(super) fn refuse_page<S: PageSite>(
     let mut record = Record::open(site.pipeline().frontend(), &head, peer);
     record.is_logged = S::LOGGED;
     let time = record.time;
-    let page = site.error(status, "The request is malformed, too large or too slow.");
+    let detail =
+        if peer.lacks_tls() { TLS_EXPECTED } else { "The request is malformed, too large or too slow." };
+    let page = site.error(status, detail);
     let (mut parts, mut body) = respond(site, page, record, &Method::GET, peer, None).into_parts();
     parts.headers.insert(header::DATE, date(time));
     if version < Version::HTTP_2 {

@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::HeaderValue;
 use jiff::Timestamp;
 use versions::docs::pages::{self, Content, Document, ServerUrl, Site};
 use versions::{Calendar, Catalog};
 
+use super::security;
 use crate::config::Config;
 use crate::http::{Durations, RouteDurations};
 
@@ -47,13 +51,26 @@ pub(crate) struct File {
     pub(crate) tag: HeaderValue,
     /// The content in pieces, many of which are shared by pages.
     pub(crate) content: Content,
+    /// The same in gzip, if that is smaller: compressed once, so that no request costs what compressing does.
+    pub(crate) gzip: Option<Compressed>,
+}
+
+/// A file's content in a coding.
+pub(crate) struct Compressed {
+    /// Another one than that of the content as it is: the bytes differ.
+    pub(crate) tag: HeaderValue,
+    pub(crate) content: Bytes,
 }
 
 impl File {
     fn new(document: Document, durations: &Durations) -> Self {
         let mut hasher = DefaultHasher::new();
         document.content.pieces().iter().for_each(|piece| hasher.write(piece));
-        let tag = format!("\"{:016x}\"", hasher.finish());
+        let hash = hasher.finish();
+        let tag = |suffix: &str| {
+            HeaderValue::try_from(format!("\"{hash:016x}{suffix}\"")).expect("visible ASCII is written")
+        };
+        let gzip = gzip(&document.content).map(|content| Compressed { tag: tag("-gzip"), content });
         Self {
             route: durations.route(document.route),
             media_type: HeaderValue::from_static(document.media_type),
@@ -61,10 +78,25 @@ impl File {
                 document.route,
                 "/openapi/{date}.json" | "/llms.txt" | "/llms-full.txt"
             ),
-            tag: HeaderValue::try_from(tag).expect("digits and quotes"),
+            tag: tag(""),
             content: document.content,
+            gzip,
         }
     }
+
+    /// How many bytes it holds, with those that it shares.
+    fn size(&self) -> usize {
+        self.content.len() + self.gzip.as_ref().map_or(0, |gzip| gzip.content.len())
+    }
+}
+
+/// Content in gzip (RFC 1952); `None` where that is not smaller.
+fn gzip(content: &Content) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let written = content.pieces().iter().try_for_each(|piece| encoder.write_all(piece));
+    let compressed = written.and_then(|()| encoder.finish()).expect("memory takes every write");
+    // Boxed first, to drop spare capacity.
+    (compressed.len() < content.len()).then(|| compressed.into_boxed_slice().into())
 }
 
 impl Pages {
@@ -89,16 +121,14 @@ impl Pages {
             invalid_token_message: &api.invalid_token_message,
             key_rate: site.config.limits.key_rate,
         };
-        let files = pages::documents(&about).into_iter().map(|mut document| {
+        let security = security::document(&site.config.docs, api, now);
+        let changes = calendar.next_change(now).unwrap_or(Timestamp::MAX);
+        let until = if security.is_some() { changes.min(security::next_midnight(now)) } else { changes };
+        let files = pages::documents(&about).into_iter().chain(security).map(|mut document| {
             let address = std::mem::take(&mut document.address);
             (address.into_boxed_str(), File::new(document, durations))
         });
-        Self {
-            files: files.collect(),
-            missing: pages::missing(&about).whole(),
-            until: calendar.next_change(now).unwrap_or(Timestamp::MAX),
-            site,
-        }
+        Self { files: files.collect(), missing: pages::missing(&about).whole(), until, site }
     }
 
     /// The configuration that they are rendered from.
@@ -113,6 +143,6 @@ impl Pages {
 
     /// How many files there are, and how many bytes.
     pub(crate) fn size(&self) -> (usize, usize) {
-        (self.files.len(), self.files.values().map(|file| file.content.len()).sum())
+        (self.files.len(), self.files.values().map(File::size).sum())
     }
 }

@@ -28,6 +28,10 @@ pub trait Engine: Records + Feed + Nodes + Send {
     /// hashed under the same server secret. Nodes must be announced again. May be retried after an error.
     fn reopen(&mut self) -> Result<(), StoreError>;
 
+    /// Opens a second connection to the same store, for another thread. It is for writes that may be lost in a power
+    /// failure: they do not wait for the disk, and block other writers for less time.
+    fn connect_again(&self) -> Result<Box<dyn Engine>, StoreError>;
+
     /// Begins a write transaction; everything in it happens at `now`.
     fn begin(&mut self, now: Timestamp) -> Result<Box<dyn Write + '_>, StoreError>;
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -23,7 +24,8 @@ use super::lingering::linger;
 use super::recycled_future::RecycledFuture;
 use super::{Close, HEAD_BYTES_MAX, Peer, RequestBody, ResponseBody, Service};
 pub use head_watch::HeadWatch;
-use io::{Io, http1_text};
+use io::Io;
+pub(super) use io::http1_text as text;
 
 /// The connection is created before the future: an `async fn` keeps room for its arguments until its end, so
 /// it would contain the stream twice.
@@ -65,7 +67,7 @@ where
         let is_late = ended.is_none() && head_begun && peer.phase() == Phase::Head;
         // Once both sides have closed, nothing is in flight any more.
         if is_late || ended.is_some_and(|is_clean| !(is_clean && client_ended)) {
-            let late = || http1_text(&service.refuse(StatusCode::REQUEST_TIMEOUT, Version::HTTP_11, peer));
+            let late = || text(&service.refuse(StatusCode::REQUEST_TIMEOUT, Version::HTTP_11, peer));
             let last = is_late.then(late);
             // Boxed, because its buffer would otherwise be part of every connection from the start.
             Box::pin(linger(stream, last.unwrap_or_default())).await;
@@ -89,7 +91,8 @@ fn requests<S: Service>(
         let in_flight = InFlight::begin(Arc::clone(&peer));
         let (head, body) = request.into_parts();
         let response = service.serve(head, RequestBody::Http1(body), Arc::clone(&peer), Arc::clone(&state));
-        RecycledFuture::new(async move { Ok(response.await.map(|body| CountedBody::new(body, in_flight))) })
+        RecycledFuture::new(response)
+            .map(|response| Ok(response.map(|body| CountedBody::new(body, in_flight))))
     })
 }
 

@@ -11,7 +11,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,13 +19,14 @@ use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
 use tracing::debug;
 
 use io::Io;
 
 use super::connection::{InFlight, Phase};
 use super::recycled_future::RecycledFuture;
-use super::{Close, HEAD_BYTES_MAX, Peer, RequestBody, ResponseBody, Service, Settings, within};
+use super::{Close, HEAD_BYTES_MAX, Peer, RequestBody, ResponseBody, Service, Settings};
 
 /// Streams that a client may reset before they are accepted. Normal clients under load reach tens; a
 /// rapid-reset attack (CVE-2023-44487) thousands.
@@ -43,7 +44,7 @@ const NAMES_KEPT: u32 = 450;
 ///
 /// Values that are needed only at first are created before the future, or boxed, because a future keeps room
 /// for every value it ever holds.
-pub(super) fn serve<'p, S: Service, T>(
+pub fn serve<'p, S: Service, T>(
     stream: T,
     first: Bytes,
     peer: &'p Arc<Peer>,
@@ -82,7 +83,7 @@ where
                 peer.enter(Phase::Goodbye);
             }
             if let Some(begun) = &mut handshake {
-                connection = Some(std::task::ready!(begun.as_mut().poll(context))?);
+                connection = Some(ready!(begun.as_mut().poll(context))?);
                 handshake = None;
             }
             let Some(connection) = &mut connection else { return Poll::Pending };
@@ -107,8 +108,15 @@ where
                     let (peer, state, link) = (Arc::clone(peer), Arc::clone(&state), Arc::clone(&link));
                     let mut answer =
                         RecycledFuture::new(answer(request, respond, peer, state, link, service));
-                    if Pin::new(&mut answer).poll(context).is_pending() {
-                        tokio::spawn(answer);
+                    match Pin::new(&mut answer).poll(context) {
+                        Poll::Ready(None) => {}
+                        Poll::Ready(Some(sending)) => drop(tokio::spawn(sending)),
+                        Poll::Pending => drop(tokio::spawn(async move {
+                            // Awaited in turn, so that the request's memory is given back first.
+                            if let Some(sending) = answer.await {
+                                sending.await;
+                            }
+                        })),
                     }
                 }
                 ACCEPTED.set(accepted);
@@ -150,7 +158,7 @@ impl Link {
     }
 }
 
-/// Handles one request, unless the client cancels it.
+/// Handles one request, unless the client cancels it; returns the response if the client has no room for it yet.
 async fn answer<S: Service>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
@@ -158,87 +166,131 @@ async fn answer<S: Service>(
     state: Arc<S::ConnectionState>,
     link: Arc<Link>,
     service: &'static S,
-) {
+) -> Option<Sending<S::Body>> {
     let in_flight = InFlight::begin(Arc::clone(&peer));
     let (head, body) = request.into_parts();
     let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http2(body) };
-    let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
-    let response = poll_fn(|context| match response.as_mut().poll(context) {
-        Poll::Ready(response) => Poll::Ready(Some(response)),
-        Poll::Pending => respond.poll_reset(context).map(|_| None),
-    });
-    if let Some(mut response) = response.await {
-        link.index_names(response.headers_mut(), peer.sweeps());
-        send(respond, response, link.settings.write).await;
-    }
-    drop(in_flight);
+    // In a block: its room is free again when the response is sent.
+    let mut response = {
+        let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
+        poll_fn(|context| match response.as_mut().poll(context) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(context).map(|_| None),
+        })
+        .await?
+    };
+    link.index_names(response.headers_mut(), peer.sweeps());
+    let mut sending = Sending::begin(respond, response, link.settings.write, in_flight)?;
+    poll_fn(|context| Poll::Ready(Pin::new(&mut sending).poll(context))).await.is_pending().then_some(sending)
 }
 
-/// Sends a response within the client's window. If it cannot be sent completely, the stream is reset.
-async fn send<B: ResponseBody>(mut respond: SendResponse<Bytes>, response: Response<B>, limit: Duration) {
-    let (head, mut body) = response.into_parts();
-    let is_empty = body.is_end_stream();
-    // An error means here and below that the client has cancelled the request, or that the connection is
-    // closed.
-    let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), is_empty) else { return };
-    if is_empty {
-        return body.complete();
-    }
-    loop {
-        let frame = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
-            Poll::Ready(frame) => Poll::Ready(Some(frame)),
-            Poll::Pending => stream.poll_reset(context).map(|_| None),
-        });
-        let data = match frame.await {
-            None => return,
-            Some(None) => Bytes::new(),
-            Some(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => data,
-                Err(_trailers) => continue,
-            },
-            Some(Some(Err(_))) => return stream.send_reset(Reason::INTERNAL_ERROR),
-        };
-        let is_last = data.is_empty() || body.is_end_stream();
-        if !send_data(&mut stream, data, is_last, &mut body, limit).await {
-            return;
-        }
-        if is_last {
-            return body.complete();
-        }
-    }
-}
-
-/// Sends one piece of a body; returns whether it was sent.
-async fn send_data<B: ResponseBody>(
-    stream: &mut SendStream<Bytes>,
-    mut data: Bytes,
+/// A response that is being sent within the client's window. Where it cannot be sent to its end, the stream is reset.
+///
+/// It waits by itself, because the future of its request takes ten times as much memory, and a client that opens no window
+/// makes many of them wait.
+struct Sending<B> {
+    stream: SendStream<Bytes>,
+    body: B,
+    /// A piece of the body that has not been sent to its end.
+    piece: Bytes,
     is_last: bool,
-    body: &mut B,
+    /// How long the client may take nothing, and since when it does.
     limit: Duration,
-) -> bool {
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        let room = match stream.capacity() {
-            0 => match within(limit, poll_fn(|context| stream.poll_capacity(context))).await {
-                Some(Some(Ok(room))) => room,
-                Some(_) => return false,
-                None => {
-                    stream.send_reset(Reason::CANCEL);
-                    return false;
+    stalled: Option<Pin<Box<Sleep>>>,
+    _in_flight: InFlight,
+}
+
+impl<B: ResponseBody> Sending<B> {
+    /// Sends the head; `None` if the response ends there, or the client has cancelled the request.
+    fn begin(
+        mut respond: SendResponse<Bytes>,
+        response: Response<B>,
+        limit: Duration,
+        in_flight: InFlight,
+    ) -> Option<Self> {
+        let (head, mut body) = response.into_parts();
+        let is_empty = body.is_end_stream();
+        let stream = respond.send_response(Response::from_parts(head, ()), is_empty).ok()?;
+        if is_empty {
+            body.complete();
+            return None;
+        }
+        let (piece, is_last, stalled) = (Bytes::new(), false, None);
+        Some(Self { stream, body, piece, is_last, limit, stalled, _in_flight: in_flight })
+    }
+
+    /// Takes the next piece of the body; whether there is more to do.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let frame = match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => return self.stream.poll_reset(context).map(|_| false),
+        };
+        match frame {
+            None => self.is_last = true,
+            Some(Ok(frame)) => {
+                // Trailers are left out.
+                self.piece = frame.into_data().unwrap_or_default();
+                self.is_last = self.body.is_end_stream();
+            }
+            Some(Err(_)) => {
+                self.stream.send_reset(Reason::INTERNAL_ERROR);
+                return Poll::Ready(false);
+            }
+        }
+        if self.piece.is_empty() && self.is_last {
+            // An empty piece is the end of a body that did not know it before.
+            if self.stream.send_data(Bytes::new(), true).is_ok() {
+                self.body.complete();
+            }
+            return Poll::Ready(false);
+        }
+        Poll::Ready(true)
+    }
+
+    /// How many bytes the client has room for; `None` if it has gone away, or read nothing for too long.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Option<usize>> {
+        self.stream.reserve_capacity(self.piece.len());
+        let room = match self.stream.capacity() {
+            0 => match self.stream.poll_capacity(context) {
+                Poll::Ready(room) => room.and_then(Result::ok),
+                Poll::Pending => {
+                    let limit = self.limit;
+                    let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                    ready!(stalled.as_mut().poll(context));
+                    self.stream.send_reset(Reason::CANCEL);
+                    None
                 }
             },
-            room => room,
+            room => Some(room),
         };
-        let piece = data.split_to(room.min(data.len()));
-        let sent = piece.len();
-        if stream.send_data(piece, is_last && data.is_empty()).is_err() {
-            return false;
-        }
-        body.sent(sent);
-        if data.is_empty() {
-            return true;
+        self.stalled = None;
+        Poll::Ready(room)
+    }
+}
+
+impl<B: ResponseBody> Future for Sending<B> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            while this.piece.is_empty() {
+                if !ready!(this.poll_piece(context)) {
+                    return Poll::Ready(());
+                }
+            }
+            let Some(room) = ready!(this.poll_room(context)) else { return Poll::Ready(()) };
+            let sent = this.piece.split_to(room.min(this.piece.len()));
+            let (length, is_end) = (sent.len(), this.is_last && this.piece.is_empty());
+            // An error says that the client has given the request up, or that the connection is over.
+            if this.stream.send_data(sent, is_end).is_err() {
+                return Poll::Ready(());
+            }
+            this.body.sent(length);
+            if is_end {
+                this.body.complete();
+                return Poll::Ready(());
+            }
         }
     }
-    // An empty piece ends a body whose end was not known before.
-    !is_last || stream.send_data(Bytes::new(), true).is_ok()
 }

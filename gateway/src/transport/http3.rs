@@ -153,15 +153,18 @@ async fn serve_request<S: Service>(
                 return reset_if_failed(&mut send, sent);
             };
             peer.forgive_fault();
-            let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
-            let response = match poll_once(response.as_mut()).await {
-                Poll::Ready(response) => response,
-                Poll::Pending => {
-                    // A client that stops the response has cancelled the request.
-                    let stopped = pin!(send.stopped());
-                    match select(response, stopped).await {
-                        Either::Left((response, _)) => response,
-                        Either::Right(_) => return,
+            // In a block, so that its memory is free again when the response is sent.
+            let response = {
+                let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
+                match poll_once(response.as_mut()).await {
+                    Poll::Ready(response) => response,
+                    Poll::Pending => {
+                        // A client that stops the response has cancelled the request.
+                        let stopped = pin!(send.stopped());
+                        match select(response, stopped).await {
+                            Either::Left((response, _)) => response,
+                            Either::Right(_) => return,
+                        }
                     }
                 }
             };

@@ -6,12 +6,14 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
 use zeroize::Zeroizing;
 
 /// No chain or key is larger; a larger file was named by mistake.
@@ -112,6 +114,23 @@ pub(super) fn validity(certificate: &CertifiedKey) -> Option<(Timestamp, Timesta
     let validity = parsed.validity();
     let moment = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
     Some((moment(validity.not_before)?, moment(validity.not_after)?))
+}
+
+/// The names and addresses that the leaf is valid for, an IPv6 address in brackets; the subject's common name counts no
+/// more (RFC 9525 §2).
+pub(super) fn names(certificate: &CertifiedKey) -> Vec<String> {
+    let Some(leaf) = certificate.cert.first() else { return Vec::new() };
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(leaf) else { return Vec::new() };
+    let Ok(Some(alternatives)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match *bytes {
+            &[a, b, c, d] => Some(Ipv4Addr::new(a, b, c, d).to_string()),
+            bytes => <[u8; 16]>::try_from(bytes).ok().map(|bytes| format!("[{}]", Ipv6Addr::from(bytes))),
+        },
+        _ => None,
+    };
+    alternatives.value.general_names.iter().filter_map(name).collect()
 }
 
 /// Reads a file without what editors and other systems add to its lines.

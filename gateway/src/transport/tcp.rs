@@ -7,19 +7,23 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
+use http::{StatusCode, Version};
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::connection::{Carrier, Open, Phase, SocketPair};
+use super::lingering::linger;
 use super::prefer_send::PreferSend;
 use super::{Connections, Encryption, Listener, Service, Settings, http1, http2};
+use crate::throttle::Throttle;
 
 /// The protocols of a listener.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +54,10 @@ impl<S> Clone for TcpService<S> {
 
 /// The pause in accepting when the process has no file descriptor left, instead of spinning.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// Limits the line that no file descriptor is left: strangers who hold connections could provoke any number of them.
+static NO_DESCRIPTOR: Throttle = Throttle::new(Duration::from_secs(10));
+/// How many of a client's first bytes show whether it speaks HTTP where TLS is expected.
+const METHOD_BYTES_MAX: usize = 16;
 /// The start of an HTTP/2 connection (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -89,11 +97,25 @@ pub async fn serve_tcp<S: Service>(
                 }
             },
             Err(error) => {
-                debug!(%error, "Accepting a connection failed");
+                log_accept_error(&error);
                 metrics::counter!("gateway_accept_errors_total").increment(1);
                 tokio::time::sleep(ACCEPT_REST).await;
             }
         }
+    }
+}
+
+/// An exhausted limit is a warning; any other error concerns one connection, which is gone.
+fn log_accept_error(error: &std::io::Error) {
+    let exhausted = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    if !exhausted.contains(&error.raw_os_error()) {
+        debug!(%error, "Accepting a connection failed");
+    } else if let Some(suppressed) = NO_DESCRIPTOR.admit(Instant::now()) {
+        warn!(
+            %error,
+            suppressed,
+            "No file descriptor is left, so new connections wait; raise the limit (LimitNOFILE, ulimit -n) or lower `limits.connections_max`"
+        );
     }
 }
 
@@ -134,6 +156,16 @@ async fn serve_tls<'c, S: Service>(
 ) -> Option<BoxFuture<'c, ()>> {
     let (stream, ends) = *begun;
     let peer = &open.peer;
+    let mut first = [0; METHOD_BYTES_MAX];
+    // An error is met again in the handshake.
+    let peeked = peer.until_closed(stream.peek(&mut first)).await.and_then(Result::ok).unwrap_or(0);
+    if is_http(&first[..peeked]) {
+        debug!(client.address = %peer.origin, "The client speaks HTTP without TLS");
+        metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
+        peer.establish(None, Carrier::Tcp(ends));
+        let refusal = tcp.service.refuse(StatusCode::BAD_REQUEST, Version::HTTP_11, peer);
+        return Some(Box::pin(linger(stream, http1::text(&refusal))));
+    }
     let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(PreferSend(stream)));
     let error = match peer.until_closed(handshake).await {
         Some(Ok(stream)) => {
@@ -150,6 +182,13 @@ async fn serve_tls<'c, S: Service>(
     debug!(%error, client.address = %peer.origin, "TLS handshake failed");
     metrics::counter!("gateway_handshake_errors_total", "protocol" => "tls").increment(1);
     None
+}
+
+/// Whether the first bytes of a connection are those of an HTTP request: a method and a blank. No TLS record begins with a
+/// letter. Bytes that come one by one are not waited for; the handshake refuses them.
+fn is_http(first: &[u8]) -> bool {
+    let method = first.split(|byte| *byte == b' ').next().unwrap_or_default();
+    method.len() < first.len() && method.len() >= 3 && method.iter().all(u8::is_ascii_uppercase)
 }
 
 async fn serve_cleartext<'c, S: Service>(
@@ -207,5 +246,30 @@ where
         Box::pin(http2::serve(stream, first, &open.peer, service, settings))
     } else {
         Box::pin(http1::serve(stream, first, &open.peer, service))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_in_cleartext_is_told_from_tls_and_from_anything_else() {
+        for first in ["GET / HTTP/1.1\r\n", "OPTIONS * HTTP/1", "PROPFIND ", "PRI * HTTP/2.0\r\n"] {
+            assert!(is_http(first.as_bytes()), "{first}");
+        }
+        for first in [
+            "",
+            "GET",
+            "GETS",
+            " GET /",
+            "G /",
+            "get / HTTP/1.1\r\n",
+            "SSH-2.0-OpenSSH ",
+            "\x16\x03\x01 ",
+            "\0\0\0 ",
+        ] {
+            assert!(!is_http(first.as_bytes()), "{first}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! TLS: which versions, which certificate, and tickets for resumption.
 //!
-//! The key exchange offers X25519MLKEM768 first. The certificate is looked up in each handshake, so that a new one is
-//! used at once, by TCP and QUIC alike. Tickets are encrypted under keys of the process, so that a client can resume on
-//! any worker. Early data (0-RTT) is never accepted.
+//! The key exchange offers X25519MLKEM768 first. The certificate is chosen in each handshake, by the name that the
+//! client asks for, so that a new one is used at once, by TCP and QUIC alike. Tickets are encrypted under keys of the
+//! process, so that a client can resume on any worker. Early data (0-RTT) is never accepted.
 
 use std::fmt;
 use std::path::Path;
@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 pub use super::pem::TlsError;
-use super::pem::{read_chain, read_key, validity};
+use super::pem::{names, read_chain, read_key, validity};
 
 /// Reads a certificate chain (leaf first) and its private key, and makes sure that they belong together.
 ///
@@ -36,37 +36,97 @@ pub fn load_certified_key(chain_file: &Path, key_file: &Path) -> Result<Certifie
     }
 }
 
-/// The certificate of a listener, which can be replaced while it serves, and the keys of its tickets.
-pub struct Certificates {
-    current: ArcSwap<CertifiedKey>,
+/// A certificate that can be replaced while it is served, and the keys of its tickets.
+pub struct ServedCertificate {
+    current: ArcSwap<NamedCertificate>,
     tickets: Arc<dyn ProducesTickets>,
 }
 
-impl Certificates {
+/// A certificate with the names that it is valid for.
+struct NamedCertificate {
+    key: Arc<CertifiedKey>,
+    names: Vec<String>,
+}
+
+impl NamedCertificate {
+    fn new(certificate: CertifiedKey) -> Self {
+        Self { names: names(&certificate), key: Arc::new(certificate) }
+    }
+}
+
+impl ServedCertificate {
     /// Serves a certificate until it is replaced.
     ///
     /// # Errors
     /// Where no keys for tickets can be generated.
     pub fn new(certificate: CertifiedKey) -> Result<Arc<Self>, TlsError> {
         let tickets = aws_lc_rs::Ticketer::new()?;
-        Ok(Arc::new(Self { current: ArcSwap::from_pointee(certificate), tickets }))
+        let current = ArcSwap::from_pointee(NamedCertificate::new(certificate));
+        Ok(Arc::new(Self { current, tickets }))
     }
 
     /// Uses another certificate for all new handshakes.
     pub fn replace(&self, certificate: CertifiedKey) {
-        self.current.store(Arc::new(certificate));
+        self.current.store(Arc::new(NamedCertificate::new(certificate)));
     }
 
     /// The end of the current certificate's validity, if it can be read.
     #[must_use]
     pub fn not_after(&self) -> Option<Timestamp> {
-        Self::not_after_of(&self.current.load())
+        Self::not_after_of(&self.current.load().key)
     }
 
     /// The end of a certificate's validity, if it can be read.
     #[must_use]
     pub fn not_after_of(certificate: &CertifiedKey) -> Option<Timestamp> {
         validity(certificate).map(|(_, not_after)| not_after)
+    }
+
+    fn current_key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.current.load().key)
+    }
+}
+
+/// The certificates of a listener: the name that a client asks for (SNI, RFC 6066 §3) decides which one it gets.
+#[derive(Debug)]
+pub struct Certificates(Vec<Arc<ServedCertificate>>);
+
+impl Certificates {
+    /// In the order of preference; the first is for clients that ask for no name, or for one that none of them has.
+    /// `None` where there are none.
+    #[must_use]
+    pub fn new(certificates: Vec<Arc<ServedCertificate>>) -> Option<Arc<Self>> {
+        (!certificates.is_empty()).then(|| Arc::new(Self(certificates)))
+    }
+
+    /// A certificate with this very name comes before one with a wildcard for it.
+    fn choose(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let first = self.0.first()?;
+        let Some(name) = name.filter(|_| self.0.len() > 1) else { return Some(first.current_key()) };
+        let with = |matches: fn(&str, &str) -> bool| {
+            let mut current = self.0.iter().map(|certificate| certificate.current.load());
+            let found = current.find(|current| current.names.iter().any(|own| matches(own, name)))?;
+            Some(Arc::clone(&found.key))
+        };
+        with(is_name).or_else(|| with(is_wildcard_of)).or_else(|| Some(first.current_key()))
+    }
+}
+
+/// Whether a certificate is valid for a host, as `hosts` of the configuration has it.
+#[must_use]
+pub fn is_valid_for(certificate: &CertifiedKey, host: &str) -> bool {
+    names(certificate).iter().any(|name| is_name(name, host) || is_wildcard_of(name, host))
+}
+
+fn is_name(name: &str, host: &str) -> bool {
+    name.eq_ignore_ascii_case(host)
+}
+
+/// Whether a name such as `*.example.com` stands for a host: for exactly one label (RFC 9525 §6.3).
+fn is_wildcard_of(name: &str, host: &str) -> bool {
+    match (name.strip_prefix("*."), host.split_once('.')) {
+        (Some(parent), Some((label, rest))) => !label.is_empty() && parent.eq_ignore_ascii_case(rest),
+        _ => false,
     }
 }
 
@@ -91,15 +151,15 @@ pub fn validity_warning(
     }
 }
 
-impl fmt::Debug for Certificates {
+impl fmt::Debug for ServedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Certificates([redacted])")
+        f.write_str("ServedCertificate([redacted])")
     }
 }
 
 impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.choose(hello.server_name())
     }
 }
 
@@ -135,9 +195,79 @@ fn config(
         .with_no_client_auth()
         .with_cert_resolver(Arc::<Certificates>::clone(certificates));
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    config.ticketer = Arc::clone(&certificates.tickets);
+    // A ticket holds the name that was asked for, and is good for that one only.
+    if let Some(first) = certificates.0.first() {
+        config.ticketer = Arc::clone(&first.tickets);
+    }
     // One ticket is enough to resume with; each costs an encryption and 200 bytes in every handshake.
     config.send_tls13_tickets = 1;
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    fn certificate(names: &[&str]) -> CertifiedKey {
+        let pair = KeyPair::generate().unwrap();
+        let params =
+            CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        let chain = vec![params.self_signed(&pair).unwrap().der().clone()];
+        let key = rustls::pki_types::PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
+        CertifiedKey::new(chain, aws_lc_rs::default_provider().key_provider.load_private_key(key).unwrap())
+    }
+
+    fn served(names: &[&str]) -> Arc<ServedCertificate> {
+        ServedCertificate::new(certificate(names)).unwrap()
+    }
+
+    #[test]
+    fn the_name_that_is_asked_for_chooses_the_certificate() {
+        let all = [
+            served(&["api.example.com"]),
+            served(&["*.example.com"]),
+            served(&["Docs.example.com", "docs.example.net"]),
+        ];
+        let certificates = Certificates::new(all.to_vec()).unwrap();
+        for (name, expected) in [
+            (None, 0),
+            (Some("api.example.com"), 0),
+            (Some("API.example.com"), 0),
+            (Some("docs.example.com"), 2),
+            (Some("docs.example.net"), 2),
+            (Some("portal.example.com"), 1),
+            (Some("a.portal.example.com"), 0),
+            (Some("example.com"), 0),
+            (Some(".example.com"), 0),
+            (Some("elsewhere.example"), 0),
+        ] {
+            let chosen = certificates.choose(name).unwrap();
+            assert!(Arc::ptr_eq(&chosen, &all[expected].current_key()), "{name:?}");
+        }
+        all[1].replace(certificate(&["*.example.org"]));
+        let chosen = certificates.choose(Some("portal.example.org")).unwrap();
+        assert!(Arc::ptr_eq(&chosen, &all[1].current_key()), "the names are those of the new one");
+        assert!(Arc::ptr_eq(
+            &certificates.choose(Some("portal.example.com")).unwrap(),
+            &all[0].current_key()
+        ));
+        assert!(Certificates::new(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn a_certificate_is_valid_for_its_names_and_addresses() {
+        let certificate = certificate(&["*.example.com", "192.0.2.1", "::1"]);
+        for (host, valid) in [
+            ("docs.example.com", true),
+            ("example.com", false),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("[::1]", true),
+        ] {
+            assert_eq!(is_valid_for(&certificate, host), valid, "{host}");
+        }
+    }
 }

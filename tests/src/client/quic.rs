@@ -33,6 +33,7 @@ impl fmt::Debug for Sender {
 
 pub(super) async fn connect(
     address: SocketAddr,
+    host: &str,
     tls: rustls::ClientConfig,
     closed: watch::Sender<Option<Closed>>,
 ) -> anyhow::Result<Sender> {
@@ -45,7 +46,7 @@ pub(super) async fn connect(
     transport.keep_alive_interval(Some(KEEP_ALIVE));
     config.transport_config(Arc::new(transport));
     endpoint.set_default_client_config(config);
-    let connection = endpoint.connect(address, "localhost")?.await.context("QUIC")?;
+    let connection = endpoint.connect(address, host)?.await.context("QUIC")?;
     let (mut driver, requests) = h3::client::new(h3_quinn::Connection::new(connection.clone())).await?;
     tokio::spawn(async move {
         let error = std::future::poll_fn(|context| driver.poll_close(context)).await;

@@ -26,6 +26,7 @@ pub(super) enum Sender {
 
 pub(super) async fn connect(
     address: SocketAddr,
+    host: &str,
     way: Way,
     tls: Option<ClientConfig>,
     closed: watch::Sender<Option<Closed>>,
@@ -35,7 +36,7 @@ pub(super) async fn connect(
     match tls {
         None => shake_hands(TokioIo::new(stream), way, closed).await,
         Some(tls) => {
-            let name = ServerName::try_from("localhost").expect("it is a DNS name");
+            let name = ServerName::try_from(host.to_owned()).context("the host is no name")?;
             let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.context("TLS")?;
             shake_hands(TokioIo::new(stream), way, closed).await
         }

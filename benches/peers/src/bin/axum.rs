@@ -14,8 +14,8 @@ use axum::routing::get;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use clap::Parser as _;
+use http::StatusCode;
 use http::header::AUTHORIZATION;
-use http::{Method, StatusCode};
 use metrics::{counter, histogram};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use peers::response::{ENDPOINTS, Responses};
@@ -88,7 +88,7 @@ fn router(keys: Keys, responses: Responses) -> anyhow::Result<Router> {
 }
 
 async fn respond(State(responses): State<Arc<Responses>>, request: Request) -> Response {
-    responses.to(&Method::GET, request.uri().path()).map(Body::from)
+    responses.to(request.uri().path()).map(Body::from)
 }
 
 async fn authenticate(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clap::Parser as _;
 use http::header::AUTHORIZATION;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use peers::response::Responses;
 use peers::{Keys, Options, REQUESTS_PER_SECOND_MAX};
 use pingora_core::apps::http_app::ServeHttp;
@@ -38,7 +38,7 @@ impl Api {
         if self.rate.observe(partner, 1) > REQUESTS_PER_SECOND_MAX as isize {
             return Err(StatusCode::TOO_MANY_REQUESTS);
         }
-        match self.responses.to(&Method::GET, request.uri.path()) {
+        match self.responses.to(request.uri.path()) {
             response if response.status() == StatusCode::OK => Ok(response.map(|body| body.to_vec())),
             response => Err(response.status()),
         }
@@ -59,11 +59,9 @@ impl ServeHttp for Api {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let api = Api {
-        keys: peers::read_keys(&options)?,
-        rate: Rate::new(Duration::from_secs(1)),
-        responses: Responses::over_tcp(options.https.port())?.with_constant_date(),
-    };
+    let mut responses = Responses::over_tcp(options.https.port())?;
+    responses.add_constant_date();
+    let api = Api { keys: peers::read_keys(&options)?, rate: Rate::new(Duration::from_secs(1)), responses };
     let mut tls = TlsSettings::intermediate(
         &options.certificate.to_string_lossy(),
         &options.private_key.to_string_lossy(),

@@ -194,7 +194,7 @@ fn a_wrong_element_of_a_list_is_located() {
             "unknown variant `h2`, expected one of `http1`, `http2`, `http3`",
         ),
         ("environments", "[\"prod\"]", "2:17", "unknown variant `prod`, expected `staging` or `production`"),
-        ("serves", "\"api\"", "2:10", "invalid type: string \"api\", expected a sequence"),
+        ("serves", "\"api\"", "2:10", "invalid type: string \"api\", expected a list such as `[\"api\"]`"),
         ("alt_svc_port", "65536", "2:16", "expected an integer from 0 to 65535"),
     ];
     for (option, value, place, message) in table {
@@ -313,6 +313,16 @@ fn a_value_out_of_range_is_refused_with_the_range() {
 }
 
 #[test]
+fn an_unusable_contact_is_reported_with_an_example() {
+    for value in ["[\"security@example.com\"]", "[\"mailto:a@example.com\", \"http://example.com\"]"] {
+        let problem = wrong("docs", "security_contacts", value);
+        assert!(problem.contains("a URI such as `mailto:security@example.com`"), "{problem}");
+    }
+    let problem = wrong("docs", "security_policy", "\"http://example.com\"");
+    assert!(problem.contains("a URL such as `https://example.com/security-policy`"), "{problem}");
+}
+
+#[test]
 fn a_syntax_error_is_located() {
     assert_eq!(problems_of("[limits]\nkey_rate = \"5/s\nx = 1\n")[0][..5], *"2:16 ");
     assert_eq!(problems_of("[log]\nlevel = \"info\"\nlevel = \"warn\"\n"), ["3:1 duplicate key"]);
@@ -352,7 +362,7 @@ deadline = \"1s\"
             "2:13 `listeners.http.protocols` has \"http3\", which needs a certificate | set a certificate, or remove \"http3\"",
             "4:15 `listeners.https.certificate`: there is no certificate \"partner\" | did you mean \"partners\"?",
             "7:10 `listeners.operations.environments` is missing or empty | choose \"staging\", \"production\" or both",
-            "7:10 `listeners.operations.serves` has more than one entry | the API, the documentation and operations need separate listeners",
+            "7:10 `listeners.operations.serves` has \"operations\" beside another site | operations need a listener of their own, which responds while the others are busy",
             "5:14 `listeners.https.addresses`: 127.0.0.1:8080 is bound twice",
             "12:1 `certificates`: \"local\" is the certificate that the first launch creates; choose another name",
             "10:1 `certificates.partners.key_file` is missing or empty | a certificate needs `chain_file` and `key_file`, both PEM",

@@ -128,6 +128,22 @@ fn the_environment_holds_toml_or_plain_text() {
 }
 
 #[test]
+fn the_environment_holds_sites_and_certificates() {
+    let config = Config::load(&environment(&[
+        ("GATEWAY__LISTENERS__HTTPS__SERVES__API__HOSTS", "[\"api.example.com\"]"),
+        ("GATEWAY__LISTENERS__HTTPS__SERVES__DOCS", "{ hosts = [\"docs.example.com\"] }"),
+        ("GATEWAY__LISTENERS__HTTPS__CERTIFICATE", "[\"own\", \"local\"]"),
+        ("GATEWAY__CERTIFICATES__OWN__CHAIN_FILE", "/c.pem"),
+        ("GATEWAY__CERTIFICATES__OWN__KEY_FILE", "/k.pem"),
+    ]))
+    .unwrap();
+    let listener = &config.listeners["https"];
+    assert_eq!(listener.certificate, ["own", "local"]);
+    assert_eq!(listener.hosts_of(Service::Api), ["api.example.com"]);
+    assert_eq!(listener.hosts_of(Service::Docs), ["docs.example.com"]);
+}
+
+#[test]
 fn a_wrong_variable_or_flag_is_named() {
     let table = [
         (
@@ -178,6 +194,7 @@ fn a_variable_with_wrong_underscores_is_refused_with_the_right_name() {
         ("GATEWAY_api_brand", "GATEWAY__API__BRAND"),
         ("GATEWAY_LISTENERS_HTTP_ALT_SVC_PORT", "GATEWAY__LISTENERS__HTTP__ALT_SVC_PORT"),
         ("GATEWAY_LISTENERS_MY_OWN_HOSTS", "GATEWAY__LISTENERS__MY_OWN__HOSTS"),
+        ("GATEWAY_LISTENERS_MY_OWN_SERVES_API_HOSTS", "GATEWAY__LISTENERS__MY_OWN__SERVES__API__HOSTS"),
         ("GATEWAY_CERTIFICATES_PARTNERS_KEY_FILE", "GATEWAY__CERTIFICATES__PARTNERS__KEY_FILE"),
     ] {
         let sources = environment(&[(name, "1")]);

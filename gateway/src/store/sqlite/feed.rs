@@ -3,8 +3,8 @@
 use rusqlite::types::ValueRef;
 
 use super::super::{Changes, Feed, StoreError, StoredKey};
-use super::records::{PARTNER_COLUMNS, partner, partner_columns};
-use super::row::{KEY_COLUMNS, key_columns, keys_with_partners, readable_key};
+use super::records::{PARTNER_COLUMNS, partner_columns, readable_partner};
+use super::row::{KEY_COLUMNS, key_columns, keys_with_partners, readable_key, short_text};
 use super::{Sqlite, failure};
 
 impl Feed for Sqlite {
@@ -70,7 +70,7 @@ impl Feed for Sqlite {
             ))?;
             let mut rows = statement.query([number])?;
             while let Some(row) = rows.next()? {
-                let id: String = row.get(KEY_COLUMNS)?;
+                let id = short_text(row, KEY_COLUMNS);
                 let exists = row.get_ref(0)? != ValueRef::Null;
                 match (exists.then(|| readable_key(row)).flatten(), id.parse()) {
                     (Some(key), _) => changes.keys.written.push(key),
@@ -87,10 +87,14 @@ impl Feed for Sqlite {
             ))?;
             let mut rows = statement.query([number])?;
             while let Some(row) = rows.next()? {
-                match (partner(row), row.get::<_, String>(PARTNER_COLUMNS)?.parse()) {
-                    (Ok(partner), _) => changes.partners.written.push(partner),
-                    (Err(_), Ok(id)) => changes.partners.removed.push(id),
-                    (Err(_), Err(_)) => tracing::warn!("The feed names a partner with a malformed id"),
+                let id = short_text(row, PARTNER_COLUMNS);
+                let exists = row.get_ref(0)? != ValueRef::Null;
+                match (exists.then(|| readable_partner(row)).flatten(), id.parse()) {
+                    (Some(partner), _) => changes.partners.written.push(partner),
+                    (None, Ok(id)) => changes.partners.removed.push(id),
+                    (None, Err(_)) => {
+                        tracing::warn!("The feed names {id:?}, which is not a partner's id")
+                    }
                 }
             }
             Ok(changes)
@@ -129,10 +133,14 @@ mod tests {
             .execute_raw("DELETE FROM key WHERE id LIKE '%1'; UPDATE key SET allow = '?' WHERE id LIKE '%2'");
         fixture.execute_raw("INSERT INTO change (key_id, at) VALUES ('nonsense', 0)");
         fixture.execute_raw("INSERT INTO change (kind, key_id, at) VALUES ('of a newer build', 'x', 0)");
+        // If this were an error, no later change would ever be applied.
+        fixture.execute_raw("INSERT INTO change (key_id, at) VALUES (CAST(x'ff' AS TEXT), 0)");
+        fixture
+            .execute_raw("INSERT INTO change (kind, key_id, at) VALUES ('partner', CAST(x'ff' AS TEXT), 0)");
         let mut changes = fixture.store.changes_since(0).unwrap();
         changes.keys.removed.sort();
         assert_eq!(changes.keys.removed, [key(1).record.id, key(2).record.id]);
         assert_eq!(changes.keys.written, [key(3)]);
-        assert_eq!(changes.last, 6);
+        assert_eq!(changes.last, 8);
     }
 }

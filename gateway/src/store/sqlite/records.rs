@@ -27,10 +27,29 @@ pub(super) fn is_empty(connection: &Connection) -> Result<bool> {
 }
 
 pub(super) fn list_partners(connection: &Connection) -> Result<Vec<Partner>> {
-    connection
-        .prepare_cached(concat!("SELECT ", partner_columns!(), " FROM partner ORDER BY partner.name"))?
-        .query_map((), partner)?
-        .collect()
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        partner_columns!(),
+        " FROM partner ORDER BY partner.name"
+    ))?;
+    let mut rows = statement.query(())?;
+    let mut partners = Vec::new();
+    while let Some(row) = rows.next()? {
+        partners.extend(readable_partner(row));
+    }
+    Ok(partners)
+}
+
+/// Reads the partner in a row; one that cannot be read is reported and left out, as keys are.
+pub(super) fn readable_partner(row: &Row<'_>) -> Option<Partner> {
+    match partner(row) {
+        Ok(partner) => Some(partner),
+        Err(reason) => {
+            let id = row::short_text(row, 0);
+            tracing::warn!(partner.id = ?id, "Partner {id:?} cannot be read and is left out: {reason}");
+            None
+        }
+    }
 }
 
 pub(super) fn find_partner(connection: &Connection, name_or_id: &str) -> Result<Option<Partner>> {
@@ -44,7 +63,7 @@ pub(super) fn find_partner(connection: &Connection, name_or_id: &str) -> Result<
         .optional()
 }
 
-pub(super) fn partner(row: &Row<'_>) -> Result<Partner> {
+fn partner(row: &Row<'_>) -> Result<Partner> {
     Ok(Partner {
         id: row::parsed(row, 0, |text| text.parse::<PartnerId>())?,
         name: row.get(1)?,
@@ -92,4 +111,26 @@ pub(super) fn successor(connection: &Connection, id: KeyId) -> Result<Option<Key
         .query_row([id.to_string()], |row| row.get::<_, String>(0))
         .optional()?;
     Ok(found.and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::{Fixture, NOW, PARTNER};
+    use super::*;
+
+    #[test]
+    fn a_partner_that_cannot_be_read_is_left_out_and_the_others_are_not() {
+        for damage in ["id = 'nonsense'", "name = CAST(x'ff' AS TEXT)", "created = 9223372036854775807"] {
+            let mut fixture = Fixture::new();
+            let ids = [PARTNER, PartnerId(uuid::Uuid::from_u128(2))];
+            let names = ["acme", "zenith"];
+            let add = |(id, name): (PartnerId, &str)| {
+                fixture.store.write(NOW, |write| write.add_partner(id, name)).unwrap();
+            };
+            ids.into_iter().zip(names).for_each(add);
+            fixture.execute_raw(&format!("UPDATE partner SET {damage} WHERE name = 'acme'"));
+            let listed = fixture.store.list_partners().unwrap();
+            assert_eq!(listed.iter().map(|partner| partner.id).collect::<Vec<_>>(), [ids[1]], "{damage}");
+        }
+    }
 }

@@ -39,7 +39,7 @@ pub(super) fn readable_key(row: &Row<'_>) -> Option<StoredKey> {
     match read_key(row) {
         Ok(key) => Some(key),
         Err(reason) => {
-            let id = text(row, 0).unwrap_or("not a text").chars().take(64).collect::<String>();
+            let id = short_text(row, 0);
             tracing::warn!(key.id = ?id, "Key {id:?} cannot be read and is refused: {reason}");
             None
         }
@@ -97,6 +97,11 @@ fn value<'a>(row: &'a Row<'_>, column: usize) -> Result<ValueRef<'a>, &'static s
 
 fn text<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a str, &'static str> {
     optional_text(row, column)?.ok_or("a column that must be set is null")
+}
+
+/// The beginning of a text that names a row in a report, whatever stands there.
+pub(super) fn short_text(row: &Row<'_>, column: usize) -> String {
+    text(row, column).unwrap_or("not a text").chars().take(64).collect()
 }
 
 fn optional_text<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a str>, &'static str> {

@@ -162,6 +162,13 @@ impl Peer {
         self.established.get()?.encryption
     }
 
+    /// Whether the client speaks HTTP in cleartext on a TLS listener.
+    pub fn lacks_tls(&self) -> bool {
+        self.listener.tls
+            && !self.is_quic()
+            && self.established.get().is_some_and(|it| it.encryption.is_none())
+    }
+
     /// The transport's estimate of the round-trip time: QUIC's (RFC 9002 §5), or the kernel's for TCP. It is
     /// read each time, which takes one to ten microseconds.
     pub fn round_trip_time(&self) -> Option<Duration> {

@@ -97,6 +97,8 @@ impl List {
             } else if peer.leave_unauthenticated() {
                 peer.close(Close::Now);
                 self.evicted.insert(number);
+                metrics::counter!("gateway_connections_evicted_total", "listener" => peer.listener.name)
+                    .increment(1);
                 return true;
             }
         }

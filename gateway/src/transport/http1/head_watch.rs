@@ -8,23 +8,14 @@
 //! byte that hyper might interpret differently, it loses track, and no later request of the connection is
 //! served.
 
-use permissions::secrets_are_equal;
-use zeroize::Zeroizing;
-
 /// Watches the bytes of one connection, which may arrive in any pieces.
 pub struct HeadWatch {
-    /// The last unambiguous request that arrived alone in one piece: identical bytes are unambiguous too. It
-    /// contains a key, so it is wiped, and compared in constant time.
-    last: Zeroizing<Vec<u8>>,
     expects: Expects,
     framing: Framing,
     lines: Lines,
     /// How many complete, unambiguous heads have arrived.
     clear_heads: u64,
 }
-
-/// Larger requests are not kept, but parsed each time.
-const LAST_BYTES_MAX: usize = 512;
 
 /// What comes next.
 #[derive(Debug)]
@@ -46,38 +37,12 @@ impl HeadWatch {
     /// A watch for a new connection.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            last: Zeroizing::new(Vec::new()),
-            expects: Expects::Request,
-            framing: Framing::new(),
-            lines: Lines::new(),
-            clear_heads: 0,
-        }
+        Self { expects: Expects::Request, framing: Framing::new(), lines: Lines::new(), clear_heads: 0 }
     }
 
     /// Takes the next bytes. When it loses track, it returns how many heads before were unambiguous: later
     /// requests must not be served.
-    pub fn inspect(&mut self, bytes: &[u8]) -> Option<u64> {
-        let begins = !bytes.is_empty() && matches!(self.expects, Expects::Request);
-        if begins && bytes.len() == self.last.len() && secrets_are_equal(&self.last, bytes) {
-            self.clear_heads += 1;
-            return None;
-        }
-        let heads = self.clear_heads;
-        let lost = self.read(bytes);
-        let is_whole = begins && matches!(self.expects, Expects::Request) && self.clear_heads == heads + 1;
-        if is_whole && bytes.len() <= LAST_BYTES_MAX {
-            if self.last.capacity() < bytes.len() {
-                // Never grown, because the memory that it would leave is not wiped.
-                self.last = Zeroizing::new(Vec::with_capacity(bytes.len()));
-            }
-            self.last.clear();
-            self.last.extend_from_slice(bytes);
-        }
-        lost
-    }
-
-    fn read(&mut self, mut bytes: &[u8]) -> Option<u64> {
+    pub fn inspect(&mut self, mut bytes: &[u8]) -> Option<u64> {
         while !bytes.is_empty() {
             self.expects = match &mut self.expects {
                 Expects::Request => {

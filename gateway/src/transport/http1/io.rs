@@ -150,7 +150,7 @@ fn bare_refusal(bytes: &[u8]) -> Option<(usize, StatusCode)> {
 }
 
 /// Writes a response in HTTP/1.1 that closes the connection.
-pub(super) fn http1_text(response: &Response<Bytes>) -> Bytes {
+pub(in crate::transport) fn http1_text(response: &Response<Bytes>) -> Bytes {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or_default();
     let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();

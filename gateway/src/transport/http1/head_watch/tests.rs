@@ -133,15 +133,6 @@ fn an_identical_request_is_recognized_and_no_other() {
 }
 
 #[test]
-fn the_kept_request_is_bounded() {
-    let request = |bytes: usize| format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(bytes - 27));
-    for (bytes, kept) in [(LAST_BYTES_MAX, LAST_BYTES_MAX), (LAST_BYTES_MAX + 1, 0), (27, 27)] {
-        let watch = watch_of(&request(bytes));
-        assert_eq!((watch.last.len(), watch.last.capacity()), (kept, kept));
-    }
-}
-
-#[test]
 fn a_partial_head_is_distinguished_from_a_pause() {
     let mut watch = HeadWatch::new();
     for (bytes, in_head) in [("\r\n", false), ("G", true), ("ET / HTTP/1.1\r\n", true), ("\r\n", false)] {

