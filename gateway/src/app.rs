@@ -1,9 +1,7 @@
-//! The whole put together: configuration to parts, parts to listeners; the order of start, reload and
-//! end is read here.
+//! The composition root: builds the parts from the configuration and starts, reloads and stops them in order.
 //!
-//! Threads: one worker per core, each with a runtime, sockets and connections of its own; the thread
-//! that called, for signals, sweeps and the operations listener; one that follows the store; one that
-//! writes the log.
+//! Threads: one worker per core, each with a separate runtime, sockets and connections; the calling thread,
+//! for signals, sweeps and the operations listener; one that follows the store; one that writes the log.
 
 mod addresses;
 mod certificate_watch;
@@ -50,17 +48,17 @@ use crate::telemetry::{Logs, start_metrics};
 use crate::transport;
 use crate::warnings;
 
-/// Collected samples are folded into their buckets this often, so that they do not pile up, and threads
-/// that stall are told to the log.
+/// How often collected metrics are folded into their buckets, so that they do not pile up, and stalled
+/// threads are logged.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long the follower may take to write its last words at the end.
+/// How long the follower may take for its last writes at the end.
 const FOLLOWER_FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves these releases until a signal ends it and everything in flight is finished. `ready_file`, if named, is
-/// written once everything listens; `color` says whether a terminal may be shown colours.
+/// Serves these releases until a signal stops it and everything in flight is finished. `ready_file`, if
+/// given, is written once all listeners are bound; `color` allows colours on a terminal.
 ///
 /// # Errors
-/// Whatever keeps it from serving, or made it cut what was in flight, in words for the operator.
+/// Why it cannot serve, or had to close connections with requests in flight, worded for the operator.
 pub fn serve(
     releases: &[Release],
     sources: &Sources,
@@ -70,7 +68,7 @@ pub fn serve(
     color: bool,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // From here on a signal is waited for, not died of.
+    // From here on signals are handled instead of ending the process.
     let signals = runtime.block_on(async { drain::Signals::catch() })?;
     let (logs, _last_lines) = Logs::start(&config.log, config.runtime.worker_count(), color)?;
     let logs = Arc::new(logs);
@@ -85,7 +83,7 @@ pub fn serve(
     let certificates = listen::certificates(&config, folder)?;
     let bound = listen::bind(&config, &certificates, folder)?;
     let description = bound.describe();
-    // Only now that everything can be had: keys that are made and never shown are lost.
+    // After everything that may fail: keys that are created but never printed are lost.
     let brand = store.require_brand(&config.api.brand)?;
     let mut provisioning = Provisioning {
         store: &mut store,
@@ -104,7 +102,7 @@ pub fn serve(
     let mut filled = config.clone();
     addresses.fill(&mut filled);
     let workers = config.runtime.worker_count();
-    // Requests borrow these for as long as they like, so they live as long as the process.
+    // Leaked, because requests of any duration borrow these.
     let frontend: &'static Frontend =
         Box::leak(Box::new(Frontend::new(Box::new(SystemClock), workers, config.log.access)));
     let server_urls = addresses.server_urls.clone();
@@ -184,27 +182,29 @@ pub fn serve(
     })?;
     drop(ready_file);
     store.stop();
-    // An error is what is waited for: the follower has dropped its end, or is too slow.
+    // An error is expected: the follower has dropped its end, or is too slow.
     let _ = farewell.recv_timeout(FOLLOWER_FAREWELL);
     match ended {
         Ended::Drained => Ok(()),
-        Ended::Cut => anyhow::bail!("ended before everything was finished; what was open has been cut"),
+        Ended::Cut => {
+            anyhow::bail!("stopped before everything was finished; the open connections were closed")
+        }
     }
 }
 
-/// How serving came to its end.
+/// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     /// Everything that was in flight was finished.
     Drained,
-    /// The deadline came, or a second signal: connections were cut.
+    /// The deadline passed, or a second signal came: connections were closed.
     Cut,
 }
 
 /// Disables core dumps, which would contain keys, and raises the limit of file descriptors.
 fn harden() {
-    // Where the system refuses, the process serves all the same, with fewer descriptors.
-    // The limit alone does not keep the kernel from piping a dump to a program (`core_pattern`).
+    // If the system refuses, the process serves nevertheless, with fewer descriptors. The limit alone does
+    // not keep the kernel from piping a dump to a program (`core_pattern`).
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let files = getrlimit(Resource::Nofile);

@@ -1,4 +1,4 @@
-//! Who calls: a credential that was good, with what follows from it.
+//! Callers: a valid credential, with the rights and limits that follow from it.
 
 use std::sync::Arc;
 
@@ -11,23 +11,22 @@ use crate::limits::{RateLimit, overloaded};
 
 /// A caller, as of one generation of the key index. A connection remembers its last one.
 ///
-/// Its requests share it rather than the key, whose reference count every worker would write.
+/// Its requests share the caller rather than the key, whose reference count every worker would write.
 pub struct Caller {
-    /// What a handler sees.
+    /// The caller as handlers see it.
     identity: versions::Caller,
-    /// The value of `Authorization`, where it is remembered. It is in the connection's read buffer anyway; here it
-    /// is wiped.
+    /// The value of `Authorization`, to recognize the credential; wiped on drop.
     authorization: Option<Zeroizing<Box<[u8]>>>,
     /// The key index's generation from before the key was looked up.
     generation: u64,
     key: Arc<Key>,
 }
 
-/// No `Authorization` with a key of ours is longer, except for blanks: longer ones are not remembered.
+/// The longest `Authorization` with a key, without extra spaces: longer ones are not remembered.
 pub(crate) const REMEMBERED_BYTES_MAX: usize = 128;
 
 impl Caller {
-    /// The caller who presented `authorization`, which named this key in this generation.
+    /// The caller that presented `authorization`, which was this key's in this generation.
     pub(crate) fn new(key: Arc<Key>, authorization: &[u8], generation: u64) -> Self {
         let identity = versions::Caller {
             credential: Credential::Key(key.id),
@@ -39,13 +38,13 @@ impl Caller {
         Self { identity, authorization, generation, key }
     }
 
-    /// Whether this credential is theirs and nothing has changed since.
+    /// Whether this is the same credential and no key has changed since.
     pub(crate) fn presented(&self, authorization: &[u8], generation: u64) -> bool {
         let remembered = self.authorization.as_ref().filter(|_| self.generation == generation);
         remembered.is_some_and(|remembered| secrets_are_equal(remembered, authorization))
     }
 
-    /// What a handler sees of them.
+    /// The caller as handlers see it.
     pub(crate) const fn identity(&self) -> &versions::Caller {
         &self.identity
     }
@@ -54,20 +53,20 @@ impl Caller {
         &self.key
     }
 
-    /// How often they may call.
+    /// The rate limit.
     pub(crate) fn rate_limit(&self) -> &RateLimit {
         &self.key.rate_limit
     }
 
-    /// Whether the successor of a retired date answers in its place.
+    /// Whether the successor answers calls to a retired date.
     pub(crate) fn forwards_retired(&self) -> bool {
         self.key.forwards_retired
     }
 
-    /// Checks that they may call an endpoint that requires this.
+    /// Checks that the caller has the permission that an endpoint requires.
     ///
     /// # Errors
-    /// [`ErrorCode::PermissionMissing`], with what is required and what is granted.
+    /// [`ErrorCode::PermissionMissing`], with the required and the granted permissions.
     pub(crate) fn authorize(&self, required: ApiAccessPermission) -> Result<(), Error> {
         let granted = self.identity.permissions;
         granted.authorize(required).map_err(|_| {

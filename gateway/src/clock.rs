@@ -94,7 +94,7 @@ impl CachedTime {
     }
 }
 
-/// A clock that moves only when it is told to, for tests and simulations.
+/// A clock that moves only when it is set or advanced, for tests and simulations.
 #[derive(Debug)]
 pub struct ManualClock {
     reading: Mutex<(Timestamp, Instant)>,

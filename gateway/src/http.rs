@@ -1,5 +1,5 @@
-//! What every site needs of a request and of its response, whatever the site serves: the head checked, the
-//! client's address, the record of the request, and the fields that all responses share.
+//! What every site needs, whatever it serves: checks of the request's head, the client's address, the record
+//! of the request, and the fields that all responses share.
 
 mod body;
 mod client;
@@ -28,11 +28,11 @@ pub use head::{check_head, declared_length, request_host};
 pub(crate) use record::Record;
 pub(crate) use values::{content_length, date, field, http_date, never_indexed};
 
-/// What the requests of all sites share. One for the process, for as long as it lives.
+/// The state that the requests of all sites share; one for the entire process.
 pub struct Frontend {
     /// The clocks.
     pub clock: Box<dyn Clock>,
-    /// How long requests took.
+    /// How long requests take.
     pub durations: Durations,
     access_log: AtomicBool,
     draining: AtomicBool,
@@ -44,7 +44,7 @@ const CLEAR: HeaderValue = HeaderValue::from_static("clear");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 impl Frontend {
-    /// Sets it up for so many workers.
+    /// Creates the state for this many workers.
     #[must_use]
     pub fn new(clock: Box<dyn Clock>, workers: usize, access_log: bool) -> Self {
         Self {
@@ -55,12 +55,12 @@ impl Frontend {
         }
     }
 
-    /// Whether each request is logged, from now on.
+    /// Switches the access log on or off.
     pub fn set_access_log(&self, access_log: bool) {
         self.access_log.store(access_log, Ordering::Relaxed);
     }
 
-    /// From now on, responses send clients elsewhere.
+    /// From now on, responses ask clients to reconnect elsewhere.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -69,14 +69,14 @@ impl Frontend {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// `Alt-Svc` (RFC 7838): where HTTP/3 is spoken, for clients that came by another protocol.
+    /// `Alt-Svc` (RFC 7838): where HTTP/3 is available, for clients that use another protocol.
     pub(crate) fn alt_svc(&self, peer: &Peer, protocol: Protocol) -> Option<HeaderValue> {
         let alt_svc = peer.listener.alt_svc.as_ref().filter(|_| protocol != Protocol::Http3)?;
         Some(if self.is_draining() { CLEAR } else { alt_svc.clone() })
     }
 
-    /// Adds `Connection: close` where the response is the last one of its connection. HTTP/2 and HTTP/3 have
-    /// frames for that.
+    /// Adds `Connection: close` if the response is the last of its connection. HTTP/2 and HTTP/3 have frames
+    /// for that.
     pub(crate) fn close_if_last(&self, fields: &mut HeaderMap, protocol: Protocol, is_unread: bool) {
         if (is_unread || self.is_draining()) && matches!(protocol, Protocol::Http10 | Protocol::Http11) {
             fields.insert(header::CONNECTION, CLOSE);
@@ -84,7 +84,7 @@ impl Frontend {
     }
 }
 
-/// The protocol that a request came by.
+/// The protocol of a request.
 pub(crate) fn protocol(version: Version) -> Protocol {
     match version {
         Version::HTTP_3 => Protocol::Http3,

@@ -1,9 +1,8 @@
-//! Provisioning: making, rotating, revoking and changing keys, and the pair of the first launch.
+//! Provisioning: creates, rotates, revokes and updates keys, and creates the two keys of the first launch.
 //!
-//! Every rule about what a key may look like is here, for every caller: the command line today, a portal
-//! later. A rule that is broken is told in words for the person who asked. What is written goes
-//! through one transaction of the store each, so a crash leaves the whole of it or nothing. Nothing
-//! here knows of requests, servers or terminals.
+//! The rules for keys are here, for every caller: the command line today, a portal later. Errors are worded
+//! for the person who asked. Each operation is one transaction of the store, so a crash leaves all of it or
+//! nothing. Nothing here depends on requests, servers or terminals.
 
 pub mod index;
 mod partners;
@@ -29,65 +28,66 @@ pub use partners::{
     PartnerChange, create_partner, remove_partner, rename_partner, resume_partner, suspend_partner,
 };
 pub use rules::{KeyError, NAME_CHARACTERS_MAX, NETWORKS_MAX};
-use rules::{check_key_name, check_partner_name, check_times, tidy_networks};
+use rules::{check_key_name, check_partner_name, check_times, normalize_networks};
 
-/// The partner that the first launch makes.
+/// The partner that the first launch creates.
 pub const FIRST_PARTNER: &str = "first-partner";
 
-/// Makes keys. What makes none takes no secret: see [`revoke`], [`update`] and the functions for partners.
+/// Creates keys. Operations that create none need no secret: see [`revoke`], [`update`] and the functions for
+/// partners.
 pub struct Provisioning<'a> {
-    /// Where they are kept.
+    /// The store.
     pub store: &'a mut Store,
-    /// What their hashes are made under.
+    /// The secret under which keys are hashed.
     pub secret: &'a ServerSecret,
-    /// What their text begins with.
+    /// The brand with which a key's text begins.
     pub brand: &'a Brand,
-    /// What time it is.
+    /// The clock.
     pub clock: &'a dyn Clock,
-    /// Where their secrets come from; it must be the operating system's generator or an equal.
+    /// The source of key secrets; must be as strong as the operating system's generator.
     pub rng: &'a mut dyn CryptoRng,
 }
 
-/// A key to be made.
+/// Settings of a new key.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// The name or id of the partner that holds it; made if it is new.
+    /// The name or id of the partner that holds it; the partner is created if the name is new.
     pub partner: String,
-    /// What its holder calls it; may be empty.
+    /// Its name; may be empty.
     pub name: String,
-    /// Where it is good.
+    /// Its environment.
     pub environment: Environment,
-    /// What it may do; at least one.
+    /// Its permissions; at least one.
     pub permissions: ApiAccessPermission,
-    /// From when on it is good.
+    /// When it becomes valid.
     pub not_before: Option<Timestamp>,
-    /// From when on it is refused.
+    /// When it expires.
     pub expires: Option<Timestamp>,
     /// The networks it may be used from; empty means any.
     pub allow: Vec<IpNet>,
-    /// Its own rate.
+    /// Its rate; `None` means the default rate.
     pub rate: Option<Rate>,
-    /// What answers its calls to a retired version.
+    /// How its calls to a retired version are handled.
     pub on_retired: OnRetired,
 }
 
-/// A write that is on disk.
+/// A committed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// Its number in the feed: a server whose receipt covers it has applied it.
+    /// The number of its change in the feed: a server whose receipt covers it has applied it.
     pub change: i64,
-    /// When it was acknowledged.
+    /// When the commit was acknowledged.
     pub at: Timestamp,
 }
 
-/// A key that was made. This is the only time that anyone sees its secret.
+/// A key that was created. Its text is available only here.
 #[derive(Clone, Debug)]
 pub struct Created {
-    /// What is known of it.
+    /// Its record.
     pub record: KeyRecord,
-    /// Its text.
+    /// Its text, with the secret.
     pub secret: KeySecret,
-    /// Whether its partner was made with it.
+    /// Whether its partner was created with it.
     pub partner_created: bool,
     /// The write.
     pub change: Committed,
@@ -96,37 +96,37 @@ pub struct Created {
 /// A key that was changed.
 #[derive(Clone, Debug)]
 pub struct Updated {
-    /// What is known of it now.
+    /// Its record as it is now.
     pub record: KeyRecord,
     /// The write.
     pub change: Committed,
 }
 
-/// A key that is revoked.
+/// A key that was revoked.
 #[derive(Clone, Debug)]
 pub struct Revoked {
-    /// What is known of it; `revoked` says since when.
+    /// Its record; `revoked` is the time of the revocation.
     pub record: KeyRecord,
-    /// Whether it was revoked before, and this changed nothing.
+    /// Whether it had been revoked before, so that this changed nothing.
     pub already: bool,
-    /// The write, or the newest there is where this changed nothing.
+    /// The write, or the newest change in the feed if this changed nothing.
     pub change: Committed,
 }
 
 /// The keys of the first partner.
 #[derive(Clone, Debug)]
 pub struct FirstLaunch {
-    /// For the sandbox.
+    /// The staging key.
     pub staging: Created,
-    /// For live traffic.
+    /// The production key.
     pub production: Created,
 }
 
 impl Provisioning<'_> {
-    /// Makes a key, and its partner if that is new.
+    /// Creates a key, and its partner if there is none of this name.
     ///
     /// # Errors
-    /// The rule that it would break, or what the store says.
+    /// The rule that it would break, or an error of the store.
     pub fn create(&mut self, new: NewKey) -> Result<Created, KeyError> {
         let now = self.now();
         check_key_name(&new.name)?;
@@ -156,11 +156,11 @@ impl Provisioning<'_> {
         Ok(Created { record, secret, partner_created, change })
     }
 
-    /// Makes a key with the same settings in the place of another, which ends when the overlap does:
-    /// at once where it is zero, never later than it would have ended anyway.
+    /// Replaces a key by a new one with the same settings. The old key expires after the overlap, at once if
+    /// it is zero, and never later than it would have expired anyway.
     ///
     /// # Errors
-    /// An unknown, revoked or expired key, or what the store says.
+    /// An unknown, revoked or expired key, or an error of the store.
     pub fn rotate(&mut self, id: KeyId, overlap: Duration) -> Result<Created, KeyError> {
         let now = self.now();
         let end = SignedDuration::try_from(overlap).ok().and_then(|overlap| now.checked_add(overlap).ok());
@@ -172,7 +172,7 @@ impl Provisioning<'_> {
         let secret = KeySecret::generate(self.brand, environment, || random_byte(self.rng));
         let hash = self.secret.hash(secret.expose().as_bytes());
         let (record, change) = self.write(now, |write| {
-            let old = changeable(write, id)?;
+            let old = find_changeable(write, id)?;
             if let Some(at) = old.expires.filter(|expires| *expires <= now) {
                 return Err(KeyError::Expired { id, at });
             }
@@ -198,11 +198,11 @@ impl Provisioning<'_> {
         Ok(Created { record, secret, partner_created: false, change })
     }
 
-    /// Makes the first partner with one key for each environment, each with every permission, in an
-    /// empty store. Of several processes that launch at once, one makes them; the others get `None`.
+    /// Creates the first partner with one key for each environment, each with every permission, in an empty
+    /// store. Of several processes that launch at once, one creates them; the others get `None`.
     ///
     /// # Errors
-    /// What the store says.
+    /// Errors of the store.
     pub fn first_launch(&mut self) -> Result<Option<FirstLaunch>, KeyError> {
         let now = self.now();
         let partner = PartnerId(new_uuid(self.rng, now));
@@ -230,7 +230,7 @@ impl Provisioning<'_> {
         }))
     }
 
-    /// Draws the id and the secret of a new key.
+    /// Generates the id and the secret of a new key.
     fn draw(
         &mut self,
         new: NewKey,
@@ -252,7 +252,7 @@ impl Provisioning<'_> {
             not_before: new.not_before.map(to_stored_precision),
             expires: new.expires.map(to_stored_precision),
             revoked: None,
-            allow: tidy_networks(new.allow)?,
+            allow: normalize_networks(new.allow)?,
             rate: new.rate,
             on_retired: new.on_retired,
             replaces: None,
@@ -274,10 +274,10 @@ impl Provisioning<'_> {
     }
 }
 
-/// Revokes a key for ever, from now on. Revoking it again changes nothing and is no error.
+/// Revokes a key permanently. Revoking it again changes nothing and is no error.
 ///
 /// # Errors
-/// An unknown key, or what the store says.
+/// An unknown key, or an error of the store.
 pub fn revoke(store: &mut Store, clock: &dyn Clock, id: KeyId) -> Result<Revoked, KeyError> {
     let now = to_stored_precision(clock.now());
     let ((record, new), change) = write(store, clock, now, |write| {
@@ -287,10 +287,10 @@ pub fn revoke(store: &mut Store, clock: &dyn Clock, id: KeyId) -> Result<Revoked
     Ok(Revoked { record, already: !new, change })
 }
 
-/// Changes what the update names and leaves the rest as it is.
+/// Changes the settings that the update names and leaves the others as they are.
 ///
 /// # Errors
-/// An unknown or revoked key, the rule that it would break, or what the store says.
+/// An unknown or revoked key, the rule that it would break, or an error of the store.
 pub fn update(
     store: &mut Store,
     clock: &dyn Clock,
@@ -300,13 +300,13 @@ pub fn update(
     let now = to_stored_precision(clock.now());
     update.not_before = update.not_before.map(|moment| moment.map(to_stored_precision));
     update.expires = update.expires.map(|moment| moment.map(to_stored_precision));
-    update.allow = update.allow.map(tidy_networks).transpose()?;
+    update.allow = update.allow.map(normalize_networks).transpose()?;
     update.name.as_deref().map(check_key_name).transpose()?;
     if update.permissions.is_some_and(|permissions| permissions.is_empty()) {
         return Err(KeyError::NoPermission);
     }
     let (record, change) = write(store, clock, now, |write| {
-        changeable(write, id)?;
+        find_changeable(write, id)?;
         write.update_key(id, &update)?;
         let record = write.key(id)?.ok_or(KeyError::Unknown(id))?;
         // Only times that are being set are checked: an expired key may still be renamed.
@@ -328,7 +328,7 @@ fn write<T>(
     Ok((value, Committed { change, at: to_stored_precision(clock.now()) }))
 }
 
-/// The key of the first partner for this environment.
+/// Settings of the first partner's key for this environment.
 fn first_key(environment: Environment) -> NewKey {
     NewKey {
         partner: FIRST_PARTNER.to_owned(),
@@ -343,8 +343,8 @@ fn first_key(environment: Environment) -> NewKey {
     }
 }
 
-/// The key as the transaction sees it, if it is there and not revoked.
-fn changeable(write: &mut dyn Write, id: KeyId) -> Result<KeyRecord, KeyError> {
+/// Reads the key in the transaction; fails if it is missing or revoked.
+fn find_changeable(write: &mut dyn Write, id: KeyId) -> Result<KeyRecord, KeyError> {
     let record = write.key(id)?.ok_or(KeyError::Unknown(id))?;
     match record.revoked {
         Some(at) => Err(KeyError::Revoked { id, at }),
@@ -352,7 +352,7 @@ fn changeable(write: &mut dyn Write, id: KeyId) -> Result<KeyRecord, KeyError> {
     }
 }
 
-/// A UUIDv7.
+/// Generates a UUIDv7.
 fn new_uuid(rng: &mut dyn CryptoRng, now: Timestamp) -> Uuid {
     let mut random = [0; 10];
     rng.fill_bytes(&mut random);

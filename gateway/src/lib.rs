@@ -1,4 +1,4 @@
-//! How it is served: sockets, storage, clocks and randomness live here and nowhere else.
+//! The gateway: how the API is served. Only this crate uses sockets, storage, clocks and randomness.
 
 pub mod app;
 pub mod authority;

@@ -1,5 +1,5 @@
-//! How much: how many requests are served at once, how often a key may call, how often an address may fail.
-//! Each bound is an option of `[limits]`.
+//! Limits: how many requests are served at once, how often a key may call, how often an address may fail to
+//! authenticate. Each is an option of `[limits]`.
 
 mod failures;
 mod rate;

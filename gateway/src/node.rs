@@ -1,8 +1,8 @@
-//! This process as one of those that serve a store: it registers itself, follows the change feed, runs
-//! the jobs that endpoints hand to the store, and confirms each change once requests are handled by it.
+//! This process as a node: it registers with the store, follows the change feed, runs the jobs that endpoints
+//! queue for the store, and confirms each change once it applies to requests.
 //!
-//! Everything that waits for the disk happens on the thread of this module, and what takes long on another. A
-//! store that cannot be reached stops changes, not traffic: keys are served from memory.
+//! Everything that waits for the disk happens on this module's thread, and what takes long on another. A store
+//! that cannot be reached stops changes, not traffic: keys are served from memory.
 
 mod last_used;
 
@@ -22,10 +22,10 @@ use crate::keys::index::KeyIndex;
 use crate::readiness::Readiness;
 use crate::store::{Changes, Job, Jobs, Node, Receipt, Store, StoreError, StoreHandle, job_queue};
 
-/// How often opening a store that was replaced or is gone is tried.
+/// How often opening a replaced or missing store is retried.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Follows the store for as long as the process serves.
+/// Follows the store while the process serves.
 pub struct Follower {
     store: Store,
     jobs: Jobs,
@@ -34,24 +34,25 @@ pub struct Follower {
     settings: config::Store,
     readiness: Arc<Readiness>,
     node: Node,
-    /// The last change by which requests are handled.
+    /// The last change that applies to requests.
     applied: i64,
-    /// There are changes to apply. It stays set until all of them are, since the store reports each once.
+    /// Whether there are changes to apply. Stays set until all are applied, because the store reports each
+    /// once.
     behind: bool,
-    /// Every key has to be loaded again.
+    /// Whether every key must be loaded again.
     reload: bool,
     reopen_tried: Option<Instant>,
     last_used: LastUsed,
 }
 
 impl Follower {
-    /// Registers the process, then loads every key: in this order, so that a command that finds no node
-    /// knows that any process that comes later loads what it wrote.
+    /// Registers the process, then loads every key: in this order, a command that finds no node can be sure
+    /// that a process that starts later loads what the command wrote.
     ///
     /// `listeners` is what the process listens on, in the form of the ready file.
     ///
     /// # Errors
-    /// What the store says; without keys there is nothing to serve.
+    /// Errors of the store; without keys there is nothing to serve.
     pub fn start(
         mut store: Store,
         keys: &'static KeyIndex,
@@ -69,7 +70,7 @@ impl Follower {
         let applied = store.each_key(&mut |key| {
             keys.apply(&key, now);
         })?;
-        // For a command that has found this node and waits: what it wrote is loaded.
+        // A command may have found this node and be waiting: its change is loaded.
         store.write_receipt(&Receipt {
             node: id,
             change: applied,
@@ -120,9 +121,9 @@ impl Follower {
         self.report(&outcome);
     }
 
-    /// The caller gets its result once what the job wrote is applied here.
+    /// Runs a job; its caller gets the result once this process has applied what the job wrote.
     fn run_job(&mut self, job: Job) {
-        // What is written to a file that is no longer the store's would be lost.
+        // A write to a file that was replaced would be lost.
         let reply = match self.stay_current() {
             Ok(()) => job(Ok(&mut self.store)),
             Err(error) => job(Err(error)),
@@ -132,7 +133,7 @@ impl Follower {
 
     fn follow(&mut self) -> Result<(), StoreError> {
         let current = self.stay_current();
-        // A file that was moved elsewhere is followed there until another takes its place.
+        // A file that was moved is still followed until another file takes its place.
         let followed = self.follow_feed();
         current.and(followed)?;
         self.readiness.store_was_followed();
@@ -151,7 +152,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Makes sure that the connection is to the store that is at its place now.
+    /// Reopens the store if its file was replaced.
     fn stay_current(&mut self) -> Result<(), StoreError> {
         let current = self.store.check_current().or_else(|error| self.reopen(error));
         self.readiness.store_detached.store(current.is_err(), Ordering::Relaxed);
@@ -182,7 +183,7 @@ impl Follower {
                 seen.insert(key.record.id);
                 closed += self.keys.apply(&key, now);
             })?;
-            // What the store no longer has, or has in a form that cannot be read, is refused.
+            // Keys that were removed or cannot be read are refused.
             closed += self.keys.retain(&seen);
             last
         } else {
@@ -208,7 +209,7 @@ impl Follower {
             applied_at,
             connections_closed: u32::try_from(closed).unwrap_or(u32::MAX),
         })?;
-        // Last: where the receipt could not be written, all of this is done again, which changes nothing.
+        // Last: if the receipt cannot be written, all of this is repeated, which is harmless.
         self.applied = last;
         self.reload = false;
         Ok(())
@@ -217,7 +218,7 @@ impl Follower {
     fn send_heartbeat(&mut self) -> Result<(), StoreError> {
         self.node.heartbeat = self.clock.now();
         if !self.store.heartbeat(self.node.id, self.node.heartbeat)? {
-            // It was removed, after a long sleep of the machine perhaps.
+            // The node was removed, for example after the machine slept for long.
             self.store.announce_node(&self.node)?;
         }
         Ok(())
@@ -228,7 +229,7 @@ impl Follower {
         self.store.leave(self.node.id)
     }
 
-    /// Logs once that the store fails, and once that it works again.
+    /// Logs once when the store fails, and once when it works again.
     fn report(&self, outcome: &Result<(), StoreError>) {
         match outcome {
             Ok(()) => {
@@ -247,7 +248,7 @@ impl Follower {
     }
 }
 
-/// Whether `interval` has passed; if so, it begins again.
+/// Whether `interval` has passed; if so, restarts it.
 fn due(since: &mut Instant, interval: Duration) -> bool {
     let passed = since.elapsed() >= interval;
     if passed {

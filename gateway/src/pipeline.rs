@@ -1,8 +1,8 @@
 //! The path of an API request, the same for every protocol.
 //!
-//! [`Pipeline::run`] is all of it, from top to bottom; the steps are leaves. `serve` wraps it: it opens the record,
-//! turns an error into a response, and lets the record go with the response's body. It cannot fail: a panic in a
-//! step becomes a 500 for that request and nothing to any other.
+//! [`Pipeline::run`] is the entire path, from top to bottom; the steps are in the modules below. `serve`
+//! wraps it: it opens the record, converts an error to a response, and moves the record into the response's
+//! body. It cannot fail: a panic in a step becomes a 500 for that request and does not affect others.
 
 mod authenticate;
 mod connection;
@@ -43,7 +43,7 @@ use crate::transport::{Peer, RequestBody, Service};
 use exchange::{Exchange, rate_fields};
 use handle::Call;
 
-/// Everything that a request needs of the process. One, for as long as the process lives.
+/// Everything that a request needs; one for the entire process.
 pub struct Pipeline {
     frontend: &'static Frontend,
     snapshot: ArcSwap<Snapshot>,
@@ -56,20 +56,20 @@ pub struct Pipeline {
     brand: Brand,
     realm: String,
     failures: Failures,
-    /// Requests that are being answered.
+    /// Requests in flight.
     slots: Slots,
     /// Requests whose content is being received.
     uploads: Slots,
 }
 
-/// What the requests of a connection leave to the next: the last caller. Most connections have one.
+/// What a connection caches between requests: its last caller. Most connections have only one.
 #[derive(Default)]
 pub struct ConnectionCache {
     caller: Mutex<Option<Arc<Caller>>>,
 }
 
 impl Pipeline {
-    /// Sets up the path; keys are applied to [`Self::keys`] afterwards.
+    /// Creates the pipeline; keys are added to [`Self::keys`] afterwards.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -106,27 +106,27 @@ impl Pipeline {
         self.store.get_or_init(|| store);
     }
 
-    /// What it shares with other sites.
+    /// The state that it shares with other sites.
     pub const fn frontend(&self) -> &'static Frontend {
         self.frontend
     }
 
-    /// The state that requests are served by now.
+    /// The current snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// How many requests are being answered, and how many are receiving content.
+    /// How many requests are in flight, and how many are receiving content.
     pub fn in_flight(&self) -> [usize; 2] {
         [self.slots.taken(), self.uploads.taken()]
     }
 
-    /// Whether the next request would find no place.
+    /// Whether the next request would get no slot.
     pub fn is_full(&self) -> bool {
         self.slots.taken() >= self.snapshot.load().limits.requests_in_flight_max
     }
 
-    /// Takes over what a reload may change.
+    /// Applies a reloaded configuration.
     pub fn reload(&self, config: &Config, server_urls: Vec<ServerUrl>) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let catalog = Arc::clone(&self.snapshot.load().catalog);
@@ -134,19 +134,19 @@ impl Pipeline {
         self.keys.set_default_rate(config.limits.key_rate);
     }
 
-    /// Writes the documentation as of today.
+    /// Renders the documentation again, as of today.
     pub(crate) fn rewrite_pages(&self) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.frontend.clock.now();
         self.snapshot.store(Arc::new(self.snapshot.load().with_pages_of(self.frontend, now)));
     }
 
-    /// Every step of a request.
+    /// All steps of a request.
     async fn run(&'static self, exchange: &mut Exchange<'_>, body: RequestBody) -> Result<Reply, Error> {
         let Exchange { head, peer, snapshot, .. } = *exchange;
         let limits = &snapshot.limits;
 
-        // May it come in: is there room, and is its head in order?
+        // Admission: is there a free slot, and is the head valid?
         exchange.places.slot = Some(self.slots.take(limits.requests_in_flight_max)?);
         let fields = check_head(head, limits, peer)?;
 
@@ -155,8 +155,8 @@ impl Pipeline {
             return Ok(reply);
         }
 
-        // Who is calling? A caller's request counts whatever it is answered with, so that every response can say
-        // what is left; a spent rate is reported in its turn.
+        // Who is calling? Every request of a caller counts against its rate, so that every response can
+        // report what is left; an exceeded rate is refused only after authorization.
         exchange.record.client = client_address(&head.headers, peer);
         let caller = self.authenticate(exchange, fields.authorization)?;
         let short = self.slots.are_short(limits.requests_in_flight_max)
@@ -221,8 +221,8 @@ impl Service for Pipeline {
         async move {
             let snapshot = self.snapshot.load();
             let mut exchange = Exchange::open(self.frontend, &head, &peer, &cache, &snapshot);
-            // What a panic leaves behind is in order: the connection's cache is replaced at once, and the exchange
-            // is only read from here on.
+            // State stays valid after a panic: the connection's cache is replaced atomically, and the exchange is
+            // only read from here on.
             let outcome = {
                 let run = pin!(self.run(&mut exchange, body));
                 AssertUnwindSafe(run).catch_unwind().await

@@ -127,8 +127,8 @@ impl Readiness {
         *lock(&self.followed) = Some(self.clock.monotonic());
     }
 
-    /// What `/readyz` says of the store: its state, and while that is not `ok`, how long ago the keys in
-    /// memory were last compared with it.
+    /// The store's state for `/readyz`, and unless it is `ok`, how many seconds ago the keys in memory were
+    /// last compared with the store.
     pub fn store_report(&self) -> (&'static str, Option<u64>) {
         let failing = self.store_failing.load(Ordering::Relaxed);
         match self.store_age() {
@@ -169,7 +169,7 @@ impl Readiness {
 }
 
 impl ThreadGuard {
-    /// Reports that the event loop runs, in an endless loop.
+    /// Reports repeatedly, without end, that the event loop runs.
     pub async fn heartbeat(&self) {
         loop {
             *lock(&self.thread.heartbeat) = Some(self.readiness.clock.monotonic());
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_never_shows_itself_is_not_taken_for_stalled() {
+    fn a_thread_without_heartbeats_is_not_taken_for_stalled() {
         let (readiness, clock) = started();
         let _alive = readiness.register_thread("store");
         clock.advance(STALLED_AFTER * 2);

@@ -1,6 +1,6 @@
-//! What requests are served by, as of one moment: the catalog, the schedule of its dates, the limits and texts of
-//! the configuration, and what is prepared from them. A reload replaces all of it at once, so that no request sees
-//! half of a change.
+//! The snapshot by which a request is served: the catalog, the schedule of its dates, the limits and texts of
+//! the configuration, and what is prepared from them. A reload replaces all of it at once, so that no request
+//! sees half of a change.
 
 mod dates;
 mod pages;
@@ -23,7 +23,7 @@ pub(crate) use pages::Pages;
 pub use pages::SiteConfig;
 pub(crate) use templates::{HeaderTemplates, JSON, ResponseValues};
 
-/// One state of what a reload may change.
+/// Everything that a reload may replace.
 pub struct Snapshot {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) templates: Arc<HeaderTemplates>,
@@ -37,12 +37,13 @@ pub struct Snapshot {
     pub(crate) invalid_token: Bytes,
     /// The documentation.
     pub(crate) pages: Arc<Pages>,
-    /// By the entry's index.
+    /// The durations of each endpoint, by the entry's index.
     routes: Arc<[&'static RouteDurations]>,
 }
 
 impl Snapshot {
-    /// Serves this catalog under a configuration whose addresses are filled in; `server_urls` is where the API is.
+    /// Prepares a snapshot of this catalog and a configuration whose addresses are resolved; `server_urls`
+    /// are the API's.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -69,7 +70,7 @@ impl Snapshot {
         }
     }
 
-    /// The same with the documentation as of `now`.
+    /// A copy with the documentation as of `now`.
     pub(crate) fn with_pages_of(&self, frontend: &Frontend, now: Timestamp) -> Self {
         let site = Arc::clone(self.pages.site());
         let pages = Pages::new(site, &self.catalog, &self.dates.calendar, &frontend.durations, now);
@@ -87,7 +88,7 @@ impl Snapshot {
         }
     }
 
-    /// Where requests to an endpoint are counted.
+    /// The durations of requests to an endpoint.
     pub(crate) fn durations(&self, entry: &Entry) -> &'static RouteDurations {
         self.routes[entry.index]
     }

@@ -1,9 +1,9 @@
 //! The store: partners, keys, the feed of changes and the nodes that serve them.
 //!
-//! Commands write to it beside running servers. A server reads it at start and after a change, never
-//! while it handles a request. This file and its neighbours hold the records and the questions that
-//! may be asked of a storage engine; each engine has a folder of its own, and `Store` opens the right
-//! one. What a rotation is, or who may ask for one, is not known here.
+//! Commands write to it beside running servers. A server reads it at start and after a change, never while it
+//! handles a request. This module holds the records and the traits that a storage engine implements; each
+//! engine has its own folder, and `Store` opens the right one. What a rotation is, or who may ask for one, is
+//! decided elsewhere.
 
 #[cfg(test)]
 mod conformance;
@@ -36,10 +36,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store of a data folder; makes the folder and the store where both are new.
+    /// Opens the store of a data folder; creates the folder and the store on a first launch.
     ///
     /// # Errors
-    /// A lost, emptied, damaged, foreign or newer store, and what the operating system says.
+    /// A lost, emptied, damaged, foreign or newer store, and errors of the operating system.
     pub fn open(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
         Ok(Self { engine: Box::new(Sqlite::open(folder, busy_timeout)?) })
     }
@@ -52,16 +52,16 @@ impl Store {
         Ok(Self { engine: Box::new(Sqlite::open_existing(folder, busy_timeout)?) })
     }
 
-    /// Makes sure that there was a launch before, so that opening makes nothing new.
+    /// Checks that the data folder was launched before, so that opening it creates nothing.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] where there was none.
+    /// [`StoreError::Missing`] where it was not.
     pub fn require(folder: &DataFolder) -> Result<(), StoreError> {
         Sqlite::require(folder)
     }
 
-    /// Opens the store together with the secret that its keys were made under; makes the secret
-    /// while there is no key.
+    /// Opens the store and the server secret that its keys are hashed under; creates the secret if there is no
+    /// key yet.
     ///
     /// # Errors
     /// As [`Store::open`]; also a missing, malformed or wrong secret.
@@ -82,7 +82,7 @@ impl Store {
     /// change. An error rolls everything back.
     ///
     /// # Errors
-    /// What `body` or the engine says.
+    /// Errors of `body` and of the engine.
     pub fn write<T, E: From<StoreError>>(
         &mut self,
         now: Timestamp,
@@ -115,7 +115,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A store in a folder of its own, which goes with the value.
+    /// A store in a temporary folder, which is removed when the value is dropped.
     pub(crate) struct Fixture {
         pub(crate) store: Store,
         pub(crate) secret: ServerSecret,
@@ -136,9 +136,9 @@ pub(crate) mod tests {
             Store::open(&self.folder, Duration::from_secs(5)).unwrap()
         }
 
-        /// Runs SQL past all rules, as a fault or another build might have.
-        pub(crate) fn meddle(&self, sql: &str) {
-            sqlite::meddle(&self.folder.store(), sql);
+        /// Runs SQL past all checks, to leave what a fault or another build might.
+        pub(crate) fn execute_raw(&self, sql: &str) {
+            sqlite::execute_raw(&self.folder.store(), sql);
         }
     }
 
@@ -146,7 +146,7 @@ pub(crate) mod tests {
 
     pub(crate) const PARTNER: PartnerId = PartnerId(Uuid::from_u128(0xac3e));
 
-    /// The `number`th of a row of keys, with every member set.
+    /// The `number`th of a series of keys, with every field set.
     pub(crate) fn key(number: u128) -> StoredKey {
         let mut hash = [7; 32];
         hash[..16].copy_from_slice(&number.to_le_bytes());

@@ -29,8 +29,8 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Starts the log for this many workers; `color` allows colours on a terminal. Called once: a second log in the same
-    /// process has no effect. Keep the writer until the end: dropping it writes the last lines.
+    /// Starts the log for this many workers; `color` allows colours on a terminal. Call it once: a second log
+    /// in the same process has no effect. Keep the writer until the end: dropping it writes the last lines.
     ///
     /// # Errors
     /// Where its thread cannot be started.
@@ -85,9 +85,9 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     );
 }
 
-/// The level applies to the gateway's own records. Those of libraries are written from `debug` on, because strangers can
-/// provoke any number of them, with text of their choice; the gateway logs what operators need. The access log has a
-/// switch of its own.
+/// The level applies to the gateway's own records. Those of libraries are written from `debug` on, because
+/// strangers can provoke any number of them, with text of their choice; the gateway logs what operators need.
+/// The access log has a separate switch.
 fn targets(level: Level) -> Targets {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
@@ -136,18 +136,15 @@ fn describe() {
     describe_counter!("gateway_accept_errors_total", "Failures to accept a connection.");
     describe_counter!("gateway_handshake_errors_total", "Failed TLS and QUIC handshakes.");
     describe_counter!(
-        "gateway_datagrams_handed_over_total",
-        "QUIC datagrams that arrived at another worker's socket, by outcome."
+        "gateway_datagrams_forwarded_total",
+        "QUIC datagrams that were forwarded to the connection's worker, by outcome."
     );
     describe_counter!("gateway_frames_refused_total", "HTTP/3 frames that were too large.");
     describe_counter!(
         "gateway_heads_refused_total",
         "HTTP/3 requests whose header section was malformed, too large or late."
     );
-    describe_counter!(
-        "gateway_responses_broken_off_total",
-        "Responses that were not handed to the connection to their end."
-    );
+    describe_counter!("gateway_responses_incomplete_total", "Responses that were not sent completely.");
     describe_counter!("gateway_panics_total", "Requests whose handler panicked.");
     describe_counter!("gateway_reloads_total", "Reloads of the configuration, by outcome.");
     describe_counter!("gateway_changes_applied_total", "Changes of keys that this node applied.");
@@ -175,8 +172,8 @@ fn describe() {
     for reason in ["connections_max", "connections_per_address_max", "quic_handshakes_max", "draining"] {
         metrics::counter!("gateway_connections_refused_total", "reason" => reason).absolute(0);
     }
-    for outcome in ["taken", "dropped"] {
-        metrics::counter!("gateway_datagrams_handed_over_total", "outcome" => outcome).absolute(0);
+    for outcome in ["delivered", "dropped"] {
+        metrics::counter!("gateway_datagrams_forwarded_total", "outcome" => outcome).absolute(0);
     }
     for outcome in ["done", "refused"] {
         metrics::counter!("gateway_reloads_total", "outcome" => outcome).absolute(0);

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Throttle {
     interval: Duration,
-    state: Mutex<State>,
+    state: Mutex<ThrottleState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ThrottleState {
     written: Option<Instant>,
     suppressed: u64,
 }
@@ -20,7 +20,7 @@ impl Throttle {
     /// A throttle for at most one line per interval.
     #[must_use]
     pub(crate) const fn new(interval: Duration) -> Self {
-        Self { interval, state: Mutex::new(State { written: None, suppressed: 0 }) }
+        Self { interval, state: Mutex::new(ThrottleState { written: None, suppressed: 0 }) }
     }
 
     /// Whether a line may be written now: then the number of lines that were suppressed before it. A clock that steps

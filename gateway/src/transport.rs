@@ -1,9 +1,8 @@
-//! How it is served: sockets, TLS, QUIC, and three HTTP versions turned into one form of request.
+//! The transport: sockets, TLS, QUIC, and three HTTP versions, all converted to the same form of request.
 //!
-//! A request arrives as its head and a [`RequestBody`] with its [`Peer`], whatever it came by, and goes to a
-//! [`Service`]. Nothing here knows keys, versions or configuration files: what it needs of those is
-//! [`Settings`]. Every bound on connections, time and bytes that a protocol library leaves open is
-//! set here.
+//! Whatever the protocol, a request is its head and a [`RequestBody`] with its [`Peer`], and goes to a
+//! [`Service`]. Nothing here depends on keys, versions or configuration files, only on [`Settings`]. Every
+//! bound on connections, time and bytes that a protocol library leaves open is set here.
 
 mod body;
 mod connection;
@@ -46,18 +45,18 @@ pub use tls::{
     validity_warning,
 };
 
-/// The most that is buffered of a head. Larger than any `header_bytes_max`, so that a head over that
-/// limit is still read and answered in our form.
+/// The most that is buffered of a head. Larger than any `header_bytes_max`, so that a head over that limit is
+/// still read and gets the gateway's error.
 const HEAD_BYTES_MAX: usize = 128 * 1024;
 
-/// What answers requests. It lives as long as the process, so that no request counts references to it.
+/// Handles requests. It is `'static`, so that requests need no reference count.
 pub trait Service: Sync + 'static {
-    /// What the requests of a connection share, for as long as it is open.
+    /// The state that the requests of a connection share while it is open.
     type ConnectionState: Default + Send + Sync + 'static;
     /// The body of its responses.
     type Body: ResponseBody;
 
-    /// Answers one request of a connection. It cannot fail: an error is a response too.
+    /// Handles one request of a connection. It cannot fail: an error is a response too.
     fn serve(
         &'static self,
         head: Parts,
@@ -66,12 +65,11 @@ pub trait Service: Sync + 'static {
         state: Arc<Self::ConnectionState>,
     ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 
-    /// The response to something that never became a request: a head that could not be read, or one
-    /// that did not come in time.
+    /// The response to a head that cannot be read or did not arrive in time.
     fn refuse(&'static self, status: StatusCode, version: Version, peer: &Arc<Peer>) -> Response<Bytes>;
 }
 
-/// Awaits `future` for at most `limit`; the timer is made only if it is not ready at once.
+/// Awaits `future` for at most `limit`; the timer is created only if it is not ready at once.
 pub async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     match std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {

@@ -1,4 +1,5 @@
-//! What works but deserves an operator's attention: printed by `check-config`, logged at the start and by a reload.
+//! Warnings about what works but needs an operator's attention: printed by `check-config`, logged at the
+//! start and by a reload.
 
 use jiff::{SignedDuration, Timestamp};
 

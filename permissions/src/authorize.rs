@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_turns_at_the_second_that_it_names() {
+    fn a_key_changes_at_the_exact_second() {
         let check = |validity: Validity<'_>| validity.check(NOW, HERE, Environments::all());
         assert_eq!(check(good()), Ok(()));
         assert_eq!(check(Validity { expires: second(1), ..good() }), Ok(()));

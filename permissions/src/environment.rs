@@ -31,7 +31,7 @@ impl Environment {
         }
     }
 
-    /// The part of a key between brand and secret: `stg` or `live`.
+    /// The part of a key's text between brand and secret: `stg` or `live`.
     #[must_use]
     pub const fn key_mark(self) -> &'static str {
         match self {

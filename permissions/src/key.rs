@@ -1,9 +1,9 @@
-//! Keys: the text that a partner holds, the hash that we hold, and the record that says what it may.
+//! Keys: the text that a partner holds, the hash that the gateway stores, and the record of its settings.
 //!
-//! The text is `pgw_stg_` or `pgw_live_`, 43 base62 characters drawn at random (256 bits), then six
-//! that carry the CRC-32 of all before them. The checksum refuses typing errors and scanner noise
-//! before any look-up; the keyed hash (BLAKE3) is what is stored and looked up, so neither a stolen
-//! store nor the time that a look-up takes says anything about a key.
+//! The text is `pgw_stg_` or `pgw_live_`, 43 random base62 characters (256 bits), then six that encode the
+//! CRC-32 of all before them. The checksum refuses typing errors and scanner noise before any look-up; only
+//! the keyed hash (BLAKE3) is stored and looked up, so neither a stolen store nor the duration of a look-up
+//! reveals anything about a key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const RANDOM_CHARACTERS: usize = 43;
 const CHECKSUM_CHARACTERS: usize = 6;
 
-/// Names a key in logs, listings and commands; it opens nothing (a UUIDv7, so ids sort by age).
+/// The id of a key in logs, listings and commands. It is not secret (a UUIDv7, so ids sort by age).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(pub Uuid);
@@ -40,7 +40,7 @@ impl FromStr for KeyId {
     }
 }
 
-/// Names a partner; it stays when the partner is renamed.
+/// The id of a partner, which stays when the partner is renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PartnerId(pub Uuid);
 
@@ -58,12 +58,12 @@ impl FromStr for PartnerId {
     }
 }
 
-/// The word that every key of an installation begins with, so that secret scanners know whose it is.
+/// The prefix of every key of an installation, by which secret scanners recognize its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Brand(String);
 
-/// The text is no brand.
+/// The text is not a brand.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a brand; it is 2 to 16 of a-z and 0-9, beginning with a letter")]
 pub struct BrandError(pub String);
@@ -88,7 +88,7 @@ impl From<Brand> for String {
     }
 }
 
-/// The text of a key. It is shown once, when it is made, and wiped from memory afterwards.
+/// The text of a key. It is printed once, when the key is created, and wiped from memory afterwards.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeySecret(Zeroizing<String>);
 
@@ -98,19 +98,19 @@ impl fmt::Debug for KeySecret {
     }
 }
 
-/// The text has not the form of a key of this brand: wrong length, mark, alphabet or checksum.
+/// The text is not a key of this brand: wrong prefix, length, alphabet or checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Not this brand, no environment mark, a wrong length or a character outside base62.
-    #[error("the credential has not the form of a key")]
+    /// Wrong brand, environment or length, or a character outside base62.
+    #[error("the credential does not have the form of a key")]
     Form,
-    /// The form is right and the last six characters are not the CRC-32 of the others.
+    /// The last six characters are not the CRC-32 of the others.
     #[error("the key's checksum is wrong; a character was lost or changed")]
     Checksum,
 }
 
 impl KeySecret {
-    /// Draws a new key. `random_byte` must come from the operating system's or an equal generator.
+    /// Generates a new key. `random_byte` must be as strong as the operating system's generator.
     pub fn generate(brand: &Brand, environment: Environment, mut random_byte: impl FnMut() -> u8) -> Self {
         let mark = environment.key_mark();
         let length = brand.0.len() + 1 + mark.len() + 1 + RANDOM_CHARACTERS + CHECKSUM_CHARACTERS;
@@ -122,7 +122,7 @@ impl KeySecret {
         text.push('_');
         let payload_end = text.len() + RANDOM_CHARACTERS;
         while text.len() < payload_end {
-            // 248 is the largest multiple of 62 in a byte: what lies above would favour some characters.
+            // 248 is the largest multiple of 62 in a byte: larger values would favour some characters.
             let byte = random_byte();
             if byte < 248 {
                 text.push(char::from(ALPHABET[usize::from(byte % 62)]));
@@ -133,22 +133,22 @@ impl KeySecret {
         Self(text)
     }
 
-    /// The text itself, for the one place that shows or sends it.
+    /// The text itself, for the code that prints or sends it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The last four characters, enough to tell two keys apart in a listing.
+    /// The last four characters, by which keys are recognized in a listing.
     #[must_use]
     pub fn hint(&self) -> String {
         self.0[self.0.len() - 4..].to_owned()
     }
 
-    /// Checks the form of a presented credential and says for which environment it claims to be.
+    /// Checks the form of a presented credential; returns the environment in its prefix.
     ///
     /// # Errors
-    /// [`Malformed`] says what was wrong, for the log; a caller is never told.
+    /// [`Malformed`], for the log only; callers do not see the reason.
     pub fn check(brand: &Brand, credential: &[u8]) -> Result<Environment, Malformed> {
         let rest = credential
             .strip_prefix(brand.0.as_bytes())
@@ -161,7 +161,7 @@ impl KeySecret {
                 Some((environment, rest.strip_prefix(b"_")?))
             })
             .ok_or(Malformed::Form)?;
-        // Every character is looked at, which takes a few wide instructions; to stop early takes many.
+        // Checks every character with a few SIMD instructions, which is faster than stopping early.
         let alphanumeric = secret.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric());
         if secret.len() != RANDOM_CHARACTERS + CHECKSUM_CHARACTERS || !alphanumeric {
             return Err(Malformed::Form);
@@ -185,7 +185,7 @@ fn checksum(signed: &[u8]) -> [u8; CHECKSUM_CHARACTERS] {
     text
 }
 
-/// The secret under which key hashes are made; without it a stolen store cannot be tried against.
+/// The secret under which keys are hashed; without it, guesses cannot be tested against a stolen store.
 #[derive(Clone)]
 pub struct ServerSecret(Zeroizing<[u8; 32]>);
 
@@ -196,19 +196,19 @@ impl ServerSecret {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes, for the one place that stores them.
+    /// The bytes, for the code that stores them.
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// A secret for another purpose, which `context` names; it reveals nothing of this one.
+    /// Derives a secret for another purpose, which `context` names; it reveals nothing of this one.
     #[must_use]
     pub fn derive(&self, context: &str) -> Self {
         Self(Zeroizing::new(blake3::derive_key(context, &*self.0)))
     }
 
-    /// The hash under which a credential is stored and looked up.
+    /// Hashes a credential, for storage and look-up.
     #[must_use]
     pub fn hash(&self, credential: &[u8]) -> KeyHash {
         KeyHash(*blake3::keyed_hash(&self.0, credential).as_bytes())
@@ -221,12 +221,12 @@ impl fmt::Debug for ServerSecret {
     }
 }
 
-/// A credential's keyed hash. Two are compared in constant time.
+/// A credential's keyed hash, compared in constant time.
 #[derive(Clone, Copy)]
 pub struct KeyHash(pub [u8; 32]);
 
 impl KeyHash {
-    /// The name that is stored beside each hash, so that another algorithm can follow one day.
+    /// The algorithm's name, stored with each hash so that another one can follow.
     pub const ALGORITHM: &'static str = "blake3-keyed";
 }
 
@@ -236,10 +236,10 @@ impl PartialEq for KeyHash {
     }
 }
 
-/// Whether two texts are the same, in a time that depends on their lengths only.
+/// Whether two secrets are equal, in a time that depends on their lengths only.
 #[must_use]
 pub fn secrets_are_equal(ours: &[u8], theirs: &[u8]) -> bool {
-    // Eight bytes at a time: `subtle` looks at every byte of a slice by itself.
+    // Eight bytes at a time: `subtle` compares the bytes of a slice one by one.
     let (our_words, our_rest) = ours.as_chunks::<8>();
     let (their_words, their_rest) = theirs.as_chunks::<8>();
     let words = our_words.iter().zip(their_words).fold(0, |differing, (ours, theirs)| {
@@ -252,7 +252,7 @@ pub fn secrets_are_equal(ours: &[u8], theirs: &[u8]) -> bool {
 
 impl Eq for KeyHash {}
 
-/// A digest is uniform already: its first eight bytes are as good as any hash of it.
+/// A digest is uniformly distributed already: its first eight bytes serve as its hash.
 impl std::hash::Hash for KeyHash {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         let first = self.0.first_chunk().expect("a digest has 32 bytes");
@@ -266,38 +266,38 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// What is known of a key, all but its secret: the form of listings and of `--json`.
+/// The record of a key: everything but its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
-    /// Names the key.
+    /// Its id.
     pub id: KeyId,
     /// The partner that holds it.
     pub partner_id: PartnerId,
-    /// That partner's name, as it is now.
+    /// That partner's current name.
     pub partner: String,
     /// Whether that partner is suspended, so that its keys are refused.
     pub suspended: bool,
-    /// What its holder calls it.
+    /// Its name.
     pub name: String,
-    /// The one environment it is good for.
+    /// Its environment.
     pub environment: Environment,
-    /// What it may do.
+    /// Its permissions.
     pub permissions: ApiAccessPermission,
     /// The last four characters of its text.
     pub hint: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// Good from this moment on, if set.
+    /// When it becomes valid, if set.
     pub not_before: Option<Timestamp>,
-    /// Refused from this moment on, if set.
+    /// When it expires, if set.
     pub expires: Option<Timestamp>,
-    /// Refused since this moment, if it was revoked.
+    /// When it was revoked, if it was.
     pub revoked: Option<Timestamp>,
     /// The networks it may be used from; empty means any.
     pub allow: Vec<IpNet>,
-    /// Its own rate, or the listener's default where none is set.
+    /// Its rate; `None` means the default rate.
     pub rate: Option<Rate>,
-    /// What answers its calls to a retired version.
+    /// How its calls to a retired version are handled.
     pub on_retired: OnRetired,
     /// The key that this one replaced in a rotation.
     pub replaces: Option<KeyId>,
@@ -305,14 +305,14 @@ pub struct KeyRecord {
     pub last_used: Option<Timestamp>,
 }
 
-/// What answers a key's calls to a retired version of the API.
+/// How a key's calls to a retired version of the API are handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRetired {
     /// 410, which names the version to move to.
     #[default]
     Refuse,
-    /// The successor, which says so.
+    /// A response of the successor, whose headers name both versions.
     Forward,
 }
 
@@ -320,7 +320,7 @@ impl OnRetired {
     /// Both choices.
     pub const ALL: [Self; 2] = [Self::Refuse, Self::Forward];
 
-    /// The name that is stored and shown: `refuse` or `forward`.
+    /// The name in the store, in JSON and in the CLI: `refuse` or `forward`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -337,7 +337,7 @@ impl fmt::Display for OnRetired {
 }
 
 impl KeyRecord {
-    /// A key without names and without bounds of time, network or rate; those are set afterwards.
+    /// A record without names and without limits of time, network or rate, which are set afterwards.
     #[must_use]
     pub fn new(
         id: KeyId,
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_equal_in_every_byte_or_not_at_all() {
+    fn secrets_are_equal_only_if_every_byte_is() {
         for length in [0, 1, 7, 8, 9, 58, 66] {
             let ours: Vec<u8> = (0..length).collect();
             assert!(secrets_are_equal(&ours, &ours.clone()), "{length}");
@@ -445,8 +445,8 @@ mod tests {
     fn secrets_do_not_print() {
         let secret = key(Environment::Staging, 3);
         let server = ServerSecret::new([7; 32]);
-        let shown = format!("{secret:?} {server:?} {:?}", server.hash(b"x"));
-        assert_eq!(shown, "KeySecret([redacted]) ServerSecret([redacted]) KeyHash([redacted])");
+        let expected = format!("{secret:?} {server:?} {:?}", server.hash(b"x"));
+        assert_eq!(expected, "KeySecret([redacted]) ServerSecret([redacted]) KeyHash([redacted])");
     }
 
     #[test]

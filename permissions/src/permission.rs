@@ -130,7 +130,7 @@ mod tests {
     const PINNED: &[(&str, u128)] = &[("ping:read", 1 << 0), ("connection:read", 1 << 1)];
 
     #[test]
-    fn names_and_bits_are_pinned_for_ever() {
+    fn names_and_bits_never_change() {
         let now: Vec<(String, u128)> = ApiAccessPermission::all()
             .iter()
             .map(|permission| (permission.to_string(), permission.bits()))

@@ -1,4 +1,4 @@
-//! How often a key may call: so many requests per second, minute or hour, plus a burst.
+//! Rates: requests per second, minute or hour, plus a burst.
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-// Chromium as every script here starts it; `more` are the flags of one of them.
+// Starts Chromium for the scripts in this folder; `more` are additional flags.
 import { createRequire } from "node:module";
 
 export const require = createRequire(process.env.NODE_PATH + "/");

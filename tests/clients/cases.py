@@ -1,9 +1,9 @@
-"""The contract's cases as every foreign client asks them, and how its answers are printed."""
+"""The contract's cases that every third-party client runs, and the form in which responses are printed."""
 
 import json
 import sys
 
-# Name, method, path, and which credential: the key, a key of the right form that nobody has, or none.
+# Name, method, path, and which credential: the key, a key that was never issued, or none.
 CASES = [
     ("ping", "GET", "/2026-02-01/ping.json", "key"),
     ("connection", "GET", "/2026-02-01/connection.json", "key"),

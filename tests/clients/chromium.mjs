@@ -36,7 +36,7 @@ try {
   const fetched = await page.evaluate(async () => {
     const reply = await fetch("/2026-02-01/ping.json");
     const body = await reply.text();
-    // The entry is made a moment after the content has come.
+    // The entry is created a moment after the content has arrived.
     let entry;
     for (let round = 0; round < 100 && !entry; round += 1) {
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,5 +1,5 @@
-"""FILE: reads what a test found in the documentation, {"html": {path: text}, "powershell": {path: text}},
-and reports every page that is no well-formed HTML and every sample that is no PowerShell."""
+"""FILE: reads the documentation's content, {"html": {path: text}, "powershell": {path: text}}, and reports every
+page that is not well-formed HTML and every sample that is not valid PowerShell."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ for path, text in found["powershell"].items():
     tree = powershell.parse(text.encode())
     faults += [f"{path}: {place}: no PowerShell: {text}" for place in wrong(tree.root_node)]
 
-# The checks can fail: what is plainly wrong is found.
+# Checks the checks: they find obvious errors.
 control = html5lib.HTMLParser(strict=False)
 control.parse("<!doctype html><p><div></p>")
 guards = bool(control.errors) and any(wrong(powershell.parse(b"$a = @{ b = \n").root_node))

@@ -19,7 +19,7 @@ import typed_values
 
 def generate(document, folder):
     config = folder / "config.json"
-    # No formatters: nobody reads this code.
+    # No formatters, because nobody reads this code.
     config.write_text(json.dumps({"post_hooks": [], "package_name_override": "partner_client"}))
     program = pathlib.Path(sys.executable).with_name("openapi-python-client")
     command = [program, "generate", "--path", document, "--config", config, "--meta", "none", "--fail-on-warning"]

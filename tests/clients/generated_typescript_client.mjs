@@ -23,7 +23,7 @@ function reads(place, value, schema, lines) {
   if (value === null) return;
   const values = schema.enum ?? (schema.const === undefined ? [] : [schema.const]);
   const type = values.map((one) => JSON.stringify(one)).join(" | ") || typeof value;
-  // Both ways, so that neither `any` nor a wider type will do.
+  // In both directions, so that neither `any` nor a wider type passes.
   const name = `value${lines.length}`;
   lines.push(`  const ${name} = ${place}; check<Equal<NonNullable<typeof ${name}>, ${type}>>();`);
 }

@@ -1,4 +1,4 @@
-"""PORT CA KEY FILE: asks once, makes FILE, and tells how the server ends the connection."""
+"""PORT CA KEY FILE: sends one request, creates FILE, and prints how the server closes the connection."""
 
 import asyncio
 import json

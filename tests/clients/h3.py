@@ -1,4 +1,4 @@
-"""HTTP/3 over aioquic, with the frames in the open: for clients that must see or send what no library would."""
+"""HTTP/3 over aioquic with access to its frames, for clients that must send or receive what no library would."""
 
 import asyncio
 import ssl
@@ -35,7 +35,7 @@ class ControlStream:
     def __init__(self):
         self.data = b""
         self.frames = []
-        # The first request that is not answered, as GOAWAY says.
+        # The first request that is not served, according to GOAWAY.
         self.refused_from = None
 
     def receive(self, data):
@@ -52,7 +52,7 @@ class ControlStream:
                 if kind == GOAWAY:
                     self.refused_from = Buffer(data=payload).pull_uint_var() // 4
         except BufferReadError:
-            pass  # The rest has not come yet.
+            pass  # The rest has not arrived yet.
 
 
 class Client(QuicConnectionProtocol):

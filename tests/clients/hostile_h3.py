@@ -1,4 +1,4 @@
-"""PORT CA KEY CASE: HTTP/3 as attackers speak it. Prints what the server made of it, as JSON.
+"""PORT CA KEY CASE: attacks over HTTP/3. Prints how the server reacted, as JSON.
 
 Every case ends by itself: each wait has a bound.
 """
@@ -14,7 +14,7 @@ from aioquic.buffer import encode_uint_var
 from h3 import encode, frame
 
 PING = "/2026-02-01/ping.json"
-# An endpoint that takes content, of test-gateway.
+# An endpoint of test-gateway that accepts content.
 ECHO = "/test/echo.json"
 HEADERS, DATA, CANCEL_PUSH, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0x1, 0x0, 0x3, 0x4, 0x5, 0x7, 0xD
 CONTROL, PUSH, ENCODER, DECODER = 0x0, 0x1, 0x2, 0x3
@@ -68,7 +68,7 @@ async def longest_target(client, key):
     """A target that no type of ours has room for."""
     stream = client.open()
     target = PING.encode() + b"?" + b"a" * 65535
-    # By hand, because the encoder takes no such value: what its length has more than the prefix has room for.
+    # By hand, because the encoder accepts no such value: its length does not fit in the prefix.
     rest, length = len(target) - 127, [127]
     while rest >= 128:
         rest, low = divmod(rest, 128)
@@ -147,7 +147,7 @@ async def migrating(client, key):
         local.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         local.bind(("::", 0))
         before = client._transport
-        # It takes the place of the transport before it.
+        # It replaces the previous transport.
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: client, sock=local)
         before.close()
         if change % 2:
@@ -374,7 +374,7 @@ CASES = {
     "reset_flood": reset_flood,
     "silent": silent,
     "idle": idle,
-    # Frames where they must not be (RFC 9114 §7.2), and streams that must not be (§6.2).
+    # Forbidden frames (RFC 9114 §7.2) and streams (§6.2).
     "data_first": on_request_stream(frame(DATA, b"x")),
     "settings_on_request": on_request_stream(frame(SETTINGS, b"")),
     "push_promise_on_request": on_request_stream(frame(PUSH_PROMISE, b"\x00\x00\x00")),
@@ -441,12 +441,12 @@ CASES = {
     "decoder_cancels": on_own_unidirectional("_local_decoder_stream_id", b"\x40\x7f\x80\x01\x44"),
     "stream_without_type": on_new_unidirectional(b"", end=True),
     "push_stream": on_new_unidirectional(bytes([PUSH]) + b"\x00"),
-    # What has to be ignored (§9).
+    # Frames and streams that must be ignored (§9).
     "unknown_stream": on_new_unidirectional(encode_uint_var(0x21) + b"anything"),
     "unknown_on_control": on_control_stream(frame(0x21, b"anything")),
     "max_push_id_grows": on_control_stream(frame(MAX_PUSH_ID, b"\x10") + frame(MAX_PUSH_ID, b"\x40\x64")),
     "unknown_behind_head": behind_head(frame(0x21, b"anything")),
-    # Heads that are malformed (§4.2, §4.3).
+    # Malformed heads (§4.2, §4.3).
     "good": with_fields(GOOD),
     "no_method": with_fields([SCHEME, AUTHORITY, PATH, BEARER]),
     "no_path": with_fields([METHOD, SCHEME, AUTHORITY, BEARER]),

@@ -7,7 +7,7 @@ import cases
 port, ca, keys = cases.arguments()
 answers = []
 with niquests.Session() as session:
-    # Without this it would begin with HTTP/2 and follow alt-svc.
+    # Without this it would start with HTTP/2 and follow alt-svc.
     session.quic_cache_layer.add_domain("127.0.0.1", port)
     for name, method, path, credential in cases.CASES:
         headers = {"authorization": f"Bearer {keys[credential]}"} if credential else {}

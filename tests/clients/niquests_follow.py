@@ -1,4 +1,4 @@
-"""PORT CA KEY: whether a client that knows nothing finds HTTP/3 by `alt-svc`."""
+"""PORT CA KEY: whether a client without prior knowledge finds HTTP/3 by `alt-svc`."""
 
 import json
 import sys

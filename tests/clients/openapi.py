@@ -1,9 +1,9 @@
-"""OpenAPI documents as programs read them: are they valid, and do examples and answers keep to them?
+"""Validates OpenAPI documents, and their examples and real responses against them.
 
     openapi.py FOLDER ANSWERS
 
-FOLDER holds the documents. ANSWERS is a JSON list of what was really answered: version, method, path,
-status, fields, body. Prints how much was looked at, and everything that is wrong.
+FOLDER holds the documents. ANSWERS is a JSON list of real responses: version, method, path, status, fields,
+body. Prints how much was checked, and everything that is wrong.
 """
 
 import json
@@ -39,7 +39,7 @@ class Document:
             yield f"{self.name}: {error.message}"
 
     def wrong_with(self, schema, value):
-        # References lead into the document, wherever the schema stands in it.
+        # References are relative to the document, wherever the schema is in it.
         schema = json.loads(json.dumps(schema).replace('"#/', f'"{DOCUMENT}#/'))
         validator = Draft202012Validator(schema, registry=self.registry, format_checker=oas31_format_checker)
         return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]

@@ -1,5 +1,5 @@
-// BASE PATH...: Chromium opens each page of the documentation at three widths, light and dark. axe looks for
-// what keeps people out, and the page is measured: nothing may be wider than the window.
+// BASE PATH...: Chromium opens each page of the documentation at three widths, light and dark. axe checks its
+// accessibility, and nothing may be wider than the window.
 import { readFileSync } from "node:fs";
 
 import { launch, require } from "./browser.mjs";
@@ -13,7 +13,7 @@ const faults = [];
 try {
   for (const colorScheme of ["light", "dark"]) {
     for (const width of [390, 820, 1440]) {
-      // axe itself is a script, which the pages' own policy refuses.
+      // axe is a script, which the pages' content security policy forbids.
       const context = await browser.newContext({
         colorScheme,
         viewport: { width, height: 900 },
@@ -31,7 +31,7 @@ try {
           () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
         );
         if (wider > 0) faults.push(`${at(path)}: ${wider} pixels wider than the window`);
-        // What is folded is looked at too.
+        // Collapsed content is checked too.
         await page.evaluate(() => document.querySelectorAll("details").forEach((one) => (one.open = true)));
         await page.evaluate(axe);
         const { violations } = await page.evaluate(() => window.axe.run());
@@ -45,7 +45,7 @@ try {
       await context.close();
     }
   }
-  // By keyboard alone: the first stop skips to the content.
+  // By keyboard: the first tab stop skips to the content.
   const page = await browser.newPage();
   await page.goto(base + paths[0]);
   await page.keyboard.press("Tab");

@@ -11,14 +11,14 @@ use tests::{
 
 use crate::contract::{CONNECTION, ECHO, PING, assert_problem, assert_problem_body};
 
-/// A gateway with small limits and short times, and a key that no rate holds back.
+/// A gateway with small limits and short timeouts, and a key with a high rate.
 async fn strict(overlay: &str) -> (TestGateway, Key) {
     let gateway = TestGateway::start(overlay).await;
     let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
     (gateway, key)
 }
 
-/// The same, with an endpoint that takes content.
+/// The same, with an endpoint that accepts content.
 async fn strict_with_echo(overlay: &str) -> (TestGateway, Key) {
     let gateway = TestGateway::start_with_test_endpoints(overlay).await;
     let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
@@ -30,7 +30,7 @@ fn echo(key: &Key) -> Request<Bytes> {
     with_fields(key.request(&Method::POST, ECHO), &[("content-type", "application/json")])
 }
 
-/// As much content as is given here, of an object that the endpoint takes.
+/// Content of this size, which the endpoint accepts.
 fn text_of(bytes: usize) -> Bytes {
     let frame = r#"{"text":""}"#.len();
     format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes - frame)).into()
@@ -300,7 +300,7 @@ async fn gauge(gateway: &TestGateway, name: &str, value: usize) {
     assert!(reached.await.is_some(), "{wanted}");
 }
 
-/// Asserts a 503 that says when to come back.
+/// Asserts a 503 with `Retry-After`.
 fn assert_busy(answer: &Response, context: &str) {
     let problem = assert_problem(answer, 503, context);
     let retry_after: u64 = answer.field("retry-after").expect("503 has retry-after").parse().unwrap();
@@ -308,7 +308,7 @@ fn assert_busy(answer: &Response, context: &str) {
     assert_eq!(problem["retryAfterSeconds"].as_u64(), Some(retry_after), "{context}");
 }
 
-/// So many requests that wait for a while, each on a connection of its own.
+/// Starts this many requests that take a while, each on a separate connection.
 async fn hold(gateway: &TestGateway, key: &Key, count: usize) -> Vec<tokio::task::JoinHandle<Response>> {
     let mut held = Vec::new();
     for _ in 0..count {
@@ -341,7 +341,7 @@ async fn a_request_beyond_the_limit_in_flight_gets_503_with_retry_after() {
 }
 
 #[tokio::test]
-async fn no_caller_has_more_than_its_share_of_places_while_they_are_short() {
+async fn no_caller_has_more_than_its_share_of_slots_while_they_are_scarce() {
     let overlay = "[limits]\nrequests_in_flight_max = 8\nrequests_in_flight_per_caller_max = 5";
     let (gateway, greedy) = strict_with_echo(overlay).await;
     let other = gateway.create_key(KeySpec::production()).await;
@@ -354,7 +354,7 @@ async fn no_caller_has_more_than_its_share_of_places_while_they_are_short() {
     for held in held {
         assert_eq!(held.await.expect("no task panics").status, 200);
     }
-    // Where there is room, nobody counts.
+    // While fewer than half of the slots are taken, there is no share.
     let (gateway, greedy) = strict_with_echo("[limits]\nrequests_in_flight_per_caller_max = 2").await;
     for held in hold(&gateway, &greedy, 5).await {
         assert_eq!(held.await.expect("no task panics").status, 200);
@@ -362,7 +362,7 @@ async fn no_caller_has_more_than_its_share_of_places_while_they_are_short() {
 }
 
 #[tokio::test]
-async fn content_that_is_still_on_its_way_takes_no_place_of_a_request() {
+async fn a_request_whose_content_is_still_arriving_takes_no_slot_of_a_request_in_flight() {
     let overlay =
         "[limits]\nrequests_in_flight_max = 2\nuploads_in_flight_max = 3\n[timeouts]\nbody = \"30s\"";
     let (gateway, key) = strict_with_echo(overlay).await;
@@ -389,7 +389,7 @@ async fn content_that_is_still_on_its_way_takes_no_place_of_a_request() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_the_content_of_a_method_that_has_none() {
+async fn content_of_a_method_without_content_is_not_waited_for() {
     let (gateway, key) = strict("[timeouts]\nbody = \"30s\"").await;
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
@@ -401,7 +401,7 @@ async fn nobody_waits_for_the_content_of_a_method_that_has_none() {
         assert!(started.elapsed() < Duration::from_secs(5), "{protocol:?}: {:?}", started.elapsed());
         drop(pieces);
     }
-    // On HTTP/1.1 the rest could hide a request: the response says that it is the last.
+    // On HTTP/1.1 the rest could hide a request, so the response closes the connection.
     let head = format!(
         "GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\ncontent-length: 5\r\n\r\n",
         key.bearer()
@@ -410,7 +410,7 @@ async fn nobody_waits_for_the_content_of_a_method_that_has_none() {
     assert!(raw.write(head.as_bytes()).await);
     let [answer] = &tests::answers(&raw.read_to_end(PATIENCE).await)[..] else { panic!("one answer") };
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
-    // Content that has come is discarded, and the connection goes on.
+    // Content that has arrived is discarded, and the connection stays open.
     let both = format!("{head}12345{head}12345");
     let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
     assert!(raw.write(both.as_bytes()).await);
@@ -446,7 +446,7 @@ async fn an_address_that_fails_too_often_gets_429_and_its_valid_keys_are_served(
             "{protocol:?}: a good key is never locked out"
         );
     }
-    // The other family is another address, with failures of its own.
+    // The other family is another address, whose failures are counted separately.
     let client = Client::connect(&gateway, Way { protocol: Protocol::H1, family: Family::V6 }).await.unwrap();
     assert_eq!(client.ask(tests::get(PING)).await.status, 401);
 }
@@ -475,7 +475,7 @@ async fn an_http_2_request_with_a_bad_authority_is_400() {
         connection.write(&frame(kind::HEADERS, 5, 1, &block)).await;
         let end = |frame: &tests::Frame| frame.stream == 1 || frame.kind == kind::GOAWAY;
         let first = connection.find(PATIENCE, end).await.unwrap_or_else(|| panic!("{what}: no answer"));
-        // Refused by the library as a malformed request, or by us with a 400.
+        // Refused by the library as a malformed request, or by the gateway with a 400.
         let refused = [kind::RST_STREAM, kind::GOAWAY].contains(&first.kind) || first.status() == Some(400);
         assert!(refused, "{what}: {first:?}");
     }

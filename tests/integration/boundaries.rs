@@ -1,4 +1,4 @@
-//! The arrows of the code map: which room may use which, and which crates stay out of a room.
+//! The dependencies of the code map: which module may use which, and which crates must not be used where.
 //!
 //! Rules about crates read `cargo tree`; rules about modules read the sources, without comments and unit tests.
 
@@ -29,7 +29,7 @@ const RUNTIMES: [&str; 16] = [
     "tokio",
 ];
 
-/// What code without I/O, clocks and tasks does not name.
+/// Paths that code without I/O, clocks and tasks does not contain.
 const EFFECTS: [&str; 11] = [
     "std::fs",
     "std::process",
@@ -44,10 +44,10 @@ const EFFECTS: [&str; 11] = [
     "Timestamp::now",
 ];
 
-/// The rooms of the gateway that read the configuration. A room is a file or folder below `gateway/src`.
+/// The modules of the gateway that read the configuration: files or folders below `gateway/src`.
 const CONFIG_READERS: [&str; 7] = ["app", "cli", "http", "node", "snapshot", "telemetry", "warnings"];
 
-/// Every normal dependency of a crate of ours on this platform, direct or not.
+/// Every normal dependency of a workspace crate on this platform, direct or not.
 fn dependencies(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -174,7 +174,7 @@ fn permissions_and_versions_have_no_runtime_in_their_dependencies() {
 }
 
 #[test]
-fn permissions_and_versions_do_no_io_and_read_no_clock() {
+fn permissions_and_versions_use_neither_io_nor_clocks() {
     for place in ["permissions/src", "versions/src"] {
         for (path, code) in sources(place) {
             for effect in EFFECTS {
@@ -187,7 +187,7 @@ fn permissions_and_versions_do_no_io_and_read_no_clock() {
 }
 
 #[test]
-fn transport_knows_no_keys_versions_config_or_store() {
+fn transport_does_not_use_keys_versions_config_or_store() {
     for (path, code) in sources("gateway/src/transport") {
         let modules = modules_of("crate", &code);
         for room in [
@@ -209,7 +209,7 @@ fn transport_knows_no_keys_versions_config_or_store() {
     }
 }
 
-/// All SQL is in one room.
+/// All SQL is in one module.
 #[test]
 fn only_the_store_names_rusqlite() {
     const ROOM: &str = "gateway/src/store/sqlite";
@@ -224,7 +224,7 @@ fn only_the_store_names_rusqlite() {
 }
 
 #[test]
-fn the_configuration_is_read_by_the_listed_rooms_only() {
+fn only_the_listed_modules_read_the_configuration() {
     let mut readers = BTreeSet::new();
     for (path, code) in sources("gateway/src") {
         let room =

@@ -6,7 +6,7 @@ use tests::{Client, Key, KeySpec, Protocol, Start, TestGateway, eventually};
 
 use crate::contract::PING;
 
-/// Everything below `partner-gateway`, as its help has to show it.
+/// The commands of `partner-gateway`, as its help lists them.
 const COMMANDS: &[&[&str]] = &[
     &["serve"],
     &["key"],
@@ -99,7 +99,7 @@ async fn wrong_usage_ends_with_2_and_a_hint() {
 }
 
 #[tokio::test]
-async fn words_of_other_tools_get_a_tip_with_the_right_command() {
+async fn commands_of_other_tools_get_a_tip_with_the_right_command() {
     for (arguments, clue) in [
         (&["key", "delete", "x"][..], "`partner-gateway key revoke`"),
         (&["key", "rm"], "`partner-gateway key revoke`"),
@@ -129,7 +129,7 @@ async fn words_of_other_tools_get_a_tip_with_the_right_command() {
 }
 
 #[tokio::test]
-async fn check_config_prints_warnings_and_is_valid_all_the_same() {
+async fn check_config_prints_warnings_and_reports_a_valid_configuration() {
     let start = Start::with("");
     start.write_config_text(
         "[listeners.operations]\naddresses = [\"0.0.0.0:9180\"]\n[listeners.http]\ntrusted_proxies = [\"0.0.0.0/0\"]\n",
@@ -176,7 +176,7 @@ async fn a_key_can_expire_after_a_duration_and_have_a_rate_per_minute() {
 }
 
 #[tokio::test]
-async fn keys_and_partners_are_listed_shown_and_counted_in_json() {
+async fn keys_and_partners_are_listed_and_counted_in_json() {
     let gateway = TestGateway::start("").await;
     let spec = KeySpec::staging()
         .option("--name", "a name")
@@ -197,7 +197,7 @@ async fn keys_and_partners_are_listed_shown_and_counted_in_json() {
     ] {
         assert_eq!(shown[member], expected, "{member}: {shown}");
     }
-    assert_eq!(shown.get("key"), None, "the secret is shown once, when it is made");
+    assert_eq!(shown.get("key"), None, "the secret is printed only when the key is created");
     let list: serde_json::Value = gateway.json(&["key", "list", "--json"]).await;
     assert!(list.to_string().contains(&key.id), "{list}");
     let created: serde_json::Value = gateway.json(&["partner", "create", "Another One", "--json"]).await;
@@ -212,20 +212,20 @@ async fn keys_and_partners_are_listed_shown_and_counted_in_json() {
 }
 
 #[tokio::test]
-async fn when_a_key_was_used_last_is_known_soon_after() {
+async fn the_last_use_of_a_key_is_written_soon() {
     let gateway = TestGateway::start("[store]\nlast_used_interval = \"1s\"").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = Client::over(&gateway, Protocol::H1).await;
     assert_eq!(client.ask(key.get(PING)).await.status, 200);
-    let known = eventually(tests::PATIENCE, async || {
+    let last_used = eventually(tests::PATIENCE, async || {
         let shown: serde_json::Value = gateway.json(&["key", "show", &key.id, "--json"]).await;
         shown["last_used"].is_string().then_some(())
     });
-    assert!(known.await.is_some(), "last_used is written");
+    assert!(last_used.await.is_some(), "last_used is written");
 }
 
 #[tokio::test]
-async fn commands_on_keys_that_are_not_there_fail_and_say_so() {
+async fn commands_on_unknown_keys_fail() {
     let gateway = TestGateway::start("").await;
     let stranger = "01890a5d-ac96-774b-bcce-b302099a8057";
     for arguments in [
@@ -242,7 +242,7 @@ async fn commands_on_keys_that_are_not_there_fail_and_say_so() {
 }
 
 #[tokio::test]
-async fn keys_are_made_before_the_first_server_runs() {
+async fn keys_can_be_created_before_the_first_start() {
     let start = Start::with("");
     start.write_config_text(&tests::merged(""));
     let arguments = [
@@ -265,7 +265,7 @@ async fn keys_are_made_before_the_first_server_runs() {
 }
 
 #[tokio::test]
-async fn mistakes_in_the_configuration_are_pointed_at() {
+async fn mistakes_in_the_configuration_are_located() {
     let start = Start::with("");
     for (text, clues) in [
         ("[limits]\nkey_rat = \"1/s\"\n", &["gateway.toml:2:1", "key_rat", "key_rate"][..]),
@@ -284,10 +284,10 @@ async fn mistakes_in_the_configuration_are_pointed_at() {
         for command in [&["check-config"][..], &["serve"]] {
             let output = start.run(command).await;
             assert_eq!(output.status.code(), Some(78), "{command:?} {text}: {}", err(&output));
-            // What is wrong is what `check-config` was asked for, so there it is the output.
-            let told = out(&output) + &err(&output);
+            // Problems are the result of `check-config`, so it prints them to standard output.
+            let printed = out(&output) + &err(&output);
             for clue in clues {
-                assert!(told.contains(clue), "{command:?} {text}: no {clue} in {told}");
+                assert!(printed.contains(clue), "{command:?} {text}: no {clue} in {printed}");
             }
         }
     }
@@ -297,7 +297,7 @@ async fn mistakes_in_the_configuration_are_pointed_at() {
 }
 
 #[tokio::test]
-async fn the_environment_lies_over_the_file_and_is_named_when_it_is_wrong() {
+async fn the_environment_overrides_the_file_and_is_named_when_it_is_wrong() {
     let start = Start::with("[limits]\nkey_rate = \"50/s+60\"");
     let gateway = start.environment("GATEWAY__LIMITS__KEY_RATE", "70/s+80").launch().await;
     let shown = gateway.cli(&["config", "show"]).await;
@@ -310,13 +310,13 @@ async fn the_environment_lies_over_the_file_and_is_named_when_it_is_wrong() {
 }
 
 #[tokio::test]
-async fn the_files_of_conf_d_lie_over_the_file_in_the_order_of_their_names() {
+async fn the_files_of_conf_d_override_the_file_in_the_order_of_their_names() {
     let start = Start::with("[limits]\nkey_rate = \"50/s+60\"");
     let folder = start.folder().join("conf.d");
-    std::fs::create_dir(&folder).expect("the folder is the test's own");
+    std::fs::create_dir(&folder).expect("the folder is writable");
     for (name, rate) in [("10.toml", "1/s+2"), ("20.toml", "3/s+4"), ("30.toml.off", "5/s+6")] {
         let text = format!("[limits]\nkey_rate = \"{rate}\"\n");
-        std::fs::write(folder.join(name), text).expect("the folder is the test's own");
+        std::fs::write(folder.join(name), text).expect("the folder is writable");
     }
     let gateway = start.launch().await;
     let shown = gateway.cli(&["config", "show"]).await;

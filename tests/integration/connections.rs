@@ -1,4 +1,4 @@
-//! Bounds on connections: in all, of one address, streams of one connection, and what they leave free.
+//! Bounds on connections: in total and per address, and on the streams of a connection.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 const PING: &str = "/2026-02-01/ping.json";
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether the gateway keeps a fresh connection open; one that it refuses is closed at once.
+/// Whether the gateway keeps a new connection open; one that it refuses is closed at once.
 async fn is_kept(gateway: &TestGateway) -> (bool, TcpStream) {
     let address = gateway.listener("docs", Family::V4).address;
     let mut stream = TcpStream::connect(address).await.expect("the kernel accepts");
@@ -22,7 +22,7 @@ async fn is_kept(gateway: &TestGateway) -> (bool, TcpStream) {
 }
 
 #[tokio::test]
-async fn connections_are_bounded_and_a_place_that_is_free_is_taken_again() {
+async fn connections_are_bounded_and_a_closed_one_makes_room() {
     for bound in ["connections_max = 4", "connections_per_address_max = 4"] {
         let gateway = TestGateway::start(&format!("[limits]\n{bound}")).await;
         let mut kept = Vec::new();
@@ -62,7 +62,11 @@ async fn silent_connections_do_not_keep_out_clients_with_a_key() {
     let _docs = silent(&gateway, "docs", 50).await;
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;
-        assert_eq!(client.ask(key.get(PING)).await.status, 200, "{protocol:?}: the docs have their own pool");
+        assert_eq!(
+            client.ask(key.get(PING)).await.status,
+            200,
+            "{protocol:?}: the docs have a separate pool"
+        );
     }
 
     let idle = Client::over(&gateway, Protocol::H1).await;
@@ -96,7 +100,7 @@ async fn silent_connections_do_not_keep_out_clients_with_a_key() {
 }
 
 #[tokio::test]
-async fn thousands_of_idle_connections_leave_health_and_partners_unharmed() {
+async fn thousands_of_idle_connections_do_not_affect_probes_and_partners() {
     let _turn = tests::heavy().await;
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
@@ -125,7 +129,7 @@ async fn thousands_of_idle_connections_leave_health_and_partners_unharmed() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_3_proves_its_address_where_that_is_asked() {
+async fn an_http_3_client_proves_its_address_if_a_retry_is_required() {
     let gateway = TestGateway::start("[limits]\nquic_retry_threshold = 0").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = Client::over(&gateway, Protocol::H3).await;

@@ -1,4 +1,4 @@
-//! The contract's fixed words, once, and the assertions that every answer has to pass.
+//! Constants of the contract, and the assertions that every response must pass.
 
 use std::fmt::Display;
 
@@ -9,11 +9,11 @@ use tests::{Client, Protocol, Response, TestGateway, Way};
 use versions::{Catalog, RELEASES};
 
 pub(crate) const PING: &str = "/2026-02-01/ping.json";
-/// An endpoint that takes content, of `test-gateway`.
+/// An endpoint of `test-gateway` that accepts content.
 pub(crate) const ECHO: &str = "/test/echo.json";
 pub(crate) const CONNECTION: &str = "/2026-02-01/connection.json";
 
-/// A connection of this way.
+/// A connection over this transport.
 pub(crate) async fn connect(gateway: &TestGateway, way: Way) -> Client {
     Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
 }
@@ -25,8 +25,8 @@ pub(crate) struct Route {
     pub(crate) permission: String,
 }
 
-/// Every route of every date, from the declarations themselves: a new endpoint is walked as soon as it
-/// is listed. All of them answer `GET` so far; one that does not needs a request of its own here.
+/// Every route of every date, from the declarations themselves: a new endpoint is tested as soon as it is
+/// listed. So far, all are for `GET`; any other needs a special request here.
 pub(crate) fn routes() -> Vec<Route> {
     let catalog = Catalog::new(RELEASES).expect("the releases do not contradict each other");
     let rows = catalog.entries().iter().map(|entry| {
@@ -48,20 +48,20 @@ pub(crate) fn permissions() -> Vec<String> {
 /// The body of every 401.
 pub(crate) const INVALID_TOKEN: &str = r#"{"error":"Invalid token"}"#;
 
-/// The exact text of a `ping.json`, but for the time.
+/// The exact text of a `ping.json`, except for the time.
 #[track_caller]
 pub(crate) fn assert_ping_body(body: &str, environment: &str, context: impl Display) {
     let time = body
         .strip_prefix(&format!(r#"{{"status":"success","env":"{environment}","RRT":""#))
         .and_then(|rest| rest.strip_suffix(r#" ms"}"#))
         .unwrap_or_else(|| panic!("{context}: {body}"));
-    let (whole, decimals) = time.split_once('.').unwrap_or_else(|| panic!("{context}: {body}"));
+    let (milliseconds, decimals) = time.split_once('.').unwrap_or_else(|| panic!("{context}: {body}"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    assert!(digits(whole) && digits(decimals) && decimals.len() == 2, "{context}: {body}");
-    assert!(whole == "0" || !whole.starts_with('0'), "{context}: {body}");
+    assert!(digits(milliseconds) && digits(decimals) && decimals.len() == 2, "{context}: {body}");
+    assert!(milliseconds == "0" || !milliseconds.starts_with('0'), "{context}: {body}");
 }
 
-/// The fields that stand on every answer below a date to a caller who is known.
+/// The fields of every response below a date to an authenticated caller.
 #[track_caller]
 pub(crate) fn assert_fields(gateway: &TestGateway, way: Way, answer: &Response) {
     assert_fields_of_anyone(gateway, way, answer);
@@ -74,7 +74,7 @@ pub(crate) fn assert_fields(gateway: &TestGateway, way: Way, answer: &Response) 
     assert!(remaining <= quota && reset <= window && quota > 0 && window > 0, "{way}: {limit}, {policy}");
 }
 
-/// A response to somebody who is not known says nothing of which dates there are.
+/// A response to an unauthenticated caller does not reveal which dates exist.
 #[track_caller]
 pub(crate) fn assert_fields_of_stranger(gateway: &TestGateway, way: Way, answer: &Response) {
     assert_fields_of_anyone(gateway, way, answer);
@@ -106,7 +106,7 @@ fn assert_fields_of_anyone(gateway: &TestGateway, way: Way, answer: &Response) {
     }
 }
 
-/// `alt-svc` leads from HTTP/1.1 and HTTP/2 to HTTP/3 of the same family, and is not on HTTP/3 itself.
+/// `alt-svc` points from HTTP/1.1 and HTTP/2 to HTTP/3 of the same family, and is not sent over HTTP/3.
 #[track_caller]
 fn assert_alt_svc(gateway: &TestGateway, way: Way, answer: &Response) {
     let expected = match way.protocol {
@@ -134,7 +134,7 @@ pub(crate) fn limit_item(text: &str, first: &str, second: &str) -> (String, u64,
     read().unwrap_or_else(|| panic!("{text} is not \"name\";{first}=N;{second}=N"))
 }
 
-/// A problem (RFC 9457) with every member that the contract names; returns it for the case's own.
+/// Asserts a problem (RFC 9457) with every field of the contract; returns it for further checks.
 #[track_caller]
 pub(crate) fn assert_problem(answer: &Response, status: u16, context: impl Display) -> Value {
     assert_eq!(answer.status.as_u16(), status, "{context}: {answer:?}");
@@ -143,7 +143,7 @@ pub(crate) fn assert_problem(answer: &Response, status: u16, context: impl Displ
     assert_problem_body(&answer.body, status, request_id.as_deref(), context)
 }
 
-/// The body of a problem alone.
+/// [`assert_problem`] for a body alone.
 #[track_caller]
 pub(crate) fn assert_problem_body(
     body: &[u8],
@@ -151,27 +151,29 @@ pub(crate) fn assert_problem_body(
     request_id: Option<&str>,
     context: impl Display,
 ) -> Value {
-    let shown = String::from_utf8_lossy(body);
+    let body_text = String::from_utf8_lossy(body);
     let problem: Value =
-        serde_json::from_slice(body).unwrap_or_else(|error| panic!("{context}: {error}: {shown}"));
+        serde_json::from_slice(body).unwrap_or_else(|error| panic!("{context}: {error}: {body_text}"));
     let text = |member: &str| {
-        let text = problem[member].as_str().unwrap_or_else(|| panic!("{context}: no {member} in {shown}"));
-        assert!(!text.is_empty(), "{context}: {member} is empty in {shown}");
+        let text =
+            problem[member].as_str().unwrap_or_else(|| panic!("{context}: no {member} in {body_text}"));
+        assert!(!text.is_empty(), "{context}: {member} is empty in {body_text}");
         text
     };
-    // The address of its page, where the tests' gateways serve their documentation.
-    let (docs, name) = text("type").split_once("/errors/").unwrap_or_else(|| panic!("{context}: {shown}"));
+    // The URL of its page, on the tests' documentation listener.
+    let (docs, name) =
+        text("type").split_once("/errors/").unwrap_or_else(|| panic!("{context}: {body_text}"));
     let port = docs.strip_prefix("http://127.0.0.1:").and_then(|port| port.parse::<u16>().ok());
-    assert!(port.is_some(), "{context}: {shown}");
-    assert!(versions::ErrorCode::ALL.iter().any(|code| code.name() == name), "{context}: {shown}");
-    assert!(!text("title").is_empty(), "{context}: {shown}");
-    assert_eq!(problem["status"].as_u64(), Some(u64::from(status)), "{context}: {shown}");
-    assert_eq!(text("error"), text("detail"), "{context}: {shown}");
-    assert_eq!(Some(text("requestId")), request_id, "{context}: {shown}");
+    assert!(port.is_some(), "{context}: {body_text}");
+    assert!(versions::ErrorCode::ALL.iter().any(|code| code.name() == name), "{context}: {body_text}");
+    assert!(!text("title").is_empty(), "{context}: {body_text}");
+    assert_eq!(problem["status"].as_u64(), Some(u64::from(status)), "{context}: {body_text}");
+    assert_eq!(text("error"), text("detail"), "{context}: {body_text}");
+    assert_eq!(Some(text("requestId")), request_id, "{context}: {body_text}");
     problem
 }
 
-/// The one 401: its body, its type, and the challenge that fits.
+/// Asserts a 401: its body, its type, and the right challenge.
 #[track_caller]
 pub(crate) fn assert_unauthorized(answer: &Response, credential_sent: bool, context: impl Display) {
     assert_eq!(answer.status.as_u16(), 401, "{context}: {answer:?}");
@@ -184,7 +186,7 @@ pub(crate) fn assert_unauthorized(answer: &Response, credential_sent: bool, cont
     assert_eq!(answer.field("www-authenticate"), Some(challenge), "{context}");
 }
 
-/// What of an answer a stranger could tell two refusals apart by.
+/// Everything in a response by which an attacker could distinguish two refusals.
 pub(crate) fn fingerprint(answer: &Response) -> (u16, Vec<(String, String)>, Vec<u8>) {
     let mut fields: Vec<_> = answer
         .headers

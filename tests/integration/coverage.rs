@@ -1,4 +1,5 @@
-//! The walk over every route of every date: who is refused, who is let in, and that refusals look alike.
+//! Authorization of every route of every date: which credentials are refused and accepted, and that refusals
+//! look alike.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tests::{
 
 use crate::contract::{PING, assert_problem, assert_unauthorized, fingerprint, permissions, routes};
 
-/// A listener that serves staging alone, beside the usual ones that serve both.
+/// A listener that serves only staging, beside the usual ones that serve both environments.
 const STAGING_ONLY: &str = r#"
 [listeners.staging]
 enabled = true
@@ -22,7 +23,7 @@ serves = ["api"]
 environments = ["staging"]
 "#;
 
-/// Asks with these `Authorization` values on a connection of its own.
+/// Sends a request with these `Authorization` values on a new connection.
 async fn ask(
     gateway: &TestGateway,
     listener: &str,
@@ -42,7 +43,7 @@ async fn ask(
 }
 
 #[test]
-fn the_walk_goes_through_every_date() {
+fn the_routes_cover_every_date() {
     let walked: BTreeSet<_> = routes().into_iter().map(|route| route.version).collect();
     let dates: BTreeSet<_> = versions::RELEASES.iter().map(|release| release.version.to_string()).collect();
     assert_eq!(walked, dates);
@@ -97,7 +98,7 @@ async fn every_refused_credential_gets_the_same_401_on_every_route() {
                 fingerprints.push((context, fingerprint(&answer)));
             }
             for (context, other) in &fingerprints[1..] {
-                assert_eq!(*other, fingerprints[0].1, "{context} can be told from {}", fingerprints[0].0);
+                assert_eq!(*other, fingerprints[0].1, "{context} differs from {}", fingerprints[0].0);
             }
         }
     }
@@ -198,7 +199,7 @@ async fn only_one_bearer_credential_in_its_field_counts() {
 }
 
 #[tokio::test]
-async fn a_key_anywhere_else_than_in_its_field_opens_nothing() {
+async fn a_key_anywhere_else_than_in_its_field_is_ignored() {
     let gateway = TestGateway::start("").await;
     let Key { key, .. } = gateway.create_key(KeySpec::staging()).await;
     let routes = routes();
@@ -218,7 +219,7 @@ async fn a_key_anywhere_else_than_in_its_field_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_is_good_from_its_first_second_to_its_last() {
+async fn a_key_is_valid_from_its_first_second_to_its_last() {
     let gateway = TestGateway::start("").await;
     let soon = KeySpec::staging().option("--not-before", &seconds_from_now(3));
     let early = gateway.create_key(soon).await;

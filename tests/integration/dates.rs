@@ -1,5 +1,5 @@
-//! The life of dates from outside: days in the configuration, what answers tell of an end, the end
-//! itself, and looking ahead at a newer date.
+//! The lifecycle of dates: days in the configuration, announcements of an end, the end itself, and previews
+//! of a newer date.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use tests::{Client, Family, Key, KeySpec, Protocol, Response, TestGateway, WAYS,
 
 use crate::contract::{CONNECTION, PING, assert_ping_body, assert_problem, connect};
 
-/// Ends far from now, announced long ago.
+/// Deprecated, with a sunset far in the future.
 const DEPRECATED: &str = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2199-01-01\"\n\
                           [versions.2026-11-01]\npublished = \"2026-03-01\"";
-/// Has ended.
+/// Retired.
 const RETIRED: &str = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2026-04-01\"\n\
                        [versions.2026-11-01]\npublished = \"2026-03-01\"";
-/// Lives.
+/// Current.
 const CURRENT: &str = "[versions.2026-11-01]\npublished = \"2026-03-01\"";
 
-/// What an answer tells of its date's end.
-fn farewell(answer: &Response) -> [Option<&str>; 3] {
+/// The headers that announce the end of a date.
+fn deprecation_headers(answer: &Response) -> [Option<&str>; 3] {
     [answer.field("deprecation"), answer.field("sunset"), answer.field("link")]
 }
 
 /// The fields of a date that is deprecated since 2026-03-01; `successor` is the target of the last link.
-fn told<'a>(sunset: &'a str, link: &'a str) -> [Option<&'a str>; 3] {
+fn expected_headers<'a>(sunset: &'a str, link: &'a str) -> [Option<&'a str>; 3] {
     [Some("@1772323200"), Some(sunset), Some(link)]
 }
 
@@ -41,7 +41,7 @@ fn link(docs: &str, successor: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_deprecated_date_answers_as_before_and_tells_of_its_end() {
+async fn a_deprecated_date_responds_as_before_and_announces_its_end() {
     let gateway = TestGateway::start(DEPRECATED).await;
     let docs = docs(&gateway);
     let key = gateway.create_key(KeySpec::production()).await;
@@ -52,13 +52,21 @@ async fn a_deprecated_date_answers_as_before_and_tells_of_its_end() {
         assert_eq!(answer.status, 200, "{way}");
         assert_ping_body(&answer.text(), "production", way);
         assert_eq!(answer.field("api-version"), Some("2026-02-01"), "{way}");
-        assert_eq!(farewell(&answer), told(sunset, &link(&docs, "/2026-11-01/ping.json")), "{way}");
-        // Where no endpoint answers, the page of the date that follows.
+        assert_eq!(
+            deprecation_headers(&answer),
+            expected_headers(sunset, &link(&docs, "/2026-11-01/ping.json")),
+            "{way}"
+        );
+        // Without an endpoint, the link is to the page of the successor.
         let answer = client.ask(key.get("/2026-02-01/nowhere.json")).await;
         assert_problem(&answer, 404, way);
-        assert_eq!(farewell(&answer), told(sunset, &link(&docs, &format!("{docs}/2026-11-01"))), "{way}");
+        assert_eq!(
+            deprecation_headers(&answer),
+            expected_headers(sunset, &link(&docs, &format!("{docs}/2026-11-01"))),
+            "{way}"
+        );
         let answer = client.ask(key.get("/2026-11-01/ping.json")).await;
-        assert_eq!((answer.status.as_u16(), farewell(&answer)), (200, [None; 3]), "{way}");
+        assert_eq!((answer.status.as_u16(), deprecation_headers(&answer)), (200, [None; 3]), "{way}");
     }
 }
 
@@ -77,7 +85,7 @@ async fn a_retired_date_is_gone_unless_the_key_is_forwarded() {
         assert_eq!(problem["successorVersion"], "2026-11-01", "{way}");
         assert_eq!(problem["supportedVersions"], json!(["2026-11-01"]), "{way}");
         assert_eq!(answer.field("api-version"), Some("2026-02-01"), "{way}");
-        let [deprecation, sunset, _] = farewell(&answer);
+        let [deprecation, sunset, _] = deprecation_headers(&answer);
         let expected = (Some("@1772323200"), Some("Wed, 01 Apr 2026 00:00:00 GMT"));
         assert_eq!((deprecation, sunset), expected, "{way}");
 
@@ -85,7 +93,7 @@ async fn a_retired_date_is_gone_unless_the_key_is_forwarded() {
         assert_eq!(answer.status, 200, "{way}: {answer:?}");
         assert_eq!(answer.field("api-version"), Some("2026-11-01"), "{way}");
         assert_eq!(answer.field("api-version-requested"), Some("2026-02-01"), "{way}");
-        assert_eq!(farewell(&answer), [None; 3], "{way}: nothing ends that answers");
+        assert_eq!(deprecation_headers(&answer), [None; 3], "{way}: the successor is not deprecated");
         let body = answer.json();
         assert_eq!(body["endpoint"]["apiVersion"], "2026-11-01", "{way}");
         assert!(body["roundTripTimeMs"].as_f64().is_some_and(|time| time > 0.0), "{way}: {body}");
@@ -95,12 +103,12 @@ async fn a_retired_date_is_gone_unless_the_key_is_forwarded() {
 }
 
 #[tokio::test]
-async fn days_are_taken_over_without_a_restart() {
+async fn days_are_applied_without_a_restart() {
     let mut gateway = TestGateway::start(CURRENT).await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = Client::over(&gateway, Protocol::H2).await;
     let answer = client.ask(key.get(PING)).await;
-    assert_eq!((answer.status.as_u16(), farewell(&answer)), (200, [None; 3]));
+    assert_eq!((answer.status.as_u16(), deprecation_headers(&answer)), (200, [None; 3]));
     for (overlay, status, sunset) in [
         (DEPRECATED, 200, Some("Tue, 01 Jan 2199 00:00:00 GMT")),
         (RETIRED, 410, Some("Wed, 01 Apr 2026 00:00:00 GMT")),
@@ -117,19 +125,19 @@ async fn days_are_taken_over_without_a_restart() {
     // Days that contradict each other change nothing.
     gateway.settings_mut().write_config("[versions.2026-02-01]\nsunset = \"2026-04-01\"");
     gateway.signal(Signal::HUP);
-    let told = eventually(Duration::from_secs(5), async || gateway.log().contains("sunset").then_some(()));
-    assert!(told.await.is_some(), "{}", gateway.log());
+    let logged = eventually(Duration::from_secs(5), async || gateway.log().contains("sunset").then_some(()));
+    assert!(logged.await.is_some(), "{}", gateway.log());
     assert_eq!(client.ask(key.get(PING)).await.status, 200);
 }
 
-/// A call that asks what a newer date would answer.
+/// Sends a request with a preview of a newer date.
 async fn preview(client: &Client, key: &Key, path: &str, wanted: &'static str) -> Response {
     let mut request: Request<_> = key.get(path);
     request.headers_mut().insert("api-version-preview", HeaderValue::from_static(wanted));
     client.ask(request).await
 }
 
-/// Without what is measured anew with every call.
+/// Removes the values that differ with every call.
 fn without_times(mut body: Value) -> Value {
     let body = body.as_object_mut().expect("the body is an object");
     for member in ["roundTripTimeMs", "processingTimeMs"] {
@@ -141,7 +149,7 @@ fn without_times(mut body: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_preview_leads_from_the_own_body_to_the_newer_one() {
+async fn a_preview_patches_the_body_to_that_of_the_newer_date() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     for way in WAYS {
@@ -154,7 +162,7 @@ async fn a_preview_leads_from_the_own_body_to_the_newer_one() {
             if resource == "ping.json" {
                 assert_ping_body(&answer.text(), "staging", way);
             } else {
-                assert_eq!(answer.text(), plain.text(), "{way}: the own answer is as ever");
+                assert_eq!(answer.text(), plain.text(), "{way}: the requested date's response is unchanged");
             }
             assert_eq!(answer.field("api-version"), Some("2026-02-01"), "{way}");
             assert_eq!(answer.field("api-version-preview"), Some("2026-11-01"), "{way}");
@@ -162,12 +170,12 @@ async fn a_preview_leads_from_the_own_body_to_the_newer_one() {
             let patch = answer.field("api-version-preview-patch").expect("there is a patch");
             let patch: json_patch::Patch = serde_json::from_str(patch).expect("it is a JSON Patch");
             let mut body = answer.json();
-            json_patch::patch(&mut body, &patch).expect("it applies to the own body");
+            json_patch::patch(&mut body, &patch).expect("it applies to the body of the requested date");
             let newer = client.ask(key.get(&format!("/2026-11-01/{resource}"))).await.json();
             assert_eq!(without_times(body), without_times(newer), "{way} {resource}");
         }
         for wanted in ["2026-02-01", "2025-01-01", "tomorrow"] {
-            // On a connection of its own: over HTTP/1.1, a 400 is the last answer on one.
+            // On a new connection: over HTTP/1.1, a 400 closes it.
             let client = connect(&gateway, way).await;
             let answer = preview(&client, &key, PING, wanted).await;
             let problem = assert_problem(&answer, 400, format!("{way}: {wanted}"));
@@ -178,7 +186,7 @@ async fn a_preview_leads_from_the_own_body_to_the_newer_one() {
 
 #[tokio::test]
 async fn an_unknown_date_lists_those_that_the_key_may_use() {
-    // Not published for long: keys of production are told nothing of it.
+    // Published far in the future: production keys do not see it.
     let gateway = TestGateway::start("[versions.2026-11-01]\npublished = \"2199-01-01\"").await;
     let staging = gateway.create_key(KeySpec::staging()).await;
     let production = gateway.create_key(KeySpec::production()).await;

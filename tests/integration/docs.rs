@@ -1,5 +1,5 @@
-//! The documentation as people and programs meet it: fields, links, twins, samples that run, pages that
-//! nobody is kept out of.
+//! The documentation for people and programs: response fields, links, Markdown versions, samples that run,
+//! and accessibility.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -18,10 +18,10 @@ use tests::{
 };
 use versions::{Catalog, ErrorCode, RELEASES};
 
-/// How long a foreign program may take.
+/// How long an external program may take.
 const FOREIGN_PATIENCE: Duration = Duration::from_secs(240);
 
-/// One address, and over TLS as well, for all three protocols.
+/// One address, also over TLS, for all three protocols.
 const EVERYWHERE: &str = "\
 [listeners.docs]
 addresses = [\"127.0.0.1:0\"]
@@ -41,7 +41,7 @@ async fn reader(gateway: &TestGateway) -> Client {
     Client::open(gateway, "docs", way).await.expect("the documentation is served")
 }
 
-/// Every address that a text links to with `href="…"` or `](…)`.
+/// Every URL that a text links to with `href="…"` or `](…)`.
 fn links(text: &str, open: &str, close: char) -> Vec<String> {
     let pieces = text.split(open).skip(1);
     pieces.filter_map(|piece| piece.split(close).next().map(str::to_owned)).collect()
@@ -68,7 +68,7 @@ async fn crawl(client: &Client) -> BTreeMap<String, Response> {
 }
 
 #[tokio::test]
-async fn every_link_leads_somewhere_and_every_page_has_its_markdown() {
+async fn no_link_is_broken_and_every_page_has_a_markdown_version() {
     let gateway = TestGateway::start("").await;
     let client = reader(&gateway).await;
     let found = crawl(&client).await;
@@ -96,7 +96,8 @@ async fn every_link_leads_somewhere_and_every_page_has_its_markdown() {
             let there = anchor.is_empty() || target.text().contains(&format!("id=\"{anchor}\""));
             assert!(there, "{path}: {link} leads to nothing");
         }
-        // The twin is named twice, says the same heading, and links to twins and files only.
+        // The Markdown version is linked twice, has the same heading, and links to Markdown versions and
+        // files only.
         let twin = if path == "/" { "/index.md".to_owned() } else { format!("{path}.md") };
         assert!(
             text.contains(&format!("rel=\"alternate\" type=\"text/markdown\" href=\"{twin}\"")),
@@ -213,7 +214,7 @@ fn unzipped_length(response: &Response) -> usize {
 }
 
 #[tokio::test]
-async fn what_is_no_page_and_what_is_no_reading_is_refused() {
+async fn unknown_paths_and_methods_other_than_get_and_head_are_refused() {
     let gateway = TestGateway::start("[log]\naccess = true").await;
     let client = reader(&gateway).await;
     for path in
@@ -252,7 +253,7 @@ async fn every_protocol_gives_the_same_page_with_the_same_fields() {
         let page = client.ask(get("/2026-11-01/ping")).await;
         assert_eq!(page.status, 200, "{way}");
         let port = gateway.listener("pages", Family::V4).address.port();
-        // In cleartext the other listener of the documentation is told of, as with the API.
+        // In cleartext, `alt-svc` names the other listener of the documentation, as with the API.
         let alt_svc = (protocol != Protocol::H3).then(|| format!("h3=\":{port}\"; ma=86400"));
         assert_eq!(page.field("alt-svc"), alt_svc.as_deref(), "{way}");
         for (name, value) in [
@@ -286,7 +287,7 @@ async fn every_protocol_gives_the_same_page_with_the_same_fields() {
 }
 
 #[tokio::test]
-async fn the_type_of_a_problem_is_the_address_of_its_page() {
+async fn the_type_of_a_problem_is_the_url_of_its_page() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = Client::over(&gateway, Protocol::H2).await;
@@ -307,7 +308,7 @@ async fn the_type_of_a_problem_is_the_address_of_its_page() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_set_wins_and_without_a_listener_types_are_relative() {
+async fn a_configured_url_wins_and_without_a_listener_types_are_relative() {
     let kind = async |overlay: &str| {
         let gateway = TestGateway::start(overlay).await;
         let key = gateway.create_key(KeySpec::staging()).await;
@@ -324,7 +325,7 @@ async fn an_address_that_is_set_wins_and_without_a_listener_types_are_relative()
 }
 
 #[tokio::test]
-async fn a_reload_and_a_day_that_has_come_change_the_pages() {
+async fn a_reload_and_a_new_day_change_the_pages() {
     let mut gateway = TestGateway::start("[api]\npublic_url = \"https://first.example\"").await;
     let client = reader(&gateway).await;
     let page = client.ask(get("/2026-02-01/ping")).await;
@@ -346,7 +347,7 @@ async fn a_reload_and_a_day_that_has_come_change_the_pages() {
     assert_eq!(client.ask(again).await.status, 200, "another page has another tag");
 }
 
-/// The first code of a language in a page's Markdown.
+/// The first code sample in a language in a page's Markdown.
 fn sample(markdown: &str, language: &str) -> String {
     let (_, rest) = markdown
         .split_once("## Code samples")
@@ -355,7 +356,7 @@ fn sample(markdown: &str, language: &str) -> String {
     rest.split("\n```").next().unwrap_or_default().to_owned()
 }
 
-/// Runs a sample as a reader does: the key in its variable, the CA where the tool looks for it.
+/// Runs a sample as a reader does, with the key and the CA in environment variables.
 async fn run(mut command: Command, key: &Key, trust: (&str, PathBuf)) -> String {
     for name in
         ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]
@@ -363,11 +364,11 @@ async fn run(mut command: Command, key: &Key, trust: (&str, PathBuf)) -> String 
         command.env_remove(name);
     }
     command.env("PARTNER_API_KEY", &key.key).env(trust.0, trust.1);
-    let shown = format!("{command:?}");
+    let command_line = format!("{command:?}");
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it is waited for");
-    let output = output.unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let output = output.unwrap_or_else(|error| panic!("{command_line}: {error}"));
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{shown} ended with {}: {complaint}", output.status);
+    assert!(output.status.success(), "{command_line} ended with {}: {complaint}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -395,7 +396,7 @@ async fn the_samples_run_as_they_are_printed() {
         python.args(["-c", &sample(&page, "python")]);
         for (command, trust) in [(node, "NODE_EXTRA_CA_CERTS"), (python, "REQUESTS_CA_BUNDLE")] {
             let printed = run(command, &key, (trust, ca.clone())).await;
-            // Each language prints objects in its own way, with the members' names in it.
+            // Each language prints objects differently, but with the fields' names.
             for member in &members {
                 assert!(printed.contains(member.as_str()), "{path} {trust}: {printed}");
             }
@@ -404,7 +405,7 @@ async fn the_samples_run_as_they_are_printed() {
 }
 
 #[tokio::test]
-async fn documented_errors_are_the_real_ones() {
+async fn documented_errors_equal_the_real_ones() {
     let gateway = TestGateway::start("").await;
     let key =
         gateway.create_key(KeySpec::with_permissions(permissions::Environment::Staging, &["ping:read"]));
@@ -418,7 +419,7 @@ async fn documented_errors_are_the_real_ones() {
     not_acceptable.headers_mut().insert("accept", "text/html".parse().unwrap());
     let mut early = slow.get(path);
     early.headers_mut().insert("early-data", "1".parse().unwrap());
-    // The slow key has one call; what is refused before that spends it all the same.
+    // The slow key has one call, which is also spent by a request that is refused.
     let full = gateway.create_key(KeySpec::staging()).await;
     *not_acceptable.headers_mut().get_mut("authorization").unwrap() = full.bearer().parse().unwrap();
     *early.headers_mut().get_mut("authorization").unwrap() = full.bearer().parse().unwrap();
@@ -434,18 +435,25 @@ async fn documented_errors_are_the_real_ones() {
         let answer = client.ask(request).await;
         assert_eq!(answer.status, code.status(), "{code:?}: {answer:?}");
         let heading = format!("### {} {}\n", code.status().as_u16(), code.title());
-        let (_, told) = page.split_once(&heading).unwrap_or_else(|| panic!("{heading} is not told"));
-        let told =
-            told.split("```json\n").nth(1).and_then(|rest| rest.split("\n```").next()).unwrap_or_default();
-        let mut told: Value = serde_json::from_str(told).unwrap_or_else(|error| panic!("{error}: {told}"));
+        let (_, documented) = page.split_once(&heading).unwrap_or_else(|| panic!("{heading} is missing"));
+        let documented = documented
+            .split("```json\n")
+            .nth(1)
+            .and_then(|rest| rest.split("\n```").next())
+            .unwrap_or_default();
+        let mut documented: Value =
+            serde_json::from_str(documented).unwrap_or_else(|error| panic!("{error}: {documented}"));
         let mut real = answer.json();
-        for body in [&mut told, &mut real] {
+        for body in [&mut documented, &mut real] {
             if let Some(id) = body.get_mut("requestId") {
                 *id = json!("an id");
             }
         }
-        assert_eq!(told, real, "{code:?}");
-        assert!(told.as_object().unwrap().keys().eq(real.as_object().unwrap().keys()), "{code:?}: the order");
+        assert_eq!(documented, real, "{code:?}");
+        assert!(
+            documented.as_object().unwrap().keys().eq(real.as_object().unwrap().keys()),
+            "{code:?}: the order"
+        );
     }
 }
 
@@ -479,7 +487,7 @@ async fn pages_are_well_formed_and_powershell_is_powershell() {
 }
 
 #[tokio::test]
-async fn nobody_is_kept_out_of_a_page() {
+async fn pages_are_accessible() {
     let _turn = tests::heavy().await;
     let days = "[versions.2026-02-01]\ndeprecated = \"2026-02-02\"\nsunset = \"2999-06-01\"\n";
     let gateway = TestGateway::start(days).await;

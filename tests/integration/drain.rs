@@ -1,4 +1,4 @@
-//! The end on SIGTERM: announced, orderly, within its deadline, and nothing that was accepted is lost.
+//! The drain on SIGTERM: announced, orderly, within its deadline, and no accepted request is lost.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tests::{
 
 use crate::contract::{ECHO, PING};
 
-/// A request whose content the test has in its hand: `{"text":"a"}`, of which the last sign is missing.
+/// A request whose content the test controls: `{"text":"a"}` without the last character.
 fn with_slow_content(key: &Key) -> (tokio::sync::mpsc::Sender<Bytes>, Request<Content>) {
     let (pieces, content) = Content::pieces();
     let mut request = key.request(&Method::POST, ECHO).map(|_| content);
@@ -21,7 +21,7 @@ fn with_slow_content(key: &Key) -> (tokio::sync::mpsc::Sender<Bytes>, Request<Co
     (pieces, request)
 }
 
-/// What one client met until its connection took no more.
+/// What a client got until its connection closed.
 #[derive(Debug, Default)]
 struct Met {
     ids: Vec<String>,
@@ -29,7 +29,7 @@ struct Met {
     error: Option<String>,
 }
 
-/// Asks until told to close, or until the connection takes no more.
+/// Sends requests until a response closes the connection, or the connection is closed.
 async fn ask_until_the_end(client: Client, key: Key) -> Met {
     let mut met = Met::default();
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -38,9 +38,9 @@ async fn ask_until_the_end(client: Client, key: Key) -> Met {
             Ok(answer) => {
                 assert_eq!(answer.status, 200, "{}: {answer:?}", client.way());
                 met.ids.push(answer.field("x-request-id").expect("every answer has one").to_owned());
-                let told_to_close = answer.headers.get("connection").is_some_and(|value| value == "close");
+                let closes = answer.headers.get("connection").is_some_and(|value| value == "close");
                 met.last_fields = answer.headers;
-                if told_to_close {
+                if closes {
                     return met;
                 }
             }
@@ -50,7 +50,7 @@ async fn ask_until_the_end(client: Client, key: Key) -> Met {
             }
         }
     }
-    panic!("{}: never told to go", client.way());
+    panic!("{}: the connection was never closed", client.way());
 }
 
 #[tokio::test]
@@ -79,7 +79,8 @@ async fn no_accepted_request_is_lost_under_load() {
         let met = asking.await.expect("the asking task does not panic");
         assert!(met.ids.len() > 3, "{protocol:?}: there was load: {met:?}");
         if matches!(protocol, Protocol::H1 | Protocol::H1Tls) {
-            // A client that asks all the time gets a response that says so before its connection ends.
+            // A client that sends all the time gets a response with `connection: close` before its connection
+            // ends.
             assert_eq!(met.error, None, "{protocol:?}");
             assert_eq!(met.last_fields.get("connection").unwrap(), "close", "{protocol:?}");
         }
@@ -97,7 +98,7 @@ async fn no_accepted_request_is_lost_under_load() {
     println!("drained in {:?}, {} answers received", signalled.elapsed(), received.len());
     assert!(status.success(), "{status}: {}", gateway.log());
 
-    // What the gateway says it answered is what the clients have.
+    // The responses in the access log are those that the clients received.
     let mut accepted = 0;
     for line in gateway.log_lines() {
         let Some(status) = access_status(&line) else { continue };
@@ -146,7 +147,7 @@ async fn a_request_in_flight_is_finished_before_the_end() {
 }
 
 #[tokio::test]
-async fn the_deadline_ends_what_does_not_end_by_itself() {
+async fn the_deadline_closes_what_does_not_end_by_itself() {
     let _turn = tests::heavy().await;
     let gateway =
         TestGateway::start_with_test_endpoints("[drain]\nannounce = \"100ms\"\ndeadline = \"1s\"").await;
@@ -167,7 +168,7 @@ async fn the_deadline_ends_what_does_not_end_by_itself() {
 }
 
 #[tokio::test]
-async fn signals_without_a_meaning_are_ignored_with_a_warning_and_quit_drains() {
+async fn unused_signals_are_ignored_with_a_warning_and_sigquit_drains() {
     let gateway = TestGateway::start_with_test_endpoints("[drain]\nannounce = \"100ms\"").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let ignored = [(Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2"), (Signal::ALARM, "SIGALRM")];
@@ -242,7 +243,7 @@ async fn a_drained_gateway_takes_no_new_connections() {
     let way = Way { protocol: Protocol::H3, family: Family::V4 };
     let error = Client::connect(&gateway, way).await.expect_err("nor over QUIC");
     assert!(format!("{error:#}").contains("refused"), "{error:#}");
-    assert!(asked.elapsed() < Duration::from_secs(1), "it was told at once: {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(1), "it was closed at once: {:?}", asked.elapsed());
     assert!(gateway.status().is_none(), "and what is in flight still runs");
     pieces.send(Bytes::from_static(b"}")).await.expect("the rest is taken");
     drop(pieces);
@@ -252,7 +253,7 @@ async fn a_drained_gateway_takes_no_new_connections() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_is_not_waited_for() {
+async fn a_silent_client_is_not_waited_for() {
     let overlay = "[listeners.http]\nprotocols = [\"http2\"]\n\
                    [timeouts]\nheader = \"30s\"\ngoodbye = \"500ms\"\n[drain]\nannounce = \"100ms\"\ndeadline = \"25s\"";
     let gateway = TestGateway::start(overlay).await;
@@ -261,11 +262,11 @@ async fn a_client_that_says_nothing_is_not_waited_for() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     gateway.signal(Signal::TERM);
     let ended = gateway.ended(Duration::from_secs(10)).await;
-    assert!(ended.expect("it does not wait for the head's whole time").success());
+    assert!(ended.expect("it does not wait for the full head timeout").success());
     drop(silent);
 }
 
-/// A gateway whose drain outlasts `announce` and `goodbye` by far.
+/// A gateway whose drain deadline is far longer than `announce` and `goodbye`.
 async fn patient() -> (TestGateway, Key) {
     let overlay = "[timeouts]\ngoodbye = \"1s\"\n[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"";
     let gateway = TestGateway::start_with_test_endpoints(overlay).await;
@@ -277,7 +278,7 @@ async fn patient() -> (TestGateway, Key) {
 const LATE: Duration = Duration::from_millis(1800);
 
 #[tokio::test]
-async fn a_late_last_answer_over_http_1_is_not_cut_by_what_the_client_still_sends() {
+async fn a_late_last_response_over_http_1_is_not_lost_when_the_client_still_sends() {
     let _turn = tests::heavy().await;
     let (gateway, key) = patient().await;
     let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
@@ -301,7 +302,7 @@ async fn a_late_last_answer_over_http_1_is_not_cut_by_what_the_client_still_send
 }
 
 #[tokio::test]
-async fn a_late_last_answer_over_http_2_is_not_cut_by_what_the_client_still_sends() {
+async fn a_late_last_response_over_http_2_is_not_lost_when_the_client_still_sends() {
     let _turn = tests::heavy().await;
     let (gateway, key) = patient().await;
     let mut raw = RawH2::connect(gateway.address(Protocol::H1)).await;
@@ -319,7 +320,7 @@ async fn a_late_last_answer_over_http_2_is_not_cut_by_what_the_client_still_send
     tokio::time::sleep(LATE).await;
     assert!(raw.write(&frame(kind::DATA, end_stream, 1, br#"{"text":"a"}"#)).await);
     let (frames, closed) = raw.read_to_end(Duration::from_millis(800)).await;
-    assert!(closed, "it says that it is done: {frames:?}");
+    assert!(closed, "it closes the connection: {frames:?}");
     assert_eq!(frames.iter().find_map(tests::Frame::status), Some(200), "{frames:?}");
     for _ in 0..3 {
         assert!(raw.write(&frame(kind::PING, 0, 0, &[0; 8])).await, "no reset is the answer");

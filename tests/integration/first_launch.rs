@@ -1,4 +1,4 @@
-//! The first launch and the second, and that a secret is only where it was handed out once.
+//! The first launch and the second, and that secrets appear only where they are meant to.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tests::{Client, Content, KeySpec, Protocol, Start, TestGateway, WAYS, get, n
 
 use crate::contract::{CONNECTION, PING, assert_ping_body};
 
-/// Every key in a text, with the environment that its form claims.
+/// Every key in a text, with the environment in its prefix.
 fn keys_in(text: &str) -> Vec<(Environment, String)> {
     let brand = Brand::try_from("pgw".to_owned()).expect("it is the default brand");
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
@@ -82,23 +82,23 @@ async fn the_configuration_decides_what_happens_to_the_first_keys() {
 }
 
 #[tokio::test]
-async fn on_a_terminal_the_first_keys_are_shown_and_not_written() {
+async fn on_a_terminal_the_first_keys_are_printed_and_not_written() {
     let start = Start::with("");
     start.write_config_text(&tests::merged(""));
-    let shown = crate::mistakes::output_on_a_terminal(&start, &[], Some("--no-color")).await;
-    let keys: Vec<_> = keys_in(&shown).into_iter().map(|(environment, _)| environment).collect();
-    assert_eq!(keys, [Environment::Staging, Environment::Production], "{shown}");
-    assert!(!key_file(start.data(), "staging").exists(), "shown keys are in no file");
+    let printed = crate::mistakes::output_on_a_terminal(&start, &[], Some("--no-color")).await;
+    let keys: Vec<_> = keys_in(&printed).into_iter().map(|(environment, _)| environment).collect();
+    assert_eq!(keys, [Environment::Staging, Environment::Production], "{printed}");
+    assert!(!key_file(start.data(), "staging").exists(), "printed keys are in no file");
     // Neither in the arguments of the suggested command, nor in the shell's history.
-    let suggested = shown.lines().find(|line| line.contains("| curl ")).expect("a command is suggested");
+    let suggested = printed.lines().find(|line| line.contains("| curl ")).expect("a command is suggested");
     assert!(suggested.contains("\"$KEY\"") && suggested.contains("-H @-"), "{suggested}");
 }
 
 #[tokio::test]
-async fn a_folder_of_another_user_is_refused_with_what_works() {
+async fn a_folder_of_another_user_is_refused_with_a_remedy_that_works() {
     use std::os::unix::process::CommandExt as _;
 
-    // Only root can prepare such folders and become another user; everyone else meets one with root's own.
+    // Only root can prepare such folders and become another user; other users test a folder of root.
     if !rustix::process::geteuid().is_root() {
         let output = Start::with("").data_folder(Path::new("/")).run(&["partner", "create", "acme"]).await;
         assert_eq!(output.status.code(), Some(77));
@@ -109,10 +109,10 @@ async fn a_folder_of_another_user_is_refused_with_what_works() {
     let parent = tempfile::tempdir_in("/tmp").expect("a temporary folder can be made");
     let set_mode = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-            .expect("the folder is the test's own");
+            .expect("the folder is writable");
     };
     set_mode(parent.path(), 0o755);
-    // The user of the test may not reach the folder of the build.
+    // The other user may not have access to the build folder.
     let binary = parent.path().join("partner-gateway");
     std::fs::copy(tests::gateway_binary(), &binary).expect("the binary can be copied");
     let run = |data: &Path| {
@@ -125,7 +125,7 @@ async fn a_folder_of_another_user_is_refused_with_what_works() {
         [("fs-group", 0o2775, "which is then created"), ("roots", 0o755, "install -d -m 700")]
     {
         let folder = parent.path().join(name);
-        std::fs::create_dir(&folder).expect("the folder is the test's own");
+        std::fs::create_dir(&folder).expect("the folder is writable");
         std::os::unix::fs::chown(&folder, None, Some(USER)).expect("root may");
         set_mode(&folder, mode);
         let output = run(&folder);
@@ -151,7 +151,7 @@ async fn the_printed_curl_line_works_when_it_is_pasted() {
     let printed = gateway.stdout();
     let line =
         printed.lines().find(|line| line.trim_start().starts_with("curl ")).expect("a curl line is printed");
-    // Some machines set a CA for curl; the line has to bring its own.
+    // Some machines set a CA for curl; the line must override it.
     let output = Command::new("sh")
         .args(["-euc", line.trim()])
         .env("CURL_CA_BUNDLE", "/nonexistent")
@@ -168,7 +168,7 @@ async fn the_printed_curl_line_works_when_it_is_pasted() {
 }
 
 #[tokio::test]
-async fn a_second_launch_prints_no_secret_and_keeps_all_data() {
+async fn a_second_launch_prints_no_secret_and_keeps_the_data() {
     let gateway = TestGateway::start("").await;
     let first = key_in_file(&gateway, "production");
     let file = key_file(gateway.settings().data(), "production");
@@ -217,11 +217,11 @@ async fn only_its_owner_can_read_the_data_folder() {
 }
 
 #[tokio::test]
-async fn a_folder_that_others_can_read_is_made_private_or_refused() {
+async fn a_folder_that_others_can_read_becomes_private_or_is_refused() {
     let start = Start::with("");
-    std::fs::create_dir(start.data()).expect("the folder is the test's own");
+    std::fs::create_dir(start.data()).expect("the folder is writable");
     let open = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(start.data(), open).expect("the folder is the test's own");
+    std::fs::set_permissions(start.data(), open).expect("the folder is writable");
     let data = start.data().to_owned();
     let folder = start.clone();
     match start.try_launch().await {
@@ -241,7 +241,7 @@ async fn a_folder_that_others_can_read_is_made_private_or_refused() {
 async fn without_a_data_folder_option_the_users_state_folder_is_used() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let start = Start::with("").data_folder(&folder.path().join("partner-gateway"));
-    // The same folder by the option and by the environment: a key made through one works with the other.
+    // The same folder by the option and by the environment: a key created through one works with the other.
     let gateway = start.environment("XDG_STATE_HOME", folder.path().to_str().unwrap()).launch().await;
     let mut command = Command::new(tests::gateway_binary());
     command.env_clear().env("XDG_STATE_HOME", folder.path()).env("HOME", folder.path());
@@ -256,7 +256,7 @@ async fn without_a_data_folder_option_the_users_state_folder_is_used() {
 }
 
 #[tokio::test]
-async fn no_secret_is_logged_measured_or_stored_in_the_clear() {
+async fn no_secret_is_in_a_log_a_metric_or_the_store() {
     let gateway = TestGateway::start("[log]\nlevel = \"trace\"\n[timeouts]\nidle = \"2s\"").await;
     let first_files =
         ["staging", "production"].map(|environment| key_file(gateway.settings().data(), environment));
@@ -273,7 +273,7 @@ async fn no_secret_is_logged_measured_or_stored_in_the_clear() {
         let client = Client::over(&gateway, protocol).await;
         for secret in &secrets {
             let bearer: http::HeaderValue = format!("Bearer {secret}").parse().unwrap();
-            // Where it belongs, where it does not, and where people put it by mistake.
+            // In the right field, and wherever people may put it by mistake.
             for request in [
                 get(PING),
                 get("/2026-02-01/nothing.json"),
@@ -288,7 +288,7 @@ async fn no_secret_is_logged_measured_or_stored_in_the_clear() {
                 for name in ["user-agent", "referer", "x-request-id", "cookie", "accept"] {
                     request.headers_mut().insert(name, secret.parse().unwrap());
                 }
-                // Some are refused with the connection; what counts is what is written about them.
+                // Some are refused with the connection; only the log matters here.
                 let _ = client.send(request).await;
                 if !client.is_open() {
                     break;
@@ -301,7 +301,7 @@ async fn no_secret_is_logged_measured_or_stored_in_the_clear() {
         request.headers_mut().insert("content-type", good.key.parse().unwrap());
         let _ = client.send_content(request).await;
     }
-    // Straight bytes, so that the refusals below the request's level are reached too.
+    // Raw bytes, to reach also errors of the protocol libraries.
     for secret in &secrets {
         for bytes in [
             format!("GET /{secret} HTTP/9.9\r\n\r\n"),
@@ -316,8 +316,8 @@ async fn no_secret_is_logged_measured_or_stored_in_the_clear() {
     let ready_file = std::fs::read_to_string(gateway.settings().folder().join("ready.json")).unwrap();
     let listing = gateway.cli(&["key", "list", "--json"]).await;
     let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
-    let shown = gateway.cli(&["key", "show", &good.id, "--json"]).await;
-    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let printed = gateway.cli(&["key", "show", &good.id, "--json"]).await;
+    let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
     let config = gateway.cli(&["config", "show"]).await;
     let config = String::from_utf8_lossy(&config.stdout).into_owned();
     let log = gateway.log();
@@ -328,16 +328,16 @@ async fn no_secret_is_logged_measured_or_stored_in_the_clear() {
             ("metrics", &metrics),
             ("ready file", &ready_file),
             ("listing", &listing),
-            ("key show", &shown),
+            ("key show", &printed),
             ("config show", &config),
         ] {
             assert!(!text.contains(secret), "secret {position} is in the {place}");
-            // Nor all but its ends: what is left of it would still be guessed.
+            // Nor most of it, from which the rest could be guessed.
             assert!(!text.contains(&secret[12..40]), "most of secret {position} is in the {place}");
         }
         assert!(!gateway.stdout().contains(secret), "secret {position} is on standard output");
         walk(gateway.settings().data(), &mut |path, metadata| {
-            // Each of the first two keys is in the file that was made for it, and nowhere else.
+            // Each of the first two keys is in its file, and nowhere else.
             if metadata.is_file() && first_files.get(position).is_none_or(|file| file != path) {
                 let bytes = std::fs::read(path).expect("a file of the data folder can be read");
                 let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());

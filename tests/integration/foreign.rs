@@ -1,4 +1,4 @@
-//! The contract with clients of other makers: curl, aioquic, niquests, curl's HTTP/3, Chromium.
+//! The contract with third-party clients: curl, aioquic, niquests, curl's HTTP/3, Chromium.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use tests::{Key, KeySpec, Protocol, TestGateway, client_script, eventually, neve
 
 use crate::contract::{CONNECTION, INVALID_TOKEN, PING, assert_ping_body, assert_problem_body};
 
-/// One family, so that a client which tries both finds the port on the one it is given.
+/// One family, so that a client that tries both uses the listener's.
 const IPV4: &str =
     "[listeners.https]\naddresses = [\"127.0.0.1:0\"]\n[listeners.http]\naddresses = [\"127.0.0.1:0\"]";
 
@@ -49,8 +49,9 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// The contract, asserted on what a client printed. `word` is what `connection.json` calls the protocol.
-fn assert_contract(printed: &Value, version: &str, word: &str, alt_svc: Option<&str>) {
+/// The contract, asserted on what a client printed. `protocol_name` is the protocol's name in
+/// `connection.json`.
+fn assert_contract(printed: &Value, version: &str, protocol_name: &str, alt_svc: Option<&str>) {
     let client = printed["client"].as_str().expect("a client has a name");
     let answer = |case: &str| {
         let answers = printed["answers"].as_array().expect("answers are a list");
@@ -109,7 +110,7 @@ fn assert_contract(printed: &Value, version: &str, word: &str, alt_svc: Option<&
     assert_eq!(connection["client"]["ips"], serde_json::json!({"ipv4": "127.0.0.1"}), "{client}");
     assert_eq!(
         connection["endpoint"],
-        serde_json::json!({"apiVersion": "2026-02-01", "env": "production", "protocol": word}),
+        serde_json::json!({"apiVersion": "2026-02-01", "env": "production", "protocol": protocol_name}),
         "{client}"
     );
 }
@@ -173,7 +174,7 @@ async fn chromium_loads_connection_json_over_http_3() {
     assert_eq!(seen["stranger"]["body"], INVALID_TOKEN, "{seen}");
 }
 
-/// Requests one case with curl; the result has the form of `cases.py`.
+/// Runs one case with curl; the result has the form of `cases.py`.
 fn curl(gateway: &TestGateway, way: &[&str], url: &str, case: (&str, &str, &str, Option<&str>)) -> Value {
     let (name, method, path, credential) = case;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -215,7 +216,7 @@ async fn curl_gets_what_the_contract_says_over_http_1_and_http_2() {
     let clear = format!("http://{}", gateway.address(Protocol::H1));
     let secure = format!("https://{}", gateway.address(Protocol::H2));
     let alt_svc = format!("h3=\":{}\"; ma=86400", gateway.address(Protocol::H3).port());
-    for (way, url, version, word) in [
+    for (way, url, version, protocol_name) in [
         (&["--http1.1"][..], &clear, "HTTP/1.1", "HTTP1.1"),
         (&["--http2-prior-knowledge"], &clear, "HTTP/2", "HTTP2"),
         (&["--http1.1"], &secure, "HTTP/1.1", "HTTP1.1"),
@@ -238,7 +239,7 @@ async fn curl_gets_what_the_contract_says_over_http_1_and_http_2() {
         .map(|case| curl(&gateway, way, url, case))
         .to_vec();
         let printed = serde_json::json!({"client": format!("curl {way:?} {url}"), "answers": answers});
-        assert_contract(&printed, version, word, Some(&alt_svc));
+        assert_contract(&printed, version, protocol_name, Some(&alt_svc));
     }
 }
 

@@ -1,5 +1,5 @@
-//! Clients that generators of other makers write from the served documents: they call every endpoint of every version
-//! over TLS with a key of each environment, and read typed values.
+//! Clients that third-party generators create from the served documents: they call every endpoint of every
+//! version over TLS with a key of each environment, and read typed values.
 
 use std::path::PathBuf;
 use std::time::Duration;

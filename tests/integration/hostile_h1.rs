@@ -1,5 +1,4 @@
-//! HTTP/1.1 as attackers write it: heads that two parsers would read differently, floods, and clients
-//! that take their time. What could hide a second request has a file of its own, `smuggling.rs`.
+//! Attacks over HTTP/1.1: ambiguous heads, floods, and slow clients. Request smuggling is in `smuggling.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +6,7 @@ use tests::{Answer, Client, Key, KeySpec, PATIENCE, Protocol, Raw, TestGateway, 
 
 use crate::contract::{CONNECTION, ECHO, PING, assert_problem_body};
 
-/// Short times, so that every case ends by itself.
+/// Short timeouts, so that every case ends by itself.
 const SHORT: &str = r#"
 [timeouts]
 handshake = "1s"
@@ -23,7 +22,7 @@ pub(crate) async fn strict() -> (TestGateway, Key) {
     (gateway, key)
 }
 
-/// A request's head up to the blank line, with a good key and `fields` (each with its line end).
+/// A request's head up to the empty line, with a valid key and `fields` (each with its line end).
 pub(crate) fn head(key: &Key, line: &str, fields: &str) -> String {
     format!("{line}\r\nhost: localhost\r\nauthorization: {}\r\n{fields}\r\n", key.bearer())
 }
@@ -36,7 +35,7 @@ pub(crate) async fn still_serves(gateway: &TestGateway, key: &Key, context: &str
 }
 
 #[tokio::test]
-async fn a_request_without_exactly_one_good_host_is_400() {
+async fn a_request_without_exactly_one_valid_host_is_400() {
     let (gateway, key) = strict().await;
     let bearer = format!("authorization: {}\r\n", key.bearer());
     for hosts in [
@@ -65,7 +64,7 @@ async fn a_request_without_exactly_one_good_host_is_400() {
 }
 
 #[tokio::test]
-async fn http_1_0_is_answered_and_named() {
+async fn http_1_0_is_supported() {
     let (gateway, key) = strict().await;
     let request = head(&key, &format!("GET {CONNECTION} HTTP/1.0"), "");
     let [answer] = &gateway.exchange(request.as_bytes()).await[..] else { panic!("one answer") };
@@ -74,7 +73,7 @@ async fn http_1_0_is_answered_and_named() {
 }
 
 #[tokio::test]
-async fn a_head_that_two_parsers_would_read_differently_is_refused() {
+async fn an_ambiguous_head_is_refused() {
     let (gateway, key) = strict().await;
     let good = format!("GET {PING} HTTP/1.1");
     let line = |line: &str| head(&key, line, "");
@@ -112,17 +111,17 @@ async fn a_head_that_two_parsers_would_read_differently_is_refused() {
             assert_eq!(answer.status, 400, "{what}: {answer:?}");
             assert_problem_body(&answer.body, 400, answer.field("x-request-id"), what);
         }
-        assert!(!answers.is_empty() || what == "no version", "{what}: a refusal is said");
+        assert!(!answers.is_empty() || what == "no version", "{what}: a refusal has a response");
     }
     still_serves(&gateway, &key, "all of them").await;
 }
 
 #[tokio::test]
-async fn other_forms_of_the_target_open_nothing() {
+async fn other_forms_of_the_target_are_refused_or_equivalent() {
     let (gateway, key) = strict().await;
     let absolute = format!("GET http://localhost{PING} HTTP/1.1");
     for (line, allowed) in [
-        // RFC 9112 §3.2.2: the absolute form is taken, and `Host` does not count.
+        // RFC 9112 §3.2.2: the absolute form is accepted, and `Host` is ignored.
         (absolute.as_str(), &[200][..]),
         ("GET http://other.example/2026-02-01/ping.json HTTP/1.1", &[200]),
         ("GET http://user@localhost/2026-02-01/ping.json HTTP/1.1", &[400]),
@@ -142,7 +141,7 @@ async fn other_forms_of_the_target_open_nothing() {
 }
 
 #[tokio::test]
-async fn part_of_a_head_behind_a_request_has_the_time_of_any_head() {
+async fn the_head_timeout_applies_to_a_pipelined_head() {
     let gateway = TestGateway::start("[timeouts]\nheader = \"1s\"\nidle = \"60s\"").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let started = Instant::now();
@@ -153,7 +152,7 @@ async fn part_of_a_head_behind_a_request_has_the_time_of_any_head() {
     assert!(started.elapsed() < Duration::from_secs(6), "open for {:?}", started.elapsed());
 }
 
-/// Sends `piece` again and again until the other side takes no more; how many bytes it took.
+/// Sends `piece` repeatedly until the other side closes; returns the number of bytes sent.
 async fn flood(gateway: &TestGateway, opening: &str, piece: &str, most: usize) -> (usize, Vec<Answer>) {
     let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
     assert!(raw.write(opening.as_bytes()).await);
@@ -165,7 +164,7 @@ async fn flood(gateway: &TestGateway, opening: &str, piece: &str, most: usize) -
 }
 
 #[tokio::test]
-async fn endless_heads_and_chunks_are_cut_while_they_come() {
+async fn endless_heads_and_chunks_are_refused_while_they_arrive() {
     let (gateway, key) = strict().await;
     let before = gateway.memory_bytes();
     let most = 64 * 1024 * 1024;
@@ -187,7 +186,7 @@ async fn endless_heads_and_chunks_are_cut_while_they_come() {
         ("content without end", &chunked, &format!("4000\r\n{long}\r\n"), &[413]),
     ] {
         let (taken, answers) = flood(&gateway, opening, piece, most).await;
-        // The kernel's own buffers on both sides take some megabytes before anyone reads.
+        // The kernel's buffers on both sides hold some megabytes that nobody reads.
         assert!(taken < 24 * 1024 * 1024, "{what}: {taken} bytes were taken");
         assert!(answers.len() <= 1, "{what}: {answers:?}");
         for answer in &answers {
@@ -200,7 +199,7 @@ async fn endless_heads_and_chunks_are_cut_while_they_come() {
 }
 
 #[tokio::test]
-async fn silent_and_slow_connections_are_cut_in_their_time() {
+async fn silent_and_slow_connections_are_closed_after_their_timeout() {
     let _turn = tests::heavy().await;
     let (gateway, key) = strict().await;
     let cleartext = gateway.address(Protocol::H1);
@@ -218,7 +217,7 @@ async fn silent_and_slow_connections_are_cut_in_their_time() {
         let open = started.elapsed();
         assert!(open < Duration::from_secs(6), "{what}: open for {open:?}");
     }
-    // A client that drips one byte at a time gains nothing by it: the time counts for the whole head.
+    // A client that sends one byte at a time gains nothing: the timeout is for the complete head.
     let started = Instant::now();
     let mut raw = Raw::connect(cleartext).await;
     raw.write(format!("GET {PING} HTTP/1.1\r\nx: ").as_bytes()).await;
@@ -228,7 +227,7 @@ async fn silent_and_slow_connections_are_cut_in_their_time() {
     }
     assert!(closed, "dripping is cut");
     assert!(started.elapsed() < Duration::from_secs(6), "dripping: open for {:?}", started.elapsed());
-    // A connection that was used and then rests is cut too.
+    // An idle connection that was used before is closed too.
     let mut raw = Raw::connect(cleartext).await;
     raw.write(head(&key, &format!("GET {PING} HTTP/1.1"), "").as_bytes()).await;
     assert_eq!(raw.answer(PATIENCE).await.status, 200);
@@ -239,7 +238,7 @@ async fn silent_and_slow_connections_are_cut_in_their_time() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_answers_is_cut() {
+async fn a_client_that_does_not_read_responses_is_disconnected() {
     let _turn = tests::heavy().await;
     let (gateway, key) = strict().await;
     let before = gateway.memory_bytes();
@@ -251,7 +250,7 @@ async fn a_client_that_does_not_read_its_answers_is_cut() {
         rounds += 1;
     }
     assert!(rounds < 2000, "it was served without reading anything");
-    // A write that is not taken for 20 seconds ends the loop as well, and is no cut.
+    // A write that blocks for 20 seconds ends the loop as well, but is not a disconnection.
     assert!(started.elapsed() < Duration::from_secs(15), "cut after {:?}", started.elapsed());
     let grown = gateway.memory_bytes().saturating_sub(before);
     assert!(grown < 16 * 1024 * 1024, "memory grew by {grown} bytes");

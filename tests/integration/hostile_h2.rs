@@ -1,4 +1,4 @@
-//! HTTP/2 as attackers speak it, frame by frame; the server stays small and answers others.
+//! Attacks over HTTP/2, frame by frame; memory stays bounded and other clients are served.
 
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,8 @@ async fn strict() -> (TestGateway, Key) {
     (gateway, key)
 }
 
-/// Sends `piece(round)` for many rounds as fast as it is taken, never reading an answer, while another
-/// client keeps asking. Returns whether the server cut it off.
+/// Sends `piece(round)` for many rounds as fast as possible, without reading, while another client sends
+/// requests. Returns whether the server closed the connection.
 async fn flood(what: &str, rounds: u32, opening: &[u8], piece: impl Fn(u32, &Key) -> Vec<u8>) -> bool {
     let _turn = tests::heavy().await;
     let (gateway, key) = strict().await;
@@ -48,7 +48,7 @@ async fn flood(what: &str, rounds: u32, opening: &[u8], piece: impl Fn(u32, &Key
     let started = Instant::now();
     for round in 0..rounds {
         let bytes = piece(round, &key);
-        // A server that answers nobody's flood but does not read on either is left after its write time.
+        // If the server neither responds nor reads on, the flood stops after the write timeout.
         let written = tokio::time::timeout(Duration::from_secs(15), connection.write(&bytes)).await;
         taken = matches!(written, Ok(true));
         if round % (rounds / 20).max(1) == 0 {
@@ -99,7 +99,7 @@ async fn rapid_reset_is_bounded() {
 }
 
 #[tokio::test]
-async fn continuation_without_end_is_cut_off() {
+async fn endless_continuation_is_refused() {
     let opening = |key: &Key| frame(kind::HEADERS, END_STREAM, 1, &get_block(key));
     for (what, payload) in [
         ("empty CONTINUATION", Vec::new()),
@@ -120,7 +120,7 @@ async fn continuation_without_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn floods_that_ask_for_answers_are_bounded() {
+async fn floods_of_frames_that_need_a_response_are_bounded() {
     for (what, one) in [
         ("PING", frame(kind::PING, 0, 0, &[0; 8])),
         ("SETTINGS", frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100])),
@@ -145,11 +145,11 @@ async fn empty_data_frames_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_compressed_bomb_is_refused_unpacked_or_not() {
+async fn a_header_compression_bomb_is_refused() {
     let _turn = tests::heavy().await;
     let (gateway, key) = strict().await;
     let before = gateway.memory_bytes();
-    // One large entry in the dynamic table, named again and again by one byte.
+    // One large entry in the dynamic table, referenced many times by one byte each.
     let mut block = get_block(&key);
     block.push(0x40);
     block.extend([3, b'x', b'-', b'b', 0x7f]);
@@ -168,24 +168,24 @@ async fn a_compressed_bomb_is_refused_unpacked_or_not() {
 }
 
 #[tokio::test]
-async fn connections_that_wait_are_closed_in_their_time() {
+async fn waiting_connections_are_closed_after_their_timeout() {
     let _turn = tests::heavy().await;
     let (gateway, key) = strict().await;
     let address = gateway.address(Protocol::H2c);
     let block = get_block(&key);
-    let whole = frame(kind::HEADERS, WHOLE, 1, &block);
+    let request = frame(kind::HEADERS, WHOLE, 1, &block);
     let no_window = frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("nothing behind the preface", Vec::new()),
-        ("half a frame", whole[..whole.len() / 2].to_vec()),
+        ("half a frame", request[..request.len() / 2].to_vec()),
         ("half a head", frame(kind::HEADERS, END_STREAM, 1, &block)),
         ("content that never comes", {
             let mut block = block.clone();
             literal(&mut block, "content-type", "application/json");
             frame(kind::HEADERS, END_HEADERS, 1, &block)
         }),
-        ("no window for the answer", [no_window, whole.clone()].concat()),
-        ("one request and nothing more", whole),
+        ("no window for the answer", [no_window, request.clone()].concat()),
+        ("one request and nothing more", request),
     ];
     for (what, bytes) in cases {
         let started = Instant::now();
@@ -194,7 +194,7 @@ async fn connections_that_wait_are_closed_in_their_time() {
         let (_, closed) = connection.read_to_end(Duration::from_secs(15)).await;
         assert!(closed, "{what}: open for {:?}", started.elapsed());
     }
-    // Answering the server's PINGs keeps nothing alive.
+    // Acknowledging the server's PINGs does not keep the connection open.
     let started = Instant::now();
     let mut connection = RawH2::connect(address).await;
     let mut closed = false;
@@ -206,7 +206,7 @@ async fn connections_that_wait_are_closed_in_their_time() {
 }
 
 #[tokio::test]
-async fn frames_that_break_the_protocol_end_it_and_are_never_served() {
+async fn frames_that_violate_the_protocol_close_the_connection_and_are_never_served() {
     let (gateway, key) = strict().await;
     let address = gateway.address(Protocol::H2c);
     let block = get_block(&key);
@@ -285,7 +285,7 @@ async fn malformed_heads_are_never_served() {
 }
 
 #[tokio::test]
-async fn a_connect_takes_no_request_with_it() {
+async fn a_connect_does_not_affect_other_requests() {
     const REQUESTS: u32 = 90;
     const CONNECTIONS: u64 = 200;
     let _turn = tests::heavy().await;

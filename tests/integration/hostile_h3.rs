@@ -1,4 +1,4 @@
-//! HTTP/3 as attackers speak it, spoken by aioquic frame by frame; the server stays small and answers others.
+//! Attacks over HTTP/3, sent by aioquic frame by frame; memory stays bounded and other clients are served.
 
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,13 @@ write = "1s"
 body_bytes_max = "256KiB"
 "#;
 
-/// The growth that a case may leave behind, whatever it poured.
+/// The memory growth that a case may cause.
 const GROWTH_MAX: u64 = 16 * 1024 * 1024;
 
 async fn strict() -> (TestGateway, Key) {
     let gateway = TestGateway::start_with_test_endpoints(SHORT).await;
     let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
-    // What the first requests allocate for good is not the attacker's doing.
+    // Memory that the first requests allocate permanently does not count.
     for protocol in [Protocol::H1, Protocol::H3] {
         let client = Client::over(&gateway, protocol).await;
         for _ in 0..20 {
@@ -34,7 +34,7 @@ async fn strict() -> (TestGateway, Key) {
     (gateway, key)
 }
 
-/// Runs cases, each on a connection of its own.
+/// Runs cases, each on a separate connection.
 async fn run(gateway: &TestGateway, key: &Key, cases: &[&str]) -> Value {
     let mut arguments = vec![
         gateway.address(Protocol::H3).port().to_string(),
@@ -45,7 +45,7 @@ async fn run(gateway: &TestGateway, key: &Key, cases: &[&str]) -> Value {
     client_script(tool("py-aioquic/bin/python"), "hostile_h3.py", &arguments, Duration::from_secs(300)).await
 }
 
-/// Runs one case while a well-behaved client keeps asking, and watches the server's memory.
+/// Runs one case while a well-behaved client sends requests, and watches the server's memory.
 async fn attacked(case: &str) -> Value {
     let _turn = tests::heavy().await;
     let (gateway, key) = strict().await;
@@ -101,7 +101,7 @@ async fn unknown_frames_that_declare_gigabytes_are_not_kept() {
 async fn content_without_end_on_many_streams_is_refused() {
     let seen = attacked("endless_data").await;
     let statuses = seen["statuses"].as_array().expect("a list");
-    // Too much, or, where the connection's window is shared by too many, too late.
+    // Refused as too large, or as too slow if too many streams share the connection's window.
     assert!(statuses.iter().all(|status| status == 413 || status == 408), "{seen}");
 }
 
@@ -122,7 +122,7 @@ async fn fields_beyond_the_limit_get_a_problem() {
 }
 
 #[tokio::test]
-async fn half_requests_are_given_up_in_their_time() {
+async fn incomplete_requests_time_out() {
     let seen = attacked("half_requests").await;
     let answers = seen["answers"].as_array().expect("a list");
     assert!(answers.iter().all(|answer| *answer != 200), "{seen}");
@@ -134,12 +134,12 @@ async fn half_requests_are_given_up_in_their_time() {
 #[tokio::test]
 async fn a_flood_of_resets_is_bounded() {
     let seen = attacked("reset_flood").await;
-    // The attack ran: either all of it was borne, or the connection was closed for it.
+    // The attack ran to its end, or the connection was closed for it.
     assert!(seen["sent"] == 5000 || seen["closeCode"].is_u64(), "{seen}");
 }
 
 #[tokio::test]
-async fn silent_connections_are_closed_in_their_time() {
+async fn silent_connections_are_closed_after_their_timeout() {
     let _turn = tests::heavy().await;
     let (gateway, key) = strict().await;
     let seen = run(&gateway, &key, &["silent", "idle"]).await;
@@ -152,7 +152,7 @@ async fn silent_connections_are_closed_in_their_time() {
 }
 
 #[tokio::test]
-async fn frames_and_streams_that_must_not_be_end_the_connection_with_the_rfcs_code() {
+async fn forbidden_frames_and_streams_close_the_connection_with_the_rfcs_code() {
     let (gateway, key) = strict().await;
     const UNEXPECTED: u64 = 0x105;
     const FRAME_ERROR: u64 = 0x106;
@@ -230,7 +230,7 @@ async fn frames_and_streams_that_must_not_be_end_the_connection_with_the_rfcs_co
 }
 
 #[tokio::test]
-async fn what_has_to_be_ignored_is_ignored() {
+async fn frames_and_streams_that_must_be_ignored_are() {
     let (gateway, key) = strict().await;
     let served = [
         "unknown_behind_head",
@@ -246,7 +246,7 @@ async fn what_has_to_be_ignored_is_ignored() {
         assert_eq!(seen[name]["status"], 200, "{name}: {seen}");
     }
     for name in silent {
-        // The case waits longer than an idle connection may live: an orderly end is all it sees.
+        // The case waits for longer than the idle timeout, so it sees an orderly close.
         assert!(seen[name]["closeCode"] == 0x100 || seen[name]["closeCode"].is_null(), "{name}: {seen}");
     }
 }
@@ -307,7 +307,7 @@ async fn malformed_requests_get_a_problem() {
 }
 
 #[tokio::test]
-async fn what_only_looks_malformed_is_served() {
+async fn unusual_but_valid_requests_are_served() {
     let (gateway, key) = strict().await;
     let names = ["host_alone", "host_repeats", "te_trailers", "length_right"];
     let seen = run(&gateway, &key, &names).await;
@@ -320,7 +320,7 @@ async fn what_only_looks_malformed_is_served() {
 async fn a_stream_without_a_head_is_never_served() {
     let (gateway, key) = strict().await;
     let seen = run(&gateway, &key, &["empty_headers", "empty_stream"]).await;
-    // A section without its prefix is no QPACK.
+    // A field section without its prefix is not QPACK.
     assert_eq!(seen["empty_headers"]["closeCode"], 0x200, "{seen}");
     assert_eq!(seen["empty_stream"]["status"], "reset", "{seen}");
     assert_alive(&gateway, &key, "streams without heads").await;
@@ -333,7 +333,7 @@ fn logged(gateway: &TestGateway, status: u64) -> usize {
 }
 
 #[tokio::test]
-async fn one_bad_head_is_answered_and_its_connection_goes_on() {
+async fn a_malformed_head_gets_a_response_and_its_connection_stays_open() {
     let (gateway, key) = strict().await;
     let seen = run(&gateway, &key, &["oversized_once", "longest_target", "late_head"]).await;
     for (name, status) in [("oversized_once", 431), ("longest_target", 414), ("late_head", 408)] {
@@ -342,22 +342,22 @@ async fn one_bad_head_is_answered_and_its_connection_goes_on() {
         let body = seen["body"].as_str().expect("a text");
         assert_problem_body(body.as_bytes(), status, seen["fields"]["x-request-id"].as_str(), name);
         assert_eq!(seen["statusAfter"], 200, "{name}: {seen}");
-        // A line is written a moment after its answer.
+        // A line is written a moment after its response.
         let logged = eventually(PATIENCE, async || (logged(&gateway, status.into()) == 1).then_some(()));
         assert!(logged.await.is_some(), "{name}: {}", gateway.log());
     }
 }
 
 #[tokio::test]
-async fn a_flood_of_half_heads_ends_the_connection() {
+async fn a_flood_of_incomplete_heads_closes_the_connection() {
     let seen = attacked("lost_heads").await;
     assert_eq!(seen["closeCode"], 0x107, "H3_EXCESSIVE_LOAD: {seen}");
-    // Honest clients give up a request now and then.
+    // Normal clients cancel requests now and then.
     assert!(seen["sent"].as_u64().is_some_and(|sent| sent >= 200), "{seen}");
 }
 
 #[tokio::test]
-async fn a_client_that_says_goodbye_still_gets_its_answers() {
+async fn a_client_that_sends_goaway_still_gets_its_responses() {
     let (gateway, key) = strict().await;
     for (name, answers) in [("goaway_with_request", 1), ("goaway_behind_request", 9)] {
         let seen = run(&gateway, &key, &[name]).await;
@@ -368,14 +368,14 @@ async fn a_client_that_says_goodbye_still_gets_its_answers() {
 }
 
 #[tokio::test]
-async fn goaway_says_which_requests_are_still_answered() {
+async fn requests_up_to_the_goaway_are_served() {
     let (gateway, key) = strict().await;
     let seen = run(&gateway, &key, &["goaway_and_on"]).await;
     let seen = &seen["goaway_and_on"];
     let answers = seen["answers"].as_array().expect("a list");
     let refused_from = seen["refusedFrom"].as_u64().expect("GOAWAY was sent");
     let refused_from = usize::try_from(refused_from).expect("a small number");
-    // Those that were on their way, and then some.
+    // Those that were in flight, and a few more.
     assert!((2..answers.len()).contains(&refused_from), "{seen}");
     let (answered, refused) = answers.split_at(refused_from);
     assert!(answered.iter().all(|status| *status == 200), "{seen}");
@@ -384,7 +384,7 @@ async fn goaway_says_which_requests_are_still_answered() {
 }
 
 #[tokio::test]
-async fn a_client_of_another_make_migrates() {
+async fn a_third_party_client_migrates() {
     let (gateway, key) = strict().await;
     let seen = run(&gateway, &key, &["migrating"]).await;
     let statuses = seen["migrating"]["statuses"].as_array().expect("a list");

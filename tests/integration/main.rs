@@ -1,4 +1,4 @@
-//! The gateway from outside: the real binary, real sockets, real clients.
+//! Integration tests: the real binary, real sockets, real clients.
 
 mod attacks;
 mod bad_input;

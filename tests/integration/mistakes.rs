@@ -1,4 +1,4 @@
-//! Mistakes of operators: each has one message and one exit code.
+//! Mistakes of operators, with their messages and exit codes.
 
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Asserts that a command exited with this code, that its error has all clues, and that it printed no data.
+/// Asserts that a command exited with this code, an error that contains all `clues`, and no data.
 fn assert_error(output: &Output, code: i32, clues: &[&str], context: &str) {
     assert_eq!(output.status.code(), Some(code), "{context}: {}{}", out(output), err(output));
     for clue in clues {
@@ -26,7 +26,7 @@ fn assert_error(output: &Output, code: i32, clues: &[&str], context: &str) {
     assert_eq!(out(output), "", "{context}");
 }
 
-/// `key create` of a staging key that may ping, with more arguments.
+/// `key create` of a staging key with `ping:read`, with more arguments.
 fn create<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let mut arguments =
         vec!["key", "create", "--partner", "Tests", "--environment", "staging", "--permission", "ping:read"];
@@ -80,16 +80,16 @@ async fn wrong_arguments_exit_with_2_and_say_what_is_accepted() {
     ] {
         let output = start.run(&arguments).await;
         assert_error(&output, 2, clues, &format!("{arguments:?}"));
-        assert!(!err(&output).contains(&key), "the key is not said again: {}", err(&output));
+        assert!(!err(&output).contains(&key), "the key is not repeated: {}", err(&output));
         let output = start.run(&[&arguments[..], &["--json"]].concat()).await;
         assert_eq!(output.status.code(), Some(2), "{arguments:?} --json");
-        let told: serde_json::Value = serde_json::from_str(&err(&output))
+        let report: serde_json::Value = serde_json::from_str(&err(&output))
             .unwrap_or_else(|error| panic!("{arguments:?} --json: {error}: {}", err(&output)));
-        assert!(told["error"].is_string(), "{arguments:?} --json: {told}");
+        assert!(report["error"].is_string(), "{arguments:?} --json: {report}");
     }
     assert!(!start.data().join("store.sqlite-wal").exists(), "nothing was left half made");
     let list = start.run(&["key", "list", "--json"]).await;
-    assert!(!out(&list).contains("\"id\""), "no key was made: {}", out(&list));
+    assert!(!out(&list).contains("\"id\""), "no key was created: {}", out(&list));
 }
 
 #[tokio::test]
@@ -102,8 +102,8 @@ async fn failures_exit_with_1_and_a_missing_server_with_69() {
     assert_error(&output, 69, &["there is no store"], "health without a folder");
     let output = start.run(&["health", "--json"]).await;
     assert_eq!(output.status.code(), Some(69));
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
-    assert_eq!(told, serde_json::json!({"ready": false, "nodes": []}));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    assert_eq!(report, serde_json::json!({"ready": false, "nodes": []}));
     let output = start.run(&["serve", "--ready-file", "no-folder/ready.json"]).await;
     assert_error(
         &output,
@@ -131,8 +131,12 @@ async fn health_is_not_ready_while_one_of_two_servers_hangs() {
     assert!(before.elapsed() < Duration::from_secs(5), "the wait has an end: {:?}", before.elapsed());
     let output = first.cli(&["health", "--timeout", "500ms", "--json"]).await;
     assert_eq!(output.status.code(), Some(69));
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
-    assert_eq!((&told["ready"], told["nodes"].as_array().map(Vec::len)), (&false.into(), Some(2)), "{told}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    assert_eq!(
+        (&report["ready"], report["nodes"].as_array().map(Vec::len)),
+        (&false.into(), Some(2)),
+        "{report}"
+    );
     second.signal(Signal::CONT);
     let again = tests::eventually(tests::PATIENCE, async || {
         first.cli(&["health"]).await.status.success().then_some(())
@@ -146,7 +150,7 @@ async fn a_brand_cannot_be_changed_after_the_first_launch() {
     let gateway = TestGateway::start(acme).await;
     let first = std::fs::read_to_string(gateway.settings().data().join("first-key.staging"));
     assert!(first.expect("the first launch wrote it").contains("acme_stg_"));
-    // A configuration that says nothing of the brand makes keys that the server takes.
+    // With a configuration without a brand, keys are created that the server accepts.
     let plain = written(Start::with("").data_folder(gateway.settings().data()));
     let output = plain.run(&create(&["--json"])).await;
     assert!(output.status.success(), "{}", err(&output));
@@ -159,7 +163,7 @@ async fn a_brand_cannot_be_changed_after_the_first_launch() {
     let client = Client::over(&gateway, Protocol::H1).await;
     assert_eq!(client.ask(rotated.get(PING)).await.status, 200);
 
-    // One that says another is refused, before anything is made, and so is a server.
+    // One with another brand is refused before anything is created, and so is a server.
     let clues = ["\"acme\"", "\"beta\"", "api.brand", "--config", "--data-dir"];
     let beta = Start::with("[api]\nbrand = \"beta\"").data_folder(gateway.settings().data());
     beta.write_config_text(&tests::merged("[api]\nbrand = \"beta\""));
@@ -168,8 +172,8 @@ async fn a_brand_cannot_be_changed_after_the_first_launch() {
         assert_error(&beta.run(&command).await, 78, &clues, &format!("{command:?}"));
     }
     let after = gateway.json::<serde_json::Value>(&["key", "list", "--json"]).await;
-    assert_eq!(ids(&before), ids(&after), "nothing was made");
-    // What makes no key asks for no brand.
+    assert_eq!(ids(&before), ids(&after), "no key was created");
+    // Commands that create no key need no brand.
     assert!(beta.run(&["key", "list"]).await.status.success());
     assert!(beta.run(&["key", "revoke", &rotated.id]).await.status.success());
     for start in [beta, plain] {
@@ -190,8 +194,8 @@ async fn a_key_is_revoked_without_the_server_secret() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     std::fs::remove_file(gateway.settings().data().join("server.secret")).expect("the secret is there");
-    let told = gateway.revoke(&key).await;
-    assert_eq!(told["applied"]["nodes"][0]["applied"], true, "{told}");
+    let report = gateway.revoke(&key).await;
+    assert_eq!(report["applied"]["nodes"][0]["applied"], true, "{report}");
     let client = Client::over(&gateway, Protocol::H1).await;
     assert_eq!(client.ask(key.get(PING)).await.status, 401);
     let other = &gateway.json::<serde_json::Value>(&["key", "list", "--json"]).await;
@@ -203,7 +207,7 @@ async fn a_key_is_revoked_without_the_server_secret() {
 }
 
 #[tokio::test]
-async fn revoking_again_says_since_when() {
+async fn revoking_again_reports_the_first_revocation() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let first = gateway.revoke(&key).await;
@@ -213,7 +217,7 @@ async fn revoking_again_says_since_when() {
     let output = gateway.cli(&["key", "revoke", &key.id]).await;
     assert!(output.status.success(), "{}", err(&output));
     let second = first["revoked"].as_str().expect("a moment")[..19].to_owned();
-    let expected = format!("key {} was revoked already, at {second}Z; nothing was changed\n", key.id);
+    let expected = format!("key {} was already revoked, at {second}Z; nothing was changed\n", key.id);
     assert_eq!(out(&output), expected);
 }
 
@@ -237,18 +241,18 @@ async fn a_partner_that_is_created_with_a_key_is_reported() {
         let made: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
         (made["partnerCreated"].clone(), err(&output))
     };
-    let (created, said) = make("Globex").await;
-    assert_eq!(created, true, "{said}");
-    assert!(said.contains("`Globex` is a new partner") && !said.contains("before"), "{said}");
-    let (created, said) = make("Globex").await;
-    assert_eq!((created, said.as_str()), (false.into(), ""));
-    let (created, said) = make("Globxe").await;
+    let (created, note) = make("Globex").await;
+    assert_eq!(created, true, "{note}");
+    assert!(note.contains("`Globex` is a new partner") && !note.contains("before"), "{note}");
+    let (created, note) = make("Globex").await;
+    assert_eq!((created, note.as_str()), (false.into(), ""));
+    let (created, note) = make("Globxe").await;
     assert_eq!(created, true);
-    assert!(said.contains("`Globxe` is a new partner") && said.contains("`Globex`"), "{said}");
+    assert!(note.contains("`Globxe` is a new partner") && note.contains("`Globex`"), "{note}");
 }
 
 #[tokio::test]
-async fn several_permissions_stand_behind_one_option_in_every_command() {
+async fn one_option_takes_several_permissions_in_every_command() {
     let gateway = TestGateway::start("").await;
     let key = gateway
         .create_key(KeySpec::with_permissions(permissions::Environment::Staging, &["ping:read"]))
@@ -268,7 +272,7 @@ async fn shells_complete_the_names_of_environments_and_permissions() {
         let script = out(&start.run(&["completions", shell]).await);
         for names in [["staging", "production"], ["ping:read", "connection:read"]] {
             let found = script.lines().any(|line| {
-                // Shells that read a colon as more than a letter have it behind a backslash.
+                // Some shells escape the colon.
                 let line = line.replace('\\', "");
                 names.iter().all(|name| line.contains(name))
             });
@@ -313,8 +317,8 @@ key_file = \"/nowhere/key.pem\"
         assert!(out(&output).contains(clue), "no {clue} in {}", out(&output));
     }
     let output = start.run(&["check-config", "--json"]).await;
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
-    assert_eq!(told["problems"].as_array().map(Vec::len), Some(5), "{told}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+    assert_eq!(report["problems"].as_array().map(Vec::len), Some(5), "{report}");
 }
 
 #[tokio::test]
@@ -325,23 +329,27 @@ async fn a_damaged_local_authority_stops_the_start_and_is_named() {
     let stranger = Authority::new(start.folder(), "stranger").certificate();
     let stranger = std::fs::read_to_string(stranger).expect("its certificate is readable");
     for content in ["nonsense".to_owned(), stranger] {
-        std::fs::write(&authority, &content).expect("the folder is the test's own");
+        std::fs::write(&authority, &content).expect("the folder is writable");
         let Err((status, log)) = start.clone().try_launch().await else { panic!("it is refused") };
         assert_eq!(status.code(), Some(1), "{log}");
         let named = authority.to_str().expect("temporary paths are UTF-8");
         assert!(log.contains(named) && log.contains("created anew"), "{log}");
         assert!(!log.contains("panicked"), "{log}");
     }
-    std::fs::write(&authority, original).expect("the folder is the test's own");
-    std::fs::write(start.data().join("localhost.key"), "nonsense").expect("the folder is the test's own");
+    std::fs::write(&authority, original).expect("the folder is writable");
+    std::fs::write(start.data().join("localhost.key"), "nonsense").expect("the folder is writable");
     let gateway = start.launch().await;
     let client = Client::over(&gateway, Protocol::H3).await;
     let key = gateway.create_key(KeySpec::staging()).await;
-    assert_eq!(client.ask(key.get(PING)).await.status, 200, "the leaf was made anew, and is trusted");
+    assert_eq!(
+        client.ask(key.get(PING)).await.status,
+        200,
+        "the certificate was created again, and is trusted"
+    );
 }
 
 #[tokio::test]
-async fn a_backup_is_not_made_inside_the_data_folder() {
+async fn a_backup_inside_the_data_folder_is_refused() {
     let start = TestGateway::start("").await.stop().await;
     for inside in ["backup", "a/b", "."] {
         let target = start.data().join(inside);
@@ -349,13 +357,13 @@ async fn a_backup_is_not_made_inside_the_data_folder() {
         assert_error(&start.run(&["backup", target]).await, 2, &["inside the data folder"], inside);
         assert!(inside == "." || !start.data().join(inside).exists());
     }
-    // A relative path counts from where the command runs, which is the folder around the data folder.
+    // A relative path is relative to the working directory, which is the parent of the data folder.
     let output = start.run(&["backup", "elsewhere"]).await;
     assert!(output.status.success(), "{}", err(&output));
     assert!(start.folder().join("elsewhere/store.sqlite").exists());
 }
 
-/// Runs a server on a terminal of its own until it is ready, and returns what that shows.
+/// Runs a server on a pseudo-terminal until it is ready, and returns the terminal's output.
 pub(crate) async fn output_on_a_terminal(
     start: &Start,
     environment: &[(&str, &str)],
@@ -368,24 +376,24 @@ pub(crate) async fn output_on_a_terminal(
     let inner = start.command(&serve);
     let words = std::iter::once(inner.get_program()).chain(inner.get_args());
     let line: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
-    let shown = start.folder().join("terminal");
+    let output = start.folder().join("terminal");
     let mut terminal = std::process::Command::new("script");
     terminal.args(["--quiet", "--flush", "--return", "--command"]).arg(format!("exec {}", line.join(" ")));
-    terminal.arg(&shown).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    terminal.arg(&output).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     terminal.env("TERM", "xterm").env("HOME", start.folder()).envs(environment.iter().copied());
     terminal.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     let mut terminal = terminal.spawn().expect("`script` can be started: apt-get install bsdutils");
     let text = tests::eventually(tests::PATIENCE, async || std::fs::read_to_string(&ready).ok()).await;
-    let text = text.unwrap_or_else(|| panic!("not ready: {:?}", std::fs::read_to_string(&shown)));
+    let text = text.unwrap_or_else(|| panic!("not ready: {:?}", std::fs::read_to_string(&output)));
     let ready: tests::Ready = serde_json::from_str(&text).expect("the ready file is JSON");
     let pid = i32::try_from(ready.pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
     rustix::process::kill_process(pid, Signal::TERM).expect("the server is there");
     terminal.wait().expect("a child can be waited for");
-    std::fs::read_to_string(&shown).expect("what was shown is kept")
+    std::fs::read_to_string(&output).expect("the output was recorded")
 }
 
 #[tokio::test]
-async fn the_log_has_colours_on_a_terminal_unless_they_are_refused() {
+async fn the_log_has_colours_on_a_terminal_unless_disabled() {
     let overlay = "[log]\nformat = \"text\"";
     let start = Start::with(overlay);
     start.write_config_text(&tests::merged(overlay));
@@ -395,14 +403,14 @@ async fn the_log_has_colours_on_a_terminal_unless_they_are_refused() {
         (&[("NO_COLOR", "1")], None, false),
         (&[], Some("--no-color"), false),
     ] {
-        let shown = output_on_a_terminal(&start, environment, flag).await;
-        assert!(shown.contains("Loaded"), "the log is on: {shown}");
-        assert_eq!(shown.contains("\u{1b}["), coloured, "{environment:?} {flag:?}: {shown:?}");
+        let output = output_on_a_terminal(&start, environment, flag).await;
+        assert!(output.contains("Loaded"), "the log is on: {output}");
+        assert_eq!(output.contains("\u{1b}["), coloured, "{environment:?} {flag:?}: {output:?}");
     }
 }
 
 #[tokio::test]
-async fn an_end_in_the_past_is_refused_for_a_key_that_is_there() {
+async fn an_existing_key_cannot_get_an_expiry_in_the_past() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let passed = now().checked_sub(jiff::SignedDuration::from_secs(60)).expect("a minute ago").to_string();

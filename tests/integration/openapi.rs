@@ -1,4 +1,4 @@
-//! The OpenAPI documents against a validator of another make, and against what is really answered.
+//! The OpenAPI documents against a third-party validator, and against real responses.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ fn answered(version: &str, path: &str, answer: &Response) -> Value {
 }
 
 #[tokio::test]
-async fn the_documents_are_valid_and_every_answer_keeps_to_its_document() {
+async fn the_documents_are_valid_and_every_response_conforms() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
-    // So few calls in a second that one too many is easily made.
+    // A low rate, so that the limit is easily reached.
     let slow = gateway.create_key(KeySpec::staging().option("--rate", "1/s")).await;
-    // Over HTTP/1.1 a malformed request ends its connection.
+    // Over HTTP/1.1 a malformed request closes its connection.
     let client = Client::over(&gateway, Protocol::H2).await;
     let catalog = Catalog::new(RELEASES).unwrap();
     let mut answers = Vec::new();
@@ -78,9 +78,9 @@ async fn the_documents_are_valid_and_every_answer_keeps_to_its_document() {
     assert!(printed["examples"].as_u64() >= Some(catalog.entries().len() as u64), "{printed}");
 }
 
-/// schemathesis makes calls up from the documents, right and wrong ones, and checks what is answered.
+/// schemathesis generates valid and invalid requests from the documents, and checks the responses.
 #[tokio::test]
-async fn no_made_up_call_is_answered_otherwise_than_documented() {
+async fn generated_requests_get_documented_responses() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging().option("--rate", "10000/s+10000")).await;
     let url = format!("http://{}", gateway.address(Protocol::H1));
@@ -88,16 +88,16 @@ async fn no_made_up_call_is_answered_otherwise_than_documented() {
         let document = repository().join(format!("versions/openapi/{}.json", release.version));
         let arguments = [document.display().to_string(), url.clone(), key.key.clone()];
         let interpreter = tool("py-openapi/bin/python3");
-        let printed = client_script(interpreter, "made_up_calls.py", &arguments, PATIENCE).await;
-        let told = printed["told"].as_str().unwrap();
-        assert_eq!(printed["passed"], true, "{}:\n{told}", release.version);
-        assert!(told.contains("No issues found"), "{}:\n{told}", release.version);
+        let printed = client_script(interpreter, "generated_requests.py", &arguments, PATIENCE).await;
+        let output = printed["output"].as_str().unwrap();
+        assert_eq!(printed["passed"], true, "{}:\n{output}", release.version);
+        assert!(output.contains("No issues found"), "{}:\n{output}", release.version);
     }
 }
 
-/// An answer that has a member which its document does not know is drift too, though readers bear it.
+/// A response with an undocumented field is drift too, although clients ignore it.
 #[tokio::test]
-async fn no_answer_says_more_than_its_document() {
+async fn no_response_has_undocumented_fields() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let catalog = Catalog::new(RELEASES).unwrap();
@@ -109,15 +109,20 @@ async fn no_answer_says_more_than_its_document() {
                 let answer = client.ask(key.get(&entry.template)).await.json();
                 let schema = &document["paths"][&entry.template]["get"]["responses"]["200"]["content"]["application/json"]
                     ["schema"];
-                assert_known(&answer, schema, &document, &format!("{} over {protocol:?}", entry.template));
+                assert_documented(
+                    &answer,
+                    schema,
+                    &document,
+                    &format!("{} over {protocol:?}", entry.template),
+                );
             }
         }
     }
 }
 
-/// Every member of a value stands in its schema, all the way down.
+/// Asserts that every field of a value is in its schema, recursively.
 #[track_caller]
-fn assert_known(value: &Value, schema: &Value, document: &Value, context: &str) {
+fn assert_documented(value: &Value, schema: &Value, document: &Value, context: &str) {
     let mut schemas = vec![schema];
     let mut objects = Vec::new();
     let mut items = None;
@@ -133,12 +138,12 @@ fn assert_known(value: &Value, schema: &Value, document: &Value, context: &str) 
             for (name, value) in members {
                 let known = objects.iter().find_map(|properties| properties.get(name));
                 let known = known.unwrap_or_else(|| panic!("{context}: `{name}` is in no document: {value}"));
-                assert_known(value, known, document, context);
+                assert_documented(value, known, document, context);
             }
         }
         Value::Array(values) => {
             let items = items.unwrap_or_else(|| panic!("{context}: a list that no document knows"));
-            values.iter().for_each(|value| assert_known(value, items, document, context));
+            values.iter().for_each(|value| assert_documented(value, items, document, context));
         }
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! The operations listener: probes, version, and metrics that Prometheus reads and nobody can blow up.
+//! The operations listener: probes, version, and metrics, whose number of series is bounded.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -37,7 +37,7 @@ async fn probes_and_version_answer_without_a_credential() {
         assert_eq!(gateway.operations(path).await.status, 404, "{path}");
     }
     for path in ["/livez", "/readyz", "/metrics"] {
-        // The API's listeners know none of them.
+        // The API's listeners do not serve them.
         let answer = Client::over(&gateway, Protocol::H1).await.ask(get(path)).await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, INVALID_TOKEN), "{path}");
     }
@@ -57,10 +57,10 @@ async fn check_metrics(gateway: &TestGateway, after: &str) -> String {
         .expect("promtool can be started");
     promtool.stdin.take().expect("it is piped").write_all(&metrics.body).expect("promtool reads");
     let output = promtool.wait_with_output().expect("promtool ends");
-    let said =
+    let remarks =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "after {after}: {said}");
-    assert_eq!(said.trim(), "", "promtool has remarks after {after}");
+    assert!(output.status.success(), "after {after}: {remarks}");
+    assert_eq!(remarks.trim(), "", "promtool has remarks after {after}");
     let text = metrics.text();
     let mut families = HashSet::new();
     for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
@@ -84,7 +84,7 @@ async fn check_metrics(gateway: &TestGateway, after: &str) -> String {
 }
 
 #[tokio::test]
-async fn prometheus_finds_nothing_wrong_with_the_metrics_after_any_kind_of_traffic() {
+async fn promtool_accepts_the_metrics_after_any_kind_of_traffic() {
     let overlay = "[listeners.operations]\nprotocols = [\"http1\", \"http2\"]\n\
                    [listeners.pages]\naddresses = [\"127.0.0.1:0\"]\ncertificate = \"local\"\n\
                    protocols = [\"http1\", \"http2\", \"http3\"]\nserves = [\"docs\"]";
@@ -184,7 +184,7 @@ async fn requests_are_counted_by_method_route_status_and_protocol() {
 }
 
 #[tokio::test]
-async fn a_method_that_is_not_answered_is_counted_by_the_path_that_has_others() {
+async fn an_unsupported_method_is_counted_under_its_path() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = Client::over(&gateway, Protocol::H1).await;
@@ -246,7 +246,7 @@ async fn a_thousand_random_paths_and_methods_add_no_series() {
             lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect::<HashSet<_>>();
         (metrics, names)
     };
-    // The second time, because asking is a request too.
+    // Read twice, because the first read is a request too.
     series().await;
     let (_, before) = series().await;
     for (number, word) in words.iter().enumerate() {
@@ -265,7 +265,7 @@ async fn a_thousand_random_paths_and_methods_add_no_series() {
 }
 
 #[tokio::test]
-async fn the_access_log_has_what_an_operator_looks_for() {
+async fn the_access_log_has_the_fields_that_operators_need() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     for protocol in Protocol::ALL {
@@ -287,7 +287,7 @@ async fn the_access_log_has_what_an_operator_looks_for() {
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_is_recorded_too() {
+async fn a_client_that_disconnects_is_recorded_too() {
     let gateway = TestGateway::start_with_test_endpoints("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let mut raw = tests::Raw::connect(gateway.address(Protocol::H1)).await;
@@ -300,7 +300,7 @@ async fn a_caller_who_goes_away_is_recorded_too() {
     drop(raw);
     assert_recorded_as_gone(&gateway, "1.1").await;
 
-    // Over HTTP/2 by a reset in the middle of the content, with the code of a client that has changed its mind.
+    // Over HTTP/2 by a reset within the content, with the code CANCEL.
     let mut raw = RawH2::connect(gateway.address(Protocol::H2c)).await;
     let block = request_block("POST", ECHO, &[("authorization", &key.bearer())]);
     let (end_headers, cancel) = (4, 8_u32);

@@ -1,9 +1,10 @@
-//! Suspending, resuming, renaming and removing partners beside a running server.
+//! Suspending, resuming, renaming and removing partners while a server runs.
 
 use serde_json::Value;
 use tests::{Client, Key, KeySpec, PATIENCE, Protocol, TestGateway};
 
 use crate::contract::{PING, assert_unauthorized};
+use crate::revocation::connections_of;
 
 async fn key_of(gateway: &TestGateway, partner: &str) -> Key {
     let command = ["key", "create", "--json", "--environment", "staging", "--permission", "ping:read"];
@@ -16,23 +17,13 @@ async fn partner(gateway: &TestGateway, arguments: &[&str]) -> Value {
     done
 }
 
-/// A connection over each protocol on which this key was accepted.
-async fn connections(gateway: &TestGateway, key: &Key) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for protocol in Protocol::ALL {
-        let client = Client::over(gateway, protocol).await;
-        assert_eq!(client.ask(key.get(PING)).await.status, 200, "{protocol:?}");
-        clients.push(client);
-    }
-    clients
-}
-
 #[tokio::test]
 async fn a_suspended_partners_keys_are_refused_at_once_until_it_is_resumed() {
     let gateway = TestGateway::start("").await;
     let key = key_of(&gateway, "acme").await;
     let other = gateway.create_key(KeySpec::staging()).await;
-    let (clients, neighbours) = (connections(&gateway, &key).await, connections(&gateway, &other).await);
+    let (clients, neighbours) =
+        (connections_of(&gateway, &key).await, connections_of(&gateway, &other).await);
     let suspended = partner(&gateway, &["suspend", "acme"]).await;
     let closed = &suspended["applied"]["nodes"][0]["connections_closed"];
     assert_eq!(closed.as_u64(), Some(clients.len() as u64), "{suspended}");
@@ -46,16 +37,16 @@ async fn a_suspended_partners_keys_are_refused_at_once_until_it_is_resumed() {
     for client in &neighbours {
         assert_eq!(client.ask(other.get(PING)).await.status, 200, "{}", client.way());
     }
-    let shown: Value = gateway.json(&["key", "show", &key.id, "--json"]).await;
-    assert_eq!(shown["state"], "suspended", "{shown}");
+    let key_view: Value = gateway.json(&["key", "show", &key.id, "--json"]).await;
+    assert_eq!(key_view["state"], "suspended", "{key_view}");
     let made = key_of(&gateway, "acme").await;
     let client = Client::over(&gateway, Protocol::H1).await;
     assert_eq!(client.ask(made.get(PING)).await.status, 401, "a new key of it is refused as well");
     assert_eq!(partner(&gateway, &["suspend", "acme"]).await["changed"], false);
 
     partner(&gateway, &["resume", "acme"]).await;
-    connections(&gateway, &key).await;
-    connections(&gateway, &made).await;
+    connections_of(&gateway, &key).await;
+    connections_of(&gateway, &made).await;
     assert!(gateway.log().contains("\"suspended\""), "the log gives the reason");
 }
 
@@ -63,7 +54,7 @@ async fn a_suspended_partners_keys_are_refused_at_once_until_it_is_resumed() {
 async fn a_renamed_partner_keeps_its_keys_and_their_connections() {
     let gateway = TestGateway::start("").await;
     let key = key_of(&gateway, "acme").await;
-    let clients = connections(&gateway, &key).await;
+    let clients = connections_of(&gateway, &key).await;
     let renamed = partner(&gateway, &["rename", "acme", "Acme GmbH"]).await;
     for client in &clients {
         assert_eq!(client.ask(key.get(PING)).await.status, 200, "{}", client.way());
@@ -79,13 +70,13 @@ async fn a_renamed_partner_keeps_its_keys_and_their_connections() {
 }
 
 #[tokio::test]
-async fn a_partner_is_removed_with_its_active_keys_only_when_that_is_said() {
+async fn a_partner_with_active_keys_is_removed_only_with_revoke_keys() {
     let gateway = TestGateway::start("").await;
     let key = key_of(&gateway, "acme").await;
     let refused = gateway.cli(&["partner", "remove", "acme"]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("1 active"), "{refused:?}");
-    let clients = connections(&gateway, &key).await;
+    let clients = connections_of(&gateway, &key).await;
     partner(&gateway, &["remove", "acme", "--revoke-keys"]).await;
     for client in &clients {
         assert!(client.closed(PATIENCE).await.is_some(), "{} is still open", client.way());

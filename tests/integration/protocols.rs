@@ -11,12 +11,12 @@ use crate::contract::{
 
 #[tokio::test]
 async fn a_name_is_written_once_on_a_connection_of_http2() {
-    /// `x-request-id` in Huffman's code (RFC 7541 appendix B).
+    /// `x-request-id` Huffman-coded (RFC 7541 appendix B).
     const NAME: [u8; 9] = [0xf2, 0xb5, 0x85, 0xed, 0x69, 0x50, 0x95, 0x8d, 0x27];
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let mut connection = RawH2::connect(gateway.address(Protocol::H2c)).await;
-    // A table of 4096 bytes, which the client had without a word (RFC 9113 §6.5.2).
+    // A table of 4096 bytes, the client's default (RFC 9113 §6.5.2).
     assert!(connection.write(&frame(kind::SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0])).await);
     let mut blocks = Vec::new();
     for stream in [1, 3, 5] {
@@ -31,7 +31,7 @@ async fn a_name_is_written_once_on_a_connection_of_http2() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_writes_about_its_address_is_not_believed() {
+async fn forwarding_fields_of_untrusted_clients_are_ignored() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     for way in WAYS {
@@ -68,7 +68,7 @@ async fn head_has_the_fields_of_get_and_no_body() {
         assert_fields(&gateway, way, &head);
         assert_eq!(head.field("content-length"), got.field("content-length"), "{way}");
         assert_eq!(head.field("content-type"), got.field("content-type"), "{way}");
-        // The connection is still in step: the next answer is whole and its own.
+        // The connection is still in sync: the next response is complete and the right one.
         let after = client.ask(key.get(PING)).await;
         assert_ping_body(&after.text(), "staging", way);
         for path in ["/2026-02-01/nothing.json", "/2020-01-01/ping.json"] {
@@ -105,7 +105,7 @@ async fn an_unknown_date_lists_the_dates_and_an_unknown_resource_does_not() {
 }
 
 #[tokio::test]
-async fn a_stranger_learns_nothing_of_the_map() {
+async fn unauthenticated_callers_cannot_learn_which_paths_exist() {
     let gateway = TestGateway::start("").await;
     for way in WAYS {
         let client = connect(&gateway, way).await;
@@ -121,7 +121,7 @@ async fn a_stranger_learns_nothing_of_the_map() {
 }
 
 #[tokio::test]
-async fn a_path_is_matched_exactly_and_no_equivalent_opens_it() {
+async fn a_path_is_matched_exactly_and_equivalent_spellings_are_not() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     for way in WAYS {
@@ -162,7 +162,7 @@ async fn a_path_is_matched_exactly_and_no_equivalent_opens_it() {
             assert_eq!(answer.field("x-injected"), None, "{way} {path}");
             assert!(problem["detail"].is_string(), "{way} {path}");
         }
-        // A query selects nothing, so it changes nothing.
+        // A query has no effect.
         let answer = client.ask(key.get("/2026-02-01/ping.json?a=/../b")).await;
         assert_eq!(answer.status, 200, "{way}");
     }
@@ -228,8 +228,8 @@ async fn http_3_is_announced_only_where_it_takes_the_same_keys_and_hosts() {
         let expected = format!("h3=\":{port}\"; ma=86400");
         for (protocol, announced) in [(Protocol::H1, announced), (Protocol::H1Tls, true)] {
             let answer = Client::over(&gateway, protocol).await.ask(get(PING)).await;
-            let said = answer.field("alt-svc");
-            assert_eq!(said, announced.then_some(expected.as_str()), "{protocol:?}: {overlay}");
+            let alt_svc = answer.field("alt-svc");
+            assert_eq!(alt_svc, announced.then_some(expected.as_str()), "{protocol:?}: {overlay}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Behind proxies: whom a listener believes, which field, and what a proxy's connections count as.
+//! Trusted proxies: which field of which proxy is trusted, and how a proxy's connections are limited.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
@@ -21,7 +21,7 @@ async fn reported(client: &Client, key: &Key, fields: &[(&'static str, &str)]) -
 }
 
 #[tokio::test]
-async fn only_the_field_that_the_proxy_writes_is_believed() {
+async fn only_the_field_that_the_proxy_writes_is_trusted() {
     let trusts = "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n";
     for (setting, believed, chain, other) in [
         ("", "x-forwarded-for", "192.0.2.66, 192.0.2.1, 10.1.1.1, 10.1.1.2", "forwarded"),
@@ -75,7 +75,7 @@ async fn a_trusted_proxy_has_more_connections_than_one_address_but_not_more_than
     let mut sixth = tests::Raw::connect(gateway.address(Protocol::H1)).await;
     assert!(sixth.read_to_end(tests::PATIENCE).await.is_empty(), "the total bound holds");
     assert_eq!(gateway.metric(refused).await, Some(1.0));
-    // A peer that is no proxy of that listener has its usual limits.
+    // A peer that is not a proxy of that listener has the usual limit.
     drop(open);
     let idle = eventually(tests::PATIENCE, async || {
         (gateway.metric("gateway_connections").await == Some(0.0)).then_some(())

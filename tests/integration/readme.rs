@@ -1,4 +1,4 @@
-//! What the README shows as a change can be made: applied to the sources as they are, it builds and passes.
+//! The changes that the README shows can be applied to the current sources, build and pass.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn apply(diff: &str, folder: &Path) {
     let mut git = Command::new("git")
         .args(["apply", "--verbose", "-"])
         .current_dir(folder)
-        // The copy is no repository, and none around it is meant.
+        // The copy is no repository, and git must not use one around it.
         .env("GIT_CEILING_DIRECTORIES", folder.parent().expect("it lies somewhere"))
         .stdin(Stdio::piped())
         .spawn()
@@ -48,7 +48,7 @@ fn the_changes_that_the_readme_shows_apply_and_build() {
     let diffs = blocks(&readme, "diff");
     assert_eq!(diffs.len(), 2, "a date, and an endpoint");
 
-    // A workspace of the two crates that the changes are about.
+    // A workspace of the two crates that are changed.
     let folder = tempfile::tempdir().expect("a folder can be made");
     let folder = folder.path();
     for part in ["permissions", "versions"] {
@@ -69,11 +69,11 @@ fn the_changes_that_the_readme_shows_apply_and_build() {
         cargo
             .args(["test", "--quiet", "--package", "versions", "--lib", "--target-dir"])
             .arg(repository.join("target/readme"))
-            // What the new date answers is not yet written down: that is the next step, and the README says so.
+            // The contract of the new date does not exist yet: that is the README's next step.
             .args(["--", "--skip", "frozen"])
             .current_dir(folder);
         let output = cargo.output().expect("cargo is installed");
-        let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "change {number} of the README does not build or pass:\n{told}");
+        let log = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "change {number} of the README does not build or pass:\n{log}");
     }
 }

@@ -1,4 +1,4 @@
-//! SIGHUP: what is valid is taken over without a restart, what is not leaves everything as it was.
+//! Reload by SIGHUP: a valid configuration is applied without a restart, an invalid one changes nothing.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tests::{
 
 use crate::contract::{PING, limit_item};
 
-/// The quota that a key without a rate of its own is told.
+/// The quota in responses to a key without a rate.
 async fn quota(gateway: &TestGateway, key: &Key) -> u64 {
     let client = Client::over(gateway, Protocol::H1).await;
     let answer = client.ask(key.get(PING)).await;
@@ -24,7 +24,7 @@ async fn quota_becomes(gateway: &TestGateway, key: &Key, wanted: u64) -> bool {
 }
 
 #[tokio::test]
-async fn changed_limits_are_taken_over_without_a_restart() {
+async fn changed_limits_are_applied_without_a_restart() {
     let mut gateway = TestGateway::start("[limits]\nkey_rate = \"50/s+60\"").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let before = Client::over(&gateway, Protocol::H2).await;
@@ -45,7 +45,7 @@ async fn changed_limits_are_taken_over_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_configuration_with_a_mistake_leaves_the_old_one_and_the_log_says_where() {
+async fn an_invalid_configuration_changes_nothing_and_is_located_in_the_log() {
     let gateway = TestGateway::start("[limits]\nkey_rate = \"50/s+60\"").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     for (text, clue) in [
@@ -58,10 +58,10 @@ async fn a_configuration_with_a_mistake_leaves_the_old_one_and_the_log_says_wher
         let logged = gateway.log().len();
         gateway.settings().write_config_text(text);
         gateway.signal(Signal::HUP);
-        let told = eventually(Duration::from_secs(5), async || {
+        let named = eventually(Duration::from_secs(5), async || {
             gateway.log().get(logged..).is_some_and(|new| new.contains(clue)).then_some(())
         });
-        assert!(told.await.is_some(), "{text:?} is not named: {}", &gateway.log()[logged..]);
+        assert!(named.await.is_some(), "{text:?} is not named: {}", &gateway.log()[logged..]);
         for line in gateway.log()[logged..].lines() {
             let record: serde_json::Value =
                 serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -79,7 +79,7 @@ async fn a_configuration_with_a_mistake_leaves_the_old_one_and_the_log_says_wher
 }
 
 #[tokio::test]
-async fn a_reload_reaches_the_operators_connections_too() {
+async fn a_reload_applies_to_connections_of_the_operations_listener_too() {
     let mut gateway = TestGateway::start("[timeouts]\nidle = \"60s\"").await;
     let address = gateway.listener("operations", Family::V4).address;
     let mut raw = Raw::connect(address).await;
@@ -92,7 +92,7 @@ async fn a_reload_reaches_the_operators_connections_too() {
 }
 
 #[tokio::test]
-async fn the_log_level_is_taken_over() {
+async fn the_log_level_is_applied() {
     let mut gateway = TestGateway::start("[log]\naccess = false").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let ask = async |gateway: &TestGateway| {
@@ -123,22 +123,22 @@ async fn with_certificate_files() -> (TestGateway, Certificates) {
     let start = Start::with("");
     let folder = start.folder().to_owned();
     let authority = |name: &str| {
-        let own = folder.join(name);
-        std::fs::create_dir(&own).expect("the folder is the test's own");
-        Authority::new(&own, name)
+        let authority_folder = folder.join(name);
+        std::fs::create_dir(&authority_folder).expect("the folder is writable");
+        Authority::new(&authority_folder, name)
     };
     let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
     let certificates = Certificates { first: authority("first"), second: authority("second"), chain, key };
     certificates.first.issue(&certificates.chain, &certificates.key);
     let mut start = start;
     start.write_config(&format!(
-        "[listeners.https]\ncertificate = \"own\"\n[certificates.own]\nchain_file = {:?}\nkey_file = {:?}",
+        "[listeners.https]\ncertificate = \"issued\"\n[certificates.issued]\nchain_file = {:?}\nkey_file = {:?}",
         certificates.chain, certificates.key
     ));
     (start.launch().await, certificates)
 }
 
-/// Whether a new handshake succeeds for a client that trusts this authority alone.
+/// Whether a new handshake succeeds for a client that trusts only this authority.
 async fn trusts(gateway: &TestGateway, protocol: Protocol, authority: &Authority) -> bool {
     let way = Way { protocol, family: Family::V4 };
     Client::to(gateway.address(protocol), way, &authority.certificate()).await.is_ok()
@@ -147,14 +147,15 @@ async fn trusts(gateway: &TestGateway, protocol: Protocol, authority: &Authority
 const SECURE: [Protocol; 3] = [Protocol::H1Tls, Protocol::H2, Protocol::H3];
 
 #[tokio::test]
-async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+async fn a_new_certificate_is_used_for_new_connections_and_old_ones_stay_open() {
     let (gateway, certificates) = with_certificate_files().await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let mut open = Vec::new();
     for protocol in SECURE {
         let way = Way { protocol, family: Family::V4 };
         let ca = certificates.first.certificate();
-        let client = Client::to(gateway.address(protocol), way, &ca).await.expect("the first one is shown");
+        let client =
+            Client::to(gateway.address(protocol), way, &ca).await.expect("the first certificate is used");
         assert_eq!(client.ask(key.get(PING)).await.status, 200);
         assert!(!trusts(&gateway, protocol, &certificates.second).await, "{protocol:?}");
         open.push(client);
@@ -162,10 +163,10 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     certificates.second.issue(&certificates.chain, &certificates.key);
     gateway.signal(Signal::HUP);
     for protocol in SECURE {
-        let shown = eventually(Duration::from_secs(5), async || {
+        let used = eventually(Duration::from_secs(5), async || {
             trusts(&gateway, protocol, &certificates.second).await.then_some(())
         });
-        assert!(shown.await.is_some(), "{protocol:?}: the second one is shown");
+        assert!(used.await.is_some(), "{protocol:?}: the second certificate is used");
         assert!(
             !trusts(&gateway, protocol, &certificates.first).await,
             "{protocol:?}: the first one is gone"
@@ -177,7 +178,7 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
 }
 
 #[tokio::test]
-async fn a_bad_certificate_leaves_the_old_one_and_the_log_says_why() {
+async fn an_invalid_certificate_changes_nothing_and_is_named_in_the_log() {
     let (gateway, certificates) = with_certificate_files().await;
     let good_chain = std::fs::read(&certificates.chain).expect("it was just written");
     let good_key = std::fs::read(&certificates.key).expect("it was just written");
@@ -193,15 +194,15 @@ async fn a_bad_certificate_leaves_the_old_one_and_the_log_says_why() {
         ("the chain as key", &good_chain, &good_chain),
     ] {
         let logged = gateway.log().len();
-        std::fs::write(&certificates.chain, chain).expect("the folder is the test's own");
-        std::fs::write(&certificates.key, key).expect("the folder is the test's own");
+        std::fs::write(&certificates.chain, chain).expect("the folder is writable");
+        std::fs::write(&certificates.key, key).expect("the folder is writable");
         gateway.signal(Signal::HUP);
-        let told = eventually(Duration::from_secs(5), async || {
+        let named = eventually(Duration::from_secs(5), async || {
             let log = gateway.log();
             let new = log.get(logged..)?;
-            (new.contains("chain.pem") || new.contains("key.pem") || new.contains("own")).then_some(())
+            (new.contains("chain.pem") || new.contains("key.pem") || new.contains("issued")).then_some(())
         });
-        assert!(told.await.is_some(), "{what}: the log does not name it: {}", &gateway.log()[logged..]);
+        assert!(named.await.is_some(), "{what}: the log does not name it: {}", &gateway.log()[logged..]);
         for protocol in SECURE {
             assert!(trusts(&gateway, protocol, &certificates.first).await, "{what}: {protocol:?}");
         }
@@ -215,7 +216,7 @@ async fn a_bad_certificate_leaves_the_old_one_and_the_log_says_why() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_reloads_come_one_after_another() {
+async fn no_request_is_lost_during_repeated_reloads() {
     let _turn = tests::heavy().await;
     let (gateway, certificates) = with_certificate_files().await;
     let key = gateway.create_key(KeySpec::staging().option("--rate", "1000000/s")).await;
@@ -224,7 +225,8 @@ async fn nothing_is_lost_while_reloads_come_one_after_another() {
     for protocol in SECURE {
         let way = Way { protocol, family: Family::V4 };
         let ca = certificates.first.certificate();
-        let client = Client::to(gateway.address(protocol), way, &ca).await.expect("it is shown");
+        let client =
+            Client::to(gateway.address(protocol), way, &ca).await.expect("the certificate is trusted");
         let (key, stopped) = (key.clone(), stopped.clone());
         asking.push(tokio::spawn(async move {
             let mut served = 0_u32;

@@ -1,5 +1,5 @@
-//! Revoking, rotating and narrowing a key from another process, felt by the running server: at once, on
-//! connections that are open, and by nobody else.
+//! Revoking, rotating and narrowing keys by another process: the running server applies it at once, also on
+//! open connections, and to no other key.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use tests::{
 
 use crate::contract::{CONNECTION, PING, assert_problem, assert_unauthorized};
 
-/// A bound for the assertion; what is promised is 100 ms, and the measured value is printed.
+/// The bound of the assertion; the documented bound is 100 ms, and the measured value is printed.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// From the change to the end of a connection: `timeouts.goodbye` and some slack.
+/// From the change until a connection is closed: `timeouts.goodbye` and some slack.
 const GOODBYE: Duration = Duration::from_secs(4);
 
-/// Waits until a key is refused on a new connection, and says how long that took.
+/// Waits until a key is refused on a new connection; returns how long that took.
 async fn refused_after(gateway: &TestGateway, key: &Key, since: Instant) -> Duration {
     let refused = eventually(PATIENCE, async || {
         let client = Client::over(gateway, Protocol::H1).await;
@@ -26,7 +26,7 @@ async fn refused_after(gateway: &TestGateway, key: &Key, since: Instant) -> Dura
 }
 
 /// A connection over each protocol that has used this key.
-async fn connections_of(gateway: &TestGateway, key: &Key) -> Vec<Client> {
+pub(crate) async fn connections_of(gateway: &TestGateway, key: &Key) -> Vec<Client> {
     let mut clients = Vec::new();
     for protocol in Protocol::ALL {
         let client = Client::over(gateway, protocol).await;
@@ -36,7 +36,7 @@ async fn connections_of(gateway: &TestGateway, key: &Key) -> Vec<Client> {
     clients
 }
 
-/// Asserts that all of these are closed, in an orderly way where the library can tell.
+/// Asserts that all of these are closed, in an orderly way if the library reports that.
 async fn assert_closed(clients: &[Client], what: &str) {
     for client in clients {
         let closed = client.closed(GOODBYE).await;
@@ -61,15 +61,15 @@ async fn a_revoked_key_is_refused_at_once_and_its_connections_end() {
     let clients = connections_of(&gateway, &key).await;
     let neighbours = connections_of(&gateway, &other).await;
     let before = Instant::now();
-    let told = gateway.revoke(&key).await;
+    let report = gateway.revoke(&key).await;
     let returned = Instant::now();
     let took = refused_after(&gateway, &key, returned).await;
     println!("revoked: refused {took:?} after the command returned, which took {:?}", returned - before);
-    let node = &told["applied"]["nodes"][0];
-    println!("the server says that it took {} ms from the commit on", node["milliseconds"]);
-    assert_eq!(node["applied"], true, "{told}");
-    assert!(node["milliseconds"].as_f64().is_some_and(|took| took < AT_ONCE.as_secs_f64() * 1e3), "{told}");
-    assert_eq!(node["connections_closed"].as_u64(), Some(clients.len() as u64), "{told}");
+    let node = &report["applied"]["nodes"][0];
+    println!("the server reports {} ms from the commit", node["milliseconds"]);
+    assert_eq!(node["applied"], true, "{report}");
+    assert!(node["milliseconds"].as_f64().is_some_and(|took| took < AT_ONCE.as_secs_f64() * 1e3), "{report}");
+    assert_eq!(node["connections_closed"].as_u64(), Some(clients.len() as u64), "{report}");
     assert!(took < AT_ONCE, "refused after {took:?}");
     assert_closed(&clients, "revoked").await;
     assert_serving(&neighbours, &other, "a neighbour's key was revoked").await;
@@ -80,7 +80,7 @@ async fn a_revoked_key_is_refused_at_once_and_its_connections_end() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_used_all_the_time_is_refused_at_once_too() {
+async fn a_key_in_constant_use_is_refused_at_once_too() {
     let _turn = tests::heavy().await;
     let gateway = TestGateway::start("").await;
     for protocol in Protocol::ALL {
@@ -153,7 +153,7 @@ async fn revoking_ends_http_3_with_goaway_and_no_error() {
 }
 
 #[tokio::test]
-async fn a_request_in_flight_with_a_revoked_key_holds_its_connection_for_a_moment_only() {
+async fn a_request_in_flight_delays_the_close_for_a_bounded_time() {
     let gateway = TestGateway::start("[timeouts]\nbody = \"30s\"\ngoodbye = \"500ms\"").await;
     for protocol in Protocol::ALL {
         let key = gateway.create_key(KeySpec::staging()).await;
@@ -194,7 +194,7 @@ async fn rotating_without_overlap_ends_the_old_key_and_gives_a_new_one() {
 }
 
 #[tokio::test]
-async fn rotating_with_an_overlap_keeps_both_for_its_time() {
+async fn rotating_with_an_overlap_keeps_both_until_it_ends() {
     let gateway = TestGateway::start("").await;
     let old = gateway.create_key(KeySpec::staging()).await;
     let clients = connections_of(&gateway, &old).await;
@@ -211,7 +211,7 @@ async fn rotating_with_an_overlap_keeps_both_for_its_time() {
 }
 
 #[tokio::test]
-async fn narrowing_a_key_acts_at_once_and_ends_its_connections() {
+async fn narrowing_a_key_applies_at_once_and_closes_its_connections() {
     let _turn = tests::heavy().await;
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
@@ -249,7 +249,7 @@ async fn a_new_key_works_when_its_command_returns() {
 }
 
 #[tokio::test]
-async fn a_revocation_holds_over_a_restart() {
+async fn a_revocation_survives_a_restart() {
     let gateway = TestGateway::start("").await;
     let revoked = gateway.create_key(KeySpec::staging()).await;
     let good = gateway.create_key(KeySpec::staging()).await;

@@ -1,4 +1,4 @@
-//! Refusals of the documentation and operations listeners have the fields of every other response of the site, once.
+//! Errors of the documentation and operations listeners have each field of the site's other responses once.
 
 use http::{Request, StatusCode};
 use tests::{Client, Family, PATIENCE, Protocol, Raw, Response, TestGateway, Way, get};
@@ -18,7 +18,7 @@ certificate = \"local\"
 serves = [\"operations\"]
 ";
 
-/// The fields that a refusal has exactly once, by whether documentation refuses.
+/// The fields that an error has exactly once, by whether it is from the documentation listener.
 fn expected(is_documentation: bool) -> Vec<&'static str> {
     let mut names = vec!["content-length", "date", "cache-control", "x-content-type-options", "content-type"];
     if is_documentation {

@@ -1,5 +1,5 @@
-//! Where one request of HTTP/1.1 ends and the next begins: whatever could be read in two ways is refused,
-//! wherever on the connection it comes, and never gets two answers.
+//! Request smuggling over HTTP/1.1: a request whose end is ambiguous is refused, wherever on the connection
+//! it comes, and never gets two responses.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::contract::{CONNECTION, ECHO, PING};
 use crate::hostile_h1::{head, still_serves, strict};
 
 #[tokio::test]
-async fn contradicting_lengths_never_get_two_answers() {
+async fn contradicting_lengths_never_get_two_responses() {
     let (gateway, key) = strict().await;
     let inner = head(&key, &format!("GET {CONNECTION} HTTP/1.1"), "");
     let chunked = "transfer-encoding: chunked\r\n";
@@ -49,7 +49,7 @@ async fn contradicting_lengths_never_get_two_answers() {
         ("a negative chunk", outer(chunked, &format!("-1\r\na\r\n{zero}"))),
         ("an overflowing chunk", outer(chunked, &format!("10000000000000000\r\na\r\n{zero}"))),
         ("no chunk size", outer(chunked, &format!("\r\na\r\n{zero}"))),
-        ("a chunk that is longer than said", outer(chunked, &format!("1\r\nabc\r\n{zero}"))),
+        ("a chunk that is longer than declared", outer(chunked, &format!("1\r\nabc\r\n{zero}"))),
         ("a bare CR in a chunk extension", outer(chunked, &format!("1;a\rb\r\na\r\n{zero}"))),
     ];
     let mut served = Vec::new();
@@ -65,7 +65,7 @@ async fn contradicting_lengths_never_get_two_answers() {
 }
 
 #[tokio::test]
-async fn whatever_could_hide_a_request_is_one_400_and_the_end() {
+async fn whatever_could_hide_a_request_gets_one_400_and_a_close() {
     let (gateway, key) = strict().await;
     let get = format!("GET {PING} HTTP/1.1");
     let behind = head(&key, &format!("GET {CONNECTION} HTTP/1.1"), "");
@@ -117,8 +117,8 @@ async fn whatever_could_hide_a_request_is_one_400_and_the_end() {
         ("a size beyond 64 bits", content("10000000000000002\r\n{}\r\n0\r\n\r\n")),
         ("no size", content("\r\n{}\r\n0\r\n\r\n")),
         ("an extension without a size", content(";a\r\n{}\r\n0\r\n\r\n")),
-        ("a chunk that is longer than said", content("1\r\n{}\r\n0\r\n\r\n")),
-        ("a chunk that is shorter than said", content("3\r\n{}\r\n0\r\n\r\n")),
+        ("a chunk that is longer than declared", content("1\r\n{}\r\n0\r\n\r\n")),
+        ("a chunk that is shorter than declared", content("3\r\n{}\r\n0\r\n\r\n")),
         ("a chunk that ends in a bare LF", content("2\r\n{}\n0\r\n\r\n")),
         ("a trailer that is no field", content("2\r\n{}\r\n0\r\n: x\r\n\r\n")),
         ("a bare CR in a trailer", content("2\r\n{}\r\n0\r\nx: a\rb\r\n\r\n")),
@@ -156,7 +156,7 @@ async fn whatever_could_hide_a_request_is_one_400_and_the_end() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_has_no_body_that_the_next_answer_would_stand_behind() {
+async fn a_response_to_head_has_no_body_before_the_next_response() {
     let (gateway, key) = strict().await;
     for path in [PING, "/2026-02-01/nothing.json"] {
         let pair = head(&key, &format!("HEAD {path} HTTP/1.1"), "")
@@ -174,7 +174,7 @@ async fn an_answer_to_head_has_no_body_that_the_next_answer_would_stand_behind()
     }
 }
 
-/// Sends `parts`, each on its own after the one before has been read, and reads until the end.
+/// Sends `parts`, each after the one before has been read, and reads until the end.
 async fn in_parts(gateway: &TestGateway, parts: &[&[u8]]) -> Vec<u16> {
     let mut raw = Raw::connect(gateway.address(Protocol::H1)).await;
     for part in parts {
@@ -225,7 +225,7 @@ async fn a_contradiction_is_refused_wherever_on_the_connection_it_comes() {
                 let statuses = in_parts(&gateway, &[one, other]).await;
                 let context = format!("{what} behind {place}, cut at {cut} of {all:?}");
                 if *place == "an empty chunked content" {
-                    // Where the content of a GET has not come yet, the response is the connection's last.
+                    // If the content of a GET has not arrived yet, the response is the connection's last.
                     assert!([200, 200, 400].starts_with(&statuses), "{statuses:?}: {context}");
                 } else {
                     assert_eq!(statuses, [200, 200, 400], "{context}");
@@ -233,7 +233,7 @@ async fn a_contradiction_is_refused_wherever_on_the_connection_it_comes() {
             }
         }
     }
-    // Byte by byte, once: each is a read of its own.
+    // Byte by byte once, so that each is a separate read.
     let all = format!("{}{}{behind}", before[3].1, contradictions[0].1);
     let bytes: Vec<&[u8]> = all.as_bytes().chunks(1).collect();
     assert_eq!(in_parts(&gateway, &bytes).await, [200, 400]);

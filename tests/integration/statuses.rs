@@ -1,5 +1,6 @@
-//! The errors that depend on the endpoint, for the files of the endpoints. Those that depend on the form of a request
-//! alone (400, 408, 413, 414, 415, 421, 431) are in `bad_input.rs` and `smuggling.rs`, and so is 503.
+//! Tests of the errors that depend on the endpoint, for the files of the endpoints. Those that depend on the
+//! form of a request alone (400, 408, 413, 414, 415, 421, 431) are in `bad_input.rs` and `smuggling.rs`, and
+//! so is 503.
 
 use http::HeaderValue;
 use permissions::{ApiAccessPermission, Environment};

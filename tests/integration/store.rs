@@ -1,4 +1,4 @@
-//! What was acknowledged is there: killed writers, a full disk, a read-only folder.
+//! Durability of acknowledged writes: killed writers, a full disk, a read-only folder.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,8 +16,8 @@ async fn listed(gateway: &TestGateway) -> Vec<serde_json::Value> {
     keys.as_array().unwrap_or_else(|| panic!("no list of keys: {list}")).clone()
 }
 
-/// Starts `key create` and kills it after `life`; the key, if it was acknowledged.
-fn create_and_kill(start: &Start, partner: &str, life: Duration) -> Option<Key> {
+/// Starts `key create` and kills it after `delay`; returns the key if it was acknowledged.
+fn create_and_kill(start: &Start, partner: &str, delay: Duration) -> Option<Key> {
     let arguments = [
         "key",
         "create",
@@ -32,12 +32,12 @@ fn create_and_kill(start: &Start, partner: &str, life: Duration) -> Option<Key> 
     let printed = start.folder().join("printed");
     let mut child = start
         .command(&arguments)
-        .stdout(std::fs::File::create(&printed).expect("the folder is the test's own"))
+        .stdout(std::fs::File::create(&printed).expect("the folder is writable"))
         .stderr(Stdio::null())
         .spawn()
         .expect("the command can be started");
-    std::thread::sleep(life);
-    // It may have ended by itself: then all of it was acknowledged.
+    std::thread::sleep(delay);
+    // It may have ended by itself: then the write was acknowledged.
     let _ = child.kill();
     child.wait().expect("a child can be waited for");
     let text = std::fs::read_to_string(&printed).expect("the file is there");
@@ -58,7 +58,7 @@ async fn two_hundred_killed_writers_lose_nothing_that_was_acknowledged() {
         let lives = (0..200).map(|_| usual.mul_f64(random.random_range(0.05..1.4))).collect::<Vec<_>>();
         let writers = lives.into_iter().enumerate();
         writers
-            .filter_map(|(number, life)| create_and_kill(&start, &format!("Killed {number}"), life))
+            .filter_map(|(number, delay)| create_and_kill(&start, &format!("Killed {number}"), delay))
             .collect()
     };
     let acknowledged: Vec<Key> = tokio::task::spawn_blocking(kill).await.expect("the killer does not panic");
@@ -73,7 +73,7 @@ async fn two_hundred_killed_writers_lose_nothing_that_was_acknowledged() {
         let keys = listed(gateway).await;
         assert!(keys.len() > before + acknowledged.len(), "{when}: {} keys", keys.len());
         for key in &keys {
-            // Nothing half: every key that is there is whole.
+            // Nothing partial: every key that exists is complete.
             for member in ["id", "partner", "environment", "permissions", "hint", "created"] {
                 let value = &key[member];
                 assert!(!value.is_null() && value != "", "{when}: {member} is missing in {key}");
@@ -99,7 +99,7 @@ async fn two_hundred_killed_writers_lose_nothing_that_was_acknowledged() {
     assert_eq!(client.ask(key.get(PING)).await.status, 200, "writing goes on");
 }
 
-/// Something mounted, until it is dropped.
+/// A mount, until it is dropped.
 struct Mount(PathBuf);
 
 impl Mount {
@@ -112,7 +112,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Lazily: a file that is still open must not keep the test's folder from going.
+        // Lazily, because a file that is still open must not prevent the removal of the test's folder.
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
@@ -136,7 +136,7 @@ async fn a_full_disk_fails_the_write_and_nothing_else() {
     let _turn = tests::heavy().await;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let small = folder.path().join("small");
-    std::fs::create_dir(&small).expect("the folder is the test's own");
+    std::fs::create_dir(&small).expect("the folder is writable");
     let _mount = Mount::new(&["-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", text(&small)]);
     let overlay = "[store]\nlast_used_interval = \"1s\"\nheartbeat_interval = \"1s\"";
     let gateway = Start::with(overlay).data_folder(&small.join("data")).launch().await;
@@ -164,14 +164,14 @@ async fn a_full_disk_fails_the_write_and_nothing_else() {
         let client = Client::over(&gateway, protocol).await;
         assert_eq!(client.ask(key.get(PING)).await.status, 200, "{protocol:?}: traffic goes on");
     }
-    // Long enough for the server's own writes to fail as well.
+    // Long enough for the server's writes to fail as well.
     tokio::time::sleep(Duration::from_millis(2500)).await;
     let client = Client::over(&gateway, Protocol::H2).await;
     assert_eq!(client.ask(key.get(PING)).await.status, 200, "still");
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
 
     std::fs::remove_file(&filler).expect("the filler can be removed");
-    // The server could not show that it lives while the disk was full, so the commands may not wait for it.
+    // The server could not write heartbeats while the disk was full, so commands may not wait for it.
     let becomes = async |key: &Key, status: u16| {
         eventually(PATIENCE, async || {
             let client = Client::over(&gateway, Protocol::H1).await;
@@ -192,7 +192,7 @@ async fn a_read_only_folder_fails_the_write_and_nothing_else() {
     let key = gateway.create_key(KeySpec::staging()).await;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let frozen = folder.path().join("frozen");
-    std::fs::create_dir(&frozen).expect("the folder is the test's own");
+    std::fs::create_dir(&frozen).expect("the folder is writable");
     let _mount = Mount::new(&["--bind", text(gateway.settings().data()), text(&frozen)]);
     mount(&["-o", "remount,bind,ro", text(&frozen)]);
     let beside = gateway.settings().clone().data_folder(&frozen);
@@ -210,13 +210,13 @@ async fn a_read_only_folder_fails_the_write_and_nothing_else() {
     }
     let client = Client::over(&gateway, Protocol::H1).await;
     assert_eq!(client.ask(key.get(PING)).await.status, 200, "traffic goes on");
-    // A server on a folder that it cannot write says so instead of half starting.
+    // A server on a folder that it cannot write refuses to start.
     let Err((status, log)) = beside.try_launch().await else { panic!("it must not start") };
     assert!(!status.success(), "{status}");
     assert!(log.to_lowercase().contains("read-only") || log.to_lowercase().contains("readonly"), "{log}");
 }
 
-/// Fills a file system to the last block, but for so many blocks.
+/// Fills a file system except for this many blocks.
 fn fill_but(folder: &Path, blocks: u64) {
     let filler = folder.join("filler");
     let full =
@@ -228,18 +228,18 @@ fn fill_but(folder: &Path, blocks: u64) {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_full_before_anything_is_open_is_told_as_that() {
+async fn a_disk_that_is_full_before_the_store_is_opened_is_reported() {
     let _turn = tests::heavy().await;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let small = folder.path().join("small");
-    std::fs::create_dir(&small).expect("the folder is the test's own");
+    std::fs::create_dir(&small).expect("the folder is writable");
     let _mount = Mount::new(&["-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", text(&small)]);
     let used = Start::with("").data_folder(&small.join("data"));
     let gateway = used.launch().await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let used = gateway.stop().await;
     assert!(!used.data().join("store.sqlite-wal").exists(), "nobody has it open");
-    // The place at which room is missing moves with what is left: the log's index, the log, the store.
+    // What no longer fits depends on the free space: the log's index, the log, or the store.
     let (mut refused, mut made) = (0, 0);
     for blocks in [0, 1, 2, 4, 6, 8, 10, 12, 16, 24, 40] {
         fill_but(&small, blocks);
@@ -275,13 +275,13 @@ async fn a_disk_that_is_full_before_anything_is_open_is_told_as_that() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_is_read_all_the_same() {
+async fn a_read_only_folder_can_be_read() {
     let _turn = tests::heavy().await;
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let frozen = folder.path().join("frozen %20?#");
-    std::fs::create_dir(&frozen).expect("the folder is the test's own");
+    std::fs::create_dir(&frozen).expect("the folder is writable");
     let _mount = Mount::new(&["--bind", text(gateway.settings().data()), text(&frozen)]);
     mount(&["-o", "remount,bind,ro", text(&frozen)]);
     let beside = gateway.settings().clone().data_folder(&frozen);
@@ -300,12 +300,12 @@ async fn a_folder_that_cannot_be_written_is_read_all_the_same() {
                 "{when} {arguments:?}: {}",
                 String::from_utf8_lossy(&output.stderr)
             );
-            let told = String::from_utf8_lossy(&output.stdout);
+            let printed = String::from_utf8_lossy(&output.stdout);
             let clue = if arguments[0] == "key" { &key.id } else { "server.secret\nTests" };
-            assert!(clue.lines().any(|clue| told.contains(clue)), "{when} {arguments:?}: {told}");
+            assert!(clue.lines().any(|clue| printed.contains(clue)), "{when} {arguments:?}: {printed}");
         }
         let copy = beside.clone().data_folder(&elsewhere).run(&["key", "list", "--json"]).await;
-        assert!(String::from_utf8_lossy(&copy.stdout).contains(&key.id), "{when}: the backup knows the key");
+        assert!(String::from_utf8_lossy(&copy.stdout).contains(&key.id), "{when}: the backup has the key");
         std::fs::remove_dir_all(&elsewhere).expect("the backup can be removed");
         beside.run(&["health"]).await.status.code()
     };
@@ -315,19 +315,22 @@ async fn a_folder_that_cannot_be_written_is_read_all_the_same() {
     gateway.signal(rustix::process::Signal::KILL);
     gateway.ended(PATIENCE).await.expect("SIGKILL ends it");
     assert_eq!(look("after the server was killed").await, Some(69));
-    // A log that nobody folded into the store, and no room for the index that it is read by.
+    // A log that was not checkpointed, and an index that cannot be created.
     std::fs::remove_file(gateway.settings().data().join("store.sqlite-shm")).expect("it was left behind");
     let output = beside.run(&["key", "list", "--json"]).await;
-    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(77), "{told}");
-    assert!(told.contains("store.sqlite-wal") && told.contains("copy the whole folder"), "{told}");
+    let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(77), "{printed}");
+    assert!(printed.contains("store.sqlite-wal") && printed.contains("copy the entire folder"), "{printed}");
     let start = gateway.settings().clone().launch().await.stop().await;
-    assert!(!start.data().join("store.sqlite-wal").exists(), "the last one to leave folds the log");
+    assert!(
+        !start.data().join("store.sqlite-wal").exists(),
+        "closing the last connection checkpoints the log"
+    );
     assert_eq!(look("after the server has ended").await, Some(69));
 }
 
 #[tokio::test]
-async fn a_damaged_store_is_refused_at_the_start_and_says_which_file() {
+async fn a_damaged_store_is_refused_at_the_start_and_named() {
     let gateway = TestGateway::start("").await;
     gateway.create_key(KeySpec::staging()).await;
     let start = gateway.stop().await;
@@ -353,7 +356,7 @@ async fn a_damaged_store_is_refused_at_the_start_and_says_which_file() {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_running_server_starts_and_knows_its_keys() {
+async fn a_backup_of_a_running_server_starts_and_has_its_keys() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let target = gateway.settings().folder().join("backup");

@@ -1,4 +1,4 @@
-//! The store's file, or the whole data folder, is replaced or moved under a running server.
+//! Replacing or moving the store's file, or the data folder, while a server runs.
 
 use std::fs;
 
@@ -16,13 +16,13 @@ async fn becomes(gateway: &TestGateway, what: &str, key: &Key, status: u16) {
     assert!(reached.await.is_some(), "{what}: {}", gateway.log());
 }
 
-/// What `/readyz` says once its status is this.
+/// The body of `/readyz` once its status is this.
 async fn readyz(gateway: &TestGateway, status: u16) -> Value {
-    let said = eventually(PATIENCE, async || {
+    let body = eventually(PATIENCE, async || {
         let answer = gateway.operations("/readyz").await;
         (answer.status == status).then(|| answer.json())
     });
-    said.await.unwrap_or_else(|| panic!("/readyz never says {status}: {}", gateway.log()))
+    body.await.unwrap_or_else(|| panic!("/readyz never has status {status}: {}", gateway.log()))
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_backup_that_is_moved_over_the_store_is_served_and_its_keys_can_be_rev
 
     fs::rename(backup.join("store.sqlite"), gateway.settings().data().join("store.sqlite"))
         .expect("it moves");
-    // At once, before the server has noticed.
+    // Before the server has noticed.
     let revoked = gateway.revoke(&kept).await;
     assert_eq!(revoked["applied"]["nodes"][0]["applied"], true, "{revoked}");
     let fresh = Client::over(&gateway, Protocol::H1).await;
@@ -59,11 +59,11 @@ async fn a_store_that_cannot_be_opened_makes_the_server_not_ready_and_no_revocat
     let store = gateway.settings().data().join("store.sqlite");
     let aside = gateway.settings().folder().join("aside");
     let garbage = gateway.settings().folder().join("garbage");
-    fs::write(&garbage, "Dear diary, ".repeat(1_000)).expect("the folder is the test's own");
+    fs::write(&garbage, "Dear diary, ".repeat(1_000)).expect("the folder is writable");
     fs::rename(&store, &aside).expect("it moves");
-    let said = readyz(&gateway, 503).await;
-    assert_eq!((&said["status"], &said["store"]), (&"failing".into(), &"failing".into()), "{said}");
-    assert!(said["storeAgeSeconds"].is_u64() && said["reason"].to_string().contains("moved"), "{said}");
+    let body = readyz(&gateway, 503).await;
+    assert_eq!((&body["status"], &body["store"]), (&"failing".into(), &"failing".into()), "{body}");
+    assert!(body["storeAgeSeconds"].is_u64() && body["reason"].to_string().contains("moved"), "{body}");
     fs::rename(&garbage, &store).expect("it moves");
     let revoked = gateway.cli(&["key", "revoke", &key.id]).await;
     assert!(!revoked.status.success(), "{revoked:?}");
@@ -76,7 +76,7 @@ async fn a_store_that_cannot_be_opened_makes_the_server_not_ready_and_no_revocat
 }
 
 #[tokio::test]
-async fn a_data_folder_that_is_moved_is_followed_and_missed_at_its_place() {
+async fn a_moved_data_folder_is_still_followed_and_reported_as_missing() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let (data, moved) = (gateway.settings().data(), gateway.settings().folder().join("moved"));
@@ -94,7 +94,7 @@ async fn a_data_folder_that_is_moved_is_followed_and_missed_at_its_place() {
 }
 
 #[tokio::test]
-async fn a_change_that_a_running_server_has_not_applied_is_no_success() {
+async fn a_command_fails_if_a_running_server_has_not_applied_its_change() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     gateway.signal(Signal::STOP);

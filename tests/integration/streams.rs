@@ -1,4 +1,4 @@
-//! Replies that stream: to their end, breaking off, never ending, to readers who do not read.
+//! Streaming responses: complete, failing, endless, and to clients that do not read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tests::{
 };
 
 const MIB: u64 = 1024 * 1024;
-/// What a gateway may hold of a stream beyond what it holds anyway.
+/// The memory growth that a stream may cause.
 const GROWTH_MAX: u64 = MIB;
 
 async fn gateway(overlay: &str) -> (TestGateway, Key) {
@@ -24,7 +24,7 @@ async fn gateway(overlay: &str) -> (TestGateway, Key) {
 /// The process's memory in bytes: resident, without the pages of files.
 fn memory(gateway: &TestGateway) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.ready().pid)).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("the kernel says it");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("the kernel reports it");
     let kib: u64 = line.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
     kib * 1024
 }
@@ -80,7 +80,7 @@ async fn every_byte_of_a_stream_arrives_in_order_with_or_without_a_length() {
 }
 
 #[tokio::test]
-async fn a_gibibyte_takes_no_memory() {
+async fn streaming_a_gibibyte_does_not_grow_memory() {
     let _turn = tests::heavy().await;
     let (gateway, key) = gateway("").await;
     let bytes = 1024 * MIB;
@@ -99,7 +99,7 @@ async fn a_gibibyte_takes_no_memory() {
             assert_eq!(received, bytes, "{protocol:?}");
             most
         };
-        // What a connection takes once is not what a stream takes.
+        // Memory for the connection itself does not count.
         fetch(64 * MIB).await;
         let before = memory(&gateway);
         let most = fetch(bytes).await;
@@ -110,7 +110,7 @@ async fn a_gibibyte_takes_no_memory() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_is_an_error_and_never_a_shorter_body() {
+async fn a_stream_that_fails_is_an_error_and_never_a_shorter_body() {
     let (gateway, key) = gateway("[log]\naccess = true").await;
     let mut line = 0;
     for protocol in Protocol::ALL {
@@ -125,7 +125,7 @@ async fn a_stream_that_breaks_off_is_an_error_and_never_a_shorter_body() {
                     assert_eq!(download.status, StatusCode::OK, "{context}: the head was sent before");
                     download.end
                 }
-                // A reset takes back what QUIC has not delivered yet, the head too (RFC 9000 §3.2).
+                // A reset discards what QUIC has not delivered yet, even the head (RFC 9000 §3.2).
                 Err(error) if protocol == Protocol::H3 => Err(error),
                 Err(error) => panic!("{context}: {error:#}"),
             };
@@ -144,10 +144,10 @@ async fn a_stream_that_breaks_off_is_an_error_and_never_a_shorter_body() {
         }
     }
     let metrics = gateway.operations("/metrics").await.text();
-    assert!(metrics.contains("gateway_responses_broken_off_total 10"), "{metrics}");
+    assert!(metrics.contains("gateway_responses_incomplete_total 10"), "{metrics}");
 }
 
-/// A stream without end on a connection of its own, and how much of it has arrived.
+/// Starts an endless stream on a separate connection; returns how much of it has arrived.
 async fn endless(
     gateway: &TestGateway,
     key: &Key,
@@ -175,7 +175,7 @@ struct Endless {
 }
 
 #[tokio::test]
-async fn a_revocation_cuts_a_stream_without_end() {
+async fn a_revocation_ends_an_endless_stream() {
     let (gateway, _) = gateway("[timeouts]\ngoodbye = \"500ms\"").await;
     for protocol in Protocol::ALL {
         let key = gateway.create_key(KeySpec::staging()).await;
@@ -211,7 +211,7 @@ async fn a_drain_waits_for_a_stream_until_its_deadline() {
         assert!(signalled.elapsed() > Duration::from_millis(2900), "{protocol:?}: {:?}", signalled.elapsed());
         let download = tokio::time::timeout(PATIENCE, task).await.expect("it is cut").unwrap().unwrap();
         assert!(download.end.is_err(), "{protocol:?}");
-        // One that has an end is waited for.
+        // A stream that ends in time is completed.
         let (gateway, key) = self::gateway("[drain]\nannounce = \"100ms\"\ndeadline = \"20s\"").await;
         let client = Client::over(&gateway, protocol).await;
         let request = key.get("/test/download.bin?bytes=4000&piece=100&pause_ms=40");
@@ -225,7 +225,7 @@ async fn a_drain_waits_for_a_stream_until_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_ends_its_stream() {
+async fn a_client_that_disconnects_ends_its_stream() {
     let (gateway, key) = gateway("[log]\naccess = true").await;
     for (line, protocol) in Protocol::ALL.into_iter().enumerate() {
         let (client, task) = endless(&gateway, &key, protocol).await;
@@ -242,7 +242,7 @@ async fn a_client_that_goes_away_ends_its_stream() {
 }
 
 #[tokio::test]
-async fn a_window_that_never_opens_holds_a_stream_for_the_time_of_a_write() {
+async fn a_window_that_never_opens_ends_a_stream_after_the_write_timeout() {
     let (gateway, key) = gateway("[timeouts]\nwrite = \"1s\"").await;
     let mut raw = RawH2::connect(gateway.address(Protocol::H2c)).await;
     // SETTINGS_INITIAL_WINDOW_SIZE = 0.
@@ -270,7 +270,7 @@ async fn a_window_that_never_opens_holds_a_stream_for_the_time_of_a_write() {
 }
 
 #[tokio::test]
-async fn a_handler_says_status_and_fields() {
+async fn a_handler_sets_status_and_fields() {
     let (gateway, key) = gateway("").await;
     for protocol in Protocol::ALL {
         let client = Client::over(&gateway, protocol).await;

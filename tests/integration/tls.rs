@@ -1,4 +1,5 @@
-//! TLS with old and new clients: versions, key exchange, resumption, no early data; and the certificate's end.
+//! TLS with old and new clients: versions, key exchange, resumption, no early data; and the expiry of
+//! certificates.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// What a handshake negotiated.
+/// The result of a handshake.
 #[derive(Debug)]
 struct Agreed {
     version: Option<ProtocolVersion>,
@@ -38,7 +39,7 @@ fn client(
     Arc::new(config)
 }
 
-/// The verifier of the gateway's own authority.
+/// The verifier for the gateway's local authority.
 fn verifier(gateway: &TestGateway) -> Arc<WebPkiServerVerifier> {
     let mut roots = rustls::RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(&gateway.ready().ca).expect("the CA's file is readable");
@@ -47,7 +48,7 @@ fn verifier(gateway: &TestGateway) -> Arc<WebPkiServerVerifier> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().expect("there is a root")
 }
 
-/// Shakes hands, and reads one answer so that tickets have come.
+/// Connects, and reads a response so that session tickets have arrived.
 async fn shake_hands(gateway: &TestGateway, config: &Arc<ClientConfig>) -> std::io::Result<Agreed> {
     let stream = TcpStream::connect(gateway.address(Protocol::H1Tls)).await?;
     let name = ServerName::try_from("localhost").expect("it is a name");
@@ -82,7 +83,7 @@ async fn the_newest_version_and_the_hybrid_key_exchange_are_preferred() {
 }
 
 #[tokio::test]
-async fn http_2_is_chosen_where_a_client_offers_both() {
+async fn http_2_is_chosen_if_a_client_offers_both() {
     let gateway = TestGateway::start("").await;
     for (offered, chosen) in
         [(&[&b"http/1.1"[..], b"h2"][..], Some(&b"h2"[..])), (&[b"http/1.1"], Some(b"http/1.1")), (&[], None)]
@@ -106,7 +107,7 @@ async fn tls_1_2_is_served_unless_the_configuration_says_otherwise() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_resumes_on_any_worker() {
+async fn a_returning_client_resumes_on_any_worker() {
     let gateway = TestGateway::start("[runtime]\nworkers = 2").await;
     for versions in [&[&version::TLS13], &[&version::TLS12]] {
         let config = client(&gateway, versions, &[b"http/1.1"]);
@@ -119,7 +120,7 @@ async fn a_client_that_comes_back_resumes_on_any_worker() {
 }
 
 #[tokio::test]
-async fn quic_offers_no_early_data_to_a_client_that_comes_back() {
+async fn quic_offers_no_early_data_to_a_returning_client() {
     let gateway = TestGateway::start("").await;
     let mut config = tests::tls(&gateway.ready().ca, b"h3").expect("the CA's file is readable");
     config.enable_early_data = true;
@@ -129,7 +130,7 @@ async fn quic_offers_no_early_data_to_a_client_that_comes_back() {
     endpoint.set_default_client_config(config);
     let address = gateway.address(Protocol::H3);
     let first = endpoint.connect(address, "localhost").unwrap().await.unwrap();
-    // The ticket comes behind the handshake, with the server's first stream.
+    // The ticket comes after the handshake, with the server's first stream.
     drop(first.accept_uni().await.unwrap());
     first.close(0_u32.into(), b"");
     let again = endpoint.connect(address, "localhost").unwrap();
@@ -140,7 +141,7 @@ async fn quic_offers_no_early_data_to_a_client_that_comes_back() {
 }
 
 #[tokio::test]
-async fn the_end_of_each_certificate_is_a_gauge() {
+async fn the_expiry_of_each_certificate_is_a_gauge() {
     let gateway = TestGateway::start("").await;
     let series = "gateway_certificate_not_after_timestamp_seconds{certificate=\"local\"}";
     let end = tests::eventually(PATIENCE, async || gateway.metric(series).await).await;
@@ -163,7 +164,7 @@ async fn a_risky_configuration_is_logged_at_the_start_and_by_a_reload() {
 }
 
 #[tokio::test]
-async fn strangers_make_libraries_write_nothing() {
+async fn clients_cannot_make_libraries_log() {
     let gateway = TestGateway::start("").await;
     for bytes in [&b"\x16\x03\x01\x00\x05hello"[..], b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"\0\0\0"] {
         let mut stream = TcpStream::connect(gateway.address(Protocol::H1Tls)).await.expect("it accepts");

@@ -1,5 +1,5 @@
-//! A data folder of an older build opens with this one, and each of its keys is accepted or refused as
-//! before. `fixtures/migration-2` was made by a build whose last migration was number 2.
+//! Upgrades: a data folder of an older build opens with this one, and each of its keys is accepted or refused
+//! as before. `fixtures/migration-2` was created by a build whose last migration was number 2.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use tests::{Client, Key, Protocol, Start, TestGateway, repository};
 
 use crate::contract::{CONNECTION, PING};
 
-/// The keys of the fixture: what they were made for, their ids and their texts.
+/// The keys of the fixture: their purpose, ids and texts.
 const KEYS: [(&str, &str, &str); 14] = [
     (
         "elsewhere",
@@ -98,7 +98,7 @@ async fn upgraded() -> TestGateway {
     let overlay = "[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2026-04-01\"\n\
         [versions.2026-11-01]\npublished = \"2026-03-01\"";
     let start = Start::with(overlay);
-    fs::create_dir(start.data()).expect("the folder is the test's own");
+    fs::create_dir(start.data()).expect("the folder is writable");
     fs::set_permissions(start.data(), Permissions::from_mode(0o700)).expect("it is ours");
     for file in ["store.sqlite", "server.secret"] {
         let copy = start.data().join(file);
@@ -154,8 +154,8 @@ async fn partners_of_an_older_data_folder_have_ids_and_can_be_renamed_and_suspen
         assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122), "{partner}");
     }
     let acme = named("acme")["id"].as_str().expect("it is text").to_owned();
-    let shown: serde_json::Value = gateway.json(&["key", "show", &key("plain").id, "--json"]).await;
-    assert_eq!((&shown["partner"], &shown["partner_id"]), (&"acme".into(), &acme.as_str().into()));
+    let key_view: serde_json::Value = gateway.json(&["key", "show", &key("plain").id, "--json"]).await;
+    assert_eq!((&key_view["partner"], &key_view["partner_id"]), (&"acme".into(), &acme.as_str().into()));
     let renamed: serde_json::Value = gateway.json(&["partner", "rename", &acme, "Acme Inc.", "--json"]).await;
     assert_eq!(renamed["applied"]["nodes"][0]["applied"], true, "{renamed}");
     gateway.json::<serde_json::Value>(&["partner", "suspend", "Acme Inc.", "--json"]).await;

@@ -1,4 +1,4 @@
-//! `versions list|diff|openapi`, as the API's owner and partners' scripts meet them.
+//! The commands `versions list|diff|openapi`.
 
 use std::path::Path;
 use std::process::Output;
@@ -15,7 +15,7 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What a command printed that had to succeed.
+/// Runs a command that must succeed; returns its output.
 async fn printed(start: &Start, arguments: &[&str]) -> String {
     let output = start.run(arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", err(&output));
@@ -27,7 +27,7 @@ async fn json(start: &Start, arguments: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn the_list_tells_the_days_that_are_configured() {
+async fn the_list_has_the_configured_days() {
     let mut start = Start::with("");
     start.write_config("[versions.2026-02-01]\ndeprecated = \"2026-03-01\"\nsunset = \"2026-03-02\"\n");
     let list = json(&start, &["versions", "list", "--json"]).await;
@@ -51,7 +51,7 @@ async fn the_list_tells_the_days_that_are_configured() {
 }
 
 #[tokio::test]
-async fn the_diff_says_the_same_to_people_and_to_programs() {
+async fn the_diff_has_the_same_content_for_people_and_for_programs() {
     let start = Start::with("");
     let arguments = ["versions", "diff", "2026-02-01", "2026-11-01"];
     let text = printed(&start, &arguments).await;
@@ -60,12 +60,12 @@ async fn the_diff_says_the_same_to_people_and_to_programs() {
     assert_eq!(diff["breaking"], true);
     let dates = diff["dates"].as_array().unwrap();
     let versions: Vec<_> = dates.iter().map(|date| date["version"].as_str().unwrap()).collect();
-    assert_eq!(versions, ["2026-11-01"], "what 2026-02-01 brought is not news for who is there");
+    assert_eq!(versions, ["2026-11-01"], "the changes of 2026-02-01 itself are not listed");
     let date = &dates[0];
     assert!(text.contains(date["summary"].as_str().unwrap()), "{text}");
     assert_eq!(date["added"][0]["endpoint"], "versions", "{diff:#}");
     assert!(text.contains("+ GET /versions.json (needs ping:read)"), "{text}");
-    let mut told = 0;
+    let mut listed = 0;
     for changed in date["changed"].as_array().unwrap() {
         assert!(text.contains(changed["note"].as_str().unwrap()), "{text}");
         for difference in changed["differences"].as_array().unwrap() {
@@ -73,17 +73,17 @@ async fn the_diff_says_the_same_to_people_and_to_programs() {
             let (place, how) = (difference["place"].as_str().unwrap(), difference["text"].as_str().unwrap());
             let line = format!("    {mark} {place} {how}\n");
             assert!(text.contains(&line), "no {line:?} in\n{text}");
-            told += 1;
+            listed += 1;
         }
     }
     assert!(text.contains("    ! response field `RRT` was removed: string\n"), "{text}");
-    assert_eq!(told, text.matches(" field `").count(), "a line that programs are not told:\n{text}");
+    assert_eq!(listed, text.matches(" field `").count(), "a line that is missing in the JSON:\n{text}");
     let same = printed(&start, &["versions", "diff", "2026-11-01", "2026-11-01"]).await;
     assert_eq!(same, "nothing changes from 2026-11-01 to 2026-11-01\n");
 }
 
 #[tokio::test]
-async fn dates_that_are_not_there_or_the_wrong_way_round_are_wrong_usage() {
+async fn unknown_dates_and_dates_in_the_wrong_order_are_wrong_usage() {
     let start = Start::with("");
     for (arguments, clues) in [
         (&["diff", "2026-02-01", "2026-02-02"][..], &["2026-02-02", "2026-02-01", "2026-11-01"][..]),
@@ -114,7 +114,7 @@ async fn the_printed_document_is_the_committed_one() {
 }
 
 #[tokio::test]
-async fn a_published_document_is_never_written_over() {
+async fn a_published_document_is_never_overwritten() {
     let start = Start::with("");
     let folder = start.folder().join("new/openapi");
     let write = ["versions", "openapi", "--write", folder.to_str().unwrap()];

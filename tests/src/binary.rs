@@ -12,7 +12,7 @@ use crate::tools::repository;
 /// The path of the `partner-gateway` binary of this build's profile.
 ///
 /// # Panics
-/// When it cannot be built: no test of this crate means anything then.
+/// When it cannot be built.
 pub fn gateway_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {

@@ -1,6 +1,6 @@
-//! One client for every way in: HTTP/1.1, HTTP/2 and HTTP/3, in cleartext and over TLS.
+//! A client for every transport: HTTP/1.1, HTTP/2 and HTTP/3, in cleartext and over TLS.
 //!
-//! A client keeps its one connection, so that a test can assert what becomes of it.
+//! A client keeps its one connection, so that a test can check what happens to it.
 
 mod content;
 mod quic;
@@ -47,7 +47,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// A protocol together with how it is carried.
+/// A protocol, in cleartext or over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1 in cleartext.
@@ -63,7 +63,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// All of them.
+    /// All protocols.
     pub const ALL: [Self; 5] = [Self::H1, Self::H1Tls, Self::H2c, Self::H2, Self::H3];
 
     /// The tests' listener that serves it.
@@ -95,8 +95,8 @@ impl Protocol {
         }
     }
 
-    /// What `connection.json` of 2026-02-01 calls it.
-    pub fn word(self) -> &'static str {
+    /// Its name in `connection.json` of 2026-02-01.
+    pub fn protocol_name(self) -> &'static str {
         match self {
             Self::H1 | Self::H1Tls => "HTTP1.1",
             Self::H2c | Self::H2 => "HTTP2",
@@ -114,7 +114,7 @@ pub struct Way {
     pub family: Family,
 }
 
-/// Every way in.
+/// Every combination of protocol and family.
 pub const WAYS: [Way; 10] = {
     let mut ways = [Way { protocol: Protocol::H1, family: Family::V4 }; 10];
     let mut position = 0;
@@ -134,7 +134,7 @@ impl fmt::Display for Way {
     }
 }
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status.
@@ -143,7 +143,7 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// The version it came by.
+    /// The HTTP version.
     pub version: Version,
 }
 
@@ -156,7 +156,7 @@ impl Response {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When it is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -164,7 +164,7 @@ impl Response {
     /// The one value of a field; `None` where it is missing.
     ///
     /// # Panics
-    /// When the field comes twice or is no text.
+    /// When the field is repeated or not text.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next()?;
@@ -173,7 +173,7 @@ impl Response {
     }
 }
 
-/// A response whose body went to the test as it came.
+/// A response whose body was streamed to the test.
 #[derive(Debug)]
 pub struct Download {
     /// The status.
@@ -194,7 +194,7 @@ type Sink<'s> = &'s mut (dyn FnMut(Bytes) + Send);
 pub struct Closed {
     /// The code of the other side's CONNECTION_CLOSE (HTTP/3 only).
     pub code: Option<u64>,
-    /// What the library says of it; empty for an orderly end.
+    /// The library's error; empty for an orderly end.
     pub error: String,
 }
 
@@ -217,7 +217,7 @@ enum Sender {
 }
 
 impl Client {
-    /// Connects to the gateway's listener for this way.
+    /// Connects to the gateway's listener for this transport.
     ///
     /// # Errors
     /// When the connection or the handshake is refused or takes too long.
@@ -260,7 +260,7 @@ impl Client {
         Self::open_connection(address, way, tls, host).await
     }
 
-    /// Connects with a TLS of the test's own; what it has learnt of a server stays in it.
+    /// Connects with this TLS configuration, which keeps its session tickets.
     ///
     /// # Errors
     /// When the connection or the handshake is refused or takes too long.
@@ -278,31 +278,31 @@ impl Client {
         tls: Option<rustls::ClientConfig>,
         host: &str,
     ) -> anyhow::Result<Self> {
-        let (tell, closed) = watch::channel(None);
+        let (closed_sender, closed) = watch::channel(None);
         let connect = async {
             Ok::<_, anyhow::Error>(match way.protocol {
                 Protocol::H3 => {
                     let tls = tls.context("QUIC is always encrypted")?;
-                    Sender::Quic(quic::connect(address, host, tls, tell).await?)
+                    Sender::Quic(quic::connect(address, host, tls, closed_sender).await?)
                 }
-                _ => Sender::Tcp(tcp::connect(address, host, way, tls, tell).await?),
+                _ => Sender::Tcp(tcp::connect(address, host, way, tls, closed_sender).await?),
             })
         };
         let sender = tokio::time::timeout(PATIENCE, connect).await.context("connecting took too long")??;
         Ok(Self { way, authority: format!("{host}:{}", address.port()), sender, closed })
     }
 
-    /// The way it came in.
+    /// The transport of this client.
     pub fn way(&self) -> Way {
         self.way
     }
 
-    /// Sends one request and reads the answer to its end.
+    /// Sends a request and reads the complete response.
     ///
     /// The target is a path; a `host` field becomes the authority.
     ///
     /// # Errors
-    /// When no complete answer comes in time.
+    /// When no complete response comes in time.
     pub async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Response> {
         self.send_content(request.map(Content::Whole)).await
     }
@@ -310,7 +310,7 @@ impl Client {
     /// [`Self::send`] with a body that is under the test's control.
     ///
     /// # Errors
-    /// When no complete answer comes in time.
+    /// When no complete response comes in time.
     pub async fn send_content(&self, request: Request<Content>) -> anyhow::Result<Response> {
         let mut body = BytesMut::new();
         let mut sink = |piece: Bytes| body.extend_from_slice(&piece);
@@ -321,10 +321,10 @@ impl Client {
         Ok(Response { status, headers, body: body.freeze(), version })
     }
 
-    /// Sends one request and hands the pieces of the body to `sink` as they come, for as long as they do.
+    /// Sends a request and passes the pieces of the body to `sink` as they arrive.
     ///
     /// # Errors
-    /// When there is no head of a response.
+    /// When the response has no complete head.
     pub async fn download(
         &self,
         request: Request<Bytes>,
@@ -340,7 +340,7 @@ impl Client {
         if self.way.protocol.version() == Version::HTTP_11 {
             request.headers_mut().insert(header::HOST, authority.parse()?);
             if matches!(request.body(), Content::Pieces(_)) {
-                // hyper sends no content with a GET unless it is told how.
+                // hyper sends no content with a GET unless there is a framing field.
                 request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         } else {
@@ -355,13 +355,13 @@ impl Client {
         }
     }
 
-    /// [`Self::send`] where an answer has to come.
+    /// [`Self::send`] that must get a response.
     ///
     /// # Panics
     /// When none comes.
     pub async fn ask(&self, request: Request<Bytes>) -> Response {
-        let shown = format!("{} {} {}", self.way, request.method(), request.uri());
-        self.send(request).await.unwrap_or_else(|error| panic!("{shown}: {error:#}"))
+        let request_line = format!("{} {} {}", self.way, request.method(), request.uri());
+        self.send(request).await.unwrap_or_else(|error| panic!("{request_line}: {error:#}"))
     }
 
     /// How the connection ended, if it does within this time.
@@ -376,16 +376,16 @@ impl Client {
         self.closed.borrow().is_none()
     }
 
-    /// Goes on from a new port of `address`, as a client does that changes networks (HTTP/3 only).
+    /// Continues from a new port of `address`, as a client that changes networks (HTTP/3 only).
     ///
     /// # Panics
-    /// When the connection is none of QUIC, or nothing can be bound there.
+    /// When the connection is not QUIC, or nothing can be bound there.
     pub fn move_to(&self, address: impl Into<IpAddr>) -> SocketAddr {
         let Sender::Quic(sender) = &self.sender else { panic!("{} does not migrate", self.way) };
         sender.move_to(address.into()).expect("a free port on loopback")
     }
 
-    /// Where this side of the connection was at first.
+    /// The initial address of this side of the connection.
     pub fn local_address(&self) -> IpAddr {
         match self.way.family {
             Family::V4 => IpAddr::from([127, 0, 0, 1]),
@@ -397,7 +397,7 @@ impl Client {
 /// A `GET` of a path.
 ///
 /// # Panics
-/// When the path is no request target.
+/// When the path is not a request target.
 pub fn get(path: &str) -> Request<Bytes> {
     with_method(&Method::GET, path)
 }
@@ -405,7 +405,7 @@ pub fn get(path: &str) -> Request<Bytes> {
 /// A request without content.
 ///
 /// # Panics
-/// When the path is no request target.
+/// When the path is not a request target.
 pub fn with_method(method: &Method, path: &str) -> Request<Bytes> {
     Request::builder().method(method).uri(path).body(Bytes::new()).expect("the test's target is valid")
 }
@@ -445,7 +445,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ways_are_every_protocol_over_both_families() {
+    fn the_transports_are_every_protocol_over_both_families() {
         for protocol in Protocol::ALL {
             for family in [Family::V4, Family::V6] {
                 assert!(WAYS.contains(&Way { protocol, family }), "{protocol:?} {family}");

@@ -1,8 +1,8 @@
-//! The configuration of a test's gateway: free loopback ports, and whatever the test lays over them.
+//! The configuration of a test's gateway: free loopback ports, and the test's overlay.
 
 use toml::{Table, Value};
 
-/// What every test's gateway starts from. Two workers, so that what is shared between them is tested.
+/// The base configuration of every test. Two workers, so that state shared between workers is tested.
 const BASE: &str = r#"
 [runtime]
 workers = 2
@@ -28,7 +28,7 @@ level = "info"
 format = "json"
 "#;
 
-/// The base with `overlay` (TOML) laid over it: tables are merged, anything else replaced.
+/// The base merged with `overlay` (TOML): tables are merged, anything else is replaced.
 ///
 /// # Panics
 /// When `overlay` is not TOML, which is the test's mistake.

@@ -1,5 +1,5 @@
-//! Endpoints for tests, which no product has: content that is received, replies that wait, stream, break off or never
-//! end, statuses other than 200. `test-gateway` serves them below `/test/`, beside the dates of the product.
+//! Endpoints for tests only: they receive content, or reply late, with a stream that may fail or never end,
+//! or with other statuses than 200. `test-gateway` serves them below `/test/`, beside the product's dates.
 
 use std::pin::Pin;
 use std::task::{Context as Poller, Poll};
@@ -36,7 +36,7 @@ const RELEASE: Release = Release {
     ..Release::new(Version::label("test"), "Endpoints for tests.", Lifecycle::published(2020, 1, 1))
 };
 
-/// A text that comes back.
+/// A text that is returned.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Text {
     /// Any text.
@@ -138,15 +138,15 @@ impl Handler for Wait {
 /// What to stream.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Stream {
-    /// Bytes in all; none for a stream that never ends.
+    /// The total size in bytes; none for a stream that never ends.
     pub bytes: Option<u64>,
-    /// Bytes of a piece.
+    /// The size of a piece in bytes.
     pub piece: Option<usize>,
     /// Milliseconds between pieces.
     pub pause_ms: Option<u64>,
-    /// The stream breaks off after so many bytes.
+    /// The number of bytes after which the stream fails.
     pub break_after: Option<u64>,
-    /// Whether the length is said at the beginning.
+    /// Whether the response declares its length.
     #[serde(default)]
     pub sized: bool,
 }
@@ -169,7 +169,7 @@ impl Endpoint for Download {
     }
 }
 
-/// The bytes of a piece; a prime, so that a piece that is lost or repeated shows.
+/// The content repeats after this many bytes; a prime, so that a lost or repeated piece is detected.
 const PATTERN: u64 = 251;
 
 /// The byte at a position of a stream.
@@ -219,7 +219,7 @@ impl http_body::Body for Pieces {
             return Poll::Ready(None);
         }
         if this.break_after.is_some_and(|end| this.sent >= end) {
-            return Poll::Ready(Some(Err("the stream was told to break off".into())));
+            return Poll::Ready(Some(Err("the stream fails on request".into())));
         }
         if let Some((pause, sleep)) = &mut this.pause {
             std::task::ready!(sleep.as_mut().poll(poller));
@@ -240,7 +240,7 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// `POST /test/things.json`: 201 with fields of its own.
+/// `POST /test/things.json`: 201 with additional response fields.
 pub struct Make;
 
 impl Endpoint for Make {
@@ -263,7 +263,7 @@ impl Handler for Make {
     async fn handle(_: &Context<'_>, request: Text) -> Result<Reply<Text>, Error> {
         let location = HeaderValue::from_static("/test/things/1.json");
         let reply = Reply::new(request).with_header(header::LOCATION, location);
-        // These are not a handler's to say.
+        // These fields are the gateway's; a handler cannot set them.
         let reply = reply.with_header(header::CONNECTION, HeaderValue::from_static("upgrade"));
         Ok(reply
             .with_header(header::HeaderName::from_static("x-request-id"), HeaderValue::from_static("mine")))

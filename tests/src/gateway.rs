@@ -1,4 +1,4 @@
-//! A gateway of the test's own: the real binary, on free ports, with a data folder that goes with it.
+//! A gateway for one test: the real binary, on free ports, with a temporary data folder.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use crate::{
     get, merged, test_gateway_binary,
 };
 
-/// What the gateway writes into its ready file.
+/// The content of the ready file.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Ready {
-    /// Each address that was bound.
+    /// The bound addresses.
     pub listeners: Vec<Listener>,
     /// The process.
     pub pid: u32,
@@ -34,7 +34,7 @@ pub struct Ready {
 pub struct Listener {
     /// The name in the configuration.
     pub name: String,
-    /// With the port that was really bound.
+    /// With the port that was bound.
     pub address: SocketAddr,
     /// Of `http1`, `http2`, `http3`.
     pub protocols: Vec<String>,
@@ -46,7 +46,7 @@ pub struct Listener {
     pub environments: Vec<String>,
 }
 
-/// A start that is being prepared.
+/// The settings of a start, and its folder.
 #[derive(Clone, Debug)]
 pub struct Start {
     program: PathBuf,
@@ -57,7 +57,7 @@ pub struct Start {
 }
 
 impl Start {
-    /// A fresh folder, and the tests' configuration with `overlay` (TOML) laid over it.
+    /// A new folder, and the tests' configuration merged with `overlay` (TOML).
     ///
     /// # Panics
     /// When no temporary folder can be made.
@@ -75,14 +75,14 @@ impl Start {
         self
     }
 
-    /// Another data folder than the usual one.
+    /// Uses another data folder than the default.
     #[must_use]
     pub fn data_folder(mut self, path: &Path) -> Self {
         self.data = path.to_owned();
         self
     }
 
-    /// One environment variable for the server and the commands.
+    /// Sets an environment variable for the server and the commands.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -125,7 +125,7 @@ impl Start {
         tokio::task::spawn_blocking(run).await.expect("the command ends in time")
     }
 
-    /// Writes the configuration file anew with another overlay, without telling the server.
+    /// Writes the configuration file again with another overlay, without a reload.
     ///
     /// # Panics
     /// When the file cannot be written.
@@ -145,7 +145,7 @@ impl Start {
     /// Starts the server and waits until it is ready.
     ///
     /// # Errors
-    /// The status and what it printed, when it ended instead.
+    /// The status and the output, when it ended instead.
     ///
     /// # Panics
     /// When it is neither ready nor ended in time.
@@ -187,7 +187,7 @@ impl Start {
         }
     }
 
-    /// [`Self::try_launch`] where the start has to succeed.
+    /// [`Self::try_launch`] that must succeed.
     ///
     /// # Panics
     /// When the server ends instead of becoming ready.
@@ -209,7 +209,7 @@ pub struct TestGateway {
 }
 
 impl TestGateway {
-    /// Starts one in a fresh folder, `overlay` (TOML) laid over the tests' configuration.
+    /// Starts one in a new folder, with the tests' configuration merged with `overlay` (TOML).
     pub async fn start(overlay: &str) -> Self {
         Start::with(overlay).launch().await
     }
@@ -219,7 +219,7 @@ impl TestGateway {
         Start::with(overlay).with_test_endpoints().launch().await
     }
 
-    /// What it was started with.
+    /// The settings of its start.
     pub fn settings(&self) -> &Start {
         &self.start
     }
@@ -229,7 +229,7 @@ impl TestGateway {
         &mut self.start
     }
 
-    /// What its ready file says.
+    /// The content of its ready file.
     pub fn ready(&self) -> &Ready {
         &self.ready
     }
@@ -256,19 +256,20 @@ impl TestGateway {
         self.start.run(arguments).await
     }
 
-    /// Runs a command that has to succeed and print JSON.
+    /// Runs a command that must succeed and print JSON.
     ///
     /// # Panics
     /// When it fails or prints anything else.
     pub async fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
         let output = self.cli(arguments).await;
-        let shown = String::from_utf8_lossy(&output.stdout);
+        let output_text = String::from_utf8_lossy(&output.stdout);
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?} ended with {}: {complaint}", output.status);
-        serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {shown}"))
+        serde_json::from_str(&output_text)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output_text}"))
     }
 
-    /// Makes a key of the partner `Tests`.
+    /// Creates a key of the partner `Tests`.
     pub async fn create_key(&self, spec: KeySpec) -> Key {
         let command = spec.command("Tests");
         self.json(&command.iter().map(String::as_str).collect::<Vec<_>>()).await
@@ -279,7 +280,7 @@ impl TestGateway {
         self.json(&["key", "revoke", &key.id, "--json"]).await
     }
 
-    /// Replaces a key; the old one goes on for `overlap` (such as `24h`) if one is given.
+    /// Rotates a key; the old one stays valid for `overlap` (such as `24h`), if given.
     pub async fn rotate(&self, key: &Key, overlap: Option<&str>) -> Key {
         let mut command = vec!["key", "rotate", &key.id, "--json"];
         command.extend(overlap.into_iter().flat_map(|overlap| ["--overlap", overlap]));
@@ -296,7 +297,7 @@ impl TestGateway {
         client.ask(get(path)).await
     }
 
-    /// The value of one series of `/metrics`, by everything before the blank; `None` if there is none.
+    /// The value of one series of `/metrics`, by the text before the space; `None` if there is none.
     pub async fn metric(&self, series: &str) -> Option<f64> {
         let text = self.operations("/metrics").await.text();
         text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
@@ -328,7 +329,7 @@ impl TestGateway {
         eventually(within, async || self.status()).await
     }
 
-    /// Ends the server as a service manager does, and hands its folder on to another start.
+    /// Stops the server as a service manager does, and returns its folder for another start.
     ///
     /// # Panics
     /// When it does not end in time, or not with success.
@@ -347,7 +348,7 @@ impl TestGateway {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero()))
             .expect("the gateway is still there");
         let line =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells VmRSS");
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel reports VmRSS");
         let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("VmRSS is a number of kB");
         kilobytes * 1024
     }
@@ -371,7 +372,7 @@ impl TestGateway {
     /// The log's lines, read as JSON.
     ///
     /// # Panics
-    /// When a line is no JSON.
+    /// When a line is not JSON.
     pub fn log_lines(&self) -> Vec<serde_json::Value> {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         self.log().lines().map(parse).collect()
@@ -387,7 +388,7 @@ impl TestGateway {
 impl Drop for TestGateway {
     fn drop(&mut self) {
         let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Both fail only when it has ended already, which is as good.
+        // Both fail only if it has ended already.
         let _ = child.kill();
         let _ = child.wait();
     }

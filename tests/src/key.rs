@@ -1,4 +1,4 @@
-//! Keys as the tests make them: through the command line, and forged ones that no store knows.
+//! Keys of tests: created through the command line, and forged ones that are in no store.
 
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -11,7 +11,7 @@ use crate::client::with_method;
 /// What `key create --json` and `key rotate --json` print of a key.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Key {
-    /// Names the key; no secret.
+    /// The key's id.
     pub id: String,
     /// The secret text.
     pub key: String,
@@ -30,7 +30,7 @@ impl Key {
     /// A request without content that carries this key.
     ///
     /// # Panics
-    /// When the path is no request target.
+    /// When the path is not a request target.
     pub fn request(&self, method: &Method, path: &str) -> Request<Bytes> {
         let mut request = with_method(method, path);
         let credential = self.bearer().parse().expect("a key is plain text");
@@ -41,13 +41,13 @@ impl Key {
     /// A `GET` that carries this key.
     ///
     /// # Panics
-    /// When the path is no request target.
+    /// When the path is not a request target.
     pub fn get(&self, path: &str) -> Request<Bytes> {
         self.request(&Method::GET, path)
     }
 }
 
-/// A key that is wanted: the arguments of `key create`.
+/// The settings of a key to create: the arguments of `key create`.
 #[derive(Clone, Debug)]
 pub struct KeySpec {
     arguments: Vec<String>,
@@ -86,7 +86,7 @@ impl KeySpec {
         self
     }
 
-    /// The whole command.
+    /// The complete command.
     pub(crate) fn command(&self, partner: &str) -> Vec<String> {
         let mut command: Vec<String> =
             ["key", "create", "--json", "--partner", partner].map(str::to_owned).to_vec();
@@ -101,7 +101,7 @@ pub fn never_issued(environment: Environment) -> String {
     KeySecret::generate(&brand, environment, || rand::rng().random()).expose().to_owned()
 }
 
-/// A real key with one character of its random part exchanged: the checksum no longer holds.
+/// A real key with one character of its random part changed, so that the checksum is wrong.
 pub fn misprinted(key: &str) -> String {
     let mut text = key.as_bytes().to_vec();
     let position = text.len() - 10;
@@ -109,7 +109,7 @@ pub fn misprinted(key: &str) -> String {
     String::from_utf8(text).expect("base62 is ASCII")
 }
 
-/// Credentials that have not the form of a key, each with a word for messages. None may ever pass.
+/// Credentials that do not have the form of a key, each with a name for messages. None may be accepted.
 pub fn forged(key: &str) -> Vec<(&'static str, String)> {
     let cut = &key[..key.len() - 1];
     vec![
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forged_keys_have_not_the_form_and_unissued_ones_have() {
+    fn forged_keys_are_malformed_and_unissued_ones_are_well_formed() {
         let brand = Brand::try_from("pgw".to_owned()).unwrap();
         let good = never_issued(Environment::Staging);
         assert_eq!(KeySecret::check(&brand, good.as_bytes()), Ok(Environment::Staging));

@@ -1,8 +1,8 @@
-//! The harness of the integration tests: a gateway of its own per test, and clients for each way in.
+//! The harness of the integration tests: a separate gateway for each test, and clients for each transport.
 //!
-//! A test starts a [`TestGateway`] (the real binary, on free loopback ports, with its own data
-//! folder), makes keys through the command line as an operator does, and talks to it over any
-//! [`Protocol`]. Nothing here knows how the gateway is built; only what it promises on the wire.
+//! A test starts a [`TestGateway`] (the real binary, on free loopback ports, with its own data folder),
+//! creates keys through the command line as an operator does, and sends requests over any [`Protocol`].
+//! Nothing here depends on the gateway's internals, only on its contract on the wire.
 
 mod binary;
 mod client;
@@ -42,13 +42,13 @@ pub async fn heavy() -> SemaphorePermit<'static> {
     HEAVY.acquire().await.expect("the semaphore is never closed")
 }
 
-/// What time it is here, to compare with what the gateway says of its own.
+/// The current time, to compare with the gateway's.
 #[expect(clippy::disallowed_methods, reason = "the tests look at a real gateway in real time")]
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-/// Runs `probe` every 10 ms until it yields something; `None` after `within`.
+/// Runs `probe` every 10 ms until it returns a value; `None` after `within`.
 pub async fn eventually<T>(within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let deadline = tokio::time::Instant::now() + within;
     loop {

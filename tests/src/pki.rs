@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own, for certificates that change while the gateway runs.
+//! A certificate authority for one test, for certificates that change while the gateway runs.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes one that keeps its files in `folder`.
+    /// Creates one that keeps its files in `folder`.
     ///
     /// # Panics
     /// When the folder is not writable.
@@ -32,7 +32,7 @@ impl Authority {
         self.folder.join("authority.pem")
     }
 
-    /// Writes a fresh pair for `localhost` to these files, in place of what was there.
+    /// Writes a new certificate and key for `localhost` to these files.
     ///
     /// # Panics
     /// When the files are not writable.

@@ -1,4 +1,4 @@
-//! Bytes as a hostile client sends them, and a reader that takes the answers apart without trusting them.
+//! A raw HTTP/1 client that sends any bytes, and a strict parser of the responses.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,7 +26,7 @@ impl Raw {
     /// Connects in cleartext.
     ///
     /// # Panics
-    /// When nobody listens there.
+    /// When nothing listens there.
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("the listener accepts");
         stream.set_nodelay(true).expect("a fresh socket takes options");
@@ -36,7 +36,7 @@ impl Raw {
     /// Connects over TLS with one ALPN protocol.
     ///
     /// # Panics
-    /// When nobody listens there or the handshake fails.
+    /// When nothing listens there or the handshake fails.
     pub async fn connect_tls(address: SocketAddr, ca: &Path, protocol: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("the listener accepts");
         stream.set_nodelay(true).expect("a fresh socket takes options");
@@ -46,7 +46,7 @@ impl Raw {
         Self { stream: Box::new(stream), received: Vec::new() }
     }
 
-    /// Sends bytes; false when the other side does not take them any more.
+    /// Sends bytes; false once the other side no longer accepts them.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
         let write = async {
             self.stream.write_all(bytes).await?;
@@ -57,7 +57,7 @@ impl Raw {
 
     /// Shuts this side's direction and keeps reading possible.
     pub async fn finish(&mut self) {
-        // Fails only when the other side is gone already.
+        // Fails only if the other side is gone already.
         let _ = self.stream.shutdown().await;
     }
 
@@ -67,8 +67,8 @@ impl Raw {
     /// When it does not close in time.
     pub async fn read_to_end(&mut self, within: Duration) -> Vec<u8> {
         let closed = self.read_for(within).await;
-        let shown = String::from_utf8_lossy(&self.received);
-        assert!(closed, "still open after {within:?}; received {shown:?}");
+        let received = String::from_utf8_lossy(&self.received);
+        assert!(closed, "still open after {within:?}; received {received:?}");
         std::mem::take(&mut self.received)
     }
 
@@ -83,7 +83,7 @@ impl Raw {
         false
     }
 
-    /// Reads one answer with a body of declared length.
+    /// Reads a response with a body of declared length.
     ///
     /// # Panics
     /// When none comes in time.
@@ -97,8 +97,8 @@ impl Raw {
                 return answer;
             }
             let read = timeout_at(deadline, self.read_some()).await;
-            let shown = String::from_utf8_lossy(&self.received);
-            assert!(matches!(read, Ok(true)), "no answer within {within:?}; received {shown:?}");
+            let received = String::from_utf8_lossy(&self.received);
+            assert!(matches!(read, Ok(true)), "no answer within {within:?}; received {received:?}");
         }
     }
 
@@ -130,14 +130,14 @@ impl Raw {
     }
 }
 
-/// One HTTP/1 answer as it stood on the wire.
+/// An HTTP/1 response as it was on the wire.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
     /// Names in lower case, values trimmed.
     pub fields: Vec<(String, String)>,
-    /// The body, as far as it came.
+    /// The body, as far as it arrived.
     pub body: Vec<u8>,
     /// Whether the body was as long as declared.
     pub complete: bool,
@@ -154,7 +154,8 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The answer at the beginning of `bytes`, and how long it is; `None` while its head is not complete.
+    /// Parses the response at the start of `bytes`; returns it with its length, or `None` while its head is
+    /// not complete.
     fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = std::str::from_utf8(&bytes[..end]).ok()?;
@@ -177,15 +178,15 @@ impl Answer {
         let rest = &bytes[end + 4..];
         let body = rest[..rest.len().min(length)].to_vec();
         let complete = body.len() == length;
-        let whole = end + 4 + body.len();
-        Some((Self { status, fields, body, complete }, whole))
+        let length = end + 4 + body.len();
+        Some((Self { status, fields, body, complete }, length))
     }
 }
 
-/// All answers in what a connection sent (none of them to `HEAD`).
+/// All responses in what a connection sent (none of them to `HEAD`).
 ///
 /// # Panics
-/// When something else than answers stands there.
+/// When there is anything else than responses.
 pub fn answers(bytes: &[u8]) -> Vec<Answer> {
     let mut rest = bytes;
     let mut answers = Vec::new();
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_taken_apart_by_their_length() {
+    fn responses_are_separated_by_their_length() {
         let bytes =
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 204 No Content\r\nallow: GET\r\n\r\n";
         let [first, second] = &answers(bytes)[..] else { panic!("two answers") };
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_body_is_told_from_a_whole_one() {
+    fn an_incomplete_body_is_detected() {
         let answers = answers(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok");
         assert!(!answers[0].complete);
     }

@@ -1,4 +1,4 @@
-//! HTTP/2 frame by frame, for what no library would send.
+//! A raw HTTP/2 client that sends single frames, also those that no library would send.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Frame {
     pub flags: u8,
     /// Its stream, 0 for the connection.
     pub stream: u32,
-    /// What it carries.
+    /// Its payload.
     pub payload: Vec<u8>,
 }
 
@@ -44,7 +44,8 @@ impl Frame {
         if self.kind != kind::HEADERS {
             return None;
         }
-        // A dynamic table size update may stand before the first field, of several bytes if all its own bits are set.
+        // A dynamic table size update may come before the first field; it has several bytes if all bits of
+        // its prefix are set.
         while block.first()? & 0xe0 == 0x20 {
             let is_long = block[0] & 0x1f == 0x1f;
             block = &block[1..];
@@ -169,7 +170,7 @@ impl RawH2 {
         Self { raw }
     }
 
-    /// Sends bytes; false when the other side does not take them any more.
+    /// Sends bytes; false once the other side no longer accepts them.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
         self.raw.write(bytes).await
     }
@@ -204,7 +205,7 @@ impl RawH2 {
         }
     }
 
-    /// The status of the answer on a stream; `None` when there is none in time.
+    /// The status of the response on a stream; `None` when there is none in time.
     pub async fn status(&mut self, stream: u32, within: Duration) -> Option<u16> {
         self.find(within, |frame| frame.stream == stream && frame.kind == kind::HEADERS).await?.status()
     }

@@ -1,4 +1,4 @@
-//! The repository's folder, and the foreign tools that `tests/run` installs below `target/tools`.
+//! The repository's folder, and the external tools that `tests/run` installs below `target/tools`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,19 +1,19 @@
-//! Who calls: what `authenticate` has established, as a handler sees it.
+//! The caller, as authentication has established it and handlers see it.
 
 use permissions::{ApiAccessPermission, Environment, KeyId};
 
 /// The caller of one request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Whose credential it was.
+    /// The credential.
     pub credential: Credential,
     /// The environment that the credential is tagged with.
     pub environment: Environment,
-    /// What the caller may do: the credential's permissions, after all that limits them.
+    /// The caller's effective permissions.
     pub permissions: ApiAccessPermission,
 }
 
-/// The credential that a caller presented. Its secret is never kept here.
+/// The id of the credential that a caller presented, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A partner's key.

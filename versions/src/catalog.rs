@@ -1,9 +1,9 @@
-//! All releases folded into one table: date → path → method → row.
+//! The catalog: all releases folded into one table, date → path → method → route.
 //!
-//! Built once at start, read by every request. A date that lists nothing about an endpoint inherits it
-//! from the date before, as the same row; the way to a date is one look-up by the bytes of its name,
-//! however many there are; and dates with the same paths share what finds a path, so that what many
-//! dates touch stays in the processor's cache. So an old date costs no more than the newest.
+//! Built once at start, read by every request. A date that lists nothing about an endpoint inherits the route
+//! of the date before. A date is found with one look-up by the bytes of its name, however many there are, and
+//! dates with the same paths share one router, which then stays in the processor's cache. So an old date
+//! costs no more than the newest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use matchit::Router;
 
 use crate::{Error, ErrorCode, Help, Input, Release, Route, Version};
 
-/// One endpoint at one date: what a request is dispatched to and recorded under.
+/// One endpoint at one date, which requests are dispatched to and recorded under.
 pub struct Entry {
-    /// Its place among all entries, from 0: the index of whatever is kept per entry.
+    /// Its index among all entries, from 0, for data that is kept per entry.
     pub index: usize,
     /// The date.
     pub version: Version,
@@ -26,7 +26,7 @@ pub struct Entry {
     pub template: String,
 }
 
-/// One path at one date, and what it answers.
+/// One path at one date, with the methods that it supports.
 pub struct Resource {
     /// The value of `Allow`.
     pub allow: HeaderValue,
@@ -36,7 +36,7 @@ pub struct Resource {
 
 /// One date.
 pub struct VersionTable {
-    /// Its place among all dates, from 0: the index of [`crate::Calendar`].
+    /// Its index among all dates, from 0, as in [`crate::Calendar`].
     pub index: usize,
     /// The date.
     pub version: Version,
@@ -47,19 +47,19 @@ pub struct VersionTable {
     shape: Arc<Shape>,
 }
 
-/// The paths and methods of one date, or of several that have the same ones.
+/// The router of one date, or of several with the same paths and methods.
 struct Shape {
     /// By path, in the order of the entries.
     list: Vec<(&'static str, Method)>,
     resources: Router<Resource>,
 }
 
-/// Every date with all that it answers.
+/// Every date with its endpoints.
 pub struct Catalog {
     releases: Vec<Release>,
     /// In the order of the releases.
     versions: Vec<VersionTable>,
-    /// The place of a date by the bytes of its name, see [`name_key`].
+    /// The index of a date by the bytes of its name, see [`name_key`].
     names: HashMap<u128, usize, foldhash::fast::FixedState>,
     entries: Vec<Entry>,
 }
@@ -68,11 +68,11 @@ pub struct Catalog {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
     /// A date is listed behind a later one, or twice.
-    #[error("{0}: stands behind a date that is not earlier; releases are listed oldest first")]
+    #[error("{0}: is listed after a date that is not earlier; releases are listed oldest first")]
     OutOfOrder(Version),
-    /// An endpoint would stand where another one answers, or under another one's name.
+    /// An endpoint has the path and method, or the name, of another one.
     #[error(
-        "{version}: `{name}` ({method} {path}) is there already; list it under `changed`, or remove the other one first"
+        "{version}: `{name}` ({method} {path}) exists already; list it under `changed`, or remove the other one first"
     )]
     Taken {
         /// The date that brings it.
@@ -84,10 +84,8 @@ pub enum CatalogError {
         /// Its path below the date.
         path: &'static str,
     },
-    /// A changed endpoint takes the place of one that this date does not inherit.
-    #[error(
-        "{version}: changes `{name}` from the form that `{before}` has, which the date before does not answer with"
-    )]
+    /// A changed endpoint replaces one that this date does not inherit.
+    #[error("{version}: changes `{before}` into `{name}`, but there is no `{before}` to change")]
     ChangesWhatIsNotThere {
         /// The date that changes it.
         version: Version,
@@ -96,9 +94,9 @@ pub enum CatalogError {
         /// The name of the endpoint that it would replace.
         before: &'static str,
     },
-    /// A row without a conversion stands under `changed`, or one with a conversion under `added`.
+    /// A route without a conversion is listed under `changed`, or one with a conversion under `added`.
     #[error(
-        "{version}: `{name}` is listed under the wrong word: `changed` takes `Route::changed`, `added` takes `Route::native`"
+        "{version}: `{name}` is in the wrong list: `changed` takes `Route::changed`, `added` takes `Route::native`"
     )]
     Misplaced {
         /// The date that lists it.
@@ -106,7 +104,7 @@ pub enum CatalogError {
         /// Its name.
         name: &'static str,
     },
-    /// A removed endpoint is not there, or not any more.
+    /// A removed endpoint does not exist, or no longer does.
     #[error("{version}: removes `{name}`, which the date before does not have in this form")]
     RemovesWhatIsNotThere {
         /// The date that removes it.
@@ -114,14 +112,14 @@ pub enum CatalogError {
         /// Its name.
         name: &'static str,
     },
-    /// A path cannot be told apart from another one, or its template is malformed.
+    /// A path conflicts with another one, or its template is malformed.
     #[error("{version}: the path `{path}` cannot be routed: {reason}")]
     Path {
         /// The date that has it.
         version: Version,
         /// The path below the date.
         path: &'static str,
-        /// What the router says.
+        /// The router's reason.
         reason: String,
     },
 }
@@ -175,7 +173,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// What each date brings, oldest first.
+    /// The releases, oldest first.
     #[must_use]
     pub fn releases(&self) -> &[Release] {
         &self.releases
@@ -187,7 +185,7 @@ impl Catalog {
         &self.versions
     }
 
-    /// The table of the version with this name, as it stands in paths.
+    /// The table of the version with this name, as it is in paths.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&VersionTable> {
         let index = self.names.get(&name_key(name.as_bytes())?)?;
@@ -214,7 +212,7 @@ impl Catalog {
     pub fn version<'p>(&self, path: &'p str) -> Option<(&VersionTable, &'p str)> {
         let rest = path.strip_prefix('/')?;
         let start = start(rest.as_bytes());
-        // The end of the first segment, looked for no further than a name is long, in all bytes at once.
+        // Finds the end of the first segment within the length of a name, in all bytes at once.
         let others = start ^ (ONES * u128::from(b'/'));
         let slashes = others.wrapping_sub(ONES) & !others & (ONES << 7);
         let end = (slashes != 0).then(|| slashes.trailing_zeros() / 8)?;
@@ -222,22 +220,22 @@ impl Catalog {
         Some((&self.versions[*index], rest.get(end as usize..)?))
     }
 
-    /// What stands in the path below its version, or nothing.
+    /// The part of a path below its version; empty if there is none.
     #[must_use]
     pub fn below<'p>(&self, path: &'p str) -> &'p str {
         self.version(path).map_or("", |(_, below)| below)
     }
 
-    /// An entry of the path, whatever the method: what all entries of a path share is its template.
+    /// Some entry of the path, for the template that all its entries share.
     #[must_use]
     pub fn any_entry(&self, table: &VersionTable, resource: &Resource) -> Option<&Entry> {
         resource.methods.first().map(|(_, place)| &self.entries[table.first_entry + place])
     }
 
-    /// The endpoint that answers `method` at a resource; `GET` answers `HEAD` too.
+    /// The endpoint for `method` at a resource; the one for `GET` handles `HEAD` too.
     ///
     /// # Errors
-    /// [`ErrorCode::MethodNotAllowed`], with the methods that it does answer.
+    /// [`ErrorCode::MethodNotAllowed`], with the methods that are supported.
     pub fn entry(&self, table: &VersionTable, resource: &Resource, method: &Method) -> Result<&Entry, Error> {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         resource
@@ -276,7 +274,7 @@ impl Shape {
 }
 
 impl VersionTable {
-    /// What stands at a path below the date, matched exactly, and what the path says of the request.
+    /// The resource at a path below the date, matched exactly, and the parameters in the path.
     ///
     /// # Errors
     /// [`ErrorCode::UnknownResource`].
@@ -305,26 +303,26 @@ fn fold(release: &Release, current: &mut Vec<Route>) -> Result<(), CatalogError>
     for route in release.changed {
         let name = route.name;
         let replaced = route.replaced.ok_or(CatalogError::Misplaced { version, name })?;
-        let place = current.iter().position(|known| known.endpoint == replaced.endpoint);
+        let place = current.iter().position(|candidate| candidate.endpoint == replaced.endpoint);
         let before = replaced.name;
         let place = place.ok_or(CatalogError::ChangesWhatIsNotThere { version, name, before })?;
         current.remove(place);
-        place_free(version, route, current)?;
+        require_free(version, route, current)?;
         current.insert(place, route.clone());
     }
     for route in release.added {
         if route.replaced.is_some() {
             return Err(CatalogError::Misplaced { version, name: route.name });
         }
-        place_free(version, route, current)?;
+        require_free(version, route, current)?;
         current.push(route.clone());
     }
     Ok(())
 }
 
-fn place_free(version: Version, route: &Route, current: &[Route]) -> Result<(), CatalogError> {
-    let taken = |known: &Route| {
-        known.name == route.name || (known.method == route.method && known.path == route.path)
+fn require_free(version: Version, route: &Route, current: &[Route]) -> Result<(), CatalogError> {
+    let taken = |other: &Route| {
+        other.name == route.name || (other.method == route.method && other.path == route.path)
     };
     if current.iter().any(taken) {
         let (name, method, path) = (route.name, route.method.clone(), route.path);
@@ -346,13 +344,13 @@ fn start(bytes: &[u8]) -> u128 {
     u128::from_le_bytes(start)
 }
 
-/// The bytes of a version's name as one number, its length in the last byte; `None` for what is longer
-/// than any name.
+/// The bytes of a version's name as one number, its length in the last byte; `None` for text longer than any
+/// name.
 fn name_key(name: &[u8]) -> Option<u128> {
     (name.len() <= Version::NAME_BYTES_MAX).then(|| key(start(name), name.len() as u32))
 }
 
-/// The same, of the first `length` bytes of a text.
+/// The same for the first `length` bytes of a text.
 const fn key(start: u128, length: u32) -> u128 {
     start & ((1 << (length * 8)) - 1) | (length as u128) << 120
 }

@@ -1,4 +1,4 @@
-//! What a handler gets with a request: its context, its connection and the services of the process.
+//! The context of a request: what a handler knows besides the typed request.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ pub trait Services: Send + Sync {
 }
 
 /// The connection of a request.
-pub trait Connection: Send + Sync {
+pub trait ConnectionInfo: Send + Sync {
     /// Its encryption; `None` for cleartext.
     fn tls(&self) -> Option<Tls>;
     /// The transport's estimate of the round-trip time.
@@ -65,7 +65,7 @@ pub struct Tls {
 pub struct Context<'a> {
     /// The version in the path.
     pub version: Version,
-    /// Who calls.
+    /// The caller.
     pub caller: &'a Caller,
     /// The client's address: the peer's, or the one that a trusted proxy reports.
     pub client: IpAddr,
@@ -76,7 +76,7 @@ pub struct Context<'a> {
     /// When the request header was complete.
     pub received: Instant,
     /// The connection of the request.
-    pub connection: &'a dyn Connection,
+    pub connection: &'a dyn ConnectionInfo,
     /// The services of the process.
     pub services: &'a dyn Services,
 }
@@ -183,7 +183,7 @@ pub(crate) mod tests {
         pub(crate) is_proxy: bool,
     }
 
-    impl Connection for Plain {
+    impl ConnectionInfo for Plain {
         fn tls(&self) -> Option<Tls> {
             self.tls
         }

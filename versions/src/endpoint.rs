@@ -1,4 +1,5 @@
-//! What a developer writes: one declaration, one behaviour, and how callers of the date before keep working.
+//! The traits that a developer implements: an endpoint's declaration, its behaviour, and the conversion for
+//! callers of the date before.
 
 use std::future::Future;
 
@@ -9,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Context, Error, IntoReply};
 
-/// One declaration of an endpoint; every reader (dispatch, permission check, metrics, tests) uses it.
+/// The declaration of an endpoint, which dispatch, the permission check, documents, metrics and tests read.
 ///
 /// An endpoint without a permission does not compile:
 ///
@@ -26,7 +27,7 @@ use crate::{Context, Error, IntoReply};
 /// }
 /// ```
 ///
-/// Nor does one whose permission is none, or several at once:
+/// Nor does one that requires no permission, or several:
 ///
 /// ```compile_fail,E0080
 /// # struct Open;
@@ -48,64 +49,65 @@ use crate::{Context, Error, IntoReply};
 pub trait Endpoint: 'static {
     /// Names the endpoint in metrics, logs and documents: `verb_noun` or a noun.
     const NAME: &'static str;
-    /// The method it answers. `GET` answers `HEAD` too.
+    /// The method. An endpoint for `GET` handles `HEAD` too.
     const METHOD: Method;
-    /// The path below the date, beginning with `/`; `{name}` stands for a member of the request.
+    /// The path below the date, beginning with `/`; `{name}` is a field of the request.
     const PATH: &'static str;
-    /// The one permission that a key must hold. An endpoint without one does not compile.
+    /// The one permission that a caller must have. An endpoint without one does not compile.
     const PERMISSION: ApiAccessPermission;
     /// One sentence for a partner.
     const SUMMARY: &'static str;
-    /// Whether a replayed request does no harm, so that TLS early data is answered (RFC 8470); else 425.
+    /// Whether a replayed request is harmless, so that TLS early data is accepted (RFC 8470); otherwise it
+    /// gets 425.
     const EARLY_DATA_SAFE: bool = false;
-    /// Whether a call changes nothing (RFC 9110 §9.2.1), so that the gateway may make a second one to
+    /// Whether the method is safe (RFC 9110 §9.2.1), so that the gateway may call a second endpoint to
     /// preview another date.
     const SAFE: bool = false;
-    /// The status of its reply, where the reply says no other.
+    /// The status of a response, unless the reply sets another.
     const STATUS: StatusCode = StatusCode::OK;
 
-    /// What a call says: the members that [`Self::PATH`] names come from the path, the others from the
-    /// query, or from the JSON content where the method has one (`POST`, `PUT`, `PATCH`).
+    /// The request. Fields that [`Self::PATH`] names come from the path; the others from the JSON content of
+    /// a method that has one (`POST`, `PUT`, `PATCH`), otherwise from the query.
     type Request: DeserializeOwned + JsonSchema + Send + 'static;
-    /// What it replies: a type that is written as JSON, or one of [`crate::reply`] that says more.
+    /// The response: a type that is serialized as JSON, or one of [`crate::reply`].
     type Response: IntoReply + Send;
 
-    /// A reply as a partner would see it, for documentation and tests.
+    /// An example of a response, for documentation and tests.
     fn example() -> Self::Response;
 }
 
 /// The native behaviour of an endpoint.
 pub trait Handler: Endpoint {
-    /// Answers one request that was authenticated, authorized and within its limits. It may wait.
+    /// Handles a request that was authenticated, authorized and within its limits. It may wait.
     ///
     /// # Errors
-    /// An [`Error`] whose code and detail the caller sees; its source goes to the log only.
+    /// An [`Error`], whose code and detail the caller sees; its source goes to the log only.
     fn handle(
         context: &Context<'_>,
         request: Self::Request,
     ) -> impl Future<Output = Result<Self::Response, Error>> + Send;
 }
 
-/// How callers of the date before keep working when an endpoint changes: it stands at the newer one.
+/// The conversion for callers of the date before when an endpoint changes; the newer endpoint implements it.
 ///
-/// The older endpoint's handler is then one call, [`successor`], and behaviour exists once.
+/// The older endpoint's handler is then one call, [`successor`], and the behaviour exists once.
 pub trait Change: Endpoint {
-    /// The endpoint as it was.
+    /// The older endpoint.
     type Before: Endpoint;
-    /// What changed, for partners: one sentence that names the members.
+    /// What changed, for partners: one sentence that names the fields.
     const NOTE: &'static str;
 
-    /// What the older call means today.
+    /// Converts a request to the older endpoint.
     ///
     /// # Errors
-    /// An [`Error`] for a call that can no longer be meant.
+    /// An [`Error`] for a request that is no longer possible.
     fn up(request: <Self::Before as Endpoint>::Request) -> Result<Self::Request, Error>;
 
-    /// Today's answer in the older form. `context.version` is the date that was asked for.
+    /// Converts a response to the older form. `context.version` is the requested date.
     fn down(context: &Context<'_>, response: Self::Response) -> <Self::Before as Endpoint>::Response;
 }
 
-/// Answers for an older endpoint by the one that follows it.
+/// Handles a request to an older endpoint with the newer one.
 ///
 /// # Errors
 /// Those of the newer endpoint, and of [`Change::up`].

@@ -1,8 +1,8 @@
-//! The closed list of errors that a caller can meet, and their two forms on the wire.
+//! The errors that a caller can get, a closed list, and their two forms on the wire.
 //!
-//! A 401 is always the same bytes, so that nobody learns from it; all others are problem details
-//! (RFC 9457) with a string `error` beside. Status, title, documentation page and metric label follow
-//! from the code. The source of an error is for the log and never leaves the process.
+//! A 401 is always the same bytes, so that it reveals nothing; all others are problem details (RFC 9457) with
+//! an additional string `error`. Status, title, documentation page and metric label follow from the code. The
+//! source of an error is for the log and never leaves the process.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use crate::Version;
 
-/// What went wrong, as a caller may know it.
+/// The kinds of errors that a caller can get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
-    /// The request is not well-formed, or a member of it is invalid.
+    /// The request is malformed, or one of its fields is invalid.
     MalformedRequest,
-    /// No credential, or none that is good here: which, nobody is told.
+    /// No valid credential; the reason is not revealed.
     InvalidToken,
     /// The key lacks the permission of this endpoint.
     PermissionMissing,
@@ -30,29 +30,29 @@ pub enum ErrorCode {
     UnknownResource,
     /// The resource does not answer this method.
     MethodNotAllowed,
-    /// The caller accepts no form that we have.
+    /// The caller accepts none of the available media types.
     NotAcceptable,
     /// The request did not arrive in time.
     RequestTimeout,
-    /// The body is larger than is taken.
+    /// The content is larger than the limit.
     ContentTooLarge,
-    /// The target is longer than is taken.
+    /// The target is longer than the limit.
     UriTooLong,
-    /// The content is of a type or coding that is not taken.
+    /// The content's type or coding is not supported.
     UnsupportedMediaType,
-    /// This server does not answer for that authority.
+    /// The request is for a host that this listener does not serve.
     MisdirectedRequest,
-    /// Early data, where a replay could do harm.
+    /// The request came as early data, and a replay could do harm.
     TooEarly,
-    /// More requests than the key's rate.
+    /// The caller's rate limit is reached.
     RateLimited,
-    /// More failed authentications than an address may have.
+    /// Too many failed authentications from one address.
     TooManyFailures,
-    /// The fields are larger or more than are taken.
+    /// The fields are larger or more than the limit.
     HeadersTooLarge,
-    /// Our fault.
+    /// An internal error.
     Internal,
-    /// More requests at the same time than are taken.
+    /// Too many requests at the same time.
     Overloaded,
 }
 
@@ -135,7 +135,7 @@ impl ErrorCode {
         }
     }
 
-    /// The status that it is answered with.
+    /// The status of the response.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         self.row().0
@@ -154,17 +154,17 @@ impl ErrorCode {
     }
 }
 
-/// What helps the caller to mend the request; absent members are not sent.
+/// Additional fields that help the caller to correct the request; absent ones are not sent.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Help {
-    /// The permission that the endpoint declares.
+    /// The permission that the endpoint requires.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_name")]
     pub required_permission: Option<ApiAccessPermission>,
     /// The permissions that the key holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted_permissions: Option<ApiAccessPermission>,
-    /// The dates that can be asked for.
+    /// The dates that the caller may use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supported_versions: Option<Vec<Version>>,
     /// The date to move to.
@@ -173,7 +173,7 @@ pub struct Help {
     /// When to try again; also sent as `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u32>,
-    /// The methods that the resource answers; sent as `Allow`.
+    /// The methods that the resource supports; sent as `Allow`.
     #[serde(skip)]
     pub allow: Option<http::HeaderValue>,
 }
@@ -188,38 +188,38 @@ fn as_name<S: serde::Serializer>(
     }
 }
 
-/// An answer that is not the endpoint's own.
+/// An error response.
 #[derive(Debug)]
 pub struct Error {
-    /// What went wrong.
+    /// The kind of error.
     pub code: ErrorCode,
-    /// What was wrong with this request and what to do, for the caller.
+    /// What is wrong with this request and what to do, for the caller.
     pub detail: Cow<'static, str>,
-    /// What helps.
+    /// Additional fields.
     pub help: Option<Box<Help>>,
-    /// Why, for the log only.
+    /// The cause, for the log only.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error that says what was wrong with this request.
+    /// An error with a detail about this request.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), help: None, source: None }
     }
 
-    /// Adds what helps.
+    /// Adds fields that help the caller.
     #[must_use]
     pub fn with_help(self, help: Help) -> Self {
         Self { help: Some(Box::new(help)), ..self }
     }
 
-    /// Adds why, for the log.
+    /// Adds the cause, for the log.
     #[must_use]
     pub fn caused_by(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..self }
     }
 
-    /// Our fault: the caller learns nothing of the inside.
+    /// An internal error, which reveals nothing about its cause.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(
             ErrorCode::Internal,
@@ -230,7 +230,7 @@ impl Error {
 
     /// The problem details (RFC 9457) of every error but a 401, as JSON.
     ///
-    /// `docs_url` is where types are documented; `request_id` finds the occurrence in the log.
+    /// `docs_url` is where problem types are documented; `request_id` identifies the request in the log.
     #[must_use]
     pub fn problem(&self, docs_url: &str, request_id: &str) -> Vec<u8> {
         #[derive(Serialize)]

@@ -28,8 +28,7 @@ pub struct Lifecycle {
 /// The state of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(rename = "VersionState")]
-pub enum State {
+pub enum VersionState {
     /// Available to staging keys only, and may still change.
     Preview,
     /// Available to every key. Its contract does not change.
@@ -40,7 +39,7 @@ pub enum State {
     Retired,
 }
 
-impl State {
+impl VersionState {
     /// The name in JSON, on pages and in the CLI.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -63,7 +62,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for VersionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -172,17 +171,17 @@ impl Schedule {
 
     /// The state of the version.
     #[must_use]
-    pub fn state(&self, now: Timestamp) -> State {
+    pub fn state(&self, now: Timestamp) -> VersionState {
         let second = now.as_second();
         let [published, deprecated, sunset] = self.begins;
         if second >= sunset {
-            State::Retired
+            VersionState::Retired
         } else if second < published {
-            State::Preview
+            VersionState::Preview
         } else if second >= deprecated {
-            State::Deprecated
+            VersionState::Deprecated
         } else {
-            State::Current
+            VersionState::Current
         }
     }
 }
@@ -216,7 +215,7 @@ impl Calendar {
 
     /// The state of the version with this index in the catalog.
     #[must_use]
-    pub fn state(&self, index: usize, now: Timestamp) -> State {
+    pub fn state(&self, index: usize, now: Timestamp) -> VersionState {
         self.0[index].state(now)
     }
 
@@ -224,17 +223,17 @@ impl Calendar {
     /// deprecated.
     #[must_use]
     pub fn successor(&self, index: usize, now: Timestamp) -> Option<usize> {
-        let later = |wanted: State| {
+        let later = |wanted: VersionState| {
             (index + 1..self.0.len())
                 .find(|later| self.0[*later].version.date().is_some() && self.state(*later, now) == wanted)
         };
-        later(State::Current).or_else(|| later(State::Deprecated))
+        later(VersionState::Current).or_else(|| later(VersionState::Deprecated))
     }
 
     /// The next time after `now` at which a version changes state.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let begins = self.0.iter().flat_map(|life| life.begins);
+        let begins = self.0.iter().flat_map(|schedule| schedule.begins);
         let next = begins.filter(|second| *second > now.as_second()).min()?;
         Timestamp::from_second(next).ok()
     }
@@ -248,7 +247,7 @@ mod tests {
 
     const PUBLISHED: Lifecycle = Lifecycle::published(2026, 2, 1);
 
-    fn life(lifecycle: Lifecycle) -> Schedule {
+    fn schedule(lifecycle: Lifecycle) -> Schedule {
         Schedule::new(Version::new(2026, 2, 1), lifecycle)
     }
 
@@ -259,16 +258,16 @@ mod tests {
             sunset: Some(date(2027, 5, 1)),
             ..Lifecycle::default()
         };
-        let life = life(PUBLISHED.with(days).unwrap());
+        let schedule = schedule(PUBLISHED.with(days).unwrap());
         for (moment, state) in [
-            ("2026-01-31T23:59:59Z", State::Preview),
-            ("2026-02-01T00:00:00Z", State::Current),
-            ("2026-10-31T23:59:59.999999999Z", State::Current),
-            ("2026-11-01T00:00:00Z", State::Deprecated),
-            ("2027-04-30T23:59:59Z", State::Deprecated),
-            ("2027-05-01T00:00:00Z", State::Retired),
+            ("2026-01-31T23:59:59Z", VersionState::Preview),
+            ("2026-02-01T00:00:00Z", VersionState::Current),
+            ("2026-10-31T23:59:59.999999999Z", VersionState::Current),
+            ("2026-11-01T00:00:00Z", VersionState::Deprecated),
+            ("2027-04-30T23:59:59Z", VersionState::Deprecated),
+            ("2027-05-01T00:00:00Z", VersionState::Retired),
         ] {
-            assert_eq!(life.state(moment.parse().unwrap()), state, "{moment}");
+            assert_eq!(schedule.state(moment.parse().unwrap()), state, "{moment}");
         }
     }
 

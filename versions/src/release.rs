@@ -1,4 +1,4 @@
-//! What a version of the API changes over the one before it.
+//! Releases: what a version of the API changes over the one before it.
 
 use std::any::TypeId;
 

@@ -1,7 +1,7 @@
-//! What a handler replies: status, fields of its own, and a body that is complete or streams.
+//! Replies of handlers: a status, additional response fields, and a body that is complete or streams.
 //!
-//! Most handlers return their typed response, which becomes JSON with the status that their endpoint declares.
-//! One that has more to say has [`Reply`] as its response type.
+//! Most handlers return their typed response, which becomes JSON with the status that their endpoint
+//! declares. A handler that needs more control returns a [`Reply`].
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// A reply. `B` is what its body is made of; without it, the body itself.
+/// A reply. `B` is the type of its body before it is serialized.
 pub struct Reply<B = Body> {
-    /// The status, where it is not the one that the endpoint declares.
+    /// The status, if it is not the one that the endpoint declares.
     pub status: Option<StatusCode>,
-    /// Fields of its own. They never replace those that the gateway writes.
+    /// Additional response fields. They never replace those that the gateway sets.
     pub headers: HeaderMap,
     /// The body.
     pub body: B,
@@ -29,28 +29,28 @@ pub enum Body {
     Empty,
     /// All bytes at once.
     Full(Bytes),
-    /// Bytes as they come.
+    /// Bytes that are sent as they become available.
     Stream(Stream),
 }
 
-/// A body that comes in pieces, from anywhere. Its trailers are dropped; an error breaks the response off.
+/// A streaming body. Its trailers are dropped; an error aborts the response.
 pub type Stream = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>;
 
-/// Why a stream broke off; for the log.
+/// Why a stream failed; for the log.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a handler may return.
+/// A type that a handler may return.
 pub trait IntoReply {
-    /// The media type of the body; none where there is no body.
+    /// The media type of the body; `None` if there is no body.
     const MEDIA_TYPE: Option<&'static str>;
 
-    /// The JSON schema of the body; none where it is not JSON.
+    /// The JSON schema of the body; `None` if it is not JSON.
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
 
-    /// Makes the reply.
+    /// Converts it to a reply.
     ///
     /// # Errors
-    /// Where the body cannot be written: an internal error.
+    /// An internal error if the body cannot be serialized.
     fn into_reply(self) -> Result<Reply, Error>;
 }
 
@@ -66,7 +66,7 @@ impl<T: Serialize + JsonSchema> IntoReply for T {
     }
 }
 
-/// No body, as of a 204.
+/// No body, as with status 204.
 #[derive(Clone, Copy, Debug)]
 pub struct NoContent;
 
@@ -82,7 +82,7 @@ impl IntoReply for NoContent {
     }
 }
 
-/// Bytes of any kind; `content-type` may say more than `application/octet-stream`.
+/// Bytes of any kind; the reply may set a `content-type` other than `application/octet-stream`.
 impl IntoReply for Body {
     const MEDIA_TYPE: Option<&'static str> = Some("application/octet-stream");
 
@@ -108,19 +108,19 @@ impl<B: IntoReply> IntoReply for Reply<B> {
 }
 
 impl<B> Reply<B> {
-    /// A reply with the status that its endpoint declares and no fields of its own.
+    /// A reply with the status that its endpoint declares and no additional fields.
     #[must_use]
     pub fn new(body: B) -> Self {
         Self { status: None, headers: HeaderMap::new(), body }
     }
 
-    /// The same with another status.
+    /// Sets the status.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status: Some(status), ..self }
     }
 
-    /// The same with one more field.
+    /// Adds a response field.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
@@ -129,19 +129,19 @@ impl<B> Reply<B> {
 }
 
 thread_local! {
-    /// Where a body is written before its length is known.
+    /// A scratch buffer for a body until its length is known.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// The block that small bodies are cut from, so that most replies allocate nothing for theirs.
+    /// A block that small bodies are cut from, so that most replies allocate nothing.
     static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK_BYTES));
 }
 
-/// The scratch is given back beyond this size, so that one large body does not keep its memory.
+/// A larger scratch buffer is freed, so that one large body does not keep its memory.
 const SCRATCH_BYTES_KEPT: usize = 64 * 1024;
 const BLOCK_BYTES: usize = 4096;
-/// Larger bodies get memory of their own: one that waits for a slow client must not hold a block.
+/// Larger bodies are allocated separately: one that waits for a slow client must not keep a block.
 const SMALL_BYTES_MAX: usize = 512;
 
-/// A value as a JSON body.
+/// Serializes a value as a JSON body.
 fn json(value: &impl Serialize) -> Result<Bytes, Error> {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();

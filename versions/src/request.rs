@@ -1,7 +1,7 @@
-//! From what a call says (path, query, content) to the typed request of its endpoint.
+//! Decodes path, query and content into the typed request of an endpoint.
 //!
-//! Members come as text from the path and the query, and as JSON from the content; either way they
-//! end in one map, which the request's own `Deserialize` reads. An error names the member.
+//! Fields come as text from the path and the query, and as JSON from the content. They are collected in one
+//! map, from which the request is deserialized. An error names the field.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,82 +17,82 @@ use serde_json::Value;
 
 use crate::{Error, ErrorCode};
 
-/// The request of an endpoint that is told nothing; a query is ignored.
+/// The request of an endpoint without parameters; a query is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Empty {}
 
-/// What a call says, as it came.
+/// The undecoded input of a request.
 #[derive(Clone, Default)]
 pub struct Input<'a> {
-    /// Boxed, because most paths have none, and every request carries its input about.
+    /// Path parameters. Boxed, because most paths have none, which keeps the input small.
     pub(crate) parameters: Option<Box<matchit::Params<'a, 'a>>>,
-    /// What stands behind the `?`, or nothing.
+    /// The query, without the `?`; empty if there is none.
     pub query: &'a str,
-    /// The content of a method that has some; else nothing.
+    /// The content; empty for methods without content.
     pub content: Bytes,
 }
 
 impl Input<'_> {
-    /// Whether the path says something beside the endpoint's name.
+    /// Whether the path has parameters.
     #[must_use]
     pub fn has_parameters(&self) -> bool {
         self.parameters.is_some()
     }
 }
 
-/// Whether requests of this method carry their members as JSON content instead of a query.
+/// Whether requests of this method have their fields in JSON content instead of a query.
 #[must_use]
 pub fn has_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Reads the typed request.
+/// Decodes the typed request.
 ///
 /// # Errors
-/// [`ErrorCode::MalformedRequest`], with the member that was wrong.
+/// [`ErrorCode::MalformedRequest`], with the invalid field.
 pub(crate) fn decode<R: DeserializeOwned>(method: &Method, input: &Input<'_>) -> Result<R, Error> {
     if size_of::<R>() == 0 {
         let nothing = MapDeserializer::<_, Invalid>::new(std::iter::empty::<(&str, &str)>());
         return R::deserialize(nothing).map_err(Error::internal);
     }
-    let mut members = Vec::new();
+    let mut fields = Vec::new();
     for (name, text) in input.parameters.iter().flat_map(|parameters| parameters.iter()) {
         let text = percent_decode_str(text).decode_utf8().map_err(|_| malformed(name, "it is not UTF-8"))?;
-        members.push((Cow::Borrowed(name), Member::Text(text)));
+        fields.push((Cow::Borrowed(name), RequestField::Text(text)));
     }
     if has_content(method) {
-        let content = content_members(&input.content)?;
-        members.extend(content.into_iter().map(|(name, value)| (Cow::Owned(name), Member::Json(value))));
+        let content = content_fields(&input.content)?;
+        fields.extend(content.into_iter().map(|(name, value)| (Cow::Owned(name), RequestField::Json(value))));
     } else {
         let query = form_urlencoded::parse(input.query.as_bytes());
-        members.extend(query.map(|(name, text)| (name, Member::Text(text))));
+        fields.extend(query.map(|(name, text)| (name, RequestField::Text(text))));
     }
-    let members = MapDeserializer::<_, Invalid>::new(members.into_iter());
-    serde_path_to_error::deserialize(members).map_err(|error| {
+    let fields = MapDeserializer::<_, Invalid>::new(fields.into_iter());
+    serde_path_to_error::deserialize(fields).map_err(|error| {
         let path = error.path().to_string();
         malformed(&path, error.inner())
     })
 }
 
-fn content_members(content: &[u8]) -> Result<serde_json::Map<String, Value>, Error> {
+fn content_fields(content: &[u8]) -> Result<serde_json::Map<String, Value>, Error> {
     serde_json::from_slice(content).map_err(|error| {
         Error::new(ErrorCode::MalformedRequest, format!("The content is not a JSON object: {error}."))
     })
 }
 
-fn malformed(member: &str, reason: impl fmt::Display) -> Error {
-    // A member that is missing belongs to no place yet; the reason names it.
-    let place = if member.is_empty() || member == "." { String::new() } else { format!(" at `{member}`") };
+fn malformed(field: &str, reason: impl fmt::Display) -> Error {
+    // A missing field has no name here; the reason names it.
+    let place = if field.is_empty() || field == "." { String::new() } else { format!(" at `{field}`") };
     Error::new(ErrorCode::MalformedRequest, format!("The request is not valid{place}: {reason}."))
 }
 
-/// The value of one member.
-enum Member<'a> {
+/// The value of one field.
+enum RequestField<'a> {
     Text(Cow<'a, str>),
     Json(Value),
 }
 
-impl<'de> IntoDeserializer<'de, Invalid> for Member<'de> {
+impl<'de> IntoDeserializer<'de, Invalid> for RequestField<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -100,14 +100,14 @@ impl<'de> IntoDeserializer<'de, Invalid> for Member<'de> {
     }
 }
 
-/// Text becomes what its reader asks for; JSON stays what it is.
+/// Text is parsed as the requested type; JSON is deserialized as it is.
 macro_rules! parsed {
     ($($method:ident: $kind:ty => $visit:ident,)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Invalid> {
             match self {
                 Self::Text(text) => {
                     let value = text.parse::<$kind>().map_err(|reason| {
-                        Invalid::custom(format_args!("`{}` is not accepted: {reason}", shown(&text)))
+                        Invalid::custom(format_args!("`{}` is not accepted: {reason}", excerpt(&text)))
                     })?;
                     visitor.$visit(value)
                 }
@@ -117,12 +117,12 @@ macro_rules! parsed {
     )*};
 }
 
-/// As much of a caller's text as an answer repeats.
-fn shown(text: &str) -> String {
+/// The start of a caller's text, short enough to be repeated in a response.
+fn excerpt(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-impl<'de> Deserializer<'de> for Member<'de> {
+impl<'de> Deserializer<'de> for RequestField<'de> {
     type Error = Invalid;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Invalid> {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_from_path_and_query() {
+    fn fields_come_from_path_and_query() {
         let request =
             read(&Method::GET, "/things/large/7.json", "limit=5&exact=true&note=a%20b+c&other=x", "");
         let note = Some("a b c".to_owned());
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_from_path_and_content() {
+    fn fields_come_from_path_and_content() {
         let content = r#"{"limit": 5, "note": "x", "exact": true}"#;
         let request = read(&Method::POST, "/things/small/9.json", "limit=7", content).unwrap();
         let note = Some("x".to_owned());
@@ -233,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_member() {
-        for (path, query, told) in [
+    fn an_error_names_the_field() {
+        for (path, query, expected) in [
             ("/things/small/x.json", "", "`id`"),
             ("/things/middle/1.json", "", "`kind`"),
             ("/things/small/1.json", "limit=256", "`limit`"),
@@ -243,7 +243,7 @@ mod tests {
             ("/things/small/%FF.json", "", "`id`"),
         ] {
             let detail = read(&Method::GET, path, query, "").unwrap_err();
-            assert!(detail.contains(told), "{path}?{query}: {detail}");
+            assert!(detail.contains(expected), "{path}?{query}: {detail}");
         }
         for content in ["", "[]", "{", r#"{"limit":"5"}"#, r#"{"limit":1,"limit":"x"}"#] {
             let detail = read(&Method::POST, "/things/small/1.json", "", content).unwrap_err();

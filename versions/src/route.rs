@@ -1,4 +1,4 @@
-//! An endpoint with its types erased: a row of data that every machine reads.
+//! Routes: endpoints with their types erased, as data for dispatch, documentation and tests.
 
 use std::any::TypeId;
 
@@ -10,23 +10,23 @@ use stackfuture::StackFuture;
 use crate::request::{Input, decode};
 use crate::{Body, Change, Context, Endpoint, Error, Handler, IntoReply, Reply};
 
-/// A reply that may have to be waited for.
+/// The future of a reply.
 ///
-/// Kept in place where it is small, as most are, and in a box where it is not: a box for each request was a
+/// Small futures, as most are, are stored inline and only larger ones in a box: a box for each request was a
 /// third of all allocations.
 pub type ReplyFuture<'a> = StackFuture<'a, Result<Reply, Error>, REPLY_FUTURE_BYTES>;
 
-/// The size of a future that needs no box.
+/// The size of the largest future that is stored inline.
 const REPLY_FUTURE_BYTES: usize = 256;
 
-/// Who answers.
+/// How a route is handled.
 #[derive(Clone, Copy)]
 pub enum Action {
     /// A handler of this process.
     Native(for<'a> fn(&'a Context<'a>, Input<'a>) -> ReplyFuture<'a>),
 }
 
-/// The endpoint of the date before that a row takes the place of.
+/// The endpoint of the date before that a route replaces.
 #[derive(Clone, Copy)]
 pub struct Replaced {
     pub(crate) endpoint: TypeId,
@@ -36,44 +36,44 @@ pub struct Replaced {
     pub note: &'static str,
 }
 
-/// One endpoint as a row. Each field is that of [`Endpoint`].
+/// An endpoint as data. Each field is that of [`Endpoint`].
 #[derive(Clone)]
 pub struct Route {
     pub(crate) endpoint: TypeId,
     /// Names the endpoint in metrics, logs and documents.
     pub name: &'static str,
-    /// The method it answers.
+    /// The method.
     pub method: Method,
     /// The path below the date.
     pub path: &'static str,
-    /// The permission that a key must hold.
+    /// The permission that a caller must have.
     pub permission: ApiAccessPermission,
     /// One sentence for a partner.
     pub summary: &'static str,
-    /// Whether TLS early data is answered.
+    /// Whether TLS early data is accepted.
     pub early_data_safe: bool,
-    /// Whether a call changes nothing.
+    /// Whether the method is safe.
     pub safe: bool,
-    /// The status of its reply.
+    /// The status of a response, unless the reply sets another.
     pub status: StatusCode,
-    /// The media type of its reply's body, where it has one.
+    /// The media type of the response, if it has a body.
     pub media_type: Option<&'static str>,
-    /// The JSON schema of what a call says.
+    /// The JSON schema of the request.
     pub request_schema: fn(&mut SchemaGenerator) -> Schema,
-    /// The JSON schema of its reply's body, where that is JSON.
+    /// The JSON schema of the response, if that is JSON.
     pub response_schema: fn(&mut SchemaGenerator) -> Option<Schema>,
-    /// The body of its example.
+    /// The body of the example.
     pub example: fn() -> Result<Vec<u8>, Error>,
-    /// What it takes the place of, where it stands in [`crate::Release::changed`].
+    /// The endpoint that it replaces, if it is listed in [`crate::Release::changed`].
     pub replaced: Option<Replaced>,
     /// Who answers.
     pub action: Action,
 }
 
 impl Route {
-    /// The row of an endpoint that this process answers itself.
+    /// The route of an endpoint that this process handles.
     ///
-    /// A permission of none or several bits and a path without its `/` are errors of compilation.
+    /// Requiring no permission or several, and a path without its `/`, are compile errors.
     #[must_use]
     pub const fn native<E: Handler>() -> Self {
         const {
@@ -111,9 +111,9 @@ impl Route {
         }
     }
 
-    /// The row of an endpoint that takes the place of another one.
+    /// The route of an endpoint that replaces another one.
     ///
-    /// Without a [`Change`], which says how callers of the date before keep working, it does not compile:
+    /// It does not compile without a [`Change`], the conversion for callers of the date before:
     ///
     /// ```compile_fail,E0277
     /// versions::Route::changed::<versions::v2026_02_01::ping::Ping>();
@@ -141,7 +141,7 @@ mod tests {
     use crate::context::tests::{Still, context};
     use crate::{Empty, Instant, NoContent};
 
-    /// Makes something, or waits for ever.
+    /// Responds with 201, or never.
     struct Make<const WAITS: bool>;
 
     impl<const WAITS: bool> Endpoint for Make<WAITS> {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_has_the_status_that_its_endpoint_declares_and_one_that_waits_is_polled_again() {
+    fn a_reply_has_the_status_that_its_endpoint_declares_and_a_waiting_one_is_pending() {
         let (services, headers) = (Still::new(Instant::now()), HeaderMap::new());
         let context = context(&services, &headers, Duration::ZERO);
         let reply = |route: Route| {

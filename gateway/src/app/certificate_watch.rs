@@ -8,7 +8,7 @@ use crate::folder::DataFolder;
 use crate::transport::ServedCertificate;
 use jiff::{SignedDuration, Timestamp};
 
-/// How long a failed renewal is left alone; there is a month for it.
+/// The pause after a failed renewal; there is a month for it.
 const RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The certificates in use.

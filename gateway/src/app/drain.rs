@@ -1,7 +1,8 @@
-//! The end: what signals ask for, and a drain in which no accepted request is lost.
+//! Signals, and the drain, in which no accepted request is lost.
 //!
-//! On the first SIGTERM, SIGINT or SIGQUIT the process is no longer ready, takes nothing new, tells every client
-//! to go elsewhere, and finishes what is in flight, all within one deadline. A second one ends it at once.
+//! On the first SIGTERM, SIGINT or SIGQUIT the process is no longer ready, accepts no new connections, asks
+//! every client to reconnect elsewhere, and finishes the requests in flight, all within one deadline. A
+//! second signal stops it at once.
 
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
@@ -20,29 +21,29 @@ use crate::pipeline::Pipeline;
 use crate::readiness::Readiness;
 use crate::transport::{Close, Peer};
 
-/// How long connections that were cut may take to be gone.
+/// How long closed connections may take to end.
 const CUT_WAIT: Duration = Duration::from_millis(200);
-/// How often it is looked whether connections are left.
+/// How often open connections are counted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A signal that is ignored is warned of once in this time.
+/// The interval between two warnings about an ignored signal.
 const IGNORED_WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The signals that are listened to.
+/// The signals that are handled.
 pub(super) struct Signals {
     ending: Ending,
     hangup: Signal,
     ignored: [Ignored; 3],
 }
 
-/// The signals that end the process.
+/// The signals that stop the process.
 struct Ending {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
 }
 
-/// A signal without a meaning here, which would end the process if it were not caught.
+/// A signal that is ignored, and would end the process if it were not handled.
 struct Ignored {
     name: &'static str,
     signal: Signal,
@@ -90,7 +91,7 @@ impl Ignored {
     }
 }
 
-/// Warns of signals that are ignored, as they come.
+/// Warns about ignored signals as they arrive.
 async fn warn_of_ignored(signals: &mut [Ignored]) {
     poll_fn(|context| {
         for ignored in &mut *signals {
@@ -103,7 +104,7 @@ async fn warn_of_ignored(signals: &mut [Ignored]) {
     .await
 }
 
-/// Serves, reloads on SIGHUP, and returns when a signal has ended it all.
+/// Serves, reloads on SIGHUP, and returns when a signal has stopped everything.
 pub(super) async fn until_ended(
     mut signals: Signals,
     workers: Workers,
@@ -124,28 +125,28 @@ pub(super) async fn until_ended(
     info!(deadline_s = settings.deadline.as_secs_f64(), "Draining");
     readiness.draining.store(true, Ordering::Relaxed);
     pipeline.frontend().drain();
-    // Those who receive an error are gone already.
+    // An error means that the receivers are gone already.
     let _ = workers.stop.send(true);
 
     let mut threads = workers.threads;
     let drained = async {
-        // First clients with a request in flight learn from its response where to go; then those who can be told
-        // at any time are told; then, after the rest of `announce`, everybody else is.
+        // First, responses to requests in flight announce the end; then connections with GOAWAY frames send
+        // one; then, after the rest of `announce`, all other connections close.
         let begun = Instant::now();
-        let told = begun + settings.announce / 4;
+        let goaway_at = begun + settings.announce / 4;
         let announced = begun + settings.announce;
         while Instant::now() < announced && connections.count() > 0 {
-            if Instant::now() >= told {
+            if Instant::now() >= goaway_at {
                 connections.close(Close::Drain, Peer::is_multiplexed);
             }
             sleep(LOOK_INTERVAL).await;
         }
-        // Again and again: a connection may have come, or have got as far as HTTP, a moment ago.
+        // Repeatedly, because a connection may just have been accepted or have finished its handshake.
         while connections.count() > 0 {
             connections.close(Close::Drain, |_| true);
             sleep(LOOK_INTERVAL).await;
         }
-        // The workers end by themselves when no connection is left.
+        // The workers end when no connection is left.
         let _ = (&mut threads).await;
     };
     let in_time = tokio::select! {
@@ -157,7 +158,11 @@ pub(super) async fn until_ended(
         let _ = workers.end.send(true);
         return Ended::Drained;
     }
-    warn!(connections = connections.count(), "Ending at once; {} connections are cut", connections.count());
+    warn!(
+        connections = connections.count(),
+        "Stopping at once; {} connections are closed",
+        connections.count()
+    );
     connections.close(Close::Now, |_| true);
     sleep(CUT_WAIT).await;
     let _ = workers.end.send(true);

@@ -1,4 +1,4 @@
-//! The pools of connections: one for each listener, so that a flood at one leaves the others alone.
+//! The connection pools: one for each listener, so that a flood at one does not affect the others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::transport::{Close, Connections, Peer, Settings};
 /// The pools, by the names of their listeners.
 pub(super) struct Pools {
     partners: BTreeMap<&'static str, Arc<Connections>>,
-    /// Those of operations listeners, which stay open to the end.
+    /// The pools of operations listeners, which stay open to the end.
     operators: BTreeMap<&'static str, Arc<Connections>>,
 }
 
@@ -33,13 +33,13 @@ impl Pools {
         self.partners.values().chain(self.operators.values())
     }
 
-    /// The pool of a listener that was bound.
+    /// The pool of a bound listener.
     pub(super) fn of(&self, listener: &str) -> &Arc<Connections> {
         let pool = self.partners.get(listener).or_else(|| self.operators.get(listener));
         pool.expect("every bound listener has a pool")
     }
 
-    /// Those of partners, which a drain empties.
+    /// The pools of partners' listeners, which a drain empties.
     pub(super) fn partners(&self) -> Vec<Arc<Connections>> {
         self.partners.values().cloned().collect()
     }
@@ -49,17 +49,17 @@ impl Pools {
         self.partners.values().map(|pool| pool.count()).sum()
     }
 
-    /// Asks for the end of those connections of partners that are chosen.
+    /// Closes those connections of partners that `choose` selects.
     pub(super) fn close(&self, how: Close, choose: impl Fn(&Peer) -> bool) {
         self.partners.values().for_each(|pool| pool.close(how, &choose));
     }
 
-    /// Takes over new bounds.
+    /// Applies new limits.
     pub(super) fn reload(&self, config: &Config) {
         self.all().for_each(|pool| pool.reload(settings(config)));
     }
 
-    /// Ends connections that wait for too long, as long as the runtime lives.
+    /// Starts tasks that close connections that have waited too long, until the runtime ends.
     pub(super) fn start_sweeps(&self) {
         for pool in self.all() {
             let pool = Arc::clone(pool);
@@ -74,7 +74,7 @@ impl Pools {
     }
 }
 
-/// What the transport needs of the configuration.
+/// The transport's part of the configuration.
 fn settings(config: &Config) -> Settings {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     Settings {

@@ -1,4 +1,4 @@
-//! The ready file: says that the gateway is ready, and which addresses it bound.
+//! The ready file: shows that the gateway is ready, and which addresses it has bound.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -12,8 +12,8 @@ use serde_json::Value;
 pub(super) struct ReadyFile<'f>(&'f Path);
 
 impl<'f> ReadyFile<'f> {
-    /// Removes the file of an earlier process, and makes sure that one can be written: before keys are created that
-    /// would then not be served.
+    /// Removes the file of an earlier process, and checks that one can be written: before keys are created
+    /// that would then not be served.
     ///
     /// # Errors
     /// Where it cannot be written.

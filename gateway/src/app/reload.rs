@@ -1,5 +1,5 @@
-//! SIGHUP: the configuration and the certificates are read anew. Either all of it is good and taken over,
-//! or nothing is and the log says why.
+//! SIGHUP: reads the configuration and the certificates again. Either all of it is valid and applied, or
+//! nothing is and the log has the reason.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::pipeline::Pipeline;
 use crate::telemetry::Logs;
 use crate::warnings;
 
-/// Everything that a reload reaches.
+/// Everything that a reload replaces.
 pub(super) struct Reloader {
     pub(super) sources: Sources,
-    /// What the process was started with: what takes a restart is as it says there.
+    /// The configuration of the start, whose values apply for options that need a restart.
     pub(super) started: Config,
     pub(super) folder: DataFolder,
     pub(super) certificates: CertificatesByName,
@@ -49,7 +49,8 @@ impl Reloader {
             .certificates
             .keys()
             .map(|name| {
-                // A name that is gone stays in use until the restart that its listener needs anyway.
+                // A certificate that was removed stays in use until the restart that its listener needs
+                // anyway.
                 let config = if config.certificates.contains_key(name) { &config } else { &self.started };
                 Ok((name.clone(), listen::load(config, &self.folder, name)?))
             })
@@ -59,7 +60,7 @@ impl Reloader {
 
     fn take_over(&self, config: &Config, certificates: Vec<(String, rustls::sign::CertifiedKey)>) {
         for option in differences_needing_restart(&self.started, config) {
-            warn!(option, "`{option}` has changed; it takes a restart");
+            warn!(option, "`{option}` has changed; this needs a restart");
         }
         for (name, certificate) in certificates {
             if let Some(used) = self.certificates.get(&name) {
@@ -77,22 +78,22 @@ impl Reloader {
     }
 }
 
-/// Says why nothing was taken over, one record for each problem, one line for each record.
+/// Logs why nothing was applied: one record for each problem, one line for each record.
 fn report(error: &anyhow::Error) {
     let Some(config) = error.downcast_ref::<ConfigError>() else {
         let causes: Vec<String> = error.chain().map(one_line).collect();
-        error!(error = causes.join(": "), "Reload refused; everything stays as it was");
+        error!(error = causes.join(": "), "Reload refused; nothing was changed");
         return;
     };
     for problem in config.problems() {
         let place = [problem.line, problem.column].into_iter().flatten();
         let place = place.fold(one_line(&problem.file), |place, number| format!("{place}:{number}"));
         let help = problem.help.as_deref().map(one_line);
-        error!(place, help, "Reload refused; everything stays as it was: {}", one_line(&problem.message));
+        error!(place, help, "Reload refused; nothing was changed: {}", one_line(&problem.message));
     }
 }
 
-/// Text without a line end, or anything else that a terminal acts on.
+/// Text without line ends and other control characters.
 fn one_line(text: impl ToString) -> String {
     let text = text.to_string();
     let mut line = String::with_capacity(text.len());

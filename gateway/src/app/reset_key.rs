@@ -3,8 +3,8 @@
 use permissions::{KeyHash, ServerSecret};
 use quinn_proto::crypto::{CryptoError, HmacKey};
 
-/// Makes the reset token of each connection id. Derived from the server secret, so that a restarted process can reset
-/// the connections of the one before it.
+/// Signs the reset token of each connection id. Derived from the server secret, so that a restarted process
+/// can reset the connections of the one before it.
 pub(super) struct ResetKey(ServerSecret);
 
 impl ResetKey {

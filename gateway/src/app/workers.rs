@@ -1,4 +1,4 @@
-//! The workers: one thread per core, each with a runtime, sockets and connections of its own.
+//! The workers: one thread per core, each with a separate runtime, sockets and connections.
 
 use std::io;
 use std::net::TcpListener;
@@ -21,17 +21,17 @@ use crate::transport::{
 
 /// The running workers.
 pub(super) struct Workers {
-    /// Sent `true`, nothing new is accepted.
+    /// `true` once no new connections are accepted.
     pub(super) stop: watch::Sender<bool>,
-    /// Sent `true`, everything ends now.
+    /// `true` once everything must stop.
     pub(super) end: watch::Sender<bool>,
-    /// Ready when all threads have ended.
+    /// Resolves when all threads have ended.
     pub(super) threads: JoinHandle<()>,
 }
 
 impl Workers {
-    /// Starts `count` workers, and the operations listeners on the runtime that this is called on: they answer
-    /// while the workers are busy, and until the very end.
+    /// Starts `count` workers, and the operations listeners on the calling runtime: they respond while the
+    /// workers are busy, and until the very end.
     pub(super) fn start(
         bound: Vec<BoundListener>,
         count: usize,
@@ -75,7 +75,7 @@ impl Workers {
         }
         let threads = tokio::task::spawn_blocking(move || {
             for thread in threads {
-                // One that panicked has said so.
+                // A panic was logged already.
                 let _ = thread.join();
             }
         });
@@ -83,7 +83,7 @@ impl Workers {
     }
 }
 
-/// One worker's sockets, each with the pool that its connections count in.
+/// One worker's sockets, each with the pool of its connections.
 #[derive(Default)]
 struct WorkerSockets {
     tcp: Vec<(TcpListener, TcpService<Sites>, Arc<Connections>)>,
@@ -117,7 +117,7 @@ fn distribute(
 }
 
 impl WorkerSockets {
-    /// Serves until `stop` says so and, after that, for as long as connections are open.
+    /// Serves until `stop` is `true`, and then until no connection is open.
     async fn serve(self, stop: watch::Receiver<bool>) {
         let tcp = self.tcp.into_iter().map(async |(socket, service, pool)| {
             report("TCP", serve_tcp(socket, service, Arc::clone(&pool), stop.clone()).await);

@@ -1,8 +1,8 @@
-//! Waiting until the running servers have applied a change.
+//! Waits until the running servers have applied a change.
 //!
-//! The change is on disk when the waiting begins. What is waited for is each server's receipt, so
-//! "applied" means that a revoked key is refused. A change that a running server has not applied in
-//! time is a failure of the command, though it is stored.
+//! The change is on disk before the wait begins. A command waits for each server's receipt, so "applied"
+//! means that a revoked key is refused. If a running server does not apply the change in time, the command
+//! fails, although the change is stored.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::clock::Clock;
 use crate::keys::Committed;
 use crate::store::{Node, Receipt, Store, StoreError};
 
-/// How long to sleep between two looks; the servers look about as often.
+/// The polling interval; the servers poll about as often.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What every command that changes something takes.
+/// The options of every command that makes a change.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct After {
     /// How long to wait for the running servers to apply the change
@@ -30,7 +30,7 @@ pub(super) struct After {
     pub(super) form: Form,
 }
 
-/// The paragraph on the exit code in the help of these commands.
+/// The paragraph on exit codes in the help of these commands.
 macro_rules! exit_code {
     () => {
         "\
@@ -47,17 +47,17 @@ pub(super) use exit_code;
 pub(super) struct Applied {
     /// The change's number.
     change: i64,
-    /// Every server that lives.
+    /// Every live server.
     nodes: Vec<AppliedBy>,
 }
 
-/// What one server's receipt says.
+/// One server's receipt.
 #[derive(Debug, Serialize)]
 struct AppliedBy {
     id: Uuid,
     pid: u32,
     applied: bool,
-    /// From the commit to the moment from which on the change held.
+    /// From the commit until the change was in force.
     milliseconds: Option<f64>,
     connections_closed: Option<u32>,
 }
@@ -101,7 +101,7 @@ impl Applied {
         self.nodes.iter().all(|node| node.applied)
     }
 
-    /// An error that names the servers that have not applied it. The change is stored all the same.
+    /// Returns an error that names the servers that have not applied it. The change is stored nevertheless.
     pub(super) fn require_all(&self) -> anyhow::Result<()> {
         let late = self.nodes.iter().filter(|node| !node.applied);
         let late: Vec<String> = late.map(|node| node.pid.to_string()).collect();
@@ -132,7 +132,8 @@ impl Applied {
     }
 }
 
-/// From one moment to the other, to a hundredth; a server may see a commit before it is acknowledged.
+/// The time between the two, to a hundredth; not negative, although a server may see a commit before it is
+/// acknowledged.
 fn milliseconds(from: Timestamp, to: Timestamp) -> f64 {
     let span = to.duration_since(from).as_secs_f64() * 1_000.0;
     (span.max(0.0) * 100.0).round() / 100.0
@@ -159,7 +160,7 @@ mod tests {
     const CHANGE: Committed = Committed { change: 3, at: NOW };
 
     #[test]
-    fn without_a_server_nobody_waits() {
+    fn without_a_server_there_is_no_wait() {
         let mut fixture = Fixture::new();
         let applied = wait(&mut fixture.store, STALE_AFTER, &SystemClock, CHANGE, Duration::MAX).unwrap();
         assert_eq!(serde_json::to_string(&applied).unwrap(), r#"{"change":3,"nodes":[]}"#);
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_receipt_says_when_and_how_many() {
+    fn the_report_has_the_time_and_the_closed_connections() {
         let mut fixture = Fixture::new();
         fixture.store.announce_node(&node()).unwrap();
         let applied_at = NOW.checked_add(jiff::SignedDuration::from_micros(12_345)).unwrap();
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_server_is_waited_for_and_named() {
+    fn a_server_that_does_not_apply_the_change_is_named() {
         let mut fixture = Fixture::new();
         fixture.store.announce_node(&node()).unwrap();
         let clock = ManualClock::new(NOW);
@@ -195,10 +196,10 @@ mod tests {
         let error = applied.require_all().unwrap_err();
         assert!(error.is::<Unavailable>() && error.to_string().ends_with("process id 42"), "{error}");
         assert_eq!(applied.lines(), "");
-        // Where locks say nothing, its heartbeat does.
+        // Without a lock, the heartbeat decides.
         std::fs::remove_file(fixture.folder.path().join(format!("node-{}.lock", node().id))).unwrap();
         clock.advance(Duration::from_secs(60));
         let applied = wait(&mut fixture.store, STALE_AFTER, &clock, CHANGE, Duration::MAX).unwrap();
-        assert!(applied.nodes.is_empty(), "its heart has stopped");
+        assert!(applied.nodes.is_empty(), "its heartbeat is too old");
     }
 }

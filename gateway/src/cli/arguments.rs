@@ -1,4 +1,4 @@
-//! Parsers of arguments: names, ids, networks, times, durations, and words that reset a setting.
+//! Parsers of arguments: names, ids, networks, times, durations, and keywords that reset a setting.
 //!
 //! The error of each parser says what is wrong and what is accepted.
 
@@ -26,7 +26,7 @@ pub(super) fn environment() -> impl TypedValueParser<Value = Environment> {
         .try_map(|name| name.parse::<Environment>())
 }
 
-/// What happens to calls to a retired version; a shell can complete it.
+/// How calls to a retired version are handled; a shell can complete it.
 pub(super) fn on_retired() -> impl TypedValueParser<Value = OnRetired> {
     PossibleValuesParser::new(OnRetired::ALL.map(OnRetired::name)).map(|name| {
         let choice = OnRetired::ALL.into_iter().find(|choice| choice.name() == name);
@@ -79,7 +79,7 @@ impl TypedValueParser for Permission {
     }
 }
 
-/// An option that takes several values takes an id after it for one more of them.
+/// An option that takes several values would take an id behind it as another value.
 const ID_FIRST: &str = "the id of a key comes before options that take several values: `partner-gateway key update ID --permission NAME NAME`";
 
 fn is_id(text: &str) -> bool {
@@ -111,7 +111,7 @@ impl TypedValueParser for Id {
     }
 }
 
-/// A setting that is set, or reset by a word such as `never`.
+/// A setting that is set, or reset by a keyword such as `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting<T> {
     /// Reset it.
@@ -145,7 +145,7 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
 fn moment_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(span) = span(text) {
         let later = SignedDuration::try_from(span).ok().and_then(|span| now.checked_add(span).ok());
-        return later.ok_or_else(|| "it is beyond the end of the calendar".to_owned());
+        return later.ok_or_else(|| "it is later than the last time that can be stored".to_owned());
     }
     text.parse::<Timestamp>().map_err(|_| {
         let wrong = if text.parse::<jiff::civil::Date>().is_ok() && text.len() <= "2027-01-01".len() {
@@ -168,7 +168,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         "it is not a network; write a network or an address: 192.0.2.0/24, 2001:db8::/32, 192.0.2.7"
             .to_owned()
     })?;
-    // With host bits it may mean the network or the address, which is not guessed.
+    // With host bits it may mean the network or the address, so it is refused.
     if network == network.trunc() {
         Ok(network)
     } else {
@@ -211,18 +211,18 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     read().ok_or_else(|| "write a number and a unit: 250ms, 10s, 24h, 7d".to_owned())
 }
 
-/// How long to wait for something that may not happen: `0s` to `24h`.
+/// A wait for something that may not happen: `0s` to `24h`.
 pub(super) fn wait(text: &str) -> Result<Duration, String> {
     span(text).ok().filter(|wait| *wait <= WAIT_MAX).ok_or_else(|| {
-        "it is not a time to wait; write a number and a unit, from 0s to 24h: 250ms, 10s".to_owned()
+        "it is not a duration in range; write a number and a unit, from 0s to 24h: 250ms, 10s".to_owned()
     })
 }
 
-/// How long a response may take: `1ms` to `24h`.
+/// A timeout for a response: `1ms` to `24h`.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let long_enough = |timeout: &Duration| *timeout >= Duration::from_millis(1);
     wait(text).ok().filter(long_enough).ok_or_else(|| {
-        "it is not a time to wait; write a number and a unit, from 1ms to 24h: 250ms, 10s".to_owned()
+        "it is not a duration in range; write a number and a unit, from 1ms to 24h: 250ms, 10s".to_owned()
     })
 }
 
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_has_an_end() {
+    fn a_wait_is_bounded() {
         assert_eq!(wait("0s"), Ok(Duration::ZERO));
         assert_eq!(timeout("24h"), Ok(WAIT_MAX));
         for wrong in ["25h", "-1s", "100y", "soon"] {
@@ -272,14 +272,14 @@ mod tests {
 
     #[test]
     fn a_network_with_host_bits_is_refused_and_named() {
-        for (given, whole, one) in [
+        for (given, covering, one) in [
             ("10.1.2.3/8", "10.0.0.0/8", "10.1.2.3"),
             ("192.0.2.1/24", "192.0.2.0/24", "192.0.2.1"),
             ("2001:db8::1/32", "2001:db8::/32", "2001:db8::1"),
             ("10.0.0.1/0", "0.0.0.0/0", "10.0.0.1"),
         ] {
             let error = network(given).unwrap_err();
-            assert!(error.contains(&format!(" {whole},")) && error.ends_with(one), "{error}");
+            assert!(error.contains(&format!(" {covering},")) && error.ends_with(one), "{error}");
             assert!(network_or_any(given).is_err(), "{given}");
         }
         for valid in ["10.1.2.3/32", "2001:db8::1/128", "0.0.0.0/0", "::/0"] {

@@ -1,4 +1,4 @@
-//! The report of a change to a key: what the key is now, and which running servers have applied it.
+//! The report of a change to a key: the key as it is now, and which running servers have applied the change.
 
 use jiff::Timestamp;
 use permissions::{KeyId, KeyRecord, KeySecret};
@@ -26,7 +26,7 @@ struct Json<'a> {
     applied: &'a Applied,
 }
 
-/// How the old key of a rotation ends.
+/// When the old key of a rotation expires.
 #[derive(Serialize)]
 pub(super) struct Replaced {
     pub(super) id: KeyId,
@@ -39,11 +39,11 @@ pub(super) struct ChangeReport<'a> {
     pub(super) record: &'a KeyRecord,
     pub(super) secret: Option<&'a KeySecret>,
     pub(super) change: Committed,
-    /// In a rotation: how the old key ends.
+    /// In a rotation: when the old key expires.
     pub(super) replaced: Option<Replaced>,
     /// In a revocation: whether the key was revoked before.
     pub(super) already_revoked: Option<bool>,
-    /// When a key is made: whether its partner was made with it.
+    /// When a key is created: whether its partner was created with it.
     pub(super) partner_created: Option<bool>,
 }
 
@@ -52,8 +52,8 @@ impl<'a> ChangeReport<'a> {
         Self { record, secret, change, replaced: None, already_revoked: None, partner_created: None }
     }
 
-    /// Waits for the running servers and prints the report. A key whose text nobody could read is a
-    /// failure, whatever became of the output: it exists, and it is accepted.
+    /// Waits for the running servers and prints the report. If a new key's text cannot be printed, the
+    /// command fails, because the key exists and is accepted.
     pub(super) fn print(self, store: &mut Store, session: &Session, after: After) -> anyhow::Result<()> {
         let made = self.secret.map(|_| self.record.id);
         let applied = applied::wait(store, session.stale_after(), &SystemClock, self.change, after.wait)?;
@@ -62,7 +62,7 @@ impl<'a> ChangeReport<'a> {
                 // Without the cause as a source: a closed pipe must not count as success here.
                 let why = error.to_string();
                 Err(anyhow::anyhow!(
-                    "key {id} was made, but its text could not be shown ({why}); revoke it and make another"
+                    "key {id} was created, but its text could not be printed ({why}); revoke it and create another"
                 ))
             }
             (printed, _) => printed.and_then(|()| applied.require_all()),
@@ -79,14 +79,14 @@ impl<'a> ChangeReport<'a> {
         if let (Some(true), Some(at)) = (self.already_revoked, self.record.revoked) {
             // Which server applied it, and when, was reported the first time.
             return print(&format!(
-                "key {} was revoked already, at {}; nothing was changed\n",
+                "key {} was already revoked, at {}; nothing was changed\n",
                 self.record.id,
                 second(at)
             ));
         }
         let mut text = String::new();
         if let Some(secret) = self.secret {
-            text.push_str(&format!("The key, shown this once:\n\n  {}\n\n", secret.expose()));
+            text.push_str(&format!("The key, printed only now:\n\n  {}\n\n", secret.expose()));
         }
         text.push_str(&lines(self.record, now));
         if let Some(old) = &self.replaced {

@@ -75,7 +75,7 @@ fn message(error: &anyhow::Error) -> String {
     })
 }
 
-/// Unlike `eprintln!`, it is no panic when standard error is closed.
+/// Prints to standard error. Unlike `eprintln!`, it does not panic when that is closed.
 pub(super) fn eprintln_quietly(text: &str) {
     use io::Write;
     let _ = writeln!(io::stderr(), "{text}");
@@ -86,14 +86,16 @@ fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<ConfigError>() || cause.is::<WrongConfiguration>() {
             return WRONG_CONFIGURATION;
         }
-        // A certificate that cannot be used is no better at the next start.
+        // A certificate that cannot be used will not work at the next start either.
         if cause.is::<TlsError>() {
             return WRONG_CONFIGURATION;
         }
         if cause.is::<Unavailable>() {
             return UNAVAILABLE;
         }
-        if cause.is::<WrongUsage>() || cause.downcast_ref::<KeyError>().is_some_and(KeyError::is_mistake) {
+        if cause.is::<WrongUsage>()
+            || cause.downcast_ref::<KeyError>().is_some_and(KeyError::is_invalid_request)
+        {
             return WRONG_USAGE;
         }
         if cause.downcast_ref::<FolderError>().is_some_and(FolderError::is_permission) {

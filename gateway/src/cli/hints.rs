@@ -1,4 +1,4 @@
-//! Tips for words of other tools: `key delete`, `status`, `serve --port 9000`.
+//! Tips for commands and options of other tools: `key delete`, `status`, `serve --port 9000`.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,8 @@ use clap::Command;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Words of other tools, and the commands that may be meant. The first that exists beside the word is suggested.
+/// Commands of other tools, and the commands that may be meant. The first that exists at that place is
+/// suggested.
 const SYNONYMS: &[(&[&str], &[&str])] = &[
     (&["delete", "remove", "rm", "destroy", "disable", "deactivate"], &["revoke", "remove"]),
     (&["add", "new", "make", "issue", "generate"], &["create"]),
@@ -21,7 +22,7 @@ const SYNONYMS: &[(&[&str], &[&str])] = &[
     (&["manual", "manpage"], &["man"]),
 ];
 
-/// Words that no command stands for.
+/// Commands of other tools that have no counterpart.
 const ADVICE: &[(&[&str], &str)] = &[
     (
         &["reload", "refresh", "restart"],
@@ -32,10 +33,10 @@ const ADVICE: &[(&[&str], &str)] = &[
         "a running server drains and exits on SIGTERM: `kill PID`",
     ),
     (&["restore"], "to restore a backup, use it as the data folder: `partner-gateway serve --data-dir DIR`"),
-    (&["init", "setup", "install"], "`partner-gateway serve` creates all it needs when it is first started"),
+    (&["init", "setup", "install"], "`partner-gateway serve` creates everything it needs at its first start"),
 ];
 
-/// Options of other tools, and the option of the configuration that may be meant, as `--set` takes it.
+/// Options of other tools, and the configuration option that may be meant, as `--set` takes it.
 const OPTIONS: &[(&[&str], &str)] = &[
     (&["--log-level", "--loglevel", "--log", "--verbose", "-v", "--debug"], "log.level=debug"),
     (&["--workers", "--threads", "-w"], "runtime.workers=4"),
@@ -44,7 +45,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
 ];
 const ADDRESS: &[&str] = &["--port", "-p", "--listen", "--bind", "--address", "--addr", "--host", "-H"];
 
-/// Adds a tip to an error about a word or option that does not exist, where one is known.
+/// Adds a tip, if there is one, to an error about a command or option that does not exist.
 pub(super) fn add(error: &mut clap::Error, root: &Command, arguments: &[OsString]) {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -60,7 +61,7 @@ pub(super) fn add(error: &mut clap::Error, root: &Command, arguments: &[OsString
         _ => None,
     };
     if let Some(tip) = tip {
-        // What merely looks similar would contradict the tip.
+        // Clap's suggestion of a similar name would contradict the tip.
         error.remove(ContextKind::SuggestedSubcommand);
         error.remove(ContextKind::SuggestedArg);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
@@ -102,7 +103,7 @@ fn for_argument(word: &str, root: &Command, arguments: &[OsString]) -> Option<St
     Some(format!("this is set in the configuration: `{path} --set {option}`"))
 }
 
-/// The innermost command that the arguments name, and how it is written.
+/// The innermost command that the arguments name, and its full name.
 fn innermost<'c>(root: &'c Command, arguments: &[OsString]) -> (String, &'c Command) {
     let (mut path, mut command) = ("partner-gateway".to_owned(), root);
     for argument in arguments.iter().skip(1).filter_map(|argument| argument.to_str()) {

@@ -1,7 +1,7 @@
 //! `key create|list|show|rotate|revoke|update`.
 //!
-//! Each change is on disk when it is reported, and the report says which running servers have applied
-//! it. Only `create` and `rotate` ever print the text of a key, once.
+//! Each change is on disk before it is reported, and the report lists the running servers that have applied
+//! it. Only `create` and `rotate` print the text of a key, once.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::applied::{self, After};
 use super::arguments::{self, Setting};
 use super::change_report::{ChangeReport, Replaced};
 use super::exit::eprintln_quietly;
-use super::key_view::{KeyView, State, lines, permission_list};
+use super::key_view::{KeyState, KeyView, lines, permission_list};
 use super::output::{print, print_json, second_or_dash, table};
 use super::{Form, Session, partner};
 use crate::clock::{Clock, SystemClock};
@@ -25,7 +25,7 @@ use crate::store::{KeyFilter, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a key, and its partner if that is new; shows the key's text, once
+    /// Create a key, and its partner if that is new; prints the key's text, once
     #[command(after_help = concat!(applied::exit_code!(), "\
 Examples:
   partner-gateway key create --partner acme --environment staging --permission ping:read
@@ -50,9 +50,9 @@ Examples:
         #[command(flatten)]
         form: Form,
     },
-    /// Make a key with the same settings in the place of another; shows the new key's text, once
+    /// Replace a key by a new one with the same settings; prints the new key's text, once
     #[command(after_help = concat!("\
-The new key has its own id. Without --overlap the old key is revoked at once and its
+The new key has another id. Without --overlap the old key is revoked at once and its
 connections are closed; with it, both are accepted until the overlap ends.
 
 ", applied::exit_code!(), "\
@@ -62,13 +62,13 @@ Examples:
         /// The old key's id
         #[arg(value_parser = arguments::Id)]
         id: KeyId,
-        /// How long the old key stays good
+        /// How long the old key stays valid
         #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = arguments::span)]
         overlap: Duration,
         #[command(flatten)]
         after: After,
     },
-    /// Revoke a key for ever; its connections are closed
+    /// Revoke a key permanently and close its connections
     #[command(after_help = concat!(applied::exit_code!(), "\
 Examples:
   partner-gateway key revoke 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --json"))]
@@ -79,7 +79,7 @@ Examples:
         #[command(flatten)]
         after: After,
     },
-    /// Change what a key may do; what is not named stays
+    /// Change settings of a key; those that are not named stay
     #[command(
         override_usage = "partner-gateway key update <ID> [OPTIONS]",
         after_help = concat!(applied::exit_code!(), "\
@@ -100,31 +100,31 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// The partner that holds it, by name or id; made if it is new
+    /// The partner that holds it, by name or id; created if the name is new
     #[arg(long, value_name = "NAME")]
     partner: String,
-    /// Where it is good
+    /// Its environment
     #[arg(long, value_name = "NAME", value_parser = arguments::environment())]
     environment: Environment,
-    /// What it may do; several names stand one behind the other, or separated by commas
+    /// Its permissions, separated by spaces or commas
     #[arg(long = "permission", value_name = "NAME", required = true, num_args = 1.., value_delimiter = ',', value_parser = arguments::Permission)]
     permissions: Vec<ApiAccessPermission>,
-    /// Good until this moment
+    /// When it expires
     #[arg(long, value_name = "RFC3339", value_parser = arguments::moment)]
     expires: Option<Timestamp>,
-    /// Good from this moment on
+    /// When it becomes valid
     #[arg(long, value_name = "RFC3339", value_parser = arguments::moment)]
     not_before: Option<Timestamp>,
-    /// Good only from these networks, one behind the other, or separated by commas
+    /// The networks that it can be used from, separated by spaces or commas [default: any]
     #[arg(long, value_name = "CIDR", num_args = 1.., value_delimiter = ',', value_parser = arguments::network)]
     allow: Vec<IpNet>,
-    /// Its own rate: 50/s, or 50/s+100 with a burst of 100
+    /// Its rate limit: 50/s, or 50/s+100 with a burst of 100
     #[arg(long, value_name = "N/s", value_parser = arguments::rate)]
     rate: Option<Rate>,
-    /// What answers its calls to a retired version: 410, or the successor, which says so
+    /// How its calls to a retired version are handled: 410, or a response of the successor
     #[arg(long, value_name = "ANSWER", value_parser = arguments::on_retired(), default_value = OnRetired::Refuse.name())]
     on_retired: OnRetired,
-    /// What its holder calls it
+    /// Its name
     #[arg(long, value_name = "TEXT", default_value = "")]
     name: String,
     #[command(flatten)]
@@ -133,10 +133,10 @@ pub(super) struct Create {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only this partner's, by name or id
+    /// Only keys of this partner, by name or id
     #[arg(long, value_name = "NAME")]
     partner: Option<String>,
-    /// Only this environment's
+    /// Only keys of this environment
     #[arg(long, value_name = "NAME", value_parser = arguments::environment())]
     environment: Option<Environment>,
     #[command(flatten)]
@@ -146,25 +146,25 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct Settings {
-    /// All it may do from now on; several names stand one behind the other, or separated by commas
+    /// Its new permissions, all of them, separated by spaces or commas
     #[arg(long = "permission", value_name = "NAME", num_args = 1.., value_delimiter = ',', value_parser = arguments::Permission)]
     permissions: Option<Vec<ApiAccessPermission>>,
-    /// All networks it is good from, one behind the other, or separated by commas; or `any`
+    /// The networks that it can be used from, all of them, separated by spaces or commas; or `any`
     #[arg(long, value_name = "CIDR", num_args = 1.., value_delimiter = ',', value_parser = arguments::network_or_any)]
     allow: Option<Vec<Setting<IpNet>>>,
-    /// Good from this moment on, or `none`
+    /// When it becomes valid, or `none`
     #[arg(long, value_name = "RFC3339", value_parser = arguments::not_before)]
     not_before: Option<Setting<Timestamp>>,
-    /// Good until this moment, or `never`
+    /// When it expires, or `never`
     #[arg(long, value_name = "RFC3339", value_parser = arguments::expires)]
     expires: Option<Setting<Timestamp>>,
-    /// Its own rate, or `default`
+    /// Its rate limit, or `default`
     #[arg(long, value_name = "N/s", value_parser = arguments::rate_or_default)]
     rate: Option<Setting<Rate>>,
-    /// What answers its calls to a retired version: 410, or the successor, which says so
+    /// How its calls to a retired version are handled: 410, or a response of the successor
     #[arg(long, value_name = "ANSWER", value_parser = arguments::on_retired())]
     on_retired: Option<OnRetired>,
-    /// What its holder calls it
+    /// Its name
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 }
@@ -182,7 +182,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Show { id, form } => show(id, form, session),
         Command::Rotate { id, overlap, after } => {
             Store::require(&session.folder)?;
-            let (mut store, created) = make(session, |keys| keys.rotate(id, overlap))?;
+            let (mut store, created) = create_key(session, |keys| keys.rotate(id, overlap))?;
             let replaced =
                 store.key(id)?.map(|old| Replaced { id, expires: old.expires, revoked: old.revoked });
             let report = ChangeReport {
@@ -222,11 +222,11 @@ fn create(arguments: Create, session: &Session) -> anyhow::Result<()> {
         rate: arguments.rate,
         on_retired: arguments.on_retired,
     };
-    let (mut store, created) = make(session, |keys| keys.create(new))?;
+    let (mut store, created) = create_key(session, |keys| keys.create(new))?;
     if created.partner_created {
-        // The key is made: nothing may keep its text from being shown.
+        // The key exists: nothing may prevent that its text is printed.
         let partners = store.list_partners().unwrap_or_default();
-        eprintln_quietly(&partner::made_with_a_key(&created.record.partner, &partners));
+        eprintln_quietly(&partner::created_with_a_key(&created.record.partner, &partners));
     }
     let report = ChangeReport {
         partner_created: Some(created.partner_created),
@@ -254,7 +254,7 @@ fn list(arguments: List, session: &Session) -> anyhow::Result<()> {
             key.id.to_string(),
             key.partner.clone(),
             key.environment.to_string(),
-            State::of(key, now).name().to_owned(),
+            KeyState::of(key, now).name().to_owned(),
             format!("…{}", key.hint),
             second_or_dash(key.expires),
             second_or_dash(key.last_used),
@@ -272,15 +272,15 @@ fn show(id: KeyId, form: Form, session: &Session) -> anyhow::Result<()> {
     if form.json { print_json(&KeyView::new(&key, None, now)) } else { print(&lines(&key, now)) }
 }
 
-/// Opens the store with its secret and makes a key of the store's brand: one of another brand would be
-/// refused by the server that runs on it.
-fn make(
+/// Opens the store with its secret and creates a key of the store's brand: the server would refuse any other
+/// brand.
+fn create_key(
     session: &Session,
     work: impl FnOnce(&mut Provisioning<'_>) -> Result<Created, KeyError>,
 ) -> anyhow::Result<(Store, Created)> {
     let (mut store, secret) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
     let configured = &session.config.api.brand;
-    // A configuration that leaves the brand at its default does not contradict the store.
+    // A brand that is only the configuration's default does not conflict with the store's.
     let is_default = *configured == Config::load(&Sources::default())?.api.brand;
     let brand = if is_default { store.brand(configured)? } else { store.require_brand(configured)? };
     let created = work(&mut Provisioning {

@@ -1,4 +1,4 @@
-//! A key as commands print it: the fields of `--json`, and the lines for a person.
+//! A key as commands print it: as JSON, and as lines for a person.
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -9,23 +9,23 @@ use serde::Serialize;
 
 use super::output::{pairs, second, second_or_dash};
 
-/// The state of a key at a moment.
+/// The state of a key at a given time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    /// It is accepted.
+pub(super) enum KeyState {
+    /// Accepted.
     Active,
-    /// It will be accepted.
+    /// To be accepted from a later time on.
     NotYetValid,
-    /// It was accepted until it expired.
+    /// Expired.
     Expired,
-    /// It was revoked.
+    /// Revoked.
     Revoked,
-    /// Its partner is suspended.
+    /// Refused while its partner is suspended.
     Suspended,
 }
 
-impl State {
+impl KeyState {
     pub(super) fn of(record: &KeyRecord, now: Timestamp) -> Self {
         if record.revoked.is_some() {
             Self::Revoked
@@ -55,7 +55,7 @@ impl State {
 #[derive(Debug, Serialize)]
 pub(super) struct KeyView<'a> {
     id: KeyId,
-    /// The text of the key, only where it was just made.
+    /// The text of the key, only when it was just created.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     environment: Environment,
@@ -63,7 +63,7 @@ pub(super) struct KeyView<'a> {
     partner: &'a str,
     partner_id: PartnerId,
     name: &'a str,
-    state: State,
+    state: KeyState,
     hint: &'a str,
     created: Timestamp,
     not_before: Option<Timestamp>,
@@ -86,7 +86,7 @@ impl<'a> KeyView<'a> {
             partner: &record.partner,
             partner_id: record.partner_id,
             name: &record.name,
-            state: State::of(record, now),
+            state: KeyState::of(record, now),
             hint: &record.hint,
             created: record.created,
             not_before: record.not_before,
@@ -106,7 +106,7 @@ pub(super) fn permission_list(permissions: ApiAccessPermission) -> String {
     permissions.names().collect::<Vec<_>>().join(", ")
 }
 
-/// A key for a person; what is not set is left out.
+/// A key as lines for a person; settings that are not set are left out.
 pub(super) fn lines(record: &KeyRecord, now: Timestamp) -> String {
     let networks = record.allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut values = vec![
@@ -115,7 +115,7 @@ pub(super) fn lines(record: &KeyRecord, now: Timestamp) -> String {
         ("name", record.name.clone()),
         ("environment", record.environment.to_string()),
         ("permissions", permission_list(record.permissions)),
-        ("state", State::of(record, now).name().to_owned()),
+        ("state", KeyState::of(record, now).name().to_owned()),
         ("ends with", format!("…{}", record.hint)),
         ("created", second(record.created)),
         ("not before", record.not_before.map(second).unwrap_or_default()),
@@ -137,15 +137,15 @@ mod tests {
     use crate::store::tests::{NOW, key};
 
     #[test]
-    fn the_state_turns_at_the_second() {
+    fn the_state_changes_at_the_exact_second() {
         let record = key(1).record;
-        let at = |record: &KeyRecord| State::of(record, NOW);
-        assert_eq!(at(&record), State::Active);
-        assert_eq!(at(&KeyRecord { suspended: true, ..record.clone() }), State::Suspended);
+        let at = |record: &KeyRecord| KeyState::of(record, NOW);
+        assert_eq!(at(&record), KeyState::Active);
+        assert_eq!(at(&KeyRecord { suspended: true, ..record.clone() }), KeyState::Suspended);
         let later = NOW.checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
-        assert_eq!(at(&KeyRecord { not_before: Some(later), ..record.clone() }), State::NotYetValid);
-        assert_eq!(at(&KeyRecord { expires: Some(NOW), ..record.clone() }), State::Expired);
-        assert_eq!(at(&KeyRecord { revoked: Some(NOW), expires: Some(NOW), ..record }), State::Revoked);
+        assert_eq!(at(&KeyRecord { not_before: Some(later), ..record.clone() }), KeyState::NotYetValid);
+        assert_eq!(at(&KeyRecord { expires: Some(NOW), ..record.clone() }), KeyState::Expired);
+        assert_eq!(at(&KeyRecord { revoked: Some(NOW), expires: Some(NOW), ..record }), KeyState::Revoked);
     }
 
     #[test]

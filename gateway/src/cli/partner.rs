@@ -17,7 +17,7 @@ const NEAR_MAX: usize = 3;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a partner
+    /// Create a partner
     #[command(after_help = "\
 Examples:
   partner-gateway partner create 'Acme GmbH' --json")]
@@ -46,7 +46,7 @@ Examples:
         #[command(flatten)]
         after: After,
     },
-    /// Refuse every key of a partner from now on and close their connections, until it is resumed
+    /// Refuse every key of a partner and close their connections, until it is resumed
     #[command(after_help = concat!(applied::exit_code!(), "\
 Examples:
   partner-gateway partner suspend acme"))]
@@ -101,13 +101,13 @@ struct Json<'a> {
 pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::Create { name, form } => {
-            // With the secret, which a folder gets while nothing is in it yet.
+            // With the secret, which an empty store gets now.
             let (mut store, _) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
             let created = create_partner(&mut store, &SystemClock, &mut rand::rng(), &name)?;
             if form.json {
                 return print_json(&created.partner);
             }
-            print(&format!("partner {name} was made\n"))
+            print(&format!("partner {name} was created\n"))
         }
         Command::List(form) => list(form, session),
         Command::Rename { partner, name, after } => {
@@ -148,7 +148,7 @@ fn list(form: Form, session: &Session) -> anyhow::Result<()> {
     print(&table(&["NAME", "STATE", "CREATED", "KEYS", "ID"], &rows))
 }
 
-/// Waits for the running servers and prints what was done.
+/// Waits for the running servers and prints the report.
 fn report(
     store: &mut Store,
     session: &Session,
@@ -167,20 +167,20 @@ fn report(
     applied.require_all()
 }
 
-/// The note about a partner that was made because a key named it: often that is a typing error.
-pub(super) fn made_with_a_key(name: &str, partners: &[Partner]) -> String {
+/// The note about a partner that was created because a key named it, which may be a typing error.
+pub(super) fn created_with_a_key(name: &str, partners: &[Partner]) -> String {
     let near = near(name, partners);
     if near.is_empty() {
-        return format!("note: `{name}` is a new partner; it was made with this key");
+        return format!("note: `{name}` is a new partner; it was created with this key");
     }
     let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
     format!(
-        "note: `{name}` is a new partner; it was made with this key, and there was {} before: if that was meant, revoke this key and make another",
+        "note: `{name}` is a new partner; it was created with this key. There was {} before: if that was meant, revoke this key and create another",
         near.join(", ")
     )
 }
 
-/// The other partners whose names could have been meant, the nearest first.
+/// The other partners whose names may have been meant, the most similar first.
 fn near<'a>(name: &str, partners: &'a [Partner]) -> Vec<&'a str> {
     let plain = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let wanted = plain(name);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typing_error_is_near() {
+    fn a_typing_error_is_similar() {
         let partners = partners(&["acme", "Acme GmbH", "first-partner", "Zürich", "b"]);
         for (name, expected) in [
             ("acne", &["acme"][..]),
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn the_note_names_both_partners() {
-        let said = made_with_a_key("acne", &partners(&["acme", "acne"]));
-        assert!(said.contains("`acne` is a new partner") && said.contains("`acme`"), "{said}");
-        assert!(!made_with_a_key("new", &partners(&["new"])).contains("before"));
+        let note = created_with_a_key("acne", &partners(&["acme", "acne"]));
+        assert!(note.contains("`acne` is a new partner") && note.contains("`acme`"), "{note}");
+        assert!(!created_with_a_key("new", &partners(&["new"])).contains("before"));
     }
 }

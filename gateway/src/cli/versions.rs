@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use jiff::civil::Date;
 use serde::Serialize;
 use versions::docs::{ContractStatus, ReleaseNotes, changelog, contract_status, openapi};
-use versions::{Calendar, Catalog, RELEASES, Release, State, Version};
+use versions::{Calendar, Catalog, RELEASES, Release, Version, VersionState};
 
 use super::output::{print, print_json, table};
 use super::{Form, arguments};
@@ -88,7 +88,7 @@ fn list(form: Form, config: &Config) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Dated {
         version: Version,
-        state: State,
+        state: VersionState,
         published: Option<Date>,
         deprecated: Option<Date>,
         sunset: Option<Date>,
@@ -100,12 +100,12 @@ fn list(form: Form, config: &Config) -> anyhow::Result<()> {
     let dates: Vec<Dated> = RELEASES
         .iter()
         .zip(calendar.schedules())
-        .map(|(release, life)| Dated {
-            version: life.version,
-            state: life.state(now),
-            published: life.lifecycle.published,
-            deprecated: life.lifecycle.deprecated,
-            sunset: life.lifecycle.sunset,
+        .map(|(release, schedule)| Dated {
+            version: schedule.version,
+            state: schedule.state(now),
+            published: schedule.lifecycle.published,
+            deprecated: schedule.lifecycle.deprecated,
+            sunset: schedule.lifecycle.sunset,
             summary: release.summary,
         })
         .collect();
@@ -128,35 +128,35 @@ fn diff(between: &Between) -> anyhow::Result<()> {
             format!("{to} is older than {from}; changes are listed forwards: `versions diff {to} {from}`\n");
         return Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text).into());
     }
-    let mut news = changelog(&Catalog::new(RELEASES)?)?;
-    news.retain(|news| from < news.version && news.version <= to);
+    let mut notes = changelog(&Catalog::new(RELEASES)?)?;
+    notes.retain(|notes| from < notes.version && notes.version <= to);
     if form.json {
-        let breaking = news.iter().any(ReleaseNotes::is_breaking);
+        let breaking = notes.iter().any(ReleaseNotes::is_breaking);
         return print_json(
-            &serde_json::json!({ "from": from, "to": to, "breaking": breaking, "dates": news }),
+            &serde_json::json!({ "from": from, "to": to, "breaking": breaking, "dates": notes }),
         );
     }
-    if news.is_empty() {
+    if notes.is_empty() {
         return print(&format!("nothing changes from {from} to {to}\n"));
     }
-    print(&news.iter().map(describe).collect::<Vec<_>>().join("\n"))
+    print(&notes.iter().map(describe).collect::<Vec<_>>().join("\n"))
 }
 
 /// The changes of one version, for people.
-fn describe(news: &ReleaseNotes) -> String {
-    let mut text = format!("{}: {}\n", news.version, news.summary);
-    for added in &news.added {
+fn describe(notes: &ReleaseNotes) -> String {
+    let mut text = format!("{}: {}\n", notes.version, notes.summary);
+    for added in &notes.added {
         let (method, path, permission) = (&added.method, added.path, &added.permission);
         let _ = write!(text, "\n  + {method} {path} (needs {permission})\n    {}\n", added.summary);
     }
-    for changed in &news.changed {
+    for changed in &notes.changed {
         let _ = write!(text, "\n  ~ {} {}\n    {}\n", changed.method, changed.path, changed.note);
         for difference in &changed.differences {
             let mark = if difference.breaking { '!' } else { ' ' };
             let _ = writeln!(text, "    {mark} {} {}", difference.place, difference.text);
         }
     }
-    for removed in &news.removed {
+    for removed in &notes.removed {
         let _ = write!(text, "\n  - {} {}\n    ! {}\n", removed.method, removed.path, removed.note);
     }
     text

@@ -207,7 +207,7 @@ pub struct Limits {
     /// Requests in flight.
     #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
     pub requests_in_flight_max: usize,
-    /// Requests of one caller at the same time, in force where more than half of the places are taken.
+    /// Requests of one caller at the same time, enforced while more than half of the slots are taken.
     #[serde(deserialize_with = "values::count::<1, 16_777_216, _, _>")]
     pub requests_in_flight_per_caller_max: usize,
     /// Requests whose content is being received at the same time.

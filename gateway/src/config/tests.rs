@@ -1,4 +1,4 @@
-//! The defaults, the order of the layers, the marks for reload, and any input.
+//! Tests of the configuration: the defaults, the reloadable options, and arbitrary input.
 
 mod days;
 mod problems;

@@ -1,4 +1,5 @@
-//! What is valid but risky: options that expose more than was probably meant, and files that others may change.
+//! Warnings about valid but risky configurations: options that expose more than was probably intended, and
+//! files that others may change.
 
 use std::fs::{self, Metadata};
 use std::net::SocketAddr;
@@ -48,7 +49,7 @@ fn check_listener(name: &str, listener: &Listener, warnings: &mut Vec<String>) {
 }
 
 fn check_key(name: &str, files: &Certificate, warnings: &mut Vec<String>) {
-    // Rights of a group are common: a package's own group for certificates.
+    // Group permissions are common: packages have a group for certificates.
     let open = fs::metadata(&files.key_file).is_ok_and(|metadata| metadata.mode() & 0o007 != 0);
     if open {
         let file = files.key_file.display();

@@ -1,4 +1,4 @@
-//! The body of a response, which takes the request's record and its places along until its end.
+//! The body of a response, which holds the request's record and its slots until its end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,16 +12,17 @@ use crate::callers::CallerSlot;
 use crate::limits::Slot;
 use crate::transport::ResponseBody;
 
-/// The places that a request holds until the end of its response.
+/// The slots that a request holds until the end of its response.
 #[derive(Default)]
 pub struct Places {
-    /// Among all that are being answered.
+    /// The slot among all requests in flight.
     pub(crate) slot: Option<Slot>,
-    /// Among those of its caller.
+    /// The slot among the requests of its caller.
     pub(crate) of_caller: Option<CallerSlot>,
 }
 
-/// A reply's body on its way out. Dropped before its end, it is recorded as broken off.
+/// A response body that is being sent. If it is dropped before its end, the response is recorded as
+/// incomplete.
 pub struct ReplyBody {
     body: Body,
     record: Record,
@@ -33,7 +34,7 @@ impl ReplyBody {
         Self { body, record, _places: places }
     }
 
-    /// All bytes of a body that does not stream, as sent.
+    /// Takes all bytes of a body that does not stream, and counts them as sent.
     pub(crate) fn take_bytes(&mut self) -> Bytes {
         let bytes = match std::mem::replace(&mut self.body, Body::Empty) {
             Body::Full(bytes) => bytes,

@@ -1,8 +1,8 @@
-//! Whose address a request has: the peer's, or, behind a proxy that the operator trusts, the one that
+//! The client's address of a request: the peer's, or, behind a proxy that the operator trusts, the one that
 //! the proxy reports.
 //!
-//! A proxy appends to one field, `X-Forwarded-For` or `Forwarded` (RFC 7239), and forwards the other as
-//! the client wrote it. So each listener believes exactly one, read from the right, and ignores the other.
+//! A proxy appends to one field, `X-Forwarded-For` or `Forwarded` (RFC 7239), and forwards the other as the
+//! client wrote it. So each listener trusts exactly one, read from the right, and ignores the other.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,40 +10,40 @@ use http::{HeaderMap, header};
 
 use crate::transport::{Listener, Peer};
 
-/// Addresses that are looked at in a forwarding field, from the right; what lies beyond is not believed.
+/// How many addresses of a forwarding field are read, from the right; with more, the client is hidden.
 const HOPS_MAX: usize = 32;
 
 /// The address of a request's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAddress {
-    /// This one; an IPv4-mapped address is IPv4.
-    Known(IpAddr),
-    /// A trusted proxy stands between, at this address, and what it reports cannot be read.
+    /// The client's address; an IPv4-mapped one as IPv4.
+    Visible(IpAddr),
+    /// Hidden: the address is that of a trusted proxy whose report cannot be read.
     Hidden(IpAddr),
 }
 
 impl ClientAddress {
-    /// The client's own address.
-    pub const fn known(self) -> Option<IpAddr> {
+    /// The client's address, unless it is hidden.
+    pub const fn visible(self) -> Option<IpAddr> {
         match self {
-            Self::Known(address) => Some(address),
+            Self::Visible(address) => Some(address),
             Self::Hidden(_) => None,
         }
     }
 
-    /// The client's own address, or that of the proxy that hides it.
+    /// The client's address, or that of the proxy that hides it.
     pub(crate) const fn nearest(self) -> IpAddr {
         match self {
-            Self::Known(address) | Self::Hidden(address) => address,
+            Self::Visible(address) | Self::Hidden(address) => address,
         }
     }
 }
 
-/// The client's address.
+/// Determines the client's address.
 pub fn client_address(fields: &HeaderMap, peer: &Peer) -> ClientAddress {
     let (listener, nearest) = (&peer.listener, peer.address());
     if !is_proxy(peer) || !fields.contains_key(&listener.forwarded_field) {
-        return ClientAddress::Known(nearest);
+        return ClientAddress::Visible(nearest);
     }
     let values: Vec<&str> = fields
         .get_all(&listener.forwarded_field)
@@ -56,19 +56,19 @@ pub fn client_address(fields: &HeaderMap, peer: &Peer) -> ClientAddress {
     } else {
         last_untrusted(values.flat_map(|value| value.rsplit(',')).map(|node| parse(node.trim())), listener)
     };
-    forwarded.map_or(ClientAddress::Hidden(nearest), ClientAddress::Known)
+    forwarded.map_or(ClientAddress::Hidden(nearest), ClientAddress::Visible)
 }
 
-/// Whether the peer is a proxy whose fields are believed: by the address that it has, which may not be
-/// proven yet, and by the one that is.
+/// Whether the peer is a trusted proxy: both its current address, which may not be validated yet, and its
+/// validated one must be.
 pub(crate) fn is_proxy(peer: &Peer) -> bool {
     let listener = &peer.listener;
-    // Most listeners trust nobody.
+    // Most listeners trust no proxy.
     !listener.trusted_proxies.is_empty() && listener.trusts(peer.address()) && listener.trusts(peer.origin)
 }
 
-/// The first address, of those from the right, that is no trusted proxy, or the leftmost one if all are.
-/// `None` where one cannot be read before that, or there are too many: the client is behind it.
+/// The first address from the right that is no trusted proxy, or the leftmost one if all are. `None` if one
+/// before it cannot be read, or there are too many.
 fn last_untrusted(mut nodes: impl Iterator<Item = Option<IpAddr>>, listener: &Listener) -> Option<IpAddr> {
     let mut found = None;
     for node in nodes.by_ref().take(HOPS_MAX) {
@@ -81,13 +81,13 @@ fn last_untrusted(mut nodes: impl Iterator<Item = Option<IpAddr>>, listener: &Li
     if nodes.next().is_some() { None } else { found }
 }
 
-/// The elements of a `Forwarded` field. A quoted string hides what would part them, and a proxy may quote
-/// what the client chose; where the quotes do not match, nothing of the field is an element.
+/// The elements of a `Forwarded` field. Separators within quoted strings do not count, because a proxy may
+/// quote text of the client; if the quotes do not match, there are no elements.
 fn elements(value: &str) -> Vec<&str> {
     parts(value, b',').unwrap_or_else(|| vec![""])
 }
 
-/// Splits outside of quoted strings; `None` where one has no end.
+/// Splits outside of quoted strings; `None` if one is not closed.
 fn parts(text: &str, separator: u8) -> Option<Vec<&str>> {
     let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (place, byte) in text.bytes().enumerate() {
@@ -148,7 +148,7 @@ mod tests {
         Peer::alone(address.parse().unwrap(), listener)
     }
 
-    /// The same, but it believes `Forwarded`.
+    /// The same, but the listener trusts `Forwarded`.
     fn behind_modern_proxy() -> Arc<Peer> {
         let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
         let forwarded_field = header::FORWARDED;
@@ -161,11 +161,11 @@ mod tests {
         for (name, value) in fields {
             map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         }
-        client_address(&map, peer).known().map_or("hidden".to_owned(), |address| address.to_string())
+        client_address(&map, peer).visible().map_or("hidden".to_owned(), |address| address.to_string())
     }
 
     #[test]
-    fn nobody_is_believed_but_a_trusted_proxy() {
+    fn only_a_trusted_proxy_may_report_an_address() {
         let fields = [("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.1")];
         assert_eq!(client(&peer("203.0.113.9", &[]), &fields), "203.0.113.9");
         assert_eq!(client(&peer("203.0.113.9", &["10.0.0.0/8"]), &fields), "203.0.113.9");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_address_that_is_no_proxy_is_the_clients() {
+    fn the_last_address_that_is_no_trusted_proxy_is_the_client() {
         for (field, expected) in [
             ("192.0.2.1", "192.0.2.1"),
             ("192.0.2.66, 192.0.2.1", "192.0.2.1"),
@@ -213,11 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn the_field_that_the_listener_does_not_believe_is_not_looked_at() {
+    fn the_field_that_the_listener_does_not_trust_is_ignored() {
         let both = [("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "198.51.100.1")];
         assert_eq!(client(&behind_proxy(), &both), "198.51.100.1");
         assert_eq!(client(&behind_modern_proxy(), &both), "192.0.2.1");
-        // Not even where the one that is believed is missing or says nothing.
+        // Even if the trusted field is missing or malformed.
         for peer in [behind_proxy(), behind_modern_proxy()] {
             let (believed, other) = if peer.listener.forwarded_field == header::FORWARDED {
                 (("forwarded", "for=unknown"), ("x-forwarded-for", "192.0.2.66"))
@@ -239,11 +239,11 @@ mod tests {
             ("for=192.0.2.66, for=192.0.2.1, for=10.2.3.4;by=10.0.0.1, for=10.3.4.5", "192.0.2.1"),
             ("for=10.9.9.9,for=10.2.3.4", "10.9.9.9"),
             ("for=192.0.2.66, for=_hidden, for=10.2.3.4", "hidden"),
-            // What a proxy quotes of the client's own words stays a word.
+            // Text of the client that a proxy quotes is not parsed.
             (r#"for=192.0.2.1;host="a, for=192.0.2.66""#, "192.0.2.1"),
             (r#"for=192.0.2.1;host="a;for=192.0.2.66""#, "192.0.2.1"),
             (r#"for=192.0.2.1;host="a\", for=192.0.2.66, \"""#, "192.0.2.1"),
-            // What cannot be read hides the client.
+            // A malformed field hides the client.
             ("for=unknown", "hidden"),
             ("proto=https", "hidden"),
             ("192.0.2.66", "hidden"),
@@ -261,11 +261,11 @@ mod tests {
         let two = [("forwarded", "for=192.0.2.66"), ("forwarded", "for=192.0.2.1, for=10.1.1.1")];
         assert_eq!(client(&behind_modern_proxy(), &two), "192.0.2.1");
         let open = [("forwarded", r#"for="192.0.2.66"#), ("forwarded", "for=192.0.2.1")];
-        assert_eq!(client(&behind_modern_proxy(), &open), "192.0.2.1", "each line has quotes of its own");
+        assert_eq!(client(&behind_modern_proxy(), &open), "192.0.2.1", "quotes do not span field lines");
     }
 
     #[test]
-    fn a_long_chain_is_looked_at_only_so_far() {
+    fn a_chain_longer_than_the_bound_hides_the_client() {
         let chain = ["10.1.1.1"; HOPS_MAX + 1].join(",");
         assert_eq!(client(&behind_proxy(), &[("x-forwarded-for", &format!("192.0.2.1,{chain}"))]), "hidden");
     }

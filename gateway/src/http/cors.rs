@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 /// How long a browser may keep the response to a preflight, in seconds: what Chromium allows at most.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// Whether this is a preflight: the request by which a browser asks whether it may send another one.
+/// Whether this is a preflight: a browser's question whether it may send another request.
 pub(crate) fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS
         && head.headers.contains_key(header::ORIGIN)

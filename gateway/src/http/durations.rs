@@ -1,8 +1,8 @@
-//! How long requests take: a histogram for each route, method, protocol and status.
+//! The metric of request durations: a histogram for each route, method, protocol and status.
 //!
-//! Ours rather than the exporter's, because every request of every worker ends here: each worker counts
-//! in memory of its own, and only who asks for the metrics adds the workers up. Labels come from the
-//! sites and from closed lists, never from the request, so their number is bounded.
+//! Not the exporter's histogram, because every request of every worker is counted here: each worker counts in
+//! separate memory, and the counts are added up when metrics are rendered. Labels come from the sites and
+//! from closed lists, never from the request, so their number is bounded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,8 +22,8 @@ const BOUNDS: [u64; 18] = [
     2_500_000, 5_000_000, 7_500_000, 10_000_000, 30_000_000,
 ];
 
-/// The statuses of IANA's registry that a response can have, and 499 for a client that went away. Any other
-/// is counted as `_OTHER`.
+/// The statuses of IANA's registry that a response can have, and 499 for a client that disconnected. Any
+/// other is counted as `_OTHER`.
 const STATUSES: [u16; 58] = [
     200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402,
     403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 425, 426,
@@ -57,7 +57,7 @@ impl MethodLabel {
 
 /// The durations of all routes.
 pub struct Durations {
-    /// By label. A route is never taken out, because a counter must not go back.
+    /// By label. Routes are never removed, because a counter must not decrease.
     routes: Mutex<BTreeMap<String, &'static RouteDurations>>,
     unmatched: &'static RouteDurations,
     workers: usize,
@@ -66,11 +66,11 @@ pub struct Durations {
 /// The durations of one route.
 pub struct RouteDurations {
     label: String,
-    /// Each worker's, and at the end those of all other threads.
+    /// One entry per worker, and a last one for all other threads.
     workers: Box<[OnceLock<ByCall>]>,
 }
 
-/// By method and protocol; made where there is something to count.
+/// By method and protocol; allocated when there is something to count.
 type ByCall = Box<[OnceLock<ByStatus>]>;
 type ByStatus = Box<[OnceLock<Box<Histogram>>]>;
 
@@ -78,13 +78,13 @@ const CALLS: usize = MethodLabel::NAMES.len() * Protocol::ALL.len();
 
 #[derive(Default)]
 struct Histogram {
-    /// The last has no bound.
+    /// The last bucket has no upper bound.
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
 }
 
 impl Durations {
-    /// Nothing is counted yet, by so many workers.
+    /// Creates empty counts for this many workers.
     pub(super) fn new(workers: usize) -> Self {
         let unmatched = RouteDurations::leak("none", workers);
         let routes = BTreeMap::from([("none".to_owned(), unmatched)]);
@@ -97,18 +97,18 @@ impl Durations {
         if let Some(route) = routes.get(label) {
             return route;
         }
-        // It lives as long as the process: a reference count would be written by every worker.
+        // Leaked, because every worker would write a reference count.
         let route = RouteDurations::leak(label, self.workers);
         routes.insert(label.to_owned(), route);
         route
     }
 
-    /// Those of requests that no route was found for.
+    /// The durations of requests without a route.
     pub const fn unmatched(&self) -> &'static RouteDurations {
         self.unmatched
     }
 
-    /// All of it in Prometheus' text format.
+    /// Renders all durations in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = format!("# HELP {NAME} {HELP}\n# TYPE {NAME} histogram\n");
@@ -147,7 +147,7 @@ impl RouteDurations {
             if worker == others {
                 sum.fetch_add(number, Relaxed);
             } else {
-                // Only this thread writes it, so it takes no read-modify-write.
+                // Only this thread writes it, so no read-modify-write is needed.
                 sum.store(sum.load(Relaxed).wrapping_add(number), Relaxed);
             }
         }
@@ -167,7 +167,7 @@ impl RouteDurations {
     }
 }
 
-/// The labels of a histogram. None has a character that would have to be escaped.
+/// The labels of a histogram. None needs escaping.
 fn labels(route: &str, call: usize, status: usize) -> String {
     let method = MethodLabel::NAMES[call / Protocol::ALL.len()];
     let protocol = Protocol::ALL[call % Protocol::ALL.len()].number();
@@ -178,7 +178,7 @@ fn labels(route: &str, call: usize, status: usize) -> String {
     )
 }
 
-/// Adds up what the workers have counted.
+/// Adds up and renders the counts of the workers.
 fn render(text: &mut String, labels: &str, counted: &[&Histogram]) {
     let sum = |of: &dyn Fn(&Histogram) -> &AtomicU64| -> u64 {
         counted.iter().map(|histogram| of(histogram).load(Relaxed)).sum()
@@ -187,14 +187,14 @@ fn render(text: &mut String, labels: &str, counted: &[&Histogram]) {
     let bounds = BOUNDS.map(|bound| Duration::from_micros(bound).as_secs_f64().to_string());
     for (place, bound) in bounds.iter().map(String::as_str).chain(["+Inf"]).enumerate() {
         count += sum(&|histogram| &histogram.buckets[place]);
-        // Writing to a text cannot fail, here and below.
+        // Writing to a string cannot fail, here and below.
         let _ = writeln!(text, "{NAME}_bucket{{{labels},le=\"{bound}\"}} {count}");
     }
     let seconds = Duration::from_nanos(sum(&|histogram| &histogram.nanoseconds)).as_secs_f64();
     let _ = writeln!(text, "{NAME}_sum{{{labels}}} {seconds}\n{NAME}_count{{{labels}}} {count}");
 }
 
-/// The number of this thread among those that count, from 0: on a worker, its own place.
+/// The index of this thread's counts, from 0.
 fn worker() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

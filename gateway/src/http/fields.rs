@@ -1,8 +1,8 @@
-//! The fields of a request that the path reads, found in one pass over all of them.
+//! The request fields that the request's path through the gateway depends on.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The fields that the path reads, found in one pass: a look-up of each takes longer.
+/// The request fields that are read on the path, found in one pass, because looking each up takes longer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fields<'h> {
     /// `Accept`.
@@ -17,9 +17,9 @@ pub struct Fields<'h> {
     pub content_length: Field<'h>,
     pub(super) host: Field<'h>,
     pub(super) transfer_encoding: Field<'h>,
-    /// Whether there is a field that is about the connection, which HTTP/1 alone has.
+    /// Whether there is a connection-specific field, which only HTTP/1 has.
     pub(super) of_connection: bool,
-    /// Of all fields, as RFC 9113 §6.5.2 and RFC 9114 §4.2.2 count: 32 beside each one's own.
+    /// The size of all fields as RFC 9113 §6.5.2 and RFC 9114 §4.2.2 count it: 32 bytes are added for each.
     pub(super) bytes: usize,
 }
 
@@ -31,20 +31,20 @@ pub enum Field<'h> {
     Missing,
     /// It was sent once.
     Once(&'h HeaderValue),
-    /// It was sent more than once; this is the first of them.
+    /// It was sent more than once; this is the first value.
     Repeated(&'h HeaderValue),
 }
 
-/// Names a newer version, whose answer is wanted as well.
+/// Names a newer version, whose response is previewed.
 pub const API_VERSION_PREVIEW: HeaderName = HeaderName::from_static("api-version-preview");
 
 impl<'h> Fields<'h> {
-    /// Finds them.
+    /// Finds the fields.
     #[must_use]
     pub fn find(all: &'h HeaderMap) -> Self {
         let mut found = Self::default();
         for (name, value) in all {
-            // By the text, whose length tells most names apart.
+            // Compared as text, because the length differs for most names.
             let name = name.as_str();
             found.bytes += name.len() + value.len() + 32;
             let field = match name {
@@ -57,8 +57,8 @@ impl<'h> Fields<'h> {
                     found.of_connection = true;
                     &mut found.transfer_encoding
                 }
-                // What only HTTP/1 says of a connection makes any other version's request malformed
-                // (RFC 9113 §8.2.2, RFC 9114 §4.2).
+                // Connection-specific fields make a request of HTTP/2 or HTTP/3 malformed (RFC 9113 §8.2.2,
+                // RFC 9114 §4.2).
                 "connection" | "upgrade" | "keep-alive" | "proxy-connection" => {
                     found.of_connection = true;
                     continue;
@@ -83,7 +83,7 @@ impl<'h> Fields<'h> {
 }
 
 impl<'h> Field<'h> {
-    /// The first that was sent.
+    /// The first value that was sent.
     #[must_use]
     pub const fn first(self) -> Option<&'h HeaderValue> {
         match self {

@@ -1,7 +1,7 @@
-//! The checks of a request's head: is it small enough, clear, and meant for this listener?
+//! The checks of a request's head: it must be small enough, unambiguous, and for a host of this listener.
 //!
-//! The protocol libraries have parsed it; what they accept and RFC 9110 to 9114 forbid is refused here,
-//! the same way for all of them, before anything is looked up.
+//! The protocol libraries have parsed it; what they accept although RFC 9110 to 9114 forbid it is refused
+//! here, the same way for all protocols, before anything is looked up.
 
 use std::net::Ipv6Addr;
 
@@ -13,14 +13,14 @@ use super::{Field, Fields};
 use crate::config::Limits;
 use crate::transport::Peer;
 
-/// Refuses a head that is too large, contradicts itself or is not meant for this listener; returns the
-/// fields that matter.
+/// Refuses a head that is too large, contradicts itself or is for another host; returns the fields that are
+/// read on the path.
 ///
 /// # Errors
 /// [`ErrorCode::UriTooLong`], [`ErrorCode::HeadersTooLarge`], [`ErrorCode::MalformedRequest`],
 /// [`ErrorCode::MisdirectedRequest`] or [`ErrorCode::ContentTooLarge`].
 pub fn check_head<'h>(head: &'h Parts, limits: &Limits, peer: &Peer) -> Result<Fields<'h>, Error> {
-    // First, because this response closes the connection.
+    // First, because this error closes the connection.
     if peer.is_ambiguous() {
         return Err(malformed(
             "The head can be read in two ways: it says more than once, or in no clear form, how long its \
@@ -28,7 +28,7 @@ pub fn check_head<'h>(head: &'h Parts, limits: &Limits, peer: &Peer) -> Result<F
         ));
     }
     let hosts = &peer.listener.hosts;
-    // The lengths of all parts that a target can have; `Uri` does not keep its own.
+    // The lengths of all parts that a target can have; `Uri` does not keep the total.
     let uri = &head.uri;
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > limits.uri_bytes_max {
@@ -39,7 +39,7 @@ pub fn check_head<'h>(head: &'h Parts, limits: &Limits, peer: &Peer) -> Result<F
     check_fields(head.headers.len(), fields.bytes, limits)?;
     match host(head, &fields)? {
         Some(host) => check_host(host, hosts)?,
-        // A request of HTTP/1.0 may name no host, and is then for none of ours.
+        // A request of HTTP/1.0 need not name a host, and then is for none of the listener's.
         None if hosts.is_empty() => {}
         None => return Err(misdirected()),
     }
@@ -72,7 +72,7 @@ fn malformed(detail: &'static str) -> Error {
     Error::new(ErrorCode::MalformedRequest, detail)
 }
 
-/// The host that a request is for, with its port: said in one way only.
+/// The host that a request is for, with its port; refuses ambiguous requests.
 fn host<'h>(head: &'h Parts, fields: &Fields<'h>) -> Result<Option<&'h [u8]>, Error> {
     if head.method == Method::CONNECT {
         return Err(malformed("CONNECT is not answered: this is no proxy."));
@@ -98,14 +98,14 @@ fn host<'h>(head: &'h Parts, fields: &Fields<'h>) -> Result<Option<&'h [u8]>, Er
     }
 }
 
-/// The host that a request names, without its port; for choosing among sites before the head is checked.
+/// The host that a request names, without its port; for choosing the site before the head is checked.
 pub fn request_host(head: &Parts) -> Option<&[u8]> {
     let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
     let field = || head.headers.get(http::header::HOST).map(http::HeaderValue::as_bytes);
     well_formed_host(target.or_else(field)?)
 }
 
-/// Refuses a host that is malformed, or that the listener does not answer for.
+/// Refuses a host that is malformed or not one of the listener's.
 fn check_host(host: &[u8], hosts: &[String]) -> Result<(), Error> {
     let host = well_formed_host(host)
         .ok_or_else(|| malformed("The host of the request is not a host name or address."))?;
@@ -119,7 +119,7 @@ fn misdirected() -> Error {
     Error::new(ErrorCode::MisdirectedRequest, "This listener does not answer for the host of this request.")
 }
 
-/// The host of `host[:port]`, if that is what the text is: no user, no path, no blanks (RFC 3986 §3.2.2).
+/// The host of `host[:port]`, if the text has that form: no user, path or spaces (RFC 3986 §3.2.2).
 fn well_formed_host(text: &[u8]) -> Option<&[u8]> {
     let length = if text.first() == Some(&b'[') {
         let end = text.iter().position(|byte| *byte == b']')?;
@@ -140,7 +140,7 @@ fn well_formed_host(text: &[u8]) -> Option<&[u8]> {
     (port_is_number && !host.is_empty()).then_some(host)
 }
 
-/// What a registered name is made of: letters, digits, and the signs that RFC 3986 leaves it.
+/// The characters of a registered name (RFC 3986 §3.2.2).
 const NAME_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let signs = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~%!$&'()*+,;=";
@@ -152,10 +152,10 @@ const NAME_BYTES: [bool; 256] = {
     table
 };
 
-/// The bytes of content that a request's `Content-Length` declares.
+/// The content length that a request declares.
 ///
 /// # Errors
-/// [`ErrorCode::MalformedRequest`], where that is not one number.
+/// [`ErrorCode::MalformedRequest`] if it is not a single number.
 pub fn declared_length(field: Field<'_>) -> Result<Option<u64>, Error> {
     let value = match field {
         Field::Missing => return Ok(None),

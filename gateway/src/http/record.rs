@@ -1,7 +1,7 @@
-//! The record of a request: one line of the access log and one sample in the metrics, when it is over.
+//! The record of a request, which at its end becomes a line of the access log and a sample of the metrics.
 //!
-//! It is over when the last byte of the response was handed to the connection. A record that is dropped before
-//! there was a response is that of a client who went away: 499.
+//! A request ends when the last byte of its response was handed to the connection. A record that is dropped
+//! before there is a response means that the client has disconnected: 499.
 
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
@@ -22,24 +22,24 @@ use super::{Frontend, protocol};
 use crate::telemetry::Access;
 use crate::transport::Peer;
 
-/// The status of a client who went away, in log and metrics only.
+/// The status of a client that disconnected, in the log and metrics only.
 pub(crate) const CLIENT_CLOSED_REQUEST: u16 = 499;
-/// The longest request id that is taken from a trusted proxy.
+/// The longest request id that is accepted from a trusted proxy.
 const ID_BYTES_MAX: usize = 128;
 
-/// One request, as it will be reported.
+/// The record of a request.
 pub(crate) struct Record {
     frontend: &'static Frontend,
     id: Id,
     listener: &'static str,
     method: MethodLabel,
-    /// The protocol that it came by.
+    /// Its protocol.
     pub(crate) protocol: Protocol,
     /// When the head was complete.
     pub(crate) received: Instant,
-    /// The same moment, as the time of day, to the millisecond.
+    /// The same moment as time of day, to the millisecond.
     pub(crate) time: Timestamp,
-    /// Where it came from.
+    /// The client's address.
     pub(crate) client: ClientAddress,
     /// The label of its endpoint.
     pub(crate) route: &'static RouteDurations,
@@ -47,17 +47,17 @@ pub(crate) struct Record {
     pub(crate) key: Option<KeyId>,
     /// Why its credential was refused.
     pub(crate) auth_failure: Option<&'static str>,
-    /// Whether the client broke off while its request was read: nobody hears the response.
+    /// Whether the client disconnected while its request was read, so that no response arrives.
     pub(crate) client_is_gone: bool,
     status: u16,
     error: Option<&'static str>,
     response_bytes: u64,
     is_complete: bool,
-    /// Whether the access log has a line for it, if there is one.
+    /// Whether it is logged, if the access log is on.
     pub(crate) is_logged: bool,
 }
 
-/// A request's id: a UUIDv7 of ours, or what a trusted proxy sent.
+/// A request's id: a generated UUIDv7, or the one that a trusted proxy sent.
 enum Id {
     Generated([u8; 36]),
     Received(HeaderValue),
@@ -74,7 +74,7 @@ impl Record {
             protocol: protocol(head.version),
             received,
             time,
-            client: ClientAddress::Known(peer.address()),
+            client: ClientAddress::Visible(peer.address()),
             route: frontend.durations.unmatched(),
             key: None,
             auth_failure: None,
@@ -101,7 +101,7 @@ impl Record {
         }
     }
 
-    /// Notes what the request is answered with.
+    /// Records the response.
     pub(crate) fn respond(&mut self, status: StatusCode, error: Option<&Error>) {
         if !self.client_is_gone {
             self.status = status.as_u16();
@@ -118,19 +118,19 @@ impl Record {
         }
     }
 
-    /// So many more bytes of the body were handed to the connection.
+    /// Counts bytes of the body that were handed to the connection.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.response_bytes += bytes as u64;
     }
 
-    /// The response was handed to the connection to its end.
+    /// Marks the response as completely sent.
     pub(crate) fn complete(&mut self) {
         self.is_complete = true;
     }
 
-    /// What makes the body failed.
+    /// Logs that the body failed.
     pub(super) fn broke_off(&self, error: &(dyn std::error::Error + 'static)) {
-        error!(request_id = self.id(), error = chain(error), "A response broke off");
+        error!(request_id = self.id(), error = chain(error), "A response failed while it was sent");
     }
 }
 
@@ -143,8 +143,8 @@ impl Drop for Record {
         }
         let has_response = self.status != CLIENT_CLOSED_REQUEST;
         if has_response && !self.is_complete {
-            metrics::counter!("gateway_responses_broken_off_total").increment(1);
-            debug!(request_id = self.id(), "The client did not get the end of the response");
+            metrics::counter!("gateway_responses_incomplete_total").increment(1);
+            debug!(request_id = self.id(), "The response was not sent completely");
         }
         if self.is_logged && self.frontend.access_log.load(Ordering::Relaxed) {
             let access = Access {
@@ -157,7 +157,7 @@ impl Drop for Record {
                 error: self.error,
                 refused: self.auth_failure,
                 protocol: self.protocol.name(),
-                client: self.client.known(),
+                client: self.client.visible(),
                 listener: self.listener,
                 duration,
                 response_bytes: self.response_bytes,
@@ -174,7 +174,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// The id that a trusted proxy gave the request: short, visible ASCII.
+/// The id that a trusted proxy sent, if it is short, visible ASCII.
 fn received_id(head: &Parts, peer: &Peer) -> Option<HeaderValue> {
     if !is_proxy(peer) {
         return None;
@@ -184,8 +184,8 @@ fn received_id(head: &Parts, peer: &Peer) -> Option<HeaderValue> {
     (plain && value.len() <= ID_BYTES_MAX).then(|| value.clone())
 }
 
-/// A UUIDv7 (RFC 9562 §5.7) in text. It names a request and guards nothing, so a fast generator will do,
-/// seeded once on each thread by the operating system.
+/// A UUIDv7 (RFC 9562 §5.7) in text. It is not secret, so a fast generator suffices, seeded once on each
+/// thread by the operating system.
 fn generate_id(time: Timestamp) -> [u8; 36] {
     thread_local! {
         static RANDOM: RefCell<SmallRng> = RefCell::new(SmallRng::from_os_rng());

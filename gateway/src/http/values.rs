@@ -1,4 +1,4 @@
-//! The values of response fields, written so that most responses allocate nothing for theirs.
+//! Writes the values of response fields so that most responses allocate nothing for them.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -8,12 +8,12 @@ use bytes::BytesMut;
 use http::HeaderValue;
 use jiff::Timestamp;
 
-/// The block of memory that the values of many responses are cut from.
+/// The size of a memory block that the values of many responses are cut from.
 const BLOCK_BYTES: usize = 4096;
-/// The lengths of smaller bodies are written once for all responses.
+/// The lengths of smaller bodies are prepared once for all responses.
 const SMALL_BODY_BYTES_MAX: usize = 512;
 
-/// A value of visible ASCII that no other response has.
+/// Writes a value of visible ASCII that differs from response to response.
 pub(crate) fn field(write: impl FnOnce(&mut BytesMut)) -> HeaderValue {
     thread_local! {
         static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK_BYTES));
@@ -47,14 +47,14 @@ pub(crate) fn date(now: Timestamp) -> HeaderValue {
     })
 }
 
-/// Marks a value that no other response has, so that HTTP/2 does not put it into its table of repeated fields
-/// (RFC 7541 §7.1.3): there it would push out those that repeat, and every later response would search it.
+/// Marks a value that differs from response to response, so that HTTP/2 keeps it out of its dynamic table
+/// (RFC 7541 §7.1.3), where it would evict fields that repeat.
 pub(crate) fn never_indexed(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }
 
-/// A moment in the form of HTTP (RFC 9110 §5.6.7).
+/// Formats a time as HTTP does (RFC 9110 §5.6.7).
 pub(crate) fn http_date(moment: Timestamp) -> HeaderValue {
     let since = Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or(0));
     HeaderValue::try_from(httpdate::fmt_http_date(UNIX_EPOCH + since)).expect("a date is ASCII text")

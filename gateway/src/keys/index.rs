@@ -1,12 +1,11 @@
-//! Every key in memory, as requests find them: by the hash of what was presented.
+//! The index of all keys in memory. Requests look a key up by the hash of the presented credential.
 //!
-//! A look-up takes no lock and asks no store. A change replaces a key's entry; what lives as long as
-//! the key does (its rate, its last use, the connections that it was used on) moves along. When a key
-//! loses rights, the connections that used it are closed here, and a connection that comes a moment
-//! late closes itself.
+//! A look-up takes no lock and does not touch the store. A change replaces a key's entry and keeps its usage
+//! (spent rate, last use, the connections that it was used on). When a key loses rights, the connections that
+//! used it are closed here, and a connection that is added a moment later closes itself.
 //!
-//! A cache that remembers a key asks for the index's [`KeyIndex::generation`] with each request: any change
-//! of any key ends it, and what was remembered is looked up again.
+//! A cache that remembers a key compares the index's [`KeyIndex::generation`] with each request: any change
+//! of any key begins a new generation, and the key is looked up again.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -25,28 +24,28 @@ use crate::limits::{Policy, RateLimit};
 use crate::store::StoredKey;
 use crate::transport::{Close, Peer};
 
-/// A key as requests use it: what decides about a call, and nothing that is only shown.
+/// A key as requests use it: only the settings that decide about a call.
 #[derive(Clone)]
 pub struct Key {
-    /// Names it in logs.
+    /// Its id, for logs.
     pub id: KeyId,
-    /// The environment it is good for.
+    /// Its environment.
     pub environment: Environment,
-    /// What it may do.
+    /// Its permissions.
     pub permissions: ApiAccessPermission,
-    /// Its requests per second.
+    /// Its rate limit.
     pub rate_limit: RateLimit,
-    /// Whether the successor of a retired version answers this key.
+    /// Whether the successor answers this key's calls to a retired version.
     pub forwards_retired: bool,
     rate_is_default: bool,
     revoked: bool,
     suspended: bool,
-    /// Most keys have none, and there may be many keys.
+    /// Most keys have none, so they are boxed to keep entries small.
     bounds: Option<Box<Bounds>>,
     usage: Arc<Usage>,
 }
 
-/// When and from where a key is good.
+/// When a key is valid and from which networks.
 #[derive(Clone, PartialEq, Eq)]
 struct Bounds {
     not_before: Option<Timestamp>,
@@ -54,10 +53,10 @@ struct Bounds {
     allow: Vec<IpNet>,
 }
 
-/// At any time, from anywhere.
+/// Valid at any time, from any network.
 static NO_BOUNDS: Bounds = Bounds { not_before: None, expires: None, allow: Vec::new() };
 
-/// What stays with a key through its changes.
+/// The usage of a key, kept through its changes.
 struct Usage {
     /// Unique in the process; never 0.
     number: u64,
@@ -66,24 +65,24 @@ struct Usage {
     /// Requests that are being served.
     open_requests: AtomicU32,
     /// Most keys are idle: they have no map.
-    connections: Mutex<Option<Box<UsedOn>>>,
+    connections: Mutex<Option<Box<KeyConnections>>>,
 }
 
 /// The connections that a key was used on.
-enum UsedOn {
+enum KeyConnections {
     Open(HashMap<u64, Weak<Peer>>),
-    /// The key is refused: a connection that uses it closes itself.
+    /// The key is refused: a connection that is added is closed.
     Refused,
 }
 
-/// Beyond this many, connections that have ended are looked for and dropped from a key's map.
-const USED_ON_SWEEP: usize = 64;
+/// Above this size, a key's map is searched for connections that have ended.
+const CONNECTIONS_SWEEP_SIZE: usize = 64;
 
 impl Key {
-    /// Whether it is good at `now`, from `address`, on a listener that serves `environments`.
+    /// Checks that it is valid at `now`, from `address`, on a listener that serves `environments`.
     ///
     /// # Errors
-    /// The first reason that refuses it.
+    /// The first reason to refuse it.
     pub fn check(&self, now: Timestamp, address: IpAddr, environments: Environments) -> Result<(), Denial> {
         let Bounds { not_before, expires, ref allow } = *self.bounds();
         Validity {
@@ -97,7 +96,7 @@ impl Key {
         .check(now, address, environments)
     }
 
-    /// Whether it is refused everywhere, so that no connection may go on with it.
+    /// Whether it is refused everywhere, so that no connection may keep using it.
     fn is_refused(&self) -> bool {
         self.revoked || self.suspended
     }
@@ -106,10 +105,10 @@ impl Key {
         self.bounds.as_deref().unwrap_or(&NO_BOUNDS)
     }
 
-    /// Notes that it was used, and on which connection. Costs a lock only where a connection uses the key
-    /// for the first time, or keys take turns on it.
-    pub fn used(&self, now: Timestamp, peer: &Arc<Peer>) {
-        // Only read in most cases: what is written goes from worker to worker.
+    /// Records that it was used, and on which connection. Takes a lock only if the connection's last key was
+    /// another one.
+    pub fn record_use(&self, now: Timestamp, peer: &Arc<Peer>) {
+        // Compared first, because each write moves the cache line between workers.
         if self.usage.last_used.load(Ordering::Relaxed) != now.as_second() {
             self.usage.last_used.store(now.as_second(), Ordering::Relaxed);
         }
@@ -121,12 +120,12 @@ impl Key {
         }
     }
 
-    /// Counts a request that begins; returns how many were open before.
+    /// Counts a request that starts; returns how many were open before.
     pub fn begin_request(&self) -> usize {
         self.usage.open_requests.fetch_add(1, Ordering::Relaxed) as usize
     }
 
-    /// Counts a request that is over.
+    /// Counts a request that has ended.
     pub fn end_request(&self) {
         self.usage.open_requests.fetch_sub(1, Ordering::Relaxed);
     }
@@ -136,8 +135,8 @@ impl Key {
         !self.bounds().allow.is_empty()
     }
 
-    /// Whether `next` allows anything less than this at `now`. An end that lies ahead takes nothing yet:
-    /// each request meets it when it comes.
+    /// Whether `next` allows less than this at `now`. A future expiry does not count, because each request
+    /// checks it.
     fn is_narrowed_by(&self, next: &Self, now: Timestamp) -> bool {
         let Bounds { not_before, expires, allow } = next.bounds();
         let over = expires.is_some_and(|expires| expires <= now);
@@ -151,18 +150,19 @@ impl Key {
 }
 
 impl Usage {
-    fn connections(&self) -> MutexGuard<'_, Option<Box<UsedOn>>> {
+    fn connections(&self) -> MutexGuard<'_, Option<Box<KeyConnections>>> {
         // Nothing that can panic runs under the lock.
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(&self, peer: &Arc<Peer>) {
         let mut connections = self.connections();
-        let used_on = connections.get_or_insert_with(|| Box::new(UsedOn::Open(HashMap::with_capacity(1))));
+        let used_on =
+            connections.get_or_insert_with(|| Box::new(KeyConnections::Open(HashMap::with_capacity(1))));
         match &mut **used_on {
-            UsedOn::Refused => peer.close(Close::Revoked),
-            UsedOn::Open(peers) => {
-                if peers.len() >= USED_ON_SWEEP && peers.len() == peers.capacity() {
+            KeyConnections::Refused => peer.close(Close::Revoked),
+            KeyConnections::Open(peers) => {
+                if peers.len() >= CONNECTIONS_SWEEP_SIZE && peers.len() == peers.capacity() {
                     peers.retain(|_, peer| peer.strong_count() > 0);
                 }
                 peers.insert(peer.number, Arc::downgrade(peer));
@@ -177,12 +177,12 @@ impl Usage {
 
     /// Closes the connections that the key was used on; returns how many were still open.
     fn close_connections(&self, refused: bool) -> usize {
-        let after = refused.then(|| Box::new(UsedOn::Refused));
+        let after = refused.then(|| Box::new(KeyConnections::Refused));
         let before = std::mem::replace(&mut *self.connections(), after);
-        let Some(UsedOn::Open(peers)) = before.map(|used_on| *used_on) else { return 0 };
+        let Some(KeyConnections::Open(peers)) = before.map(|used_on| *used_on) else { return 0 };
         let open = peers.values().filter_map(Weak::upgrade);
         open.map(|peer| {
-            // The connection may come back with the key that is left: it is to be entered again.
+            // The connection may use the key again, and then must be added again.
             peer.last_key.store(0, Ordering::Relaxed);
             peer.close(Close::Revoked);
         })
@@ -190,7 +190,7 @@ impl Usage {
     }
 }
 
-/// A digest is uniform already: [`KeyHash`] hands over eight bytes of itself.
+/// A hasher for [`KeyHash`], which is uniformly distributed already and writes eight bytes of itself.
 #[derive(Default)]
 struct DigestHasher(u64);
 
@@ -200,7 +200,7 @@ impl Hasher for DigestHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not reached by `KeyHash`; folding keeps any other use correct, if slow.
+        // `KeyHash` does not call this; folding keeps any other use correct, if slow.
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
@@ -214,18 +214,18 @@ impl Hasher for DigestHasher {
 /// All keys of the process.
 pub struct KeyIndex {
     keys: papaya::HashMap<KeyHash, Arc<Key>, BuildHasherDefault<DigestHasher>>,
-    /// The rate of keys that have none of their own. Read and written by changes and reloads only.
+    /// The rate of keys without one. Only changes and reloads read and write it.
     default_rate: RwLock<Arc<Policy>>,
     numbers: AtomicU64,
     count: AtomicUsize,
     generation: AtomicU64,
-    /// Held by whatever changes entries, never by a request: a reload must not write back what a
-    /// revocation has just replaced.
+    /// Held while entries change, never by a request: a reload must not write back an entry that a revocation
+    /// has just replaced.
     changing: Mutex<()>,
 }
 
 impl KeyIndex {
-    /// No keys yet.
+    /// Creates an empty index.
     #[must_use]
     pub fn new(default_rate: Rate) -> Self {
         Self {
@@ -238,34 +238,35 @@ impl KeyIndex {
         }
     }
 
-    /// Makes room for so many keys at once: a table that grows leaves the smaller ones behind for a while.
+    /// Reserves room for this many keys at once: a table that grows keeps the smaller ones in memory for a
+    /// while.
     pub fn reserve(&self, keys: usize) {
         self.keys.pin().reserve(keys);
     }
 
-    /// The key that hashes to this, whatever its state.
+    /// Finds the key with this hash, whatever its state.
     #[must_use]
     pub fn find(&self, hash: &KeyHash) -> Option<Arc<Key>> {
         self.keys.pin().get(hash).cloned()
     }
 
-    /// A number that every change ends. A key that was found after this was read is what requests are to
-    /// meet for as long as it stays the same.
+    /// A number that every change increases. A key that was looked up after reading it is current as long as
+    /// the number stays the same.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Said once the entries are changed, so that a reader of the new number finds the new entries.
+    /// Called after the entries are changed, so that a reader of the new number finds the new entries.
     fn begin_generation(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// How many keys there are, in whatever state.
+    /// The number of keys, in any state.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Takes over a key as the store has it at `now`; returns how many connections that closed.
+    /// Applies a key from the store at `now`; returns how many connections this closed.
     pub fn apply(&self, stored: &StoredKey, now: Timestamp) -> usize {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys.pin();
@@ -279,7 +280,7 @@ impl KeyIndex {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         self.begin_generation();
-        // Only now: a connection that is closed must not find the old key when it comes back.
+        // After the entry is replaced: a client that reconnects must not find the old key.
         if narrowed || refused {
             usage.close_connections(refused)
         } else {
@@ -290,15 +291,15 @@ impl KeyIndex {
         }
     }
 
-    /// Forgets keys that are gone or cannot be read; returns how many connections that closed. It looks at
-    /// every key, so several are best removed at once.
+    /// Removes keys that are gone or cannot be read; returns how many connections this closed. It scans every
+    /// key, so several are best removed at once.
     pub fn remove(&self, ids: &HashSet<KeyId>) -> usize {
         if ids.is_empty() { 0 } else { self.remove_where(|key| ids.contains(&key.id)) }
     }
 
-    /// Forgets every key but those named; returns how many connections that closed.
-    pub fn retain(&self, known: &HashSet<KeyId>) -> usize {
-        self.remove_where(|key| !known.contains(&key.id))
+    /// Removes every key but these; returns how many connections this closed.
+    pub fn retain(&self, kept: &HashSet<KeyId>) -> usize {
+        self.remove_where(|key| !kept.contains(&key.id))
     }
 
     fn remove_where(&self, gone: impl Fn(&Key) -> bool) -> usize {
@@ -316,7 +317,7 @@ impl KeyIndex {
         closed
     }
 
-    /// Gives all keys without a rate of their own a new one.
+    /// Sets the rate of all keys without one.
     pub fn set_default_rate(&self, rate: Rate) {
         if self.default_policy().rate == rate {
             return;

@@ -1,4 +1,4 @@
-//! Making, renaming, suspending and removing partners. A partner is found by its name or its id.
+//! Creates, renames, suspends and removes partners. A partner is found by its name or its id.
 
 use jiff::Timestamp;
 use permissions::PartnerId;
@@ -12,18 +12,18 @@ use crate::store::{KeyFilter, Partner, Store, Write, to_stored_precision};
 /// A partner after a change.
 #[derive(Clone, Debug)]
 pub struct PartnerChange {
-    /// The partner as it is now, or as it was before it was removed.
+    /// The partner as it is now, or as it was before its removal.
     pub partner: Partner,
     /// Whether anything was changed.
     pub changed: bool,
-    /// The write, or the newest there is where nothing was changed.
+    /// The write, or the newest change in the feed if nothing was changed.
     pub change: Committed,
 }
 
-/// Makes a partner.
+/// Creates a partner.
 ///
 /// # Errors
-/// A name against the rules or taken, or what the store says.
+/// A name that breaks the rules or is taken, or an error of the store.
 pub fn create_partner(
     store: &mut Store,
     clock: &dyn Clock,
@@ -45,7 +45,7 @@ pub fn create_partner(
 /// Renames a partner. Its keys stay as they are.
 ///
 /// # Errors
-/// No such partner, a name against the rules or taken, or what the store says.
+/// No such partner, a name that breaks the rules or is taken, or an error of the store.
 pub fn rename_partner(
     store: &mut Store,
     clock: &dyn Clock,
@@ -59,10 +59,10 @@ pub fn rename_partner(
     })
 }
 
-/// Suspends a partner: its keys are refused until it is resumed. Doing it again changes nothing.
+/// Suspends a partner: its keys are refused until it is resumed. Suspending it again changes nothing.
 ///
 /// # Errors
-/// No such partner, or what the store says.
+/// No such partner, or an error of the store.
 pub fn suspend_partner(
     store: &mut Store,
     clock: &dyn Clock,
@@ -71,10 +71,10 @@ pub fn suspend_partner(
     change(store, clock, partner, |write, partner| Ok(write.set_partner_suspended(partner.id, true)?))
 }
 
-/// Ends a suspension. Doing it again changes nothing.
+/// Resumes a suspended partner. Resuming it again changes nothing.
 ///
 /// # Errors
-/// No such partner, or what the store says.
+/// No such partner, or an error of the store.
 pub fn resume_partner(
     store: &mut Store,
     clock: &dyn Clock,
@@ -83,11 +83,11 @@ pub fn resume_partner(
     change(store, clock, partner, |write, partner| Ok(write.set_partner_suspended(partner.id, false)?))
 }
 
-/// Removes a partner and all its keys. Keys that are neither revoked nor expired are removed with
-/// `revoke_keys` only.
+/// Removes a partner and all its keys. Active keys (neither revoked nor expired) are removed only with
+/// `revoke_keys`.
 ///
 /// # Errors
-/// No such partner, active keys, or what the store says.
+/// No such partner, active keys, or an error of the store.
 pub fn remove_partner(
     store: &mut Store,
     clock: &dyn Clock,

@@ -1,4 +1,4 @@
-//! The rules for what a key may look like, and what is said of one that would break them.
+//! The rules for keys and partners, and the errors of breaking them.
 //!
 //! Pure functions: nothing here reads the store or a clock.
 
@@ -8,108 +8,108 @@ use permissions::{ApiAccessPermission, KeyId, KeyRecord, PartnerId};
 
 use crate::store::StoreError;
 
-/// How long a partner's and a key's name may be, in characters.
+/// The longest name of a partner or a key, in characters.
 pub const NAME_CHARACTERS_MAX: usize = 128;
-/// How many networks a key may name.
+/// The most networks that a key may name.
 pub const NETWORKS_MAX: usize = 64;
 
-/// What was asked for cannot be.
+/// Why a key or partner cannot be created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The store is the trouble.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No such key.
     #[error("there is no key {0}; `partner-gateway key list` shows the keys")]
     Unknown(KeyId),
-    /// It is revoked, which is for ever.
-    #[error("key {id} was revoked at {at}; a revoked key stays as it is: create another")]
+    /// The key is revoked, which is permanent.
+    #[error("key {id} was revoked at {at}; a revoked key cannot be changed: create another")]
     Revoked {
         /// The key.
         id: KeyId,
-        /// Since when.
+        /// When that was.
         at: Timestamp,
     },
-    /// It was rotated already; a second successor would be one too many, and end when the first overlap does.
+    /// The key was rotated already. A second successor would expire with the first overlap.
     #[error("key {id} was rotated already, to {successor}; rotate that one")]
     Rotated {
         /// The key.
         id: KeyId,
-        /// The key that took its place.
+        /// The key that replaced it.
         successor: KeyId,
     },
-    /// It has expired, and its successor would have, too.
-    #[error("key {id} expired at {at}; give it a later end first, or create another")]
+    /// The key has expired, so its successor would be expired too.
+    #[error("key {id} expired at {at}; set a later expiry first, or create another")]
     Expired {
         /// The key.
         id: KeyId,
-        /// Since when.
+        /// When that was.
         at: Timestamp,
     },
-    /// The end lies in the past.
+    /// The expiry is in the past.
     #[error(
-        "the key would expire at {expires}, which has passed: it is {now}; give a later moment, or revoke the key to end it at once"
+        "the key would expire at {expires}, which has passed: it is {now}; give a later time, or revoke the key to end it at once"
     )]
     ExpiresPassed {
-        /// The end.
+        /// The expiry.
         expires: Timestamp,
-        /// What time it was when this was asked for.
+        /// The time of the request.
         now: Timestamp,
     },
-    /// It would end before it begins.
+    /// The key would expire before it becomes valid.
     #[error(
-        "the key would begin at {not_before}, when it has expired already ({expires}); give a beginning before the end"
+        "the key would become valid at {not_before}, when it has expired already ({expires}); give a start before the expiry"
     )]
     NeverValid {
-        /// The beginning.
+        /// The start.
         not_before: Timestamp,
-        /// The end.
+        /// The expiry.
         expires: Timestamp,
     },
-    /// It would be good for nothing.
+    /// The key would have no permission.
     #[error(
-        "a key needs at least one permission; known are: {}",
+        "a key needs at least one permission; choose from: {}",
         ApiAccessPermission::all().names().collect::<Vec<_>>().join(", ")
     )]
     NoPermission,
     /// No such partner.
     #[error("there is no partner `{0}`; `partner-gateway partner list` shows the partners")]
     UnknownPartner(String),
-    /// It has keys that are still good, and nobody said to revoke them.
+    /// The partner has active keys, and revoking them was not requested.
     #[error(
         "partner `{partner}` has {active} active keys; revoke them first, or remove them with it (--revoke-keys)"
     )]
     ActiveKeys {
         /// The partner's name.
         partner: String,
-        /// How many keys are neither revoked nor expired.
+        /// The number of keys that are neither revoked nor expired.
         active: usize,
     },
     /// The partner's name breaks the rules.
     #[error(
-        "a partner's name is 1 to {NAME_CHARACTERS_MAX} printable characters, with no blank at either end, and not a UUID"
+        "a partner's name is 1 to {NAME_CHARACTERS_MAX} printable characters, without spaces at either end, and not a UUID"
     )]
     PartnerName,
-    /// The partner is there already.
-    #[error("there is a partner `{0}` already")]
+    /// A partner of this name exists already.
+    #[error("a partner `{0}` exists already")]
     PartnerExists(String),
     /// The key's name breaks the rules.
     #[error(
-        "a key's name is at most {NAME_CHARACTERS_MAX} printable characters, with no blank at either end"
+        "a key's name is at most {NAME_CHARACTERS_MAX} printable characters, without spaces at either end"
     )]
     KeyName,
     /// Too many networks.
     #[error("a key names at most {NETWORKS_MAX} networks, not {0}")]
     TooManyNetworks(usize),
-    /// The overlap reaches past the end of the calendar.
+    /// The overlap ends after the last time that can be stored.
     #[error("the overlap is too long")]
     OverlapTooLong,
 }
 
 impl KeyError {
-    /// Whether what was asked for could never be, whatever is in the store: a mistake of who asks.
+    /// Whether the request itself is wrong, whatever is in the store.
     #[must_use]
-    pub fn is_mistake(&self) -> bool {
+    pub fn is_invalid_request(&self) -> bool {
         match self {
             Self::ExpiresPassed { .. }
             | Self::NeverValid { .. }
@@ -142,7 +142,7 @@ pub(super) fn check_times(record: &KeyRecord, now: Timestamp) -> Result<(), KeyE
 }
 
 pub(super) fn check_partner_name(name: &str) -> Result<(), KeyError> {
-    // Commands find a partner by its name or its id: one must not pass for the other.
+    // Commands find a partner by its name or its id: a name must not be mistaken for an id.
     if !name.is_empty() && is_name(name) && name.parse::<PartnerId>().is_err() {
         Ok(())
     } else {
@@ -154,7 +154,7 @@ pub(super) fn check_key_name(name: &str) -> Result<(), KeyError> {
     if is_name(name) { Ok(()) } else { Err(KeyError::KeyName) }
 }
 
-/// Names go into listings and logs. What cannot be seen there, or turns the text around it, would
+/// Names go into listings and logs. Invisible characters, or those that change the text's direction, would
 /// let one name pass for another.
 fn is_name(name: &str) -> bool {
     let hidden = |character: char| {
@@ -164,9 +164,9 @@ fn is_name(name: &str) -> bool {
     name.chars().count() <= NAME_CHARACTERS_MAX && name.trim() == name && !name.contains(hidden)
 }
 
-/// Brings networks to the one form in which client addresses are compared: host bits zero, each
-/// once, and IPv4 as IPv4, because that is what a client on a dual-stack socket comes as.
-pub(super) fn tidy_networks(allow: Vec<IpNet>) -> Result<Vec<IpNet>, KeyError> {
+/// Normalizes networks to the form in which client addresses are compared: host bits zero, no duplicates, and
+/// IPv4-mapped ones as IPv4, as clients of a dual-stack socket are.
+pub(super) fn normalize_networks(allow: Vec<IpNet>) -> Result<Vec<IpNet>, KeyError> {
     if allow.len() > NETWORKS_MAX {
         return Err(KeyError::TooManyNetworks(allow.len()));
     }
@@ -183,7 +183,7 @@ pub(super) fn tidy_networks(allow: Vec<IpNet>) -> Result<Vec<IpNet>, KeyError> {
     Ok(tidy)
 }
 
-/// `::ffff:192.0.2.0/120` → `192.0.2.0/24`.
+/// Converts an IPv4-mapped network: `::ffff:192.0.2.0/120` → `192.0.2.0/24`.
 fn unmapped(network: Ipv6Net) -> Option<Ipv4Net> {
     let length = network.prefix_len().checked_sub(96)?;
     Ipv4Net::new(network.network().to_ipv4_mapped()?, length).ok()
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_what_can_be_seen() {
+    fn a_name_is_printable() {
         let long = "é".repeat(NAME_CHARACTERS_MAX);
         for good in ["a", "Acme GmbH & Co. (EU)", "Ünïcode 株式会社", &long] {
             assert!(check_partner_name(good).is_ok(), "{good}");
@@ -223,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_brought_to_one_form() {
+    fn networks_are_normalized() {
         let tidy = |texts: &[&str]| {
             let networks = texts.iter().map(|text| text.parse().unwrap()).collect();
-            tidy_networks(networks).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+            normalize_networks(networks).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(
             tidy(&["192.0.2.77/24", "192.0.2.0/24", "2001:db8::1/32"]),
@@ -237,7 +237,7 @@ mod tests {
         let many = |count: u8| {
             (0..count).map(|last| IpNet::from(std::net::IpAddr::from([192, 0, 2, last]))).collect()
         };
-        assert_eq!(tidy_networks(many(64)).unwrap().len(), NETWORKS_MAX);
-        assert!(matches!(tidy_networks(many(65)), Err(KeyError::TooManyNetworks(65))));
+        assert_eq!(normalize_networks(many(64)).unwrap().len(), NETWORKS_MAX);
+        assert!(matches!(normalize_networks(many(65)), Err(KeyError::TooManyNetworks(65))));
     }
 }

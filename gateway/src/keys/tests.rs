@@ -1,17 +1,17 @@
-//! What provisioning promises, each second of it reached by a clock that is moved by hand.
+//! Tests of provisioning, with a clock that is moved by hand.
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::store::KeyFilter;
 use crate::store::tests::{Fixture, NOW};
 
-struct Desk {
+struct Harness {
     fixture: Fixture,
     clock: ManualClock,
     brand: Brand,
 }
 
-impl Desk {
+impl Harness {
     fn new() -> Self {
         let brand = Brand::try_from("pgw".to_owned()).unwrap();
         Self { fixture: Fixture::new(), clock: ManualClock::new(NOW), brand }
@@ -54,55 +54,55 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 #[test]
 fn a_created_key_is_stored_by_its_hash() {
-    let mut desk = Desk::new();
-    let created = desk
+    let mut harness = Harness::new();
+    let created = harness
         .create(|new| {
             new.not_before = Some(second(-5));
             new.expires = Some(second(60));
             new.rate = Some("5/s".parse().unwrap());
         })
         .unwrap();
-    assert_eq!(desk.stored(created.record.id), created.record);
+    assert_eq!(harness.stored(created.record.id), created.record);
     assert_eq!(created.record.created, NOW);
     assert_eq!(created.record.id.0.get_version_num(), 7);
     assert_eq!(created.change, Committed { change: 2, at: NOW });
     let text = created.secret.expose();
-    assert_eq!(KeySecret::check(&desk.brand, text.as_bytes()), Ok(Environment::Staging));
+    assert_eq!(KeySecret::check(&harness.brand, text.as_bytes()), Ok(Environment::Staging));
     let mut hashes = Vec::new();
-    desk.fixture.store.each_key(&mut |key| hashes.push(key.hash)).unwrap();
-    assert_eq!(hashes, [desk.fixture.secret.hash(text.as_bytes())]);
+    harness.fixture.store.each_key(&mut |key| hashes.push(key.hash)).unwrap();
+    assert_eq!(hashes, [harness.fixture.secret.hash(text.as_bytes())]);
     assert!(!format!("{created:?}").contains(text));
-    let other = desk.create(|_| ()).unwrap();
+    let other = harness.create(|_| ()).unwrap();
     assert_ne!(other.secret, created.secret);
-    assert_eq!(desk.fixture.store.list_partners().unwrap()[0].keys, 2);
+    assert_eq!(harness.fixture.store.list_partners().unwrap()[0].keys, 2);
 }
 
 #[test]
-fn a_key_that_would_break_a_rule_is_not_made() {
-    let mut desk = Desk::new();
-    let refused = |desk: &mut Desk, change: fn(&mut NewKey)| desk.create(change).unwrap_err();
-    assert!(matches!(refused(&mut desk, |new| new.partner.clear()), KeyError::PartnerName));
-    assert!(matches!(refused(&mut desk, |new| new.name = "a\nb".into()), KeyError::KeyName));
+fn a_key_that_would_break_a_rule_is_not_created() {
+    let mut harness = Harness::new();
+    let refused = |harness: &mut Harness, change: fn(&mut NewKey)| harness.create(change).unwrap_err();
+    assert!(matches!(refused(&mut harness, |new| new.partner.clear()), KeyError::PartnerName));
+    assert!(matches!(refused(&mut harness, |new| new.name = "a\nb".into()), KeyError::KeyName));
     let none = ApiAccessPermission::empty();
-    assert!(matches!(desk.create(|new| new.permissions = none).unwrap_err(), KeyError::NoPermission));
-    assert!(matches!(refused(&mut desk, |new| new.expires = Some(NOW)), KeyError::ExpiresPassed { .. }));
-    let never = refused(&mut desk, |new| {
+    assert!(matches!(harness.create(|new| new.permissions = none).unwrap_err(), KeyError::NoPermission));
+    assert!(matches!(refused(&mut harness, |new| new.expires = Some(NOW)), KeyError::ExpiresPassed { .. }));
+    let never = refused(&mut harness, |new| {
         new.expires = Some(second(5));
         new.not_before = Some(second(5));
     });
     assert!(matches!(never, KeyError::NeverValid { .. }), "{never}");
     let many = vec!["192.0.2.0/24".parse().unwrap(); 65];
-    assert!(matches!(desk.create(|new| new.allow = many).unwrap_err(), KeyError::TooManyNetworks(65)));
-    assert!(desk.fixture.store.is_empty().unwrap(), "not even the partner was made");
+    assert!(matches!(harness.create(|new| new.allow = many).unwrap_err(), KeyError::TooManyNetworks(65)));
+    assert!(harness.fixture.store.is_empty().unwrap(), "the partner was not created either");
 }
 
 #[test]
 fn a_rotation_without_overlap_ends_the_old_key_at_once() {
-    let mut desk = Desk::new();
-    let old = desk.create(|new| new.rate = Some("5/s+9".parse().unwrap())).unwrap();
-    desk.clock.advance(HOUR);
-    let new = desk.run(|provisioning| provisioning.rotate(old.record.id, Duration::ZERO)).unwrap();
-    assert_eq!(desk.stored(old.record.id).revoked, Some(second(3_600)));
+    let mut harness = Harness::new();
+    let old = harness.create(|new| new.rate = Some("5/s+9".parse().unwrap())).unwrap();
+    harness.clock.advance(HOUR);
+    let new = harness.run(|provisioning| provisioning.rotate(old.record.id, Duration::ZERO)).unwrap();
+    assert_eq!(harness.stored(old.record.id).revoked, Some(second(3_600)));
     let expected = KeyRecord {
         id: new.record.id,
         hint: new.secret.hint(),
@@ -110,68 +110,72 @@ fn a_rotation_without_overlap_ends_the_old_key_at_once() {
         replaces: Some(old.record.id),
         ..old.record.clone()
     };
-    assert_eq!(desk.stored(new.record.id), expected);
+    assert_eq!(harness.stored(new.record.id), expected);
     assert_ne!(new.record.id, old.record.id);
     assert_ne!(new.secret, old.secret);
     assert_eq!(new.change.change, 4, "both writes are in the feed, committed together");
 }
 
 #[test]
-fn an_overlap_never_lengthens_a_life() {
-    let mut desk = Desk::new();
+fn an_overlap_never_postpones_an_expiry() {
+    let mut harness = Harness::new();
     for (expires, overlap, end) in
         [(None, 60, 60), (Some(3_600), 60, 60), (Some(30), 60, 30), (Some(60), 60, 60)]
     {
-        let old = desk.create(|new| new.expires = expires.map(second)).unwrap();
+        let old = harness.create(|new| new.expires = expires.map(second)).unwrap();
         let overlap = Duration::from_secs(overlap);
-        let new = desk.run(|provisioning| provisioning.rotate(old.record.id, overlap)).unwrap();
-        let stored = desk.stored(old.record.id);
+        let new = harness.run(|provisioning| provisioning.rotate(old.record.id, overlap)).unwrap();
+        let stored = harness.stored(old.record.id);
         assert_eq!((stored.expires, stored.revoked), (Some(second(end)), None));
         assert_eq!(new.record.expires, expires.map(second));
     }
 }
 
 #[test]
-fn what_has_ended_is_not_rotated() {
-    let mut desk = Desk::new();
+fn a_revoked_or_expired_key_is_not_rotated() {
+    let mut harness = Harness::new();
     let nobody = KeyId(Uuid::nil());
-    let rotate = |desk: &mut Desk, id, overlap| desk.run(|provisioning| provisioning.rotate(id, overlap));
-    assert!(matches!(rotate(&mut desk, nobody, HOUR), Err(KeyError::Unknown(id)) if id == nobody));
-    let expired = desk.create(|new| new.expires = Some(second(1))).unwrap().record.id;
-    let revoked = desk.create(|_| ()).unwrap().record.id;
-    desk.revoke(revoked).unwrap();
-    desk.clock.advance(Duration::from_secs(1));
-    assert!(matches!(rotate(&mut desk, expired, HOUR), Err(KeyError::Expired { at, .. }) if at == second(1)));
-    assert!(matches!(rotate(&mut desk, revoked, HOUR), Err(KeyError::Revoked { at, .. }) if at == NOW));
-    let fresh = desk.create(|_| ()).unwrap().record.id;
-    assert!(matches!(rotate(&mut desk, fresh, Duration::MAX), Err(KeyError::OverlapTooLong)));
-    assert_eq!(desk.keys(), 3);
-    assert_eq!(desk.stored(fresh).expires, None);
+    let rotate =
+        |harness: &mut Harness, id, overlap| harness.run(|provisioning| provisioning.rotate(id, overlap));
+    assert!(matches!(rotate(&mut harness, nobody, HOUR), Err(KeyError::Unknown(id)) if id == nobody));
+    let expired = harness.create(|new| new.expires = Some(second(1))).unwrap().record.id;
+    let revoked = harness.create(|_| ()).unwrap().record.id;
+    harness.revoke(revoked).unwrap();
+    harness.clock.advance(Duration::from_secs(1));
+    assert!(
+        matches!(rotate(&mut harness, expired, HOUR), Err(KeyError::Expired { at, .. }) if at == second(1))
+    );
+    assert!(matches!(rotate(&mut harness, revoked, HOUR), Err(KeyError::Revoked { at, .. }) if at == NOW));
+    let fresh = harness.create(|_| ()).unwrap().record.id;
+    assert!(matches!(rotate(&mut harness, fresh, Duration::MAX), Err(KeyError::OverlapTooLong)));
+    assert_eq!(harness.keys(), 3);
+    assert_eq!(harness.stored(fresh).expires, None);
 }
 
 #[test]
 fn a_key_is_revoked_once() {
-    let mut desk = Desk::new();
-    let id = desk.create(|_| ()).unwrap().record.id;
-    let first = desk.revoke(id).unwrap();
+    let mut harness = Harness::new();
+    let id = harness.create(|_| ()).unwrap().record.id;
+    let first = harness.revoke(id).unwrap();
     assert!(!first.already);
     assert_eq!((first.record.revoked, first.change.change), (Some(NOW), 3));
-    desk.clock.advance(HOUR);
-    let again = desk.revoke(id).unwrap();
+    harness.clock.advance(HOUR);
+    let again = harness.revoke(id).unwrap();
     assert!(again.already);
     assert_eq!((again.record.revoked, again.change.change), (Some(NOW), 3));
     let nobody = KeyId(Uuid::nil());
-    assert!(matches!(desk.revoke(nobody), Err(KeyError::Unknown(_))));
+    assert!(matches!(harness.revoke(nobody), Err(KeyError::Unknown(_))));
 }
 
 #[test]
-fn an_update_obeys_the_rules_of_creation() {
-    let mut desk = Desk::new();
-    let id = desk.create(|new| new.expires = Some(second(60))).unwrap().record.id;
-    let update = |desk: &mut Desk, change| update(&mut desk.fixture.store, &desk.clock, id, change);
+fn an_update_follows_the_rules_of_creation() {
+    let mut harness = Harness::new();
+    let id = harness.create(|new| new.expires = Some(second(60))).unwrap().record.id;
+    let update =
+        |harness: &mut Harness, change| update(&mut harness.fixture.store, &harness.clock, id, change);
     let none = KeyUpdate::default;
     let narrowed = update(
-        &mut desk,
+        &mut harness,
         KeyUpdate {
             permissions: Some(ApiAccessPermission::PING_READ),
             allow: Some(vec!["192.0.2.7/24".parse().unwrap()]),
@@ -182,121 +186,126 @@ fn an_update_obeys_the_rules_of_creation() {
     assert_eq!(narrowed.record.permissions, ApiAccessPermission::PING_READ);
     assert_eq!(narrowed.record.allow, ["192.0.2.0/24".parse::<IpNet>().unwrap()]);
     assert_eq!(narrowed.record.expires, Some(second(60)));
-    assert_eq!(desk.stored(id), narrowed.record);
+    assert_eq!(harness.stored(id), narrowed.record);
 
     let empty = Some(ApiAccessPermission::empty());
-    let wrong = update(&mut desk, KeyUpdate { permissions: empty, ..none() });
+    let wrong = update(&mut harness, KeyUpdate { permissions: empty, ..none() });
     assert!(matches!(wrong, Err(KeyError::NoPermission)));
-    let wrong = update(&mut desk, KeyUpdate { expires: Some(Some(NOW)), ..none() });
+    let wrong = update(&mut harness, KeyUpdate { expires: Some(Some(NOW)), ..none() });
     assert!(matches!(wrong, Err(KeyError::ExpiresPassed { .. })));
-    let wrong = update(&mut desk, KeyUpdate { not_before: Some(Some(second(60))), ..none() });
+    let wrong = update(&mut harness, KeyUpdate { not_before: Some(Some(second(60))), ..none() });
     assert!(matches!(wrong, Err(KeyError::NeverValid { .. })));
-    let wrong = update(&mut desk, KeyUpdate { name: Some("\u{7}".into()), ..none() });
+    let wrong = update(&mut harness, KeyUpdate { name: Some("\u{7}".into()), ..none() });
     assert!(matches!(wrong, Err(KeyError::KeyName)));
-    assert_eq!(desk.stored(id), narrowed.record, "what was refused left no trace");
+    assert_eq!(harness.stored(id), narrowed.record, "a refused update changes nothing");
 
-    let open = update(&mut desk, KeyUpdate { expires: Some(None), allow: Some(Vec::new()), ..none() });
+    let open = update(&mut harness, KeyUpdate { expires: Some(None), allow: Some(Vec::new()), ..none() });
     let open = open.unwrap().record;
     assert_eq!((open.expires, open.allow), (None, Vec::new()));
-    desk.revoke(id).unwrap();
-    let wrong = update(&mut desk, KeyUpdate { name: Some("late".into()), ..none() });
+    harness.revoke(id).unwrap();
+    let wrong = update(&mut harness, KeyUpdate { name: Some("late".into()), ..none() });
     assert!(matches!(wrong, Err(KeyError::Revoked { .. })));
 }
 
 #[test]
 fn a_first_launch_happens_once_even_when_two_launch_at_once() {
-    let mut desk = Desk::new();
+    let mut harness = Harness::new();
     let launches: Vec<Option<FirstLaunch>> = std::thread::scope(|scope| {
-        let (secret, brand, clock) = (&desk.fixture.secret, &desk.brand, &desk.clock);
+        let (secret, brand, clock) = (&harness.fixture.secret, &harness.brand, &harness.clock);
         let launch = |mut store: Store| {
             scope.spawn(move || {
                 let rng = &mut rand::rng();
                 Provisioning { store: &mut store, secret, brand, clock, rng }.first_launch().unwrap()
             })
         };
-        let threads: Vec<_> = (0..4).map(|_| launch(desk.fixture.other())).collect();
+        let threads: Vec<_> = (0..4).map(|_| launch(harness.fixture.other())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let made: Vec<&FirstLaunch> = launches.iter().flatten().collect();
     assert_eq!(made.len(), 1);
-    assert_eq!(desk.keys(), 2);
+    assert_eq!(harness.keys(), 2);
     for (created, environment) in
         [(&made[0].staging, Environment::Staging), (&made[0].production, Environment::Production)]
     {
-        let stored = desk.stored(created.record.id);
+        let stored = harness.stored(created.record.id);
         assert_eq!((stored.environment, stored.partner.as_str()), (environment, FIRST_PARTNER));
         assert_eq!(stored.permissions, ApiAccessPermission::all());
     }
-    desk.revoke(made[0].staging.record.id).unwrap();
-    assert!(desk.run(|provisioning| provisioning.first_launch()).unwrap().is_none());
+    harness.revoke(made[0].staging.record.id).unwrap();
+    assert!(harness.run(|provisioning| provisioning.first_launch()).unwrap().is_none());
 }
 
 #[test]
-fn a_partner_is_made_once() {
-    let mut desk = Desk::new();
-    let create =
-        |desk: &mut Desk| create_partner(&mut desk.fixture.store, &desk.clock, &mut rand::rng(), "acme");
-    assert_eq!(create(&mut desk).unwrap().partner.created, NOW);
-    let again = create(&mut desk);
+fn a_partner_is_created_once() {
+    let mut harness = Harness::new();
+    let create = |harness: &mut Harness| {
+        create_partner(&mut harness.fixture.store, &harness.clock, &mut rand::rng(), "acme")
+    };
+    assert_eq!(create(&mut harness).unwrap().partner.created, NOW);
+    let again = create(&mut harness);
     assert!(matches!(again, Err(KeyError::PartnerExists(name)) if name == "acme"));
-    assert!(!desk.create(|_| ()).unwrap().partner_created, "it was there");
-    assert_eq!(desk.fixture.store.list_partners().unwrap().len(), 1);
-    assert!(desk.create(|new| new.partner = "acne".to_owned()).unwrap().partner_created);
+    assert!(!harness.create(|_| ()).unwrap().partner_created, "it was there");
+    assert_eq!(harness.fixture.store.list_partners().unwrap().len(), 1);
+    assert!(harness.create(|new| new.partner = "acne".to_owned()).unwrap().partner_created);
 }
 
 #[test]
 fn a_renamed_partner_keeps_its_keys_and_frees_its_name() {
-    let mut desk = Desk::new();
-    let id = desk.create(|_| ()).unwrap().record.id;
-    desk.create(|new| new.partner = "other".to_owned()).unwrap();
-    let rename = |desk: &mut Desk, old, new| rename_partner(&mut desk.fixture.store, &desk.clock, old, new);
-    assert!(matches!(rename(&mut desk, "acme", "other"), Err(KeyError::PartnerExists(_))));
-    assert!(matches!(rename(&mut desk, "nobody", "x"), Err(KeyError::UnknownPartner(_))));
-    assert!(matches!(rename(&mut desk, "acme", " x"), Err(KeyError::PartnerName)));
-    let renamed = rename(&mut desk, "acme", "Acme GmbH").unwrap();
+    let mut harness = Harness::new();
+    let id = harness.create(|_| ()).unwrap().record.id;
+    harness.create(|new| new.partner = "other".to_owned()).unwrap();
+    let rename = |harness: &mut Harness, old, new| {
+        rename_partner(&mut harness.fixture.store, &harness.clock, old, new)
+    };
+    assert!(matches!(rename(&mut harness, "acme", "other"), Err(KeyError::PartnerExists(_))));
+    assert!(matches!(rename(&mut harness, "nobody", "x"), Err(KeyError::UnknownPartner(_))));
+    assert!(matches!(rename(&mut harness, "acme", " x"), Err(KeyError::PartnerName)));
+    let renamed = rename(&mut harness, "acme", "Acme GmbH").unwrap();
     assert!(renamed.changed);
-    let record = desk.stored(id);
+    let record = harness.stored(id);
     assert_eq!((record.partner.as_str(), record.partner_id), ("Acme GmbH", renamed.partner.id));
-    assert!(!rename(&mut desk, "Acme GmbH", "Acme GmbH").unwrap().changed);
-    assert!(desk.create(|_| ()).unwrap().partner_created, "the name is free");
+    assert!(!rename(&mut harness, "Acme GmbH", "Acme GmbH").unwrap().changed);
+    assert!(harness.create(|_| ()).unwrap().partner_created, "the name is free");
     let by_id = renamed.partner.id.to_string();
-    assert_eq!(rename(&mut desk, &by_id, "Acme AG").unwrap().partner.name, "Acme AG");
-    let again = desk.create(|new| new.partner = by_id.clone()).unwrap();
+    assert_eq!(rename(&mut harness, &by_id, "Acme AG").unwrap().partner.name, "Acme AG");
+    let again = harness.create(|new| new.partner = by_id.clone()).unwrap();
     assert_eq!((again.partner_created, again.record.partner.as_str()), (false, "Acme AG"));
 }
 
 #[test]
-fn a_suspended_partner_is_so_once_and_its_keys_with_it() {
-    let mut desk = Desk::new();
-    let id = desk.create(|_| ()).unwrap().record.id;
-    let suspend = |desk: &mut Desk| suspend_partner(&mut desk.fixture.store, &desk.clock, "acme").unwrap();
-    let first = suspend(&mut desk);
+fn suspending_a_partner_suspends_its_keys_and_doing_it_again_changes_nothing() {
+    let mut harness = Harness::new();
+    let id = harness.create(|_| ()).unwrap().record.id;
+    let suspend =
+        |harness: &mut Harness| suspend_partner(&mut harness.fixture.store, &harness.clock, "acme").unwrap();
+    let first = suspend(&mut harness);
     assert_eq!((first.changed, first.partner.suspended), (true, Some(NOW)));
-    desk.clock.advance(HOUR);
-    let again = suspend(&mut desk);
+    harness.clock.advance(HOUR);
+    let again = suspend(&mut harness);
     assert_eq!((again.changed, again.partner.suspended), (false, Some(NOW)));
-    assert!(desk.stored(id).suspended);
-    assert!(desk.create(|_| ()).unwrap().record.suspended, "a new key is refused as well");
-    let resumed = resume_partner(&mut desk.fixture.store, &desk.clock, "acme").unwrap();
+    assert!(harness.stored(id).suspended);
+    assert!(harness.create(|_| ()).unwrap().record.suspended, "a new key is refused as well");
+    let resumed = resume_partner(&mut harness.fixture.store, &harness.clock, "acme").unwrap();
     assert_eq!((resumed.changed, resumed.partner.suspended), (true, None));
-    assert!(!desk.stored(id).suspended);
+    assert!(!harness.stored(id).suspended);
 }
 
 #[test]
-fn a_partner_with_active_keys_is_removed_only_if_they_are_to_be_revoked() {
-    let mut desk = Desk::new();
-    desk.create(|new| new.expires = Some(second(1))).unwrap();
-    let revoked = desk.create(|_| ()).unwrap().record.id;
-    desk.revoke(revoked).unwrap();
-    let remove =
-        |desk: &mut Desk, revoke| remove_partner(&mut desk.fixture.store, &desk.clock, "acme", revoke);
-    assert!(matches!(remove(&mut desk, false), Err(KeyError::ActiveKeys { active: 1, .. })));
-    desk.clock.advance(HOUR);
-    assert!(remove(&mut desk, false).unwrap().changed);
-    assert!(desk.fixture.store.is_empty().unwrap());
-    assert!(matches!(remove(&mut desk, true), Err(KeyError::UnknownPartner(_))));
-    let old = desk.create(|_| ()).unwrap().record.id;
-    desk.run(|provisioning| provisioning.rotate(old, HOUR)).unwrap();
-    assert_eq!(remove(&mut desk, true).unwrap().partner.keys, 2);
-    assert!(desk.fixture.store.is_empty().unwrap());
+fn a_partner_with_active_keys_is_removed_only_with_revoke_keys() {
+    let mut harness = Harness::new();
+    harness.create(|new| new.expires = Some(second(1))).unwrap();
+    let revoked = harness.create(|_| ()).unwrap().record.id;
+    harness.revoke(revoked).unwrap();
+    let remove = |harness: &mut Harness, revoke| {
+        remove_partner(&mut harness.fixture.store, &harness.clock, "acme", revoke)
+    };
+    assert!(matches!(remove(&mut harness, false), Err(KeyError::ActiveKeys { active: 1, .. })));
+    harness.clock.advance(HOUR);
+    assert!(remove(&mut harness, false).unwrap().changed);
+    assert!(harness.fixture.store.is_empty().unwrap());
+    assert!(matches!(remove(&mut harness, true), Err(KeyError::UnknownPartner(_))));
+    let old = harness.create(|_| ()).unwrap().record.id;
+    harness.run(|provisioning| provisioning.rotate(old, HOUR)).unwrap();
+    assert_eq!(remove(&mut harness, true).unwrap().partner.keys, 2);
+    assert!(harness.fixture.store.is_empty().unwrap());
 }

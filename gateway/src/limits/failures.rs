@@ -1,8 +1,8 @@
 //! Failed authentications per client address.
 //!
-//! Asked only once an authentication has failed: so a valid key is never locked out by what others do
-//! behind its address, and a good request never meets this lock. The number of addresses is bounded;
-//! the one that has failed least recently is forgotten first, so memory is flat under any flood.
+//! Consulted only after an authentication has failed: a valid key is never locked out by other clients behind
+//! its address, and a valid request never takes this lock. The number of addresses is bounded; the one that
+//! failed least recently is removed first, so memory is flat under any flood.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -20,10 +20,10 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// Tracks at most so many addresses at the same time, at least one.
+    /// Tracks at most this many addresses, at least one.
     #[must_use]
     pub fn new(addresses_max: usize) -> Self {
-        // Grows as addresses come: `LruCache::new` would take room for all of them at once.
+        // Grows with the addresses: `LruCache::new` would allocate for all of them at once.
         let mut addresses = LruCache::unbounded();
         addresses.resize(NonZeroUsize::new(addresses_max).unwrap_or(NonZeroUsize::MIN));
         Self { addresses: Mutex::new(addresses) }
@@ -32,11 +32,11 @@ impl Failures {
     /// Counts one failure of an address at `now`, which for IPv6 is its /64.
     ///
     /// # Errors
-    /// Seconds to wait, where the address has failed more often than `rate`.
+    /// Seconds to wait, if the address has failed more often than `rate`.
     pub fn count(&self, address: IpAddr, rate: Rate, now: Instant) -> Result<(), u32> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if addresses.peek(&address).is_some_and(|limit| limit.policy().rate != rate) {
-            // The configuration was reloaded since.
+            // A reload has changed the rate.
             addresses.pop(&address);
         }
         let limit = addresses.get_or_insert(address, || RateLimit::new(Policy::new(rate)));

@@ -1,8 +1,8 @@
-//! A key's rate limit: governor's cell-rate algorithm, one cell in the key's own record, made
-//! when the key is first used: most keys are idle.
+//! A key's rate limit, by governor's cell-rate algorithm. Its state is created when the key is first used,
+//! because most keys are idle.
 //!
-//! The one encoder of `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)
-//! stands here, because the draft may yet rename its parameters.
+//! `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10) are encoded here only,
+//! because the draft may still rename their parameters.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -19,30 +19,29 @@ use http::HeaderValue;
 use permissions::{Period, Rate};
 use versions::Instant;
 
-/// A rate and its fields. The keys of a rate share it, for [`SHARED_MAX`] rates.
+/// A rate and its response fields. All keys of the same rate share it, for up to [`SHARED_MAX`] rates.
 #[derive(Debug)]
 pub struct Policy {
     /// The rate.
     pub rate: Rate,
-    /// `RateLimit-Policy`: so many requests in such a window.
+    /// `RateLimit-Policy`: the quota and the window.
     field: HeaderValue,
-    /// `RateLimit`, written once for all answers: what is left to those who have used one request of the burst, two,
-    /// and so on.
-    left: Vec<(Spent, HeaderValue)>,
+    /// Prepared values of `RateLimit`, by how many requests of the burst are used.
+    prepared: Vec<(Spent, HeaderValue)>,
 }
 
 type Shared = HashMap<Rate, Arc<Policy>>;
 
-/// How many rates are shared. Their fields are kept written as long as the process lives: a value that counts its
-/// users would be written by every worker with every answer. Of any other rate each key has its own policy, whose
-/// `RateLimit-Policy` is such a value and whose `RateLimit` is written for each answer.
+/// How many rates are shared. Their field values are static: every worker would write a reference count with
+/// every response. Each key of any other rate has its own policy, whose `RateLimit-Policy` is
+/// reference-counted and whose `RateLimit` is written for each response.
 const SHARED_MAX: usize = 128;
-/// How much of a burst may be used for the field still to be written already. Most callers ask less often than
-/// they may, and have nearly all of it.
-const WRITTEN_USED_MAX: u32 = 16;
+/// Up to how many used requests `RateLimit` is prepared. Most callers stay far below their rate and have
+/// nearly all of their burst left.
+const PREPARED_USED_MAX: u32 = 16;
 
 impl Policy {
-    /// The policy of a rate.
+    /// Returns the policy of a rate.
     #[must_use]
     pub fn new(rate: Rate) -> Arc<Self> {
         static SHARED: LazyLock<Mutex<Shared>> = LazyLock::new(Mutex::default);
@@ -56,16 +55,16 @@ impl Policy {
         let field = format!(r#""default";q={};w={}"#, rate.burst, rate.window_seconds());
         if shared.len() >= SHARED_MAX {
             let field = HeaderValue::try_from(field).expect("digits and plain signs");
-            return Arc::new(Self { rate, field, left: Vec::new() });
+            return Arc::new(Self { rate, field, prepared: Vec::new() });
         }
         let fixed = |text: &str| HeaderValue::from_static(text.to_owned().leak());
-        let left = (1..=rate.burst.get().min(WRITTEN_USED_MAX)).map(|used| {
+        let prepared = (1..=rate.burst.get().min(PREPARED_USED_MAX)).map(|used| {
             let spent = Spent::of(rate.burst.get() - used, rate);
             let mut text = BytesMut::new();
             spent.write_field(&mut text);
             (spent, fixed(&String::from_utf8_lossy(&text)))
         });
-        let policy = Arc::new(Self { rate, field: fixed(&field), left: left.collect() });
+        let policy = Arc::new(Self { rate, field: fixed(&field), prepared: prepared.collect() });
         shared.insert(rate, Arc::clone(&policy));
         policy
     }
@@ -76,35 +75,35 @@ impl Policy {
         self.field.clone()
     }
 
-    /// `RateLimit`, if it is one of those that are kept written.
+    /// `RateLimit`, if it is prepared.
     #[must_use]
-    pub fn written_field(&self, spent: Spent) -> Option<HeaderValue> {
+    pub fn prepared_field(&self, spent: Spent) -> Option<HeaderValue> {
         let used = self.rate.burst.get().checked_sub(spent.remaining)?.checked_sub(1)?;
-        let (of, field) = self.left.get(used as usize)?;
+        let (of, field) = self.prepared.get(used as usize)?;
         (*of == spent).then(|| field.clone())
     }
 }
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, RequestClock, StateInformationMiddleware>;
 
-/// One rate, spent by one key. Clones spend the same, once anything of it is spent.
+/// The rate limit of one key. Clones share their state once a request was spent.
 #[derive(Clone)]
 pub struct RateLimit {
     policy: Arc<Policy>,
     limiter: OnceLock<Arc<Limiter>>,
 }
 
-/// What one request left of its key's rate.
+/// What is left of a rate after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// Requests that may come at once now.
+    /// How many more requests may come at once.
     pub remaining: u32,
-    /// Seconds until the whole burst is back; of a request that was refused, until the next one may come.
+    /// Seconds until the full burst is available; after a refusal, until the next request is accepted.
     pub reset_seconds: u32,
 }
 
 impl RateLimit {
-    /// Nothing is spent of it yet.
+    /// A limit of which nothing is spent.
     #[must_use]
     pub const fn new(policy: Arc<Policy>) -> Self {
         Self { policy, limiter: OnceLock::new() }
@@ -119,7 +118,7 @@ impl RateLimit {
     /// Spends one request at `now`.
     ///
     /// # Errors
-    /// The same figures where none is left; `reset_seconds` is then at least 1.
+    /// What is left, if that is no request; `reset_seconds` is then at least 1.
     pub fn spend(&self, now: Instant) -> Result<Spent, Spent> {
         let Rate { requests, per, burst } = self.policy.rate;
         let now = RequestClock::set(now);
@@ -136,7 +135,7 @@ impl RateLimit {
             Ok(state) => Ok(Spent::of(state.remaining_burst_capacity(), self.policy.rate)),
             Err(until) => {
                 let wait = until.wait_time_from(now);
-                // Rounded up: a client that comes back after this many seconds is served.
+                // Rounded up, so that a client that waits this many seconds is served.
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 let reset_seconds = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
                 Err(Spent { remaining: 0, reset_seconds })
@@ -145,8 +144,8 @@ impl RateLimit {
     }
 }
 
-/// Governor's clock. It tells the moment of the request that this thread is judging, because governor
-/// asks a clock where it could take the time: so none is read twice for one request.
+/// Governor's clock. It returns the time of the request in hand on this thread, because governor takes a
+/// clock rather than a time; so the time is read once per request.
 #[derive(Clone, Copy, Debug)]
 struct RequestClock;
 
@@ -155,10 +154,10 @@ thread_local! {
 }
 
 impl RequestClock {
-    /// From now on, on this thread, it is this moment.
+    /// Sets the time on this thread.
     fn set(now: Instant) -> Nanos {
         static BEGINNING: OnceLock<Instant> = OnceLock::new();
-        // Before the moment of any request: another thread's may have been read earlier than this first one.
+        // Earlier than any request: another thread may have read its time before this first one.
         let beginning = || now.checked_sub(Duration::from_secs(60)).unwrap_or(now);
         let since = now.saturating_duration_since(*BEGINNING.get_or_init(beginning));
         let nanoseconds = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
@@ -176,13 +175,13 @@ impl Clock for RequestClock {
 }
 
 impl Spent {
-    /// So many remain of a rate that is not used up.
+    /// What is left, if `remaining` of the burst remain.
     fn of(remaining: u32, rate: Rate) -> Self {
         let reset_seconds = rate.seconds_to_restore(rate.burst.get().saturating_sub(remaining));
         Self { remaining, reset_seconds }
     }
 
-    /// `RateLimit`: what remains, and when the whole is back.
+    /// Writes `RateLimit`: what remains, and when the full burst is available.
     pub fn write_field(self, text: &mut BytesMut) {
         let (mut remaining, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new());
         text.extend_from_slice(br#""default";r="#);
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_served_and_then_the_caller_is_told_to_wait() {
+    fn a_burst_is_served_and_then_the_caller_must_wait() {
         let (limit, now) = (limit("1/s+3"), Instant::now());
         for remaining in [2, 1, 0] {
             assert_eq!(limit.spend(now), Ok(Spent { remaining, reset_seconds: 3 - remaining }));
@@ -261,34 +260,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_written_is_what_would_be_written() {
+    fn a_prepared_field_equals_the_written_one() {
         let (limit, now) = (limit("2/s+20"), Instant::now());
         for used in 1..=20 {
             let spent = limit.spend(now).unwrap();
             let mut text = BytesMut::new();
             spent.write_field(&mut text);
-            let written = limit.policy().written_field(spent);
-            assert_eq!(written.is_some(), used <= WRITTEN_USED_MAX, "{used}");
+            let written = limit.policy().prepared_field(spent);
+            assert_eq!(written.is_some(), used <= PREPARED_USED_MAX, "{used}");
             assert!(written.is_none_or(|written| written == text[..]), "{text:?}");
         }
-        // The last one of a small burst, and one who has to wait: the same remains, another time is told.
+        // The last request of a small burst, and a refused one: the same remains, but the reset differs.
         let limit = self::limit("1/s+2");
         limit.spend(now).unwrap();
         let (last, refused) = (limit.spend(now).unwrap(), limit.spend(now).unwrap_err());
         assert_eq!((last.remaining, refused.remaining), (0, 0));
-        assert_eq!(limit.policy().written_field(last).unwrap(), r#""default";r=0;t=2"#);
-        assert_eq!(limit.policy().written_field(refused), None);
+        assert_eq!(limit.policy().prepared_field(last).unwrap(), r#""default";r=0;t=2"#);
+        assert_eq!(limit.policy().prepared_field(refused), None);
     }
 
     #[test]
-    fn no_more_rates_than_the_bound_are_shared_and_kept_written() {
+    fn no_more_rates_than_the_bound_are_shared_and_prepared() {
         let mut shared = Shared::new();
         for burst in 1..=2 * SHARED_MAX {
             let rate = format!("7/s+{burst}").parse().unwrap();
             let policy = Policy::among(&mut shared, rate);
             let is_shared = burst <= SHARED_MAX;
             assert_eq!(Arc::ptr_eq(&policy, &Policy::among(&mut shared, rate)), is_shared, "{burst}");
-            assert_eq!(policy.left.is_empty(), !is_shared, "{burst}");
+            assert_eq!(policy.prepared.is_empty(), !is_shared, "{burst}");
             assert_eq!(policy.field(), format!(r#""default";q={burst};w={}"#, burst.div_ceil(7)).as_str());
         }
         assert_eq!(shared.len(), SHARED_MAX);

@@ -1,29 +1,30 @@
-//! How many requests are served at the same time, in all and for one caller.
+//! Bounds how many requests are served at the same time, in total and for one caller.
 //!
-//! There are two pools: requests that are being answered, and those whose content is still on its way. A client
-//! that sends slowly holds no place of the first. Once a pool is more than half taken, no caller may hold more
-//! than its share of places in both, so that none can shut out the others.
+//! There are two pools: requests that are being handled, and those whose content is still arriving, so that a
+//! slow sender takes no slot of the first. Once a pool is more than half taken, no caller may hold more than
+//! its share of both, so that none can starve the others.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use versions::{Error, ErrorCode, Help};
 
-/// One pool of places. In a cache line of its own, because every worker writes it.
+/// A pool of slots, in a separate cache line because every worker writes it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Slots(AtomicUsize);
 
-/// A place in a pool; given back when it is dropped.
+/// A slot of a pool, released when it is dropped.
 #[derive(Debug)]
 pub struct Slot(&'static Slots);
 
 impl Slots {
-    /// Takes a place, if fewer than `max` are taken.
+    /// Takes a slot, if fewer than `max` are taken.
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`].
     pub fn take(&'static self, max: usize) -> Result<Slot, Error> {
-        // Taken first and then looked at: two that meet at the last place are both refused at worst.
+        // Incremented first and then compared: at worst, two requests that race for the last slot are both
+        // refused.
         let slot = Slot(self);
         if self.0.fetch_add(1, Ordering::Relaxed) >= max {
             drop(slot);
@@ -34,7 +35,7 @@ impl Slots {
         Ok(slot)
     }
 
-    /// How many places are taken.
+    /// How many slots are taken.
     pub fn taken(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -51,7 +52,7 @@ impl Drop for Slot {
     }
 }
 
-/// The 503 of a gateway that is busy.
+/// The 503 of an overloaded gateway.
 pub(crate) fn overloaded(detail: &'static str) -> Error {
     Error::new(ErrorCode::Overloaded, detail)
         .with_help(Help { retry_after_seconds: Some(1), ..Help::default() })
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_given_back() {
+    fn slots_are_released() {
         let slots: &'static Slots = Box::leak(Box::default());
         let first = slots.take(2).unwrap();
         let _second = slots.take(2).unwrap();

@@ -1,4 +1,4 @@
-//! The follower on its thread, with a store that others write to, and one that is replaced.
+//! Tests of the follower, with a store that other processes write to, and one that is replaced.
 
 use std::thread::JoinHandle;
 
@@ -124,7 +124,7 @@ fn a_restored_store_that_is_moved_into_place_is_followed_from_then_on() {
     insert(&mut fixture.store, &key(2));
     running.becomes("loaded", |running| running.check(&key(2)) == Some(Ok(())));
     std::fs::rename(&restored, fixture.folder.store()).unwrap();
-    // This waits until the server has switched, and then finds it.
+    // Opening waits until the server has switched.
     let mut store = fixture.other();
     running.becomes("gone", |running| running.check(&key(2)).is_none());
     assert_eq!(running.check(&key(1)), Some(Ok(())));
@@ -144,7 +144,7 @@ fn a_store_that_is_moved_away_makes_the_server_not_ready_until_it_is_back() {
     let elsewhere = fixture.folder.path().join("elsewhere");
     std::fs::rename(fixture.folder.store(), &elsewhere).unwrap();
     running.becomes("not ready", |running| !running.readiness.verdict().ready);
-    assert_eq!(running.check(&key(1)), Some(Ok(())), "traffic goes on");
+    assert_eq!(running.check(&key(1)), Some(Ok(())), "traffic continues");
     let refused = running.run(|store| Ok(insert(store, &key(2))));
     assert!(matches!(refused, Err(StoreError::Moved { .. })), "{refused:?}");
     std::fs::rename(&elsewhere, fixture.folder.store()).unwrap();
@@ -164,11 +164,11 @@ fn a_store_of_another_installation_is_not_followed() {
     running.becomes("not ready", |running| !running.readiness.verdict().ready);
     let error = Store::open(&fixture.folder, Duration::from_secs(5)).err().unwrap();
     assert!(matches!(error, StoreError::Replaced { pid, .. } if pid == std::process::id()), "{error}");
-    assert_eq!(running.check(&key(1)), Some(Ok(())), "traffic goes on");
+    assert_eq!(running.check(&key(1)), Some(Ok(())), "traffic continues");
 }
 
 #[test]
-fn the_same_store_may_come_back_after_another_was_in_its_place() {
+fn the_same_store_may_come_back_after_another_replaced_it() {
     let mut fixture = Fixture::new();
     insert(&mut fixture.store, &key(1));
     let running = Running::on(&fixture, &[]);
@@ -185,8 +185,8 @@ fn the_same_store_may_come_back_after_another_was_in_its_place() {
     running.becomes("revoked", |running| running.check(&key(1)) == Some(Err(Denial::Revoked)));
 }
 
-/// The time from a revocation's commit to its being applied, while the last use of every key is written
-/// over and over.
+/// Measures the time from a revocation's commit until it is applied, while the last use of every key is
+/// written repeatedly.
 #[test]
 fn a_revocation_does_not_wait_for_the_last_use_of_all_keys_to_be_written() {
     const KEYS: u128 = 10_000;
@@ -205,7 +205,7 @@ fn a_revocation_does_not_wait_for_the_last_use_of_all_keys_to_be_written() {
     let mut took = Vec::new();
     for revoked in &all[..REVOCATIONS as usize] {
         let now = SystemClock.now();
-        all.iter().for_each(|key| running.keys.find(&key.hash).unwrap().used(now, &peer));
+        all.iter().for_each(|key| running.keys.find(&key.hash).unwrap().record_use(now, &peer));
         std::thread::sleep(Duration::from_millis(rand::random_range(0..50)));
         revoke(revoked)(&mut fixture.store).unwrap();
         let committed = Monotonic::now();
@@ -217,11 +217,11 @@ fn a_revocation_does_not_wait_for_the_last_use_of_all_keys_to_be_written() {
     took.sort_unstable();
     let at = |percent: usize| took[(took.len() - 1) * percent / 100];
     println!("{KEYS} keys: p50 {:?}, p99 {:?}, worst {:?}", at(50), at(99), at(100));
-    // Written in one go, these last uses take half a second.
+    // In a single transaction, these last uses take half a second.
     assert!(at(90) < Duration::from_millis(200), "{took:?}");
 }
 
-/// A key whose id is nowhere near that of the one before, as those of many partners are.
+/// A key whose id is far from the previous one's, so that used keys are spread over the file.
 fn spread_key(number: u128) -> StoredKey {
     let mut key = key(number);
     let digest = ServerSecret::new([1; 32]).hash(&number.to_le_bytes());

@@ -1,7 +1,8 @@
-//! Who is calling: one credential, its form, its hash, its key, and whether that is valid here and now.
+//! Authentication: exactly one credential, its form, its hash, its key, and whether the key is valid for this
+//! request.
 //!
-//! A connection remembers its last caller: while no key changes, the same credential is that caller's, and only
-//! the last of these questions is asked again.
+//! A connection caches its last caller: while no key changes, the same credential is that caller's, and only
+//! the key's validity is checked again.
 
 use std::sync::{Arc, PoisonError};
 
@@ -15,12 +16,12 @@ use crate::http::{ClientAddress, Field, is_proxy};
 use crate::keys::index::Key;
 use crate::transport::network;
 
-/// Why authentication failed. The caller never learns which; the log and the metrics do.
+/// Why authentication failed; for the log and the metrics, not for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AuthFailure {
     /// No `Authorization`.
     Missing,
-    /// More than one `Authorization`, another scheme, or more than one word after it.
+    /// More than one `Authorization`, another scheme, or more than one token after it.
     Unreadable,
     /// Not the form of a key.
     Malformed,
@@ -28,11 +29,11 @@ enum AuthFailure {
     Checksum,
     /// No key has this hash.
     Unknown,
-    /// There is such a key and it is not valid here and now.
+    /// There is such a key, but it is not valid for this request.
     Denied(Denial),
 }
 
-/// The one failure that the response tells apart: there was no credential at all.
+/// The only failure that the response distinguishes: there was no credential at all.
 pub(super) const NO_CREDENTIAL: &str = "missing";
 
 impl AuthFailure {
@@ -55,7 +56,7 @@ impl AuthFailure {
 }
 
 impl Pipeline {
-    /// Recognizes the caller, whom the connection remembers from then on.
+    /// Authenticates the caller, and caches it for the connection.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidToken`], or [`ErrorCode::TooManyFailures`] for an address that fails too often.
@@ -71,10 +72,10 @@ impl Pipeline {
                 exchange.record.key = key;
                 self.count_failure(exchange)
             })?;
-        // Only now: a key that is refused is looked up each time, like one that does not exist.
+        // After the check: a refused key is looked up each time, like an unknown one.
         *remembered = Some(Arc::clone(&caller));
         exchange.record.key = Some(caller.key().id);
-        caller.key().used(exchange.record.time, exchange.peer);
+        caller.key().record_use(exchange.record.time, exchange.peer);
         Ok(caller)
     }
 
@@ -89,7 +90,7 @@ impl Pipeline {
             Field::Repeated(_) => return Err((AuthFailure::Unreadable, None)),
             Field::Once(value) => value.as_bytes(),
         };
-        // Read first: a key that changes while it is looked up is looked up again with the next request.
+        // Read before the look-up: a key that changes meanwhile is looked up again with the next request.
         let generation = self.keys.generation();
         let caller = match remembered {
             Some(caller) if caller.presented(authorization, generation) => caller,
@@ -118,7 +119,7 @@ impl Pipeline {
     fn count_failure(&self, exchange: &Exchange<'_>) -> Error {
         let (limits, now) = (&exchange.snapshot.limits, exchange.record.received);
         let counted = match exchange.record.client {
-            ClientAddress::Known(address) => {
+            ClientAddress::Visible(address) => {
                 self.failures.count(network(address), limits.failures_per_address, now)
             }
             ClientAddress::Hidden(_) => Ok(()),
@@ -139,13 +140,13 @@ fn check(key: &Key, exchange: &Exchange<'_>) -> Result<(), Denial> {
     let (peer, record) = (exchange.peer, &exchange.record);
     let check = |address| key.check(record.time, address, peer.listener.environments);
     match record.client {
-        // A thief of a key could forge an address that the key allows, and say that the connection has
-        // moved there: the one that the handshake has proven has to be allowed too.
-        ClientAddress::Known(address) if address != peer.origin && !is_proxy(peer) => {
+        // Whoever has stolen a key could spoof an allowed address as the connection's new one, so the address
+        // that the handshake has validated must be allowed too.
+        ClientAddress::Visible(address) if address != peer.origin && !is_proxy(peer) => {
             check(address).and_then(|()| check(peer.origin))
         }
-        ClientAddress::Known(address) => check(address),
-        // The other reasons first: the log then has the one that counts.
+        ClientAddress::Visible(address) => check(address),
+        // The other reasons come first, so that the log has the decisive one.
         ClientAddress::Hidden(proxy) => match check(proxy) {
             Ok(()) if key.has_networks() => Err(Denial::Address),
             checked => checked,
@@ -153,8 +154,8 @@ fn check(key: &Key, exchange: &Exchange<'_>) -> Result<(), Denial> {
     }
 }
 
-/// The credential of `Bearer <credential>`: the scheme in any case (RFC 9110 §11.1), one or more blanks,
-/// one word.
+/// The credential of `Bearer <credential>`: the scheme in any case (RFC 9110 §11.1), one or more spaces, one
+/// token.
 fn credential(authorization: &[u8]) -> Result<&[u8], AuthFailure> {
     let (scheme, rest) = authorization.split_at_checked(7).ok_or(AuthFailure::Unreadable)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {

@@ -1,13 +1,13 @@
-//! What an endpoint may ask of the connection that its request came by.
+//! The connection as endpoints see it.
 
 use std::time::Duration;
 
-use versions::{Connection, Tls};
+use versions::{ConnectionInfo, Tls};
 
 use crate::http::is_proxy;
 use crate::transport::{Encryption, Peer};
 
-impl Connection for Peer {
+impl ConnectionInfo for Peer {
     fn tls(&self) -> Option<Tls> {
         let Encryption { version, cipher_suite, key_exchange_group, resumed } = self.encryption()?;
         Some(Tls { version, cipher_suite, key_exchange_group, resumed })

@@ -1,4 +1,4 @@
-//! What pages of the origins in `api.cors_origins` may do in a browser.
+//! CORS for the origins in `api.cors_origins`.
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};

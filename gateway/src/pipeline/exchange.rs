@@ -1,4 +1,4 @@
-//! The request in hand: what came, by which connection, and what the steps have found so far.
+//! The state of a request in progress: its head, its connection, and the results of the steps so far.
 
 use std::sync::Arc;
 
@@ -13,26 +13,26 @@ use crate::limits::{Policy, Spent};
 use crate::snapshot::Snapshot;
 use crate::transport::Peer;
 
-/// One request on its way through the steps.
+/// A request in progress.
 pub(super) struct Exchange<'a> {
     pub(super) head: &'a Parts,
     pub(super) peer: &'a Arc<Peer>,
     pub(super) cache: &'a ConnectionCache,
     pub(super) snapshot: &'a Snapshot,
     pub(super) record: Record,
-    /// The places that it has taken.
+    /// The slots that it has taken.
     pub(super) places: Places,
-    /// Whether its content, if it has any, was read to the end: then the connection is in order.
+    /// Whether its content, if any, was read to the end, so that the connection can be reused.
     pub(super) is_read: bool,
     /// `RateLimit` and `RateLimit-Policy`, once the caller is known.
     pub(super) rate: Option<[HeaderValue; 2]>,
-    /// The version that answers.
+    /// The version that serves the request.
     pub(super) version: Option<&'a VersionTable>,
-    /// The version that was requested, where another one answers.
+    /// The requested version, if another one serves the request.
     pub(super) forwarded_from: Option<&'a VersionTable>,
-    /// The endpoint, or another one of the same path where the method has none.
+    /// The endpoint, or if the method has none, another one of the same path.
     pub(super) entry: Option<&'a Entry>,
-    /// The fields that report what a newer version would have answered, where that was asked for.
+    /// The fields of a preview, if one was requested.
     pub(super) preview: Option<Box<HeaderMap>>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The version that answers for the one that was requested.
+    /// Chooses the version that serves the requested one.
     ///
     /// # Errors
     /// [`ErrorCode::UnknownVersion`] or [`ErrorCode::RetiredVersion`].
@@ -84,7 +84,7 @@ impl<'a> Exchange<'a> {
         chosen
     }
 
-    /// Notes the endpoint, if there is one.
+    /// Records the endpoint, if there is one.
     pub(super) fn found(&mut self, entry: Option<&'a Entry>) {
         if let Some(entry) = entry {
             self.entry = Some(entry);
@@ -95,7 +95,7 @@ impl<'a> Exchange<'a> {
 
 /// `RateLimit` and `RateLimit-Policy`.
 pub(super) fn rate_fields(policy: &Policy, spent: Spent) -> [HeaderValue; 2] {
-    let limit = policy.written_field(spent);
+    let limit = policy.prepared_field(spent);
     let limit = limit.unwrap_or_else(|| crate::http::never_indexed(field(|block| spent.write_field(block))));
     [limit, policy.field()]
 }

@@ -1,4 +1,4 @@
-//! The last step of a request: its content is received and its endpoint replies, at once or after waiting.
+//! The last step of a request: receives its content and calls its endpoint.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ pub(super) struct Call<'r> {
     pub(super) table: &'r VersionTable,
     pub(super) entry: &'r Entry,
     pub(super) caller: &'r Arc<Caller>,
-    /// Whether another date's response is wanted beside it.
+    /// The date to preview, if one was requested.
     pub(super) has_preview: bool,
 }
 
 impl Pipeline {
-    /// Has the endpoint reply.
+    /// Calls the endpoint.
     pub(super) async fn handle(
         &'static self,
         exchange: &mut Exchange<'_>,
@@ -63,7 +63,8 @@ impl Pipeline {
         Ok(reply)
     }
 
-    /// Receives content, within the bounds of any content. Meanwhile the request is not one that is being answered.
+    /// Receives content, within its limits. Meanwhile the request holds an upload slot instead of a slot in
+    /// flight.
     async fn receive(
         &'static self,
         exchange: &mut Exchange<'_>,
@@ -84,7 +85,7 @@ impl Pipeline {
                 })?;
                 let Some(data) = frame.data_ref() else { continue };
                 if content.is_empty() && !data.is_empty() {
-                    // Over HTTP/3 only now is it known that there is content at all.
+                    // Over HTTP/3, the first bytes show that there is content at all.
                     negotiate::content(&head.headers)?;
                 }
                 if content.len() + data.len() > limits.body_bytes_max {
@@ -103,8 +104,8 @@ impl Pipeline {
     }
 }
 
-/// Discards what has come of the content of a method that has none, which means nothing (RFC 9110 §9.3.1): nobody
-/// waits for the rest. Whether that was all of it.
+/// Discards the content that has arrived for a method without content, where it has no meaning (RFC 9110
+/// §9.3.1), without waiting for the rest. Returns whether that was all of it.
 fn discard(exchange: &Exchange<'_>, mut body: RequestBody) -> Result<bool, Error> {
     let declared = declared_length(Fields::find(&exchange.head.headers).content_length)?;
     let mut length = 0;
@@ -124,7 +125,8 @@ fn discard(exchange: &Exchange<'_>, mut body: RequestBody) -> Result<bool, Error
     Ok(false)
 }
 
-/// hyper and h2 have seen to it over HTTP/1 and HTTP/2; over HTTP/3 it is left to us (RFC 9114 §4.1.2).
+/// Checks the content's length. hyper and h2 do that over HTTP/1 and HTTP/2, so this is for HTTP/3 (RFC 9114
+/// §4.1.2).
 fn check_declared(declared: Option<u64>, length: usize) -> Result<(), Error> {
     if declared.is_none_or(|declared| declared == length as u64) {
         return Ok(());
@@ -133,7 +135,7 @@ fn check_declared(declared: Option<u64>, length: usize) -> Result<(), Error> {
     Err(Error::new(ErrorCode::MalformedRequest, detail))
 }
 
-/// The endpoint's own part.
+/// Calls the endpoint's handler.
 pub(super) fn reply<'a>(entry: &Entry, context: &'a Context<'a>, input: Input<'a>) -> ReplyFuture<'a> {
     match entry.route.action {
         Action::Native(handle) => handle(context, input),

@@ -1,22 +1,22 @@
-//! What a request asks of the answer, and what it says of its own content.
+//! Content negotiation: `Accept`, early data, and the type and coding of content.
 
 use http::{HeaderMap, HeaderValue, header};
 use versions::{Error, ErrorCode};
 
 use crate::http::Field;
 
-/// Refuses a request whose `Accept` has no place for JSON (RFC 9110 §12.5.1).
+/// Refuses a request whose `Accept` excludes JSON (RFC 9110 §12.5.1).
 ///
 /// # Errors
 /// [`ErrorCode::NotAcceptable`].
 pub(super) fn accept(accept: Field<'_>, fields: &HeaderMap) -> Result<(), Error> {
     match accept {
-        // What nearly every client sends.
+        // The value that nearly every client sends.
         Field::Missing => return Ok(()),
         Field::Once(value) if value == "*/*" || value == "application/json" => return Ok(()),
         Field::Once(_) | Field::Repeated(_) => {}
     }
-    // The most specific range that JSON lies in decides: `application/json`, `application/*`, `*/*`.
+    // The most specific range that includes JSON decides: `application/json`, `application/*`, `*/*`.
     let mut decides: Option<(usize, bool)> = None;
     let mut empty = true;
     for value in fields.get_all(header::ACCEPT) {
@@ -39,14 +39,14 @@ pub(super) fn accept(accept: Field<'_>, fields: &HeaderMap) -> Result<(), Error>
     ))
 }
 
-/// How specific a range that JSON lies in is, 0 the most, and whether its weight is above 0.
+/// The rank of a range that includes JSON, 0 for the most specific, and whether its weight is above 0.
 fn json_in(range: &[u8]) -> Option<(usize, bool)> {
     let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let kind = parts.next().unwrap_or_default();
     let rank = [&b"application/json"[..], b"application/*", b"*/*"]
         .iter()
         .position(|json| kind.eq_ignore_ascii_case(json))
-        // What Java's own client sends for `*/*`.
+        // The form of `*/*` that Java's built-in client sends.
         .or_else(|| (kind == b"*").then_some(2))?;
     Some((rank, !parts.any(is_weight_zero)))
 }
@@ -59,8 +59,8 @@ fn is_weight_zero(parameter: &[u8]) -> bool {
         && !weight.iter().any(|digit| (b'1'..=b'9').contains(digit))
 }
 
-/// Refuses a request that an intermediary passed on before the client's handshake was complete, unless
-/// the endpoint says that a replay does no harm (RFC 8470 §5.2).
+/// Refuses a request that an intermediary forwarded before the client's handshake was complete, unless a
+/// replay is harmless for the endpoint (RFC 8470 §5.2).
 ///
 /// # Errors
 /// [`ErrorCode::TooEarly`].
@@ -74,7 +74,7 @@ pub(super) fn early_data(early_data: Field<'_>, safe: bool) -> Result<(), Error>
     ))
 }
 
-/// Refuses content of a type or coding that is not taken: JSON, as it is, is.
+/// Refuses content of any type other than JSON, or with a content coding.
 ///
 /// # Errors
 /// [`ErrorCode::UnsupportedMediaType`].
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn accept_must_have_a_place_for_json() {
+    fn accept_must_include_json() {
         for values in [
             &[][..],
             &["*/*"],

@@ -1,10 +1,9 @@
-//! What a newer date would have answered, beside the response of the date that was requested.
+//! Previews: how a newer date would respond, reported with the response of the requested date.
 //!
-//! A call with `api-version-preview: DATE` gets its own response unchanged. The same call is then made at
-//! the newer date, and three fields report the outcome: `api-version-preview` repeats the date,
-//! `api-version-preview-status` is the status that it would have, and `api-version-preview-patch` is the
-//! JSON Patch (RFC 6902) from the one body to the other, as ASCII. Only endpoints that declare
-//! themselves safe are called a second time.
+//! A request with `api-version-preview: DATE` gets the usual response. The newer date's endpoint is called
+//! too, and three fields report the outcome: `api-version-preview` repeats the date,
+//! `api-version-preview-status` is its status, and `api-version-preview-patch` is the JSON Patch (RFC 6902)
+//! from the one body to the other, as ASCII. Only safe endpoints are called a second time.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
@@ -20,22 +19,22 @@ const STATUS: HeaderName = HeaderName::from_static("api-version-preview-status")
 const PATCH: HeaderName = HeaderName::from_static("api-version-preview-patch");
 const OMITTED: HeaderName = HeaderName::from_static("api-version-preview-omitted");
 
-/// What a newer date would answer.
+/// The outcome of a preview.
 enum Outcome {
-    /// This status, and the patch that turns the one body into the other.
+    /// The status, and the patch from the one body to the other.
     Patch(StatusCode, HeaderValue),
-    /// This status, but the patch has this many bytes.
+    /// The status, but the patch is too large; its size in bytes.
     TooLarge(StatusCode, usize),
-    /// This status, but one of the two bodies is no JSON.
+    /// The status, but one of the two bodies is not JSON.
     NotJson(StatusCode),
     /// An error.
     Refused(StatusCode),
-    /// One of the two endpoints changes something: it is not called a second time.
+    /// One of the two endpoints is not safe, so there is no second call.
     NotSafe,
 }
 
 impl Outcome {
-    /// The fields that report it, for the date whose name is `version`.
+    /// The response fields that report it, for the date with the name `version`.
     fn into_fields(self, version: HeaderValue) -> HeaderMap {
         let mut fields = HeaderMap::with_capacity(3);
         fields.insert(API_VERSION_PREVIEW, version);
@@ -60,10 +59,10 @@ impl Outcome {
 }
 
 impl Pipeline {
-    /// The date whose response is wanted beside the requested one.
+    /// The date to preview, if one is requested.
     ///
     /// # Errors
-    /// [`ErrorCode::MalformedRequest`], where it is no date, none that this caller may use, or not newer.
+    /// [`ErrorCode::MalformedRequest`], if it is not a date, not open to this caller, or not newer.
     pub(super) fn preview_version<'a>(
         &self,
         exchange: &Exchange<'a>,
@@ -87,7 +86,8 @@ impl Pipeline {
         })
     }
 
-    /// Makes the call at the newer date, and reports the outcome as fields. `context` is the call's own; `body` is that of the response given.
+    /// Calls the newer date's endpoint and reports the outcome as fields. `context` is the request's; `body`
+    /// is that of the response.
     pub(super) async fn preview(
         &'static self,
         exchange: &Exchange<'_>,
@@ -101,7 +101,7 @@ impl Pipeline {
         let outcome = if !call.entry.route.safe {
             Outcome::NotSafe
         } else {
-            match reply_at(exchange, table, call, &context, input).await {
+            match preview_reply(exchange, table, call, &context, input).await {
                 Ok(Some(newer)) => {
                     let status = newer.status.unwrap_or(StatusCode::OK);
                     let newer = if let Body::Full(body) = newer.body { body } else { "null".into() };
@@ -116,8 +116,8 @@ impl Pipeline {
     }
 }
 
-/// The newer date's reply, or `None` where its endpoint is not safe.
-async fn reply_at(
+/// The newer date's reply, or `None` if its endpoint is not safe.
+async fn preview_reply(
     exchange: &Exchange<'_>,
     table: &VersionTable,
     call: &Call<'_>,
@@ -150,7 +150,7 @@ fn difference(status: StatusCode, given: &[u8], newer: &[u8], bytes_max: usize) 
     }
 }
 
-/// JSON in ASCII: a field's value may hold nothing else (RFC 9110 §5.5).
+/// Formats JSON in ASCII, as a field's value must be (RFC 9110 §5.5).
 struct Ascii;
 
 impl Formatter for Ascii {
@@ -185,17 +185,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_patch_leads_from_one_body_to_the_other() {
-        let own = r#"{"status":"success","RRT":"0.08 ms","name":"caf\u00e9"}"#;
+    fn the_patch_turns_one_body_into_the_other() {
+        let older = r#"{"status":"success","RRT":"0.08 ms","name":"caf\u00e9"}"#;
         let newer = r#"{"status":"success","processingTimeMs":0.081,"name":"😀 é \u007f\n"}"#;
-        let Outcome::Patch(_, field) = difference(StatusCode::OK, own.as_bytes(), newer.as_bytes(), 4096)
+        let Outcome::Patch(_, field) = difference(StatusCode::OK, older.as_bytes(), newer.as_bytes(), 4096)
         else {
             panic!("there is a patch");
         };
         let text = field.to_str().unwrap();
         assert!(text.is_ascii(), "{text}");
         let patch: json_patch::Patch = serde_json::from_str(text).unwrap();
-        let mut document: Value = serde_json::from_str(own).unwrap();
+        let mut document: Value = serde_json::from_str(older).unwrap();
         json_patch::patch(&mut document, &patch).unwrap();
         assert_eq!(document, serde_json::from_str::<Value>(newer).unwrap());
     }

@@ -1,4 +1,4 @@
-//! The one place that turns an outcome into a response: status, fields, body, for every protocol.
+//! Converts an outcome to a response: status, fields and body, for every protocol.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body as _;
@@ -15,7 +15,7 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 const API_VERSION_REQUESTED: HeaderName = HeaderName::from_static("api-version-requested");
 
 impl Pipeline {
-    /// Ends the exchange with a response, whose body takes the record and the places along.
+    /// Ends the exchange with a response, whose body holds the record and the slots.
     pub(super) fn respond(
         &self,
         mut exchange: Exchange<'_>,
@@ -51,11 +51,11 @@ impl Pipeline {
                 None => drop(fields.remove(header::CONTENT_TYPE)),
             }
             if length.is_none() || no_content {
-                // RFC 9110 §8.6: 204 has none, and a stream does not know its own.
+                // RFC 9110 §8.6: 204 has none, and the length of a stream is unknown.
                 fields.remove(header::CONTENT_LENGTH);
             }
         }
-        add_own_fields(&mut fields, headers);
+        add_handler_fields(&mut fields, headers);
         cors::add_fields(&mut fields, exchange.head, snapshot);
         if let Some(table) = version {
             let entry = exchange.entry.map(|entry| entry.index);
@@ -68,14 +68,14 @@ impl Pipeline {
         if let Some(preview) = exchange.preview.take() {
             fields.extend(*preview);
         }
-        // A request that was not read to its end leaves nobody sure of where the next one begins.
+        // If a request was not read to its end, it is not clear where the next one begins.
         let is_malformed = error.as_ref().is_some_and(|error| error.code == ErrorCode::MalformedRequest);
         let is_unread = !exchange.is_read && (is_malformed || error.is_none());
         self.frontend.close_if_last(&mut fields, protocol, is_unread);
 
         exchange.record.respond(status, error.as_ref());
         let body = if exchange.head.method == Method::HEAD {
-            // Over HTTP/2 and HTTP/3 nothing else leaves the body of a response to HEAD out.
+            // Over HTTP/2 and HTTP/3 nothing else removes the body of a response to HEAD.
             if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT) {
                 fields.insert(header::CONTENT_LENGTH, content_length(length));
             }
@@ -92,7 +92,7 @@ impl Pipeline {
         response
     }
 
-    /// An error as a reply, with the fields that belong to it.
+    /// Converts an error to a reply, with its response fields.
     fn problem(&self, error: &Error, exchange: &Exchange<'_>) -> Reply {
         let Exchange { snapshot, record, .. } = exchange;
         let realm = &self.realm;
@@ -128,7 +128,7 @@ impl Pipeline {
     }
 }
 
-/// How long a body is, where that is decided.
+/// The length of a body, if it is known.
 fn length(body: &Body) -> Option<usize> {
     match body {
         Body::Empty => Some(0),
@@ -137,9 +137,9 @@ fn length(body: &Body) -> Option<usize> {
     }
 }
 
-/// Adds the fields that a reply has of its own. Those of the connection, and those that the gateway has written,
-/// are not a handler's to say.
-fn add_own_fields(fields: &mut HeaderMap, own: HeaderMap) {
+/// Adds the response fields that a handler has set, except those of the connection and those that the gateway
+/// has set.
+fn add_handler_fields(fields: &mut HeaderMap, own: HeaderMap) {
     let written: Vec<HeaderName> = if own.is_empty() {
         return;
     } else {
@@ -147,7 +147,7 @@ fn add_own_fields(fields: &mut HeaderMap, own: HeaderMap) {
     };
     let mut last = None;
     for (name, value) in own {
-        // A map names each field once, and its further values without a name.
+        // A map's iterator yields each name once; further values come without it.
         let Some(name) = name.or_else(|| last.clone()) else { continue };
         let of_connection = matches!(
             name.as_str(),

@@ -1,4 +1,4 @@
-//! The path alone, with endpoints that no partner should ever meet.
+//! Tests of the pipeline alone, with endpoints that panic, fail or wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::http::Frontend;
 use crate::store::StoredKey;
 use crate::transport::{Peer, RequestBody, Service as _};
 
-/// An endpoint at a path, with what it does.
+/// An endpoint with a path and a handler.
 macro_rules! endpoint {
     ($name:ident, $path:literal, $context:ident => $answer:expr) => {
         struct $name;
@@ -80,13 +80,13 @@ const RELEASE: Release = Release {
     ..Release::new(Version::new(2026, 1, 1), "Tests.", Lifecycle::published(2026, 1, 1))
 };
 
-/// A path with one key, and its `Authorization`.
+/// A pipeline with one key, and the key's `Authorization`.
 fn pipeline(flags: &[(&str, &str)]) -> (&'static Pipeline, String) {
     let (pipeline, _, authorization) = path(flags, Box::new(SystemClock));
     (pipeline, authorization)
 }
 
-/// A path under a clock, with one key as the store has it and its `Authorization`.
+/// A pipeline with a clock and one key, the stored key, and its `Authorization`.
 fn path(flags: &[(&str, &str)], clock: Box<dyn Clock>) -> (&'static Pipeline, StoredKey, String) {
     let flags = [("api.docs_url", "\"/docs\"")]
         .iter()
@@ -110,7 +110,7 @@ fn frontend(clock: Box<dyn Clock>) -> &'static Frontend {
     Box::leak(Box::new(Frontend::new(clock, 1, false)))
 }
 
-/// A key that may do everything, and its `Authorization`.
+/// A key with every permission, and its `Authorization`.
 fn key(
     secret: &ServerSecret,
     brand: &Brand,
@@ -125,16 +125,16 @@ fn key(
     (StoredKey { record, hash }, format!("Bearer {}", text.expose()))
 }
 
-/// A connection, and what is remembered of it.
-fn connection() -> Connection {
+/// A connection, and its cache.
+fn connection() -> CachedConnection {
     (Peer::numbered(1), Arc::default())
 }
 
-type Connection = (Arc<Peer>, Arc<ConnectionCache>);
+type CachedConnection = (Arc<Peer>, Arc<ConnectionCache>);
 
 fn ask(
     pipeline: &'static Pipeline,
-    (peer, cache): &Connection,
+    (peer, cache): &CachedConnection,
     request: http::request::Builder,
 ) -> (Response<()>, String) {
     let request = request.header(header::HOST, "localhost").body(RequestBody::Empty).unwrap();
@@ -149,7 +149,7 @@ fn get(path: &str, authorization: &str) -> http::request::Builder {
 }
 
 #[test]
-fn our_fault_is_a_500_that_says_nothing_of_the_inside_and_hurts_nobody_else() {
+fn an_internal_error_is_a_500_without_details_and_does_not_affect_other_requests() {
     let (pipeline, key) = pipeline(&[]);
     let peer = connection();
     for path in ["panics.json", "panics-later.json", "fails.json"] {
@@ -171,7 +171,7 @@ fn our_fault_is_a_500_that_says_nothing_of_the_inside_and_hurts_nobody_else() {
 }
 
 #[test]
-fn an_endpoints_own_error_reaches_the_caller() {
+fn an_error_of_an_endpoint_reaches_the_caller() {
     let (pipeline, key) = pipeline(&[]);
     let (head, body) = ask(pipeline, &connection(), get("refuses.json", &key));
     assert_eq!(head.status(), StatusCode::BAD_REQUEST);
@@ -181,7 +181,7 @@ fn an_endpoints_own_error_reaches_the_caller() {
 }
 
 #[test]
-fn every_answer_to_a_known_key_tells_its_rate() {
+fn every_response_to_an_authenticated_key_has_its_rate() {
     let (pipeline, key) = pipeline(&[("limits.key_rate", "1/s+4")]);
     let peer = connection();
     for (path, remaining) in [("client.json", 3), ("nowhere.json", 2), ("panics.json", 1), ("client.json", 0)]
@@ -197,13 +197,13 @@ fn every_answer_to_a_known_key_tells_its_rate() {
     let (head, _) = ask(pipeline, &peer, get("client.json", &key));
     assert_eq!(head.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(head.headers()[header::RETRY_AFTER], "1");
-    // What is wrong with a request is still said before its rate.
+    // Errors of a request still precede an exceeded rate.
     let (head, _) = ask(pipeline, &peer, get("nowhere.json", &key));
     assert_eq!(head.status(), StatusCode::NOT_FOUND);
 }
 
 #[test]
-fn failures_of_an_address_never_lock_out_a_good_key_behind_it() {
+fn failures_of_an_address_never_lock_out_a_valid_key() {
     let (pipeline, key) = pipeline(&[("limits.failures_per_address", "1/s+3")]);
     let peer = connection();
     let statuses: Vec<u16> =
@@ -213,7 +213,7 @@ fn failures_of_an_address_never_lock_out_a_good_key_behind_it() {
 }
 
 #[test]
-fn a_drain_tells_clients_to_go_elsewhere() {
+fn a_drain_closes_connections_with_their_next_response() {
     let (pipeline, key) = pipeline(&[]);
     let peer = connection();
     let connection = |head: &Response<()>| head.headers().get(header::CONNECTION).cloned();
@@ -224,12 +224,12 @@ fn a_drain_tells_clients_to_go_elsewhere() {
     assert_eq!(connection(&head).unwrap(), "close");
 }
 
-fn status(pipeline: &'static Pipeline, peer: &Connection, authorization: &str) -> u16 {
+fn status(pipeline: &'static Pipeline, peer: &CachedConnection, authorization: &str) -> u16 {
     ask(pipeline, peer, get("client.json", authorization)).0.status().as_u16()
 }
 
 #[test]
-fn what_a_connection_remembers_of_its_caller_ends_with_the_next_change() {
+fn a_cached_caller_is_looked_up_again_after_a_change() {
     let (pipeline, key, authorization) = path(&[], Box::new(SystemClock));
     let peer = connection();
     assert_eq!(
@@ -259,7 +259,7 @@ fn what_a_connection_remembers_of_its_caller_ends_with_the_next_change() {
 }
 
 #[test]
-fn a_connection_remembers_one_credential_and_no_other_passes_for_it() {
+fn a_connection_caches_one_credential_and_accepts_no_other_for_it() {
     let (pipeline, _, authorization) = path(&[], Box::new(SystemClock));
     let (other, others) = key(&pipeline.secret, &pipeline.brand, Environment::Staging, SystemClock.now());
     pipeline.keys().apply(&other, Timestamp::UNIX_EPOCH);
@@ -275,7 +275,7 @@ fn a_connection_remembers_one_credential_and_no_other_passes_for_it() {
         assert_eq!(status(pipeline, &peer, &format!("{others}x")), 401);
         assert_eq!(status(pipeline, &peer, &others[..others.len() - 1]), 401);
     }
-    // One that is too long to be remembered is good each time, and none is good for it.
+    // A credential that is too long to be cached is looked up each time.
     let padded = others.replacen(' ', &" ".repeat(REMEMBERED_BYTES_MAX), 1);
     for (authorization, expected) in [(&padded, 200), (&padded, 200), (&padded.replacen('_', "-", 1), 401)] {
         assert_eq!(status(pipeline, &peer, authorization), expected);
@@ -286,7 +286,7 @@ fn a_connection_remembers_one_credential_and_no_other_passes_for_it() {
 }
 
 #[test]
-fn a_remembered_key_ends_at_its_second_and_spends_its_rate_by_the_clock() {
+fn a_cached_key_expires_at_its_second_and_is_still_rate_limited() {
     let clock = Arc::new(ManualClock::new(Timestamp::constant(1_800_000_000, 0)));
     let flags = [("limits.key_rate", "1/s+1"), ("limits.failures_per_address", "1000/s+1000")];
     let (pipeline, mut key, authorization) = path(&flags, Box::new(Arc::clone(&clock)));
@@ -307,7 +307,7 @@ fn a_remembered_key_ends_at_its_second_and_spends_its_rate_by_the_clock() {
 }
 
 #[test]
-fn a_handler_that_waits_is_as_natural_as_one_that_does_not() {
+fn a_handler_may_wait_or_complete_at_once() {
     let (pipeline, key) = pipeline(&[]);
     let (peer, cache) = connection();
     let serve = |path, authorization, body: &'static [u8]| {
@@ -316,7 +316,7 @@ fn a_handler_that_waits_is_as_natural_as_one_that_does_not() {
         let body = RequestBody::from(Bytes::from_static(body));
         Box::pin(pipeline.serve(head, body, Arc::clone(&peer), Arc::clone(&cache)))
     };
-    // Most are ready when they are polled for the first time, whatever their method's content is.
+    // Most are ready at the first poll, also with a method that has content.
     for (path, authorization) in [("client.json", &*key), ("nowhere.json", &key), ("client.json", "Bearer x")]
     {
         for body in [&b""[..], b"{}"] {

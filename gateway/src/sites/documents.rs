@@ -1,8 +1,7 @@
-//! The documentation, served from memory: every page is written with the snapshot, and anew when a day has come
-//! that changes what it says.
+//! The documentation site, served from memory: the pages are rendered with the snapshot, and again on a day
+//! that changes them.
 //!
-//! It takes no key. What the pages say is decided in `versions::docs::pages`; here are only the fields
-//! around them.
+//! It requires no key. The content comes from `versions::docs::pages`; here are only the response fields.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -25,9 +24,9 @@ use crate::http::preflight_fields;
 use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
 
-/// Pages change with a reload or a day, so a copy may be shown for a while before it is asked about again.
+/// Pages change with a reload or a day, so a cached copy may be used for a while before it is revalidated.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300, must-revalidate");
-/// Nothing but our own style and picture: no script, no frame, no form.
+/// Only styles and images of this site: no scripts, frames or forms.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
@@ -37,7 +36,7 @@ const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
-/// Serves the documentation. One for the process, for as long as it lives.
+/// Serves the documentation; one for the entire process.
 pub struct Documents {
     pipeline: &'static Pipeline,
     /// One request renders the pages again; others wait for it.
@@ -51,8 +50,8 @@ impl Documents {
         Self { pipeline, writing: Mutex::new(()) }
     }
 
-    /// The snapshot, with pages that are up to date; the first who finds them out of date has them written anew,
-    /// beside the requests of everybody else.
+    /// The snapshot, with pages that are up to date. The first request that finds them out of date has them
+    /// rendered again, on another thread.
     async fn current(&'static self) -> Arc<Snapshot> {
         let snapshot = self.pipeline.snapshot();
         if self.is_current(&snapshot) {
@@ -65,7 +64,7 @@ impl Documents {
         }
         let written = tokio::task::spawn_blocking(|| self.pipeline.rewrite_pages()).await;
         if let Err(failure) = written {
-            error!(error = %failure, "The documentation could not be written anew; the old one is served");
+            error!(error = %failure, "The documentation could not be rendered again; the old pages are served");
             return snapshot;
         }
         self.pipeline.snapshot()
@@ -138,7 +137,7 @@ impl PageSite for Documents {
     }
 }
 
-/// The pieces of a page as a body: none is copied, however many readers there are.
+/// The pieces of a page as a body, which shares their bytes.
 fn body(content: &Content) -> Body {
     match content.pieces() {
         [only] => Body::Full(only.clone()),
@@ -177,7 +176,7 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// Whether `Accept-Encoding` allows gzip and does not prefer content as it is (RFC 9110 §12.5.3).
+/// Whether `Accept-Encoding` allows gzip and does not prefer uncompressed content (RFC 9110 §12.5.3).
 fn prefers_gzip(fields: &HeaderMap) -> bool {
     let (mut gzip, mut identity, mut others) = (None, None, None);
     for value in fields.get_all(header::ACCEPT_ENCODING) {
@@ -189,7 +188,7 @@ fn prefers_gzip(fields: &HeaderMap) -> bool {
                 "*" => &mut others,
                 _ => continue,
             };
-            // What has no readable weight is not asked for.
+            // A coding whose weight cannot be read is not used.
             *weight = Some(quality(parameter).unwrap_or(0.0));
         }
     }
@@ -204,7 +203,7 @@ fn quality(parameter: &str) -> Option<f32> {
     weight.filter(|_| name.eq_ignore_ascii_case("q"))
 }
 
-/// Whether the client has this very content already (RFC 9110 §13.1.2).
+/// Whether the client has this content already (RFC 9110 §13.1.2).
 fn is_cached(fields: &HeaderMap, tag: &HeaderValue) -> bool {
     let wanted = tag.to_str().unwrap_or_default();
     fields.get_all(header::IF_NONE_MATCH).iter().any(|value| {
@@ -229,7 +228,7 @@ mod tests {
     use crate::transport::Peer;
 
     #[tokio::test]
-    async fn the_first_reader_after_midnight_sees_what_the_day_changes() {
+    async fn the_first_request_after_midnight_gets_pages_of_the_new_day() {
         let day = ("versions.2026-02-01.deprecated".to_owned(), "\"2027-01-01\"".to_owned());
         let config = Config::load(&Sources { flags: vec![day], ..Sources::default() }).unwrap();
         let clock = Arc::new(ManualClock::new("2026-12-31T23:59:59Z".parse().unwrap()));

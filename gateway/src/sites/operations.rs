@@ -1,7 +1,7 @@
-//! What the operator's tools ask, on a listener of its own: `/livez`, `/readyz`, `/metrics`, `/version`.
+//! The operations site, for the operator's tools: `/livez`, `/readyz`, `/metrics`, `/version`.
 //!
-//! It runs beside the workers, so it answers while they are full. It takes no credential: keep it on
-//! loopback, or behind something that asks for one.
+//! It runs on another thread than the workers, so it responds while they are full. It requires no credential:
+//! keep it on loopback, or behind something that authenticates.
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ use crate::transport::Connections;
 
 const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/version"];
 
-/// Answers the operator's tools.
+/// Serves the operator's tools.
 pub struct Operations {
-    /// Whether the process can serve.
+    /// Readiness, for `/readyz`.
     pub readiness: Arc<Readiness>,
-    /// What is collected.
+    /// The collected metrics.
     pub metrics: PrometheusHandle,
     /// The API.
     pub pipeline: &'static Pipeline,
@@ -102,7 +102,7 @@ impl PageSite for Operations {
         let path = head.uri.path();
         let (status, media_type, body) = self.answer(path);
         let mut page = Page::new(status, media_type, body);
-        if let Some(path) = PATHS.iter().find(|known| **known == path) {
+        if let Some(path) = PATHS.iter().find(|candidate| **candidate == path) {
             page.route = Some(self.pipeline.frontend().durations.route(path));
         }
         page

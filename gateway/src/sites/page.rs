@@ -1,4 +1,4 @@
-//! What the sites of pages share: no credential, GET and HEAD, the checks of the head, the fields of the response.
+//! What sites of pages share: no credential, GET and HEAD, the checks of the head, the response fields.
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -22,18 +22,18 @@ pub(super) trait PageSite: Sync + 'static {
     /// Whether the access log has a line for each of its requests.
     const LOGGED: bool;
 
-    /// The API beside it, whose limits are its own.
+    /// The API's pipeline, whose limits apply to this site too.
     fn pipeline(&self) -> &'static Pipeline;
 
-    /// The page of a request whose head is in order.
+    /// The page for a request whose head passed the checks.
     fn page(&'static self, head: &Parts) -> impl Future<Output = Page> + Send;
 
-    /// The response to a preflight of a browser; none where the path is not open to other origins.
+    /// The response to a browser's preflight; none if the path is not open to other origins.
     fn preflight(&self, _: &Parts) -> Option<Page> {
         None
     }
 
-    /// The page that says what is wrong.
+    /// The page for an error.
     fn error(&self, status: StatusCode, detail: &str) -> Page;
 
     /// Adds the fields that all of its pages have.
@@ -45,9 +45,9 @@ pub(super) struct Page {
     pub(super) status: StatusCode,
     pub(super) media_type: HeaderValue,
     pub(super) body: Body,
-    /// Fields of its own.
+    /// Further response fields.
     pub(super) headers: HeaderMap,
-    /// Where requests for it are counted; none where it is no page of the site.
+    /// The counts to which requests for it are added; none for an error.
     pub(super) route: Option<&'static RouteDurations>,
 }
 
@@ -103,7 +103,7 @@ fn method_not_allowed() -> Error {
     Error::new(ErrorCode::MethodNotAllowed, "Only GET and HEAD are answered here.")
 }
 
-/// The response to something that never became a request.
+/// The response to bytes that could not be read as a request.
 pub(super) fn refuse_page<S: PageSite>(
     site: &'static S,
     status: StatusCode,
@@ -163,7 +163,7 @@ fn respond<S: PageSite>(
     let malformed = status == StatusCode::BAD_REQUEST;
     frontend.close_if_last(&mut fields, record.protocol, malformed);
     record.respond(status, error);
-    // Over HTTP/2 and HTTP/3 nothing else leaves the body of a response to HEAD out.
+    // Over HTTP/2 and HTTP/3 nothing else removes the body of a response to HEAD.
     let body = if *method == Method::HEAD { Body::Empty } else { body };
     let mut response = Response::new(ReplyBody::new(body, record, Places::default()));
     *response.status_mut() = status;

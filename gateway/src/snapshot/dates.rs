@@ -1,5 +1,5 @@
-//! The schedule of the dates: whether a date still answers, which one answers in its place, and the fields that
-//! announce the end of a date (RFC 9745, RFC 8594).
+//! The schedule of the dates: whether a date is still served, which one is served in its place, and the
+//! fields that announce its end (RFC 9745, RFC 8594).
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use jiff::Timestamp;
 use permissions::Environment;
-use versions::{Calendar, Catalog, Error, ErrorCode, Help, State, VersionTable, midnight};
+use versions::{Calendar, Catalog, Error, ErrorCode, Help, VersionState, VersionTable, midnight};
 
 use crate::callers::Caller;
 use crate::config::Config;
@@ -16,12 +16,12 @@ use crate::http::http_date;
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
-/// The days that are in force, and the fields that follow from them.
+/// The days in force, and the response fields that follow from them.
 #[derive(Debug)]
 pub(crate) struct Dates {
     pub(crate) calendar: Arc<Calendar>,
     docs_url: String,
-    /// The second at which the first version is deprecated: before it, there is nothing to announce.
+    /// When the first version is deprecated: before that, there is nothing to announce.
     first_deprecation: i64,
     announcements: ArcSwap<Announcements>,
 }
@@ -57,7 +57,7 @@ impl Dates {
         }
     }
 
-    /// The table that answers for the one that was asked for.
+    /// The table that serves requests for a version.
     ///
     /// # Errors
     /// [`ErrorCode::UnknownVersion`] for a preview that is not for this key, [`ErrorCode::RetiredVersion`]
@@ -71,13 +71,15 @@ impl Dates {
     ) -> Result<&'c VersionTable, Error> {
         let version = asked.version;
         match self.calendar.state(asked.index, now) {
-            State::Current | State::Deprecated => Ok(asked),
-            State::Preview if State::Preview.is_open_to(caller.identity().environment) => Ok(asked),
-            State::Preview => {
+            VersionState::Current | VersionState::Deprecated => Ok(asked),
+            VersionState::Preview if VersionState::Preview.is_open_to(caller.identity().environment) => {
+                Ok(asked)
+            }
+            VersionState::Preview => {
                 let detail = format!("{version} is a preview, for keys of staging; see `supportedVersions`.");
                 Err(self.unknown(detail, caller.identity().environment, now))
             }
-            State::Retired => {
+            VersionState::Retired => {
                 let successor =
                     self.calendar.successor(asked.index, now).map(|index| &catalog.tables()[index]);
                 match successor {
@@ -152,8 +154,8 @@ impl Dates {
         if let Some(sunset) = &headers.sunset {
             fields.insert(SUNSET, sunset.clone());
         }
-        let known = entry.and_then(|entry| headers.links.get(entry.checked_sub(headers.first_entry)?));
-        if let Some(link) = known.or(headers.links.last()) {
+        let link = entry.and_then(|entry| headers.links.get(entry.checked_sub(headers.first_entry)?));
+        if let Some(link) = link.or(headers.links.last()) {
             fields.insert(header::LINK, link.clone());
         }
     }

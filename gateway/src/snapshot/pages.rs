@@ -1,4 +1,4 @@
-//! The pages of the documentation, as of one moment.
+//! The pages of the documentation, as rendered at one time.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -17,27 +17,27 @@ use super::security;
 use crate::config::Config;
 use crate::http::{Durations, RouteDurations};
 
-/// What the pages take from the configuration.
+/// The configuration of the documentation site.
 pub struct SiteConfig {
     config: Config,
     server_urls: Vec<ServerUrl>,
 }
 
 impl SiteConfig {
-    /// Takes a configuration whose addresses are filled in, and where the API is.
+    /// Takes a configuration whose addresses are resolved, and the API's URLs.
     #[must_use]
     pub fn new(config: &Config, server_urls: Vec<ServerUrl>) -> Self {
         Self { config: config.clone(), server_urls }
     }
 }
 
-/// Every page.
+/// All files of the documentation.
 pub(crate) struct Pages {
     site: Arc<SiteConfig>,
-    /// When the first of them is out of date.
+    /// When the first of them becomes out of date.
     pub(crate) until: Timestamp,
     files: HashMap<Box<str>, File>,
-    /// The page for an address that has none.
+    /// The page for an unknown path.
     pub(crate) missing: Bytes,
 }
 
@@ -45,11 +45,11 @@ pub(crate) struct Pages {
 pub(crate) struct File {
     pub(crate) route: &'static RouteDurations,
     pub(crate) media_type: HeaderValue,
-    /// Whether it is made for programs, which may run in a browser.
+    /// Whether it is for programs, which may run in a browser of another origin.
     pub(crate) is_for_programs: bool,
     /// Its entity tag (RFC 9110 §8.8.3).
     pub(crate) tag: HeaderValue,
-    /// In pieces, of which pages share many.
+    /// The content in pieces, many of which are shared by pages.
     pub(crate) content: Content,
     /// The same in gzip, if that is smaller: compressed once, so that no request costs what compressing does.
     pub(crate) gzip: Option<Compressed>,
@@ -100,7 +100,7 @@ fn gzip(content: &Content) -> Option<Bytes> {
 }
 
 impl Pages {
-    /// Writes every page.
+    /// Renders all files.
     pub(super) fn new(
         site: Arc<SiteConfig>,
         catalog: &Catalog,
@@ -131,7 +131,7 @@ impl Pages {
         Self { files: files.collect(), missing: pages::missing(&about).whole(), until, site }
     }
 
-    /// What they are written from.
+    /// The configuration that they are rendered from.
     pub(super) const fn site(&self) -> &Arc<SiteConfig> {
         &self.site
     }

@@ -1,6 +1,5 @@
-//! The fields that responses share, prepared once: a response's fields are a copy of a prepared map, with its own
-//! values set in the order in which they were inserted. Inserting them by name would hash each name for every
-//! response.
+//! Header templates: a response's fields are a copy of a prepared map, whose values are then set in the order
+//! in which they were inserted. Inserting fields by name would hash each name for every response.
 
 use std::collections::HashSet;
 use std::sync::{LazyLock, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! What every engine has to do, written against the store's words alone. An engine runs all of it with
-//! [`conformance_tests!`].
+//! The tests that every storage engine must pass, written against the store's traits alone. An engine runs them
+//! with [`conformance_tests!`].
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ pub(super) trait Setup {
     /// Another connection to it.
     fn open(&self) -> Store;
 
-    /// A connection that keeps only so many rows of the feed.
+    /// A connection that keeps only this many rows of the feed.
     fn open_keeping(&self, changes: i64) -> Store;
 }
 
-/// Makes a test of each function of the suite, for one engine.
+/// Turns each function of the suite into a test of one engine.
 macro_rules! conformance_tests {
     ($setup:ty) => {
         $crate::store::conformance::conformance_tests!($setup:
@@ -29,13 +29,13 @@ macro_rules! conformance_tests {
             values_of_every_length_read_back
             filters_select_keys
             a_partner_is_found_by_its_name_and_its_id
-            what_is_unique_is_taken_once
+            a_unique_value_is_refused_the_second_time
             an_error_rolls_everything_back
-            every_connection_hears_of_every_write_its_own_included
+            every_connection_detects_every_write_including_its_own
             the_feed_names_what_changed_by_kind
             a_change_of_a_partner_reaches_all_its_keys
             eight_writers_lose_nothing_and_numbers_never_go_back
-            a_reader_that_fell_behind_the_feed_learns_of_it_and_resumes
+            a_reader_that_fell_behind_the_feed_sees_a_gap_and_resumes
             the_last_use_only_moves_forward
             facts_are_recorded_once
             receipts_cover_every_change_before_them
@@ -53,7 +53,8 @@ pub(super) use conformance_tests;
 
 const OTHER: PartnerId = PartnerId(Uuid::from_u128(0x07e4));
 
-fn second(offset: i64) -> Timestamp {
+/// `offset` seconds after [`NOW`].
+pub(super) fn second(offset: i64) -> Timestamp {
     NOW + SignedDuration::from_secs(offset)
 }
 
@@ -163,7 +164,7 @@ pub(super) fn a_partner_is_found_by_its_name_and_its_id(setup: &impl Setup) {
     }
 }
 
-pub(super) fn what_is_unique_is_taken_once(setup: &impl Setup) {
+pub(super) fn a_unique_value_is_refused_the_second_time(setup: &impl Setup) {
     let mut store = setup.open();
     let (one, two) = (key(1), key(2));
     insert(&mut store, &one);
@@ -200,13 +201,13 @@ pub(super) fn an_error_rolls_everything_back(setup: &impl Setup) {
     result.unwrap_err();
     assert!(store.is_empty().unwrap());
     let dropped = store.begin(NOW).unwrap().add_partner(PARTNER, "acme").unwrap();
-    assert!(dropped && store.is_empty().unwrap(), "without a commit nothing is kept");
+    assert!(dropped && store.is_empty().unwrap(), "dropping a transaction rolls it back");
     assert_eq!(store.changes_since(0).unwrap().last, 0);
 }
 
-pub(super) fn every_connection_hears_of_every_write_its_own_included(setup: &impl Setup) {
+pub(super) fn every_connection_detects_every_write_including_its_own(setup: &impl Setup) {
     let (mut store, mut server) = (setup.open(), setup.open());
-    assert!(server.changed().unwrap(), "the first call has nothing to compare with");
+    assert!(server.changed().unwrap(), "the first call returns true");
     assert!(!server.changed().unwrap());
     insert(&mut store, &key(1));
     insert(&mut store, &key(2));
@@ -306,16 +307,16 @@ pub(super) fn eight_writers_lose_nothing_and_numbers_never_go_back(setup: &impl 
     let mut store = setup.open();
     assert_eq!(all_keys(&mut store).0.len(), 8 * EACH as usize);
     let last = store.changes_since(0).unwrap().last;
-    // Numbers are not used again, whatever is removed.
+    // Numbers are never reused, whatever is removed.
     write(&mut store, |write| write.remove_partner(PARTNER));
     assert!(insert(&mut setup.open(), &key(1)) > last);
 }
 
-pub(super) fn a_reader_that_fell_behind_the_feed_learns_of_it_and_resumes(setup: &impl Setup) {
+pub(super) fn a_reader_that_fell_behind_the_feed_sees_a_gap_and_resumes(setup: &impl Setup) {
     let mut store = setup.open_keeping(2);
     let last = (1..=5).map(|number| insert(&mut store, &key(number))).max().unwrap();
     let mut server = setup.open();
-    assert!(server.changes_since(last - 3).unwrap().gap, "the change behind it is gone");
+    assert!(server.changes_since(last - 3).unwrap().gap, "the next change is no longer in the feed");
     let changes = server.changes_since(last - 2).unwrap();
     assert_eq!((changes.gap, changes.keys.written.len(), changes.last), (false, 2, last));
     assert!(server.changes_since(0).unwrap().gap);
@@ -338,7 +339,7 @@ pub(super) fn the_last_use_only_moves_forward(setup: &impl Setup) {
         store.write_last_used(&[(id, second(at)), (key(9).record.id, NOW)]).unwrap();
         assert_eq!(store.key(id).unwrap().unwrap().last_used, Some(second(expected)));
     }
-    assert_eq!(store.changes_since(0).unwrap().last, last, "it is no change");
+    assert_eq!(store.changes_since(0).unwrap().last, last, "a last use is not in the feed");
 }
 
 pub(super) fn facts_are_recorded_once(setup: &impl Setup) {
@@ -349,7 +350,8 @@ pub(super) fn facts_are_recorded_once(setup: &impl Setup) {
     assert_eq!(store.fact("a").unwrap().as_deref(), Some(&b"\0first"[..]));
 }
 
-fn node(number: u128, started: i64) -> Node {
+/// The `number`th of a series of nodes.
+pub(super) fn node(number: u128, started: i64) -> Node {
     Node {
         id: Uuid::from_u128(number),
         pid: 42,

@@ -1,35 +1,37 @@
-//! What can go wrong with the store, each with a sentence that says what to do about it.
+//! Errors of the store, each with a message that says what to do about it.
 //!
-//! What the engine's library says ("unable to open database file") stays available as the source; the
-//! sentence in front of it is for the person at the terminal. Nothing here knows exit codes or HTTP.
+//! The error of the engine's library ("unable to open database file") is kept as the source; the message before
+//! it is for the person at the terminal. Exit codes and HTTP statuses are decided elsewhere.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::folder::FolderError;
 
-/// The store cannot be used, or not for this.
+/// Why the store cannot be used, or not for this.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The data folder or the server secret is the trouble.
+    /// The data folder or the server secret cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// There is no store, and this was not the moment to make one.
-    #[error("there is no store at {path}; `partner-gateway serve` and `partner-gateway key create` make one")]
+    /// There is no store, and this operation does not create one.
+    #[error(
+        "there is no store at {path}; `partner-gateway serve` and `partner-gateway key create` create one"
+    )]
     Missing {
         /// Where it should be.
         path: PathBuf,
     },
-    /// The server secret is there and the store is gone.
+    /// There is a server secret, but no store.
     #[error(
-        "{path} is missing, but its server secret is there: put the store back from a backup, or, to begin anew, remove server.secret too"
+        "{path} is missing, but its server secret is there: restore the store from a backup, or, to start over, remove server.secret too"
     )]
     Lost {
         /// Where it should be.
         path: PathBuf,
     },
-    /// The file has no content, but it had once.
-    #[error("{path} is empty, but its server secret is there: put the store back from a backup")]
+    /// The file is empty, but had content before.
+    #[error("{path} is empty, but its server secret is there: restore the store from a backup")]
     Emptied {
         /// The file.
         path: PathBuf,
@@ -40,31 +42,31 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// A newer build has changed the store in a way that this one cannot live with.
+    /// A newer build has migrated the store in a way that this build is not compatible with.
     #[error(
-        "{store} was migrated by a newer build (migration {number}, `{name}`); this build knows migrations up to {known}: run the newer build"
+        "{store} was migrated by a newer build (migration {number}, `{name}`); this build has migrations up to {latest}: run the newer build"
     )]
     Newer {
         /// Where the store is.
         store: String,
-        /// The first migration that this build does not know.
+        /// The first migration that this build does not have.
         number: u32,
         /// Its name.
         name: String,
-        /// The last one that it knows.
-        known: u32,
+        /// The last one that it has.
+        latest: u32,
     },
-    /// An older build made the store, and nothing can be written here to bring it up to date.
+    /// An older build created the store, and it cannot be migrated because it cannot be written.
     #[error(
-        "{path} was made by an older build and cannot be brought up to date, because it cannot be written; run the command once where it can"
+        "{path} was created by an older build and cannot be migrated, because it cannot be written; run the command once where it can be"
     )]
     Older {
         /// The file.
         path: PathBuf,
     },
-    /// What was written last is in the log beside the store, which cannot be read without writing.
+    /// The newest writes are in the write-ahead log, which cannot be read without write access.
     #[error(
-        "{path} cannot be read where its folder cannot be written: its newest writes are in {log}; copy the whole folder to where it can be written, and name that with --data-dir"
+        "{path} cannot be read where its folder cannot be written: its newest writes are in {log}; copy the entire folder to where it can be written, and name the copy with --data-dir"
     )]
     LogNeedsWriting {
         /// The store's file.
@@ -72,21 +74,21 @@ pub enum StoreError {
         /// The log's.
         log: PathBuf,
     },
-    /// Keys of another brand than the configured one are in the store.
+    /// The store's keys have another brand than the configured one.
     #[error(
-        "the configuration says `api.brand = \"{configured}\"`, but the keys in {store} begin with \"{stored}\"; write `api.brand = \"{stored}\"`, or name the server's own configuration with --config; a data folder keeps its brand, for with another all its keys would be refused: keys that begin with \"{configured}\" take a new folder (--data-dir), and every partner a new key"
+        "the configuration says `api.brand = \"{configured}\"`, but the keys in {store} begin with \"{stored}\"; write `api.brand = \"{stored}\"`, or name the server's own configuration with --config; a data folder keeps its brand, because all its keys would be refused under another: to have keys that begin with \"{configured}\", use a new data folder (--data-dir) and give every partner a new key"
     )]
     OtherBrand {
         /// Where the store is.
         store: String,
-        /// What its keys begin with.
+        /// The brand of its keys.
         stored: String,
-        /// What the configuration says.
+        /// The brand in the configuration.
         configured: String,
     },
-    /// A migration was applied that has another text in this build.
+    /// A migration was applied whose SQL differs from this build's.
     #[error(
-        "migration {number} of {store} differs from this build's; the store was made by a build that was never released"
+        "migration {number} of {store} differs from this build's; the store was created by a build that was never released"
     )]
     Differs {
         /// Where the store is.
@@ -94,35 +96,35 @@ pub enum StoreError {
         /// The migration.
         number: u32,
     },
-    /// The server secret is not the one that the keys were made under.
+    /// The server secret is not the one that the keys were hashed under.
     #[error(
-        "{secret} is not the secret that the keys of this store were made under; put back the right one from a backup of the data folder"
+        "{secret} is not the secret that the keys of this store were hashed under; restore the right one from a backup of the data folder"
     )]
     WrongSecret {
         /// The secret's file.
         secret: PathBuf,
     },
-    /// The operating system refused.
+    /// An operation of the operating system failed.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// The store is no longer where this process opened it.
     #[error(
-        "{path} is not the file that this server has opened: it was replaced, moved or unmounted; put the store back, or restart the server"
+        "{path} is not the file that this server has opened: it was replaced, moved or unmounted; put the file back, or restart the server"
     )]
     Moved {
         /// Where it should be.
         path: PathBuf,
     },
-    /// A running server has not yet switched to the file that took the place of another.
+    /// The store's file was replaced, and a running server has not switched to the new one yet.
     #[error(
-        "{path} was replaced while the server with process id {pid} runs, and that server still serves the old one; restart it"
+        "{path} was replaced while the server with process id {pid} was running, and that server still uses the old file; restart it"
     )]
     Replaced {
         /// The file.
@@ -142,31 +144,31 @@ pub enum StoreError {
         /// How long the caller waited.
         seconds: u64,
     },
-    /// The store's thread ends or has ended.
+    /// The store's thread is stopping or has stopped.
     #[error("the server is stopping; nothing was done")]
     Stopped,
-    /// The change is stored, but this process does not act by it yet.
+    /// The change is stored, but this process has not applied it.
     #[error("the change is stored, but this server could not apply it yet")]
     NotApplied {
-        /// Why not.
+        /// The cause.
         source: Box<Self>,
     },
-    /// The engine failed.
+    /// The storage engine failed.
     #[error("{failure} ({store})")]
     Engine {
         /// The kind of failure.
         failure: Failure,
         /// Where the store is.
         store: String,
-        /// What the engine's library said.
+        /// The error of the engine's library.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// The kind of an engine's failure.
+/// Kinds of failure of a storage engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// No room.
+    /// The disk is full.
     #[error("the disk is full; nothing was written; make room and try again")]
     Full,
     /// The file or its folder cannot be written.
@@ -182,19 +184,19 @@ pub enum Failure {
         "another process kept the store locked for longer than store.busy_timeout; nothing was written; try again"
     )]
     Busy,
-    /// The content contradicts itself.
-    #[error("the store is damaged; put it back from a backup")]
+    /// The file is corrupt.
+    #[error("the store is damaged; restore it from a backup")]
     Corrupt,
-    /// The content is something else.
-    #[error("the file is not a store; put the store back from a backup")]
+    /// The file is not a database.
+    #[error("the file is not a store; restore the store from a backup")]
     NotADatabase,
     /// The disk failed to read or write.
     #[error("the disk failed to read or write the store; look at the system's log")]
     Disk,
-    /// Anything else: a fault of this program.
-    #[error("the store refused a statement; this is a fault of the gateway")]
+    /// Anything else: a bug in this program.
+    #[error("the store refused a statement; this is a bug in the gateway")]
     Statement,
-    /// Something unique is there already, or something referred to is not.
+    /// A uniqueness or foreign key constraint was violated.
     #[error("the store holds this already, or does not hold what it refers to; nothing was written")]
     Conflict,
 }
@@ -209,7 +211,7 @@ impl StoreError {
         }
     }
 
-    /// Whether it is for want of rights.
+    /// Whether it failed for lack of permission.
     #[must_use]
     pub fn is_permission(&self) -> bool {
         match self {
@@ -223,7 +225,7 @@ impl StoreError {
         }
     }
 
-    /// Whether it is for want of room.
+    /// Whether it failed because the disk is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         match self {

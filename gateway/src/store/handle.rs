@@ -1,4 +1,4 @@
-//! The way to the store for code that must not block: a bounded queue to the thread that owns it.
+//! Access to the store for code that must not block: a bounded queue to the thread that owns the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,13 +28,13 @@ pub struct Jobs {
     stopping: Arc<AtomicBool>,
 }
 
-/// Takes the store, or why it cannot be used, and returns who waits for the result.
+/// A unit of work: takes the store, or why it cannot be used, and returns how to reply to the caller.
 pub type Job = Box<dyn FnOnce(Result<&mut Store, StoreError>) -> Reply + Send>;
 
-/// Sends a job's result. It takes whether this process has applied what the job wrote.
+/// Sends a job's result to its caller. Takes whether this process has applied what the job wrote.
 pub type Reply = Box<dyn FnOnce(Result<(), StoreError>)>;
 
-/// A handle, and the end that the store's thread takes jobs from.
+/// A handle, and the queue's other end, for the store's thread.
 #[must_use]
 pub fn job_queue() -> (StoreHandle, Jobs) {
     job_queue_of(JOBS_MAX, WAIT_MAX)
@@ -48,11 +48,11 @@ fn job_queue_of(jobs_max: usize, wait_max: Duration) -> (StoreHandle, Jobs) {
 }
 
 impl StoreHandle {
-    /// Runs `work` on the store's thread and returns its result, once this process has applied whatever
-    /// `work` wrote. A job that nobody waits for any more is not begun.
+    /// Runs `work` on the store's thread and returns its result once this process has applied what `work`
+    /// wrote. A job whose caller has stopped waiting is not started.
     ///
     /// # Errors
-    /// What `work` says; [`StoreError::QueueFull`], [`StoreError::TimedOut`], [`StoreError::NotApplied`] and
+    /// Errors of `work`; [`StoreError::QueueFull`], [`StoreError::TimedOut`], [`StoreError::NotApplied`] and
     /// [`StoreError::Stopped`]; and why the store cannot be used.
     pub async fn run<T, E>(
         &self,
@@ -73,7 +73,7 @@ impl StoreHandle {
                     Ok(()) => Ok(value),
                     Err(source) => Err(StoreError::NotApplied { source: Box::new(source) }.into()),
                 });
-                // Where the caller gave up meanwhile, nobody is left to take it.
+                // Sending fails if the caller has stopped waiting.
                 let _ = sender.send(result);
             })
         });
@@ -91,7 +91,7 @@ impl StoreHandle {
         }
     }
 
-    /// Ends the store's thread. Jobs that are still queued are not begun.
+    /// Stops the store's thread. Jobs that are still queued are not started.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         // Wakes the thread. A full queue means that it is awake.
@@ -106,14 +106,14 @@ impl Jobs {
             Ok(job) => Some(job),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
-                // No handle is left to stop the thread either; it goes on at the same pace.
+                // Without any handle left, nothing can stop the thread: it keeps running at the same pace.
                 std::thread::sleep(wait);
                 None
             }
         }
     }
 
-    /// Whether the thread should end.
+    /// Whether the thread should stop.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_an_error_that_says_so() {
+    fn a_full_queue_is_an_error() {
         let (handle, _jobs) = job_queue_of(1, Duration::from_millis(10));
         let run = || block_on(handle.run(|_| Ok::<_, StoreError>(())));
         let error = run().unwrap_err();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_has_ended_is_an_error_that_says_so() {
+    fn a_stopped_thread_is_an_error() {
         let (handle, jobs) = job_queue();
         let other = handle.clone();
         drop(jobs);
@@ -148,9 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn a_job_whose_caller_gave_up_is_not_begun() {
+    fn a_job_whose_caller_gave_up_is_not_started() {
         let (handle, jobs) = job_queue_of(1, Duration::ZERO);
-        let work = |_: &mut Store| -> Result<(), StoreError> { panic!("it was begun") };
+        let work = |_: &mut Store| -> Result<(), StoreError> { panic!("it was started") };
         assert!(matches!(block_on(handle.run(work)), Err(StoreError::TimedOut { .. })));
         let mut fixture = crate::store::tests::Fixture::new();
         jobs.next(Duration::ZERO).unwrap()(Ok(&mut fixture.store))(Ok(()));

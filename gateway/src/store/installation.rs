@@ -1,5 +1,5 @@
-//! Facts about the installation as a whole: its brand, and which server secret its keys were made under.
-//! Each is recorded once and stays.
+//! Facts about the installation: its brand, and which server secret its keys are hashed under. Each is recorded
+//! once and never changes.
 
 use permissions::{Brand, KeyHash, ServerSecret};
 
@@ -7,18 +7,17 @@ use super::error::Failure;
 use super::{Store, StoreError};
 use crate::folder::DataFolder;
 
-/// What is hashed under the server secret to recognise it. No credential has this text.
+/// The text that is hashed under the server secret to recognise the secret. No credential has this text.
 const FINGERPRINT_TEXT: &[u8] = b"partner-gateway: fingerprint of the server secret";
-/// The fact that holds it.
+/// The name of the fact that holds the hash.
 pub(super) const FINGERPRINT: &str = "secret_fingerprint";
 const BRAND: &str = "brand";
 
 impl Store {
-    /// The brand that the keys of this store begin with: the one recorded, else `configured`, which is
-    /// recorded by this and stays as long as the store.
+    /// The brand of this store's keys: the recorded one, else `configured`, which is then recorded for good.
     ///
     /// # Errors
-    /// What the engine says.
+    /// Errors of the engine.
     pub fn brand(&mut self, configured: &Brand) -> Result<Brand, StoreError> {
         let configured = String::from(configured.clone());
         let recorded = self.record_fact(BRAND, configured.as_bytes())?;
@@ -30,8 +29,8 @@ impl Store {
         })
     }
 
-    /// The recorded brand, which has to be the configured one: otherwise keys would be made that the
-    /// server refuses, or a server would refuse all keys there are.
+    /// The brand of this store's keys, which must be the configured one: otherwise commands would create keys
+    /// that the server refuses, or a server would refuse every key.
     ///
     /// # Errors
     /// [`StoreError::OtherBrand`], else as [`Store::brand`].
@@ -44,22 +43,21 @@ impl Store {
         Err(StoreError::OtherBrand { store: self.location(), stored, configured })
     }
 
-    /// Whether this is the secret that the keys were made under. A store that has recorded none records
-    /// this one.
+    /// Whether this is the secret that the keys are hashed under. If none is recorded, this records it.
     pub(super) fn record_secret(&mut self, secret: &ServerSecret) -> Result<bool, StoreError> {
         let fingerprint = secret.hash(FINGERPRINT_TEXT);
         let recorded = self.record_fact(FINGERPRINT, &fingerprint.0)?;
         Ok(<[u8; 32]>::try_from(recorded).is_ok_and(|recorded| KeyHash(recorded) == fingerprint))
     }
 
-    /// Makes sure that the secret of this folder is the one that the keys were made under, and writes
-    /// nothing: for a store that is only read.
+    /// Checks that the secret of this folder is the one that the keys are hashed under. Writes nothing, so it
+    /// also works on a store that is opened for reading.
     ///
     /// # Errors
-    /// A missing, malformed or wrong secret, and what the engine says.
+    /// A missing, malformed or wrong secret, and errors of the engine.
     pub fn check_secret(&mut self, folder: &DataFolder) -> Result<(), StoreError> {
         let Some(recorded) = self.fact(FINGERPRINT)? else {
-            // It was never used.
+            // No key was hashed yet.
             return Ok(());
         };
         if folder.server_secret(false)?.hash(FINGERPRINT_TEXT).0[..] == recorded[..] {
@@ -85,16 +83,16 @@ mod tests {
         assert_eq!(fixture.store.require_brand(&brand("acme")).unwrap(), brand("acme"));
         assert_eq!(fixture.other().brand(&brand("pgw")).unwrap(), brand("acme"));
         let error = fixture.other().require_brand(&brand("pgw")).unwrap_err();
-        let told = error.to_string();
+        let message = error.to_string();
         for part in ["\"acme\"", "\"pgw\"", "api.brand", "--config", "--data-dir", "store.sqlite"] {
-            assert!(told.contains(part), "no {part} in {told}");
+            assert!(message.contains(part), "no {part} in {message}");
         }
     }
 
     #[test]
-    fn a_brand_that_is_none_is_damage() {
+    fn a_malformed_recorded_brand_is_corruption() {
         let mut fixture = Fixture::new();
-        fixture.meddle("INSERT INTO setting (name, value) VALUES ('brand', x'ff')");
+        fixture.execute_raw("INSERT INTO setting (name, value) VALUES ('brand', x'ff')");
         let error = fixture.store.brand(&brand("pgw")).unwrap_err();
         assert_eq!(error.failure(), Some(Failure::Corrupt), "{error}");
     }

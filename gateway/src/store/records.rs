@@ -1,4 +1,4 @@
-//! What the store holds: partners, keys, changes, nodes and their receipts.
+//! The records of the store: partners, keys, changes, nodes and their receipts.
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -6,10 +6,10 @@ use permissions::{ApiAccessPermission, Environment, KeyHash, KeyId, KeyRecord, O
 use serde::Serialize;
 use uuid::Uuid;
 
-/// A key as it is stored: its record, and the hash it is found by.
+/// A key as it is stored: its record, and the hash by which it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Everything but its secret.
+    /// Everything but the hash.
     pub record: KeyRecord,
     /// The keyed hash of its secret.
     pub hash: KeyHash,
@@ -18,13 +18,13 @@ pub struct StoredKey {
 /// A partner, with the number of its keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Partner {
-    /// Names it, whatever its name.
+    /// Its id, which stays when it is renamed.
     pub id: PartnerId,
     /// Its name, which no other partner has.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// Since when it is suspended: none of its keys is accepted.
+    /// Since when it has been suspended: while it is, none of its keys is accepted.
     pub suspended: Option<Timestamp>,
     /// How many keys it has, revoked ones included.
     pub keys: u32,
@@ -33,16 +33,16 @@ pub struct Partner {
 /// Which keys to list; the default is all of them.
 #[derive(Clone, Debug, Default)]
 pub struct KeyFilter {
-    /// Only this partner's.
+    /// Only keys of this partner.
     pub partner: Option<PartnerId>,
-    /// Only this environment's.
+    /// Only keys of this environment.
     pub environment: Option<Environment>,
 }
 
-/// What to change of a key. `None` leaves a setting as it is, `Some(None)` clears it.
+/// Changes to a key. `None` leaves a setting as it is, `Some(None)` clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyUpdate {
-    /// What it may do.
+    /// Its permissions.
     pub permissions: Option<ApiAccessPermission>,
     /// The networks it may be used from; empty means any.
     pub allow: Option<Vec<IpNet>>,
@@ -52,7 +52,7 @@ pub struct KeyUpdate {
     pub expires: Option<Option<Timestamp>>,
     /// Its rate limit.
     pub rate: Option<Option<Rate>>,
-    /// What its holder calls it.
+    /// Its name.
     pub name: Option<String>,
     /// How its calls to a retired version are handled.
     pub on_retired: Option<OnRetired>,
@@ -61,7 +61,7 @@ pub struct KeyUpdate {
 /// What changed since a change number.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// The last change included: the number to ask from the next time.
+    /// The last change included: where the next call continues.
     pub last: i64,
     /// The keys that were written, and those of every partner that was.
     pub keys: Changed<KeyId, StoredKey>,
@@ -71,12 +71,12 @@ pub struct Changes {
     pub gap: bool,
 }
 
-/// What changed of one kind.
+/// Changes to records of one kind.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Changed<Id, T> {
-    /// What was written, as it is now; each once.
+    /// Records that were written, as they are now, each once.
     pub written: Vec<T>,
-    /// What is gone or can no longer be read.
+    /// Ids of records that were removed or can no longer be read.
     pub removed: Vec<Id>,
 }
 
@@ -89,13 +89,13 @@ impl<Id, T> Default for Changed<Id, T> {
 /// A server process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
-    /// Drawn at random by each process.
+    /// Random; each process draws its own.
     pub id: Uuid,
     /// Its process id.
     pub pid: u32,
     /// When it started.
     pub started: Timestamp,
-    /// Its last sign of life.
+    /// Its last heartbeat.
     pub heartbeat: Timestamp,
     /// What it listens on, in the form of the ready file.
     pub listeners: serde_json::Value,
@@ -114,14 +114,14 @@ pub struct Receipt {
     pub connections_closed: u32,
 }
 
-/// A moment as the store keeps it: to the microsecond.
+/// Truncates a time to the store's precision, microseconds.
 #[must_use]
 pub fn to_stored_precision(moment: Timestamp) -> Timestamp {
     from_microseconds(moment.as_microsecond()).unwrap_or(moment)
 }
 
-/// Unlike `Timestamp::from_microsecond`, this also takes the last second of the calendar, so whatever
-/// `as_microsecond` gave reads back.
+/// Unlike `Timestamp::from_microsecond`, this also accepts the last second of the calendar, so everything that
+/// `as_microsecond` returns reads back.
 pub(super) fn from_microseconds(microseconds: i64) -> Result<Timestamp, jiff::Error> {
     let nanoseconds = microseconds.rem_euclid(1_000_000) * 1_000;
     Timestamp::new(microseconds.div_euclid(1_000_000), i32::try_from(nanoseconds).unwrap_or_default())

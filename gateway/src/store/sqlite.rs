@@ -1,4 +1,4 @@
-//! The store in one SQLite file of the data folder: all SQL, all locks and files are here.
+//! The SQLite engine: the store in one file of the data folder. All SQL, locks and files of the store are here.
 //!
 //! A write is a transaction that takes the lock at once (`BEGIN IMMEDIATE`), is on disk before it is
 //! acknowledged (WAL, `synchronous = FULL`), and leaves a numbered row in the feed.
@@ -30,7 +30,7 @@ use presence::Presence;
 use switch::FileId;
 use write::SqliteWrite;
 
-/// How many rows the feed keeps. A server that fell further behind loads every key again.
+/// How many rows the feed keeps. A server that falls further behind loads every key again.
 const CHANGES_KEPT: i64 = 100_000;
 
 /// A connection to the file.
@@ -38,18 +38,18 @@ pub(super) struct Sqlite {
     connection: Connection,
     path: PathBuf,
     busy_timeout: Duration,
-    /// The file that is open; `None` once it was closed because another took its place.
+    /// The open file; `None` once it was closed because another file took its place.
     file: Option<FileId>,
     /// Its write-ahead log.
     log: Option<FileId>,
-    /// The fingerprint of the server secret in the file that was closed: another file has to have the same.
+    /// The fingerprint of the server secret in the closed file: the next file must have the same.
     fingerprint: Option<Vec<u8>>,
-    /// The last `PRAGMA data_version`; it moves when another connection has committed.
+    /// The last `PRAGMA data_version`, which changes when another connection commits.
     data_version: Option<i64>,
-    /// This connection has written a change since: `data_version` does not move for that.
+    /// Whether this connection has written a change since: `data_version` does not reflect its own writes.
     has_written: bool,
     changes_kept: i64,
-    /// The nodes that this connection has announced; they live as long as it does.
+    /// The nodes that this connection has announced; they are live as long as it is open.
     presences: BTreeMap<Uuid, Presence>,
 }
 
@@ -69,12 +69,12 @@ impl Sqlite {
         }
     }
 
-    /// Runs a read and words its failure.
+    /// Runs a read and converts its error.
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         read(&self.connection).map_err(|source| failure::error(&self.path, source))
     }
 
-    /// Runs a short write that is no change.
+    /// Runs a short write that adds nothing to the feed.
     fn run<T>(&mut self, body: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let run = || {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -137,7 +137,7 @@ impl Engine for Sqlite {
             }
             let insert = "INSERT OR IGNORE INTO setting (name, value) VALUES (?1, ?2)";
             connection.execute(insert, (name, value))?;
-            // Another process may have been quicker: then its value stands.
+            // Another process may have been faster: then its value stays.
             fact(connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
         })
     }
@@ -177,9 +177,9 @@ impl Records for Sqlite {
     }
 }
 
-/// Runs SQL past all rules, as a fault or another build might have.
+/// Runs SQL past all checks, to leave what a fault or another build might.
 #[cfg(test)]
-pub(super) fn meddle(path: &Path, sql: &str) {
+pub(super) fn execute_raw(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 

@@ -67,7 +67,7 @@ impl Access<'_> {
                 Err(_) => text.truncate(begin),
             }
         });
-        // Only now: this line goes into the same queue.
+        // After the line was pushed, because this one goes into the same queue.
         if let Err(error) = outcome {
             error!(%error, "A line of the access log could not be written");
         }
@@ -94,7 +94,7 @@ impl Access<'_> {
     }
 }
 
-/// The line: the members that every line of the log begins and ends with, and those of a request between them.
+/// The JSON line: the fields common to every line of the log, and those of a request between them.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(serialize_with = "to_the_millisecond")]
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_the_members_that_there_are() {
+    fn a_line_has_only_the_fields_that_are_set() {
         let id = "019c16a1-7b00-7000-8000-000000000000";
         let mut access = Access {
             time: "2026-11-22T04:05:06.078Z".parse().unwrap(),
@@ -157,10 +157,10 @@ mod tests {
             access.write(&mut text).unwrap();
             String::from_utf8(text).unwrap()
         };
-        let whole = format!(
+        let expected = format!(
             r#"{{"timestamp":"2026-11-22T04:05:06.078Z","level":"INFO","message":"request","request_id":"a\"b","key_id":"{id}","method":"GET","route":"/2026-02-01/ping.json","status":200,"protocol":"HTTP2","client":"2001:db8::1","listener":"https","duration_ms":0.081,"response_bytes":55,"complete":true,"target":"access"}}"#
         );
-        assert_eq!(line(&access), whole);
+        assert_eq!(line(&access), expected);
         (access.request_id, access.key_id) = (None, None);
         (access.error, access.refused) = (Some("invalid_token"), Some("missing"));
         access.time = "2026-11-22T04:05:06.9999Z".parse().unwrap();

@@ -1,8 +1,8 @@
 //! The queue of log lines.
 //!
-//! Each worker has its own part of the queue, shared only with the writing thread, which takes all lines of a part at
-//! once: neither waits for the other, and a line costs no system call of its own. Lines that do not fit are dropped and
-//! counted, so that no request waits for the log.
+//! Each worker has its own part of the queue, shared only with the writing thread, which takes all lines of a
+//! part at once: neither waits for the other, and lines are written many at a time. Lines that do not fit are
+//! dropped and counted, so that no request waits for the log.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_not_read_blocks_nobody_and_lost_lines_are_counted() {
+    fn a_log_that_is_not_read_blocks_nothing_and_lost_lines_are_counted() {
         let (gate, opener, reader) = gate();
         // Three parts with room for ten each; one thread fills one of them.
         let (queue, writer) = Queue::start(30, 2, gate).unwrap();
@@ -351,13 +351,13 @@ mod tests {
     }
 
     #[test]
-    fn lost_lines_are_counted_and_the_next_line_starts_on_its_own() {
+    fn lost_lines_are_counted_and_the_next_one_starts_on_a_new_line() {
         let (text, lost) = written_to_flaky(io::ErrorKind::StorageFull);
         assert_eq!((text.as_str(), lost), ("one\n3\n", 3));
     }
 
     #[test]
-    fn the_shutdown_does_not_wait_for_ever() {
+    fn the_shutdown_wait_is_bounded() {
         let (gate, _opener, _reader) = gate();
         let (queue, writer) = Queue::start(30, 2, gate).unwrap();
         push(&queue, 0);

@@ -1,4 +1,4 @@
-//! The one form of a body, whatever protocol carries it: of a request, and of a response.
+//! The bodies of requests and responses, independent of the protocol.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -14,13 +14,13 @@ use super::http3::{Http3Body, RequestError};
 pub enum RequestBody {
     /// No bytes.
     Empty,
-    /// All bytes at once; `None` when they are taken.
+    /// All bytes at once; `None` once they are taken.
     Full(Option<Bytes>),
-    /// What comes over HTTP/1.
+    /// A body over HTTP/1.
     Http1(Incoming),
-    /// What comes over HTTP/2.
+    /// A body over HTTP/2.
     Http2(h2::RecvStream),
-    /// What comes over HTTP/3; boxed, because it is large and the requests of all protocols are moved.
+    /// A body over HTTP/3; boxed, because it is large and requests of all protocols are moved.
     Http3(Box<Http3Body>),
 }
 
@@ -30,51 +30,51 @@ impl From<Bytes> for RequestBody {
     }
 }
 
-/// The body of a response. The transport reports what became of it.
+/// The body of a response. The transport reports its progress.
 pub trait ResponseBody:
     http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send>
     + Send
     + Unpin
     + 'static
 {
-    /// So many more bytes were handed to the connection, within the client's window.
+    /// Counts bytes that were handed to the connection, within the client's window.
     fn sent(&mut self, bytes: usize);
 
-    /// All of it was. A body that is dropped without this was broken off.
+    /// Marks it as completely sent. A body that is dropped without this is incomplete.
     fn complete(&mut self);
 }
 
-/// A complete body, of a response that nobody keeps a record of.
+/// A complete body, of a response that is not recorded.
 impl ResponseBody for http_body_util::Full<Bytes> {
     fn sent(&mut self, _: usize) {}
 
     fn complete(&mut self) {}
 }
 
-/// The client went away, or what it sent breaks the protocol.
+/// The client disconnected, or its content violates the protocol.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// Over HTTP/1.
-    #[error("the body broke off")]
+    #[error("the body is incomplete")]
     Http1(#[source] hyper::Error),
     /// Over HTTP/2.
-    #[error("the body broke off")]
+    #[error("the body is incomplete")]
     Http2(#[source] h2::Error),
     /// Over HTTP/3.
-    #[error("the body broke off")]
+    #[error("the body is incomplete")]
     Http3(#[source] RequestError),
 }
 
 impl BodyError {
-    /// Whether what was sent breaks the protocol, and its sender may still be told. Otherwise the client has
-    /// gone away.
+    /// Whether the content violates the protocol and a response may still reach the client. Otherwise it has
+    /// disconnected.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         // hyper reports a malformed chunk as invalid input, and everything else that ends a body early
         // as an end of file or a reset.
         let error = match self {
             Self::Http1(error) => error,
-            // The stream is over with it: there is nobody left to be told.
+            // The stream is closed with it, so no response can be sent.
             Self::Http2(_) => return false,
             Self::Http3(error) => return error.is_malformed(),
         };
@@ -101,7 +101,7 @@ impl http_body::Body for RequestBody {
             Self::Http2(body) => {
                 let data = ready!(pin!(body.data()).poll(context));
                 if let Some(Ok(data)) = &data {
-                    // As much more may come now. An error says that the stream is over.
+                    // Lets the client send as much again. An error means that the stream is closed.
                     let _ = body.flow_control().release_capacity(data.len());
                 }
                 data.map(|data| data.map(Frame::data).map_err(BodyError::Http2))

@@ -1,4 +1,4 @@
-//! One open connection, whatever carries it, and the pool of all of them.
+//! Connections, independent of their protocol, and the pools of open ones.
 
 mod encryption;
 mod peer;

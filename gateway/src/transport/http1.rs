@@ -27,8 +27,8 @@ pub use head_watch::HeadWatch;
 use io::Io;
 pub(super) use io::http1_text as text;
 
-/// The connection is made before the future: what an `async fn` is given it keeps room for until its end, and
-/// the stream would stand in it twice.
+/// The connection is created before the future: an `async fn` keeps room for its arguments until its end, so
+/// it would contain the stream twice.
 pub(super) fn serve<S: Service, T>(
     stream: T,
     first: Bytes,
@@ -48,7 +48,7 @@ where
     async move {
         let mut announced = false;
         let mut watch = peer.watch_close();
-        // Whether it ended well, or none where it was made to end.
+        // The result of the connection, or none if it was closed from here.
         let ended = poll_fn(|context| {
             match watch.poll(context) {
                 Some(Close::Now | Close::Excess) => return Poll::Ready(None),
@@ -59,23 +59,23 @@ where
                 }
                 _ => {}
             }
-            // An error is the client's: hyper has answered it, through our refusal, as far as it can be.
+            // An error is the client's: hyper has responded to it, through `refuse`, if that was possible.
             Pin::new(&mut connection).poll(context).map(|outcome| Some(outcome.is_ok()))
         })
         .await;
         let (stream, head_begun, client_ended) = connection.into_parts().io.into_inner().into_inner();
         let is_late = ended.is_none() && head_begun && peer.phase() == Phase::Head;
-        // Where both sides have ended, nothing is on its way any more.
+        // Once both sides have closed, nothing is in flight any more.
         if is_late || ended.is_some_and(|is_clean| !(is_clean && client_ended)) {
             let late = || text(&service.refuse(StatusCode::REQUEST_TIMEOUT, Version::HTTP_11, peer));
             let last = is_late.then(late);
-            // Boxed: its buffer would be part of every connection from the beginning.
+            // Boxed, because its buffer would otherwise be part of every connection from the start.
             Box::pin(linger(stream, last.unwrap_or_default())).await;
         }
     }
 }
 
-/// hyper's view of our service: the requests of one connection.
+/// The hyper service for the requests of one connection.
 fn requests<S: Service>(
     peer: &Arc<Peer>,
     service: &'static S,
@@ -96,7 +96,7 @@ fn requests<S: Service>(
     })
 }
 
-/// A response's body as hyper takes it: within its buffer, which the client's reading empties.
+/// A response's body for hyper, which counts the bytes that hyper takes into its buffer.
 struct CountedBody<B> {
     body: B,
     _in_flight: InFlight,
@@ -121,7 +121,7 @@ impl<B: ResponseBody> HttpBody for CountedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = loop {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-            // hyper would send trailers to any client that asks for them.
+            // hyper would send trailers to a client that requests them.
             if !frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_trailers)) {
                 break frame;
             }
@@ -129,7 +129,7 @@ impl<B: ResponseBody> HttpBody for CountedBody<B> {
         if let Some(Ok(frame)) = &frame {
             self.body.sent(frame.data_ref().map_or(0, Bytes::len));
         }
-        // hyper asks no further once it has as much as was announced.
+        // hyper does not poll again once it has as much as was declared.
         let was_last = self.body.is_end_stream() || self.body.size_hint().exact() == Some(0);
         if frame.is_none() || (was_last && frame.as_ref().is_some_and(Result::is_ok)) {
             self.body.complete();

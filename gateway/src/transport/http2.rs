@@ -1,8 +1,8 @@
 //! HTTP/2 on one connection (RFC 9113), by the `h2` crate.
 //!
-//! hyper would make a task of each request, and write each response by itself. Here all that has been read is
-//! answered, most of it without waiting, and then all responses are written at once; only a request that waits
-//! becomes a task.
+//! hyper would spawn a task for each request and write each response separately. Here, all requests that were
+//! read are handled, most of them without waiting, and then their responses are written together; only a
+//! request that waits gets a task.
 
 mod io;
 
@@ -28,22 +28,22 @@ use super::connection::{InFlight, Phase};
 use super::recycled_future::RecycledFuture;
 use super::{Close, HEAD_BYTES_MAX, Peer, RequestBody, ResponseBody, Service, Settings};
 
-/// Streams that a client may have reset before we have looked at them. Honest clients under load reach
-/// tens; a rapid-reset attack (CVE-2023-44487) thousands.
+/// Streams that a client may reset before they are accepted. Normal clients under load reach tens; a
+/// rapid-reset attack (CVE-2023-44487) thousands.
 const RESET_STREAMS_MAX: usize = 256;
-/// The content that may be on its way to us: on one stream, and on the whole connection.
+/// The flow-control windows for content: of one stream, and of the connection.
 const WINDOW_BYTES: u32 = 1024 * 1024;
-/// The content of one response that waits to be written.
+/// The buffer for the content of one response.
 const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// For how many of the connection's sweeps, ten a second, the client's table of fields is counted on to keep a
-/// name. It has 4096 bytes unless the client says otherwise (RFC 9113 §6.5.2), and a date a second pushes out what
-/// is in it within a minute.
+/// For how many of the connection's sweeps, ten a second, a name is assumed to stay in the client's dynamic
+/// table. The table has 4096 bytes by default (RFC 9113 §6.5.2), so one `date` a second evicts everything
+/// else within a minute.
 const NAMES_KEPT: u32 = 450;
 
-/// Answers requests until the connection is over; `first` was read from the stream before.
+/// Serves a connection to its end; `first` was already read from the stream.
 ///
-/// What is only needed at first is made before the future, or in a box: the future keeps room for all that it has
-/// ever had.
+/// Values that are needed only at first are created before the future, or boxed, because a future keeps room
+/// for every value it ever holds.
 pub fn serve<'p, S: Service, T>(
     stream: T,
     first: Bytes,
@@ -79,7 +79,7 @@ where
                 None => false,
             };
             if leaves {
-                // Also of a client that has not even said its preface: it is not waited for any longer than others.
+                // Also if the client has not sent its preface: it gets no more time than others.
                 peer.enter(Phase::Goodbye);
             }
             if let Some(begun) = &mut handshake {
@@ -92,8 +92,8 @@ where
                 connection.graceful_shutdown();
             }
             loop {
-                // All that has been read is accepted before any of it is answered: accepting also writes, and the
-                // responses are to be written together.
+                // All requests that were read are accepted before any is handled: accepting also writes, and
+                // the responses should be written together.
                 let mut accepted = ACCEPTED.take();
                 let ended = loop {
                     match pin!(connection.accept()).poll(context) {
@@ -133,21 +133,22 @@ where
 }
 
 thread_local! {
-    /// The memory for requests that are accepted and not yet answered, of whichever connection is being driven.
-    /// Their number is bounded by that of a connection's streams.
+    /// A buffer for requests that are accepted and not yet handled, shared by the thread's connections. Its
+    /// length is bounded by the number of a connection's streams.
     static ACCEPTED: RefCell<Vec<(Request<RecvStream>, SendResponse<Bytes>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What the requests of a connection share.
+/// The state that the requests of a connection share.
 struct Link {
     settings: Arc<Settings>,
-    /// The connection's sweep in which names were last put into the client's table, plus one; 0 is never.
+    /// The connection's sweep in which names were last put into the client's dynamic table, plus one; 0 means
+    /// never.
     names_sent: AtomicU32,
 }
 
 impl Link {
-    /// Has values that no other response has put into the client's table of fields all the same (RFC 7541 §6.2.1).
-    /// It is for their names: later responses refer to them by their index, and only the values are written out.
+    /// Lets values that are unique to this response be indexed anyway (RFC 7541 §6.2.1), for the sake of
+    /// their names: later responses refer to the names by index and send only the values as literals.
     fn index_names(&self, fields: &mut HeaderMap, sweep: u32) {
         let then = self.names_sent.load(Relaxed);
         if then == 0 || sweep.wrapping_sub(then - 1) >= NAMES_KEPT {
@@ -157,7 +158,7 @@ impl Link {
     }
 }
 
-/// Answers one request, unless the client gives it up; what the client has no room for yet is handed back.
+/// Handles one request, unless the client cancels it; returns the response if the client has no room for it yet.
 async fn answer<S: Service>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
@@ -200,7 +201,7 @@ struct Sending<B> {
 }
 
 impl<B: ResponseBody> Sending<B> {
-    /// Sends the head; `None` where that is all, or the client has given the request up.
+    /// Sends the head; `None` if the response ends there, or the client has cancelled the request.
     fn begin(
         mut respond: SendResponse<Bytes>,
         response: Response<B>,
@@ -246,7 +247,7 @@ impl<B: ResponseBody> Sending<B> {
         Poll::Ready(true)
     }
 
-    /// How much the client has room for; `None` where it has gone, or took nothing for too long.
+    /// How many bytes the client has room for; `None` if it has gone away, or read nothing for too long.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Option<usize>> {
         self.stream.reserve_capacity(self.piece.len());
         let room = match self.stream.capacity() {

@@ -1,8 +1,7 @@
 //! HTTP/3 on one connection (RFC 9114).
 //!
-//! The request streams are read and written here, by a codec of our own; `h3` runs the connection over the
-//! unidirectional streams: settings, the client's GOAWAY and ours, and what must not be there. It never
-//! sees a request.
+//! The request streams are read and written by the codec in this folder; `h3` handles the unidirectional
+//! streams: settings, GOAWAY of both sides, and forbidden frames. It never sees a request.
 
 mod codes;
 mod control;
@@ -47,9 +46,9 @@ use receive::Receiver;
 pub use receive::RequestError;
 use send::SendError;
 
-/// How many faults one oversized head counts for: the connection survives a few, and no attack.
+/// How many faults one oversized head counts as: the connection survives a few, but not an attack.
 const TOO_LARGE_FAULTS: u32 = 64;
-/// Requests that are still answered after the first GOAWAY: those that were on their way.
+/// Requests that are still served after the first GOAWAY, because they were in flight.
 const GOAWAY_GRACE_REQUESTS: u64 = 256;
 
 enum Next {
@@ -59,7 +58,7 @@ enum Next {
     Accepted(Result<(quinn::SendStream, quinn::RecvStream), quinn::ConnectionError>),
 }
 
-/// Answers requests until the connection is over; returns the code to close it with, where that has not happened.
+/// Serves a connection to its end; returns the code to close it with, unless it is closed already.
 pub(super) async fn serve<S: Service>(
     control: &mut Control,
     link: &Arc<Link>,
@@ -68,9 +67,9 @@ pub(super) async fn serve<S: Service>(
 ) -> quinn::VarInt {
     let state = Arc::<S::ConnectionState>::default();
     let mut watch = peer.watch_close();
-    // Kept between polls: its place in quinn's queue is lost when it is dropped.
+    // Kept between polls, because dropping it would lose its place in quinn's queue.
     let mut accepting = pin!(link.connection.accept_bi());
-    // How many requests have begun, and how many may, once GOAWAY has said so.
+    // How many requests have started, and how many may, once GOAWAY was sent.
     let (mut begun, mut begun_max) = (0, None);
     loop {
         let next = poll_fn(|context| match watch.poll(context) {
@@ -88,19 +87,20 @@ pub(super) async fn serve<S: Service>(
                 let requests = begun + GOAWAY_GRACE_REQUESTS;
                 begun_max = Some(requests);
                 peer.enter(Phase::Goodbye);
-                // A client that takes no word of it is not waited for.
+                // A client that does not read it is not waited for.
                 if !matches!(within(link.settings.goodbye, control.go_away(requests)).await, Some(Ok(()))) {
                     return NO_ERROR;
                 }
             }
-            // The client has said that it will go (GOAWAY): so do we, once all is answered. The last answers
-            // may then still be on their way, so the client is the one to close, or else the sweep.
+            // The client has sent GOAWAY; the server sends its own once all requests are served. The last
+            // responses may still be in flight then, so the client closes the connection, or else the sweep
+            // does.
             Next::Leaving => peer.close(Close::Drain),
             Next::Accepted(Ok((mut send, mut receive))) => {
                 accepting.set(link.connection.accept_bi());
                 let number = send.id().index();
                 if begun_max.is_some_and(|max| number >= max) {
-                    // Errors say that the stream is over already.
+                    // An error means that the stream is closed already.
                     let _ = receive.stop(codes::REQUEST_REJECTED);
                     let _ = send.reset(codes::REQUEST_REJECTED);
                     continue;
@@ -109,12 +109,12 @@ pub(super) async fn serve<S: Service>(
                 let (link, peer, state) = (Arc::clone(link), Arc::clone(peer), Arc::clone(&state));
                 let mut request =
                     RecycledFuture::new(serve_request(send, receive, link, peer, state, service));
-                // Most requests are complete when they are accepted and answered at once: no task for those.
+                // Most requests are complete when they are accepted and handled at once, without a task.
                 if poll_once(Pin::new(&mut request)).await.is_pending() {
                     tokio::spawn(request);
                 }
             }
-            // The client has gone away, or the connection has ended with the code that it had to.
+            // The client has disconnected, or the connection was closed with the right code.
             Next::Accepted(Err(_)) => return NO_ERROR,
             Next::End(code) => return code,
         }
@@ -150,16 +150,16 @@ async fn serve_request<S: Service>(
                 // RFC 9114 §4.1.2: content was declared, and the stream has ended without it.
                 let response = refuse(StatusCode::BAD_REQUEST, &peer, service);
                 let sent = send::send(&mut send, response, limit).await;
-                return ended(&mut send, sent);
+                return reset_if_failed(&mut send, sent);
             };
             peer.forgive_fault();
-            // In a block: its room is free again when the response is sent.
+            // In a block, so that its memory is free again when the response is sent.
             let response = {
                 let mut response = pin!(service.serve(head, body, Arc::clone(&peer), state));
                 match poll_once(response.as_mut()).await {
                     Poll::Ready(response) => response,
                     Poll::Pending => {
-                        // A client that stops the response has given the request up.
+                        // A client that stops the response has cancelled the request.
                         let stopped = pin!(send.stopped());
                         match select(response, stopped).await {
                             Either::Left((response, _)) => response,
@@ -173,20 +173,20 @@ async fn serve_request<S: Service>(
         Some(Err(error)) => {
             debug!(%error, "HTTP/3 request was refused or given up");
             let Some(status) = refusal(&error) else {
-                give_up(&mut send, &mut receiver, &error);
+                reject_stream(&mut send, &mut receiver, &error);
                 return peer.count_faults(1);
             };
             send::send(&mut send, refuse(status, &peer, service), limit).await
         }
         None => send::send(&mut send, refuse(StatusCode::REQUEST_TIMEOUT, &peer, service), limit).await,
     };
-    ended(&mut send, sent);
+    reset_if_failed(&mut send, sent);
     drop(in_flight);
 }
 
-/// Resets the stream of a response that did not get to its end.
-fn ended(stream: &mut quinn::SendStream, sent: Result<(), SendError>) {
-    // Errors say that the stream is over already.
+/// Resets the stream of an incomplete response.
+fn reset_if_failed(stream: &mut quinn::SendStream, sent: Result<(), SendError>) {
+    // An error means that the stream is closed already.
     match sent {
         Ok(()) | Err(SendError::Stopped) => {}
         Err(SendError::Body) => drop(stream.reset(codes::INTERNAL_ERROR)),
@@ -194,7 +194,7 @@ fn ended(stream: &mut quinn::SendStream, sent: Result<(), SendError>) {
     }
 }
 
-/// The status for a head that cannot be read; `None` where nobody waits for a response any more.
+/// The status for a head that cannot be read; `None` if the client no longer waits for a response.
 fn refusal(error: &RequestError) -> Option<StatusCode> {
     match error {
         RequestError::Frames(FrameError::TooLarge(_)) => {
@@ -208,18 +208,18 @@ fn refusal(error: &RequestError) -> Option<StatusCode> {
     }
 }
 
-/// Ends both halves of a stream whose client did not say what it wants.
-fn give_up(send: &mut quinn::SendStream, receiver: &mut Receiver, error: &RequestError) {
+/// Closes both halves of a stream without a readable request.
+fn reject_stream(send: &mut quinn::SendStream, receiver: &mut Receiver, error: &RequestError) {
     let code = match error {
         RequestError::Incomplete => codes::REQUEST_INCOMPLETE,
         _ => codes::REQUEST_CANCELLED,
     };
     receiver.stop(code);
-    // An error says that the stream is over already.
+    // An error means that the stream is closed already.
     let _ = send.reset(code);
 }
 
-/// Counts a head that never became a request, and makes the response to it.
+/// Counts a head that cannot be read, and returns the response to it.
 fn refuse<S: Service>(status: StatusCode, peer: &Arc<Peer>, service: &'static S) -> Response<Full<Bytes>> {
     let (reason, faults) = match status {
         StatusCode::REQUEST_TIMEOUT => ("timeout", 1),

@@ -1,5 +1,5 @@
-//! The two ends of a TCP stream's life: bytes that were read before its protocol was known, and the last
-//! response of one that is over.
+//! The start and the end of a TCP connection: replays bytes that were read to detect the protocol, and
+//! lingers so that the last response arrives.
 
 use std::io;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
-/// How much is read of a connection that is over, so that its last response arrives.
+/// How much is read while lingering.
 pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
-/// For how long.
+/// How long a connection lingers.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Reads from what was read before, if anything is left of it.
+/// Reads from `first`, unless it is empty.
 pub(super) fn replay(first: &mut Bytes, buffer: &mut ReadBuf<'_>) -> bool {
     if first.is_empty() {
         return false;
@@ -21,14 +21,14 @@ pub(super) fn replay(first: &mut Bytes, buffer: &mut ReadBuf<'_>) -> bool {
     buffer.put_slice(&first[..length]);
     first.advance(length);
     if first.is_empty() {
-        // Even an empty slice keeps its memory.
+        // Even an empty slice keeps its allocation.
         *first = Bytes::new();
     }
     true
 }
 
-/// Ends a connection so that its `last` response arrives: what the client still sends is read for a moment,
-/// because closing over unread bytes makes the kernel reset the connection and the response with it.
+/// Closes a connection so that its `last` response arrives: reads for a moment what the client still sends,
+/// because closing with unread bytes makes the kernel reset the connection, which discards the response.
 pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin, last: Bytes) {
     let rest = async {
         stream.write_all(&last).await?;
@@ -41,6 +41,6 @@ pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin, last
         }
         io::Result::Ok(())
     };
-    // Whichever way it ends, the connection is over.
+    // Whatever the result, the connection is closed.
     let _ = tokio::time::timeout(LINGER, rest).await;
 }

@@ -1,4 +1,4 @@
-//! A listener, as the requests that come by it see it.
+//! The properties of a listener that its requests depend on.
 
 use std::net::IpAddr;
 
@@ -6,29 +6,29 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use permissions::Environments;
 
-/// What requests need to know of the listener that they came by.
+/// A listener.
 #[derive(Debug)]
 pub struct Listener {
-    /// Its name in the configuration. Listeners live as long as the process.
+    /// Its name in the configuration, which is `'static` like all listeners.
     pub name: &'static str,
     /// Whether its connections are encrypted.
     pub tls: bool,
-    /// Whether its clients present credentials, so that its connections are told apart by that.
+    /// Whether its clients present credentials, so that connections without one are limited.
     pub takes_credentials: bool,
-    /// Whose keys it accepts.
+    /// The environments whose keys it accepts.
     pub environments: Environments,
-    /// The hosts that it answers for, in lower case; empty is any.
+    /// The hosts that it serves, in lower case; empty means any.
     pub hosts: Vec<String>,
-    /// Networks whose forwarding fields are believed.
+    /// Networks whose forwarding fields are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The one field that is believed of them for the client's address.
+    /// The field in which they report the client's address.
     pub forwarded_field: HeaderName,
-    /// The value of `alt-svc` on HTTP/1.1 and HTTP/2, where the listener serves HTTP/3.
+    /// The value of `alt-svc` on HTTP/1.1 and HTTP/2, if HTTP/3 is available.
     pub alt_svc: Option<HeaderValue>,
 }
 
 impl Listener {
-    /// Whether this is the address of a proxy whose fields are believed.
+    /// Whether this is the address of a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
@@ -36,7 +36,7 @@ impl Listener {
 
 #[cfg(test)]
 impl Listener {
-    /// Takes every key in cleartext and trusts nobody.
+    /// A cleartext listener that accepts every key and trusts no proxy.
     pub(crate) fn plain() -> Self {
         Self {
             name: "test",

@@ -1,7 +1,7 @@
 //! Certificates and private keys as PEM files, read as common tools write them, and what is wrong with those that
 //! cannot be used.
 //!
-//! Text around the blocks, CRLF line ends, a byte order mark, blanks at the ends of lines and `EC PARAMETERS` are
+//! Text around the blocks, CRLF line ends, a byte order mark, trailing spaces and `EC PARAMETERS` are
 //! accepted. A private key is PKCS#8, PKCS#1 or SEC1.
 
 use std::fs::File;
@@ -58,7 +58,7 @@ impl TlsError {
         Self::File { file: file.to_owned(), reason: reason.into() }
     }
 
-    /// Says which certificate of the chain the key belongs to, because the root is often put first.
+    /// Names the certificate of the chain that the key belongs to, because the root is often put first.
     pub(super) fn pair(chain: &Path, key: &Path, certified: &CertifiedKey, source: rustls::Error) -> Self {
         let belongs = |certificate: &CertificateDer<'static>| {
             CertifiedKey::new(vec![certificate.clone()], certified.key.clone()).keys_match().is_ok()
@@ -158,7 +158,7 @@ fn has(text: &[u8], label: &str) -> bool {
     memchr::memmem::find(text, label.as_bytes()).is_some()
 }
 
-/// What to say of a file without a block of this label.
+/// The message for a file without a block of this label.
 fn missing(text: &[u8], label: &str, what: &str) -> String {
     let found = if text.starts_with(&[0x30]) {
         "it looks like DER; convert it to PEM with `openssl x509 -inform der` or `openssl pkey -inform der`"
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_plainly() {
+    fn each_mistake_has_its_message() {
         let Pki { root, leaf, key } = pki();
         let chain = format!("{leaf}{root}");
         let encrypted = openssl(&["pkcs8", "-topk8", "-passout", "pass:secret"], &key);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_near_or_past_is_reported() {
+    fn an_expiry_that_is_near_or_past_is_reported() {
         let Pki { root, leaf, key } = pki();
         let certified = load(format!("{leaf}{root}"), key).unwrap();
         let soon = jiff::SignedDuration::from_hours(14 * 24);

@@ -1,4 +1,4 @@
-//! A TCP stream below TLS.
+//! A TCP stream below TLS, which writes with `send`.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Writes what is whole with `send`. rustls asks for `writev` whatever it has, and that costs the kernel more.
+/// Writes a single buffer with `send`. rustls always calls `writev`, which costs the kernel more.
 pub(super) struct PreferSend(pub(super) TcpStream);
 
 impl AsyncRead for PreferSend {
@@ -35,7 +35,7 @@ impl AsyncWrite for PreferSend {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match pieces {
-            [whole] => Pin::new(&mut self.0).poll_write(context, whole),
+            [single] => Pin::new(&mut self.0).poll_write(context, single),
             _ => Pin::new(&mut self.0).poll_write_vectored(context, pieces),
         }
     }

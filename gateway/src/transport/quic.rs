@@ -1,4 +1,4 @@
-//! QUIC connections: taken, bounded, and handed to [`super::http3`] when they stand.
+//! QUIC connections: accepts and bounds them, and hands them to [`super::http3`] after the handshake.
 
 mod connection_ids;
 mod steering;
@@ -16,34 +16,35 @@ use super::http3::{self, Control, Link, QuicTls};
 use super::{Connections, Encryption, Listener, Service, Settings};
 pub use steering::{QuicSocket, steer};
 
-/// Makes the stateless reset tokens of connection ids (RFC 9000 §10.3).
+/// Signs the stateless reset tokens of connection ids (RFC 9000 §10.3).
 pub type ResetKey = Arc<dyn quinn_proto::crypto::HmacKey>;
 
-/// What one UDP socket serves.
+/// The settings of a QUIC listener.
 pub struct QuicListener<S: 'static> {
-    /// The listener that its requests came by.
+    /// The listener of its requests.
     pub listener: Arc<Listener>,
     /// TLS, with `h3` as its only protocol.
     pub tls: Arc<rustls::ServerConfig>,
-    /// The same for every process of a data folder: a client whose server has crashed hears so from the next one.
+    /// The same for every process of a data folder, so that the next process resets the connections of a
+    /// crashed one.
     pub reset_key: ResetKey,
-    /// What answers.
+    /// Handles the requests.
     pub service: &'static S,
 }
 
-/// Unidirectional streams that a client may open: control, two of QPACK, and some that are ignored.
+/// Unidirectional streams that a client may open: control, two for QPACK, and some that are ignored.
 const UNIDIRECTIONAL_STREAMS_MAX: u32 = 16;
-/// Bytes that a client may send ahead on one stream, and on one connection.
+/// The flow-control windows of a stream and of a connection, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Bytes kept of connections that are not accepted yet: of one, and of all of a worker.
+/// Bytes buffered for connections that are not accepted yet: for one, and for all of a worker.
 const INCOMING_BYTES_MAX: u64 = 64 * 1024;
 const INCOMING_BYTES_TOTAL_MAX: u64 = 16 * 1024 * 1024;
 /// Stateless resets of a worker are at least this far apart; after a crash every client waits for one. A reset is
 /// always smaller than the packet that provokes it, so two servers cannot keep resetting each other.
 const RESET_INTERVAL_MIN: Duration = Duration::from_millis(1);
 
-/// Takes QUIC connections until `stop` says so; then waits until those that are open have ended.
+/// Accepts QUIC connections until `stop` is `true`; then waits until the open ones have ended.
 ///
 /// # Errors
 /// Where the socket or the TLS configuration cannot be used.
@@ -80,7 +81,7 @@ pub async fn serve_quic<S: Service>(
             refused("quic_handshakes_max");
             incoming.ignore();
         } else if pending >= settings.quic_retry_threshold && incoming.may_retry() {
-            // It cannot fail: `may_retry` was asked.
+            // It cannot fail after the check of `may_retry`.
             let _ = incoming.retry();
         } else {
             match connections.open(incoming.remote_address().ip(), &quic.listener) {
@@ -96,8 +97,8 @@ pub async fn serve_quic<S: Service>(
             }
         }
     }
-    // New clients, and those that wait in the queue, are told at once to go elsewhere. That lasts until
-    // every worker is done: until then this socket may read what is for another.
+    // New clients, and those in the queue, are refused at once. This continues until every worker is done,
+    // because this socket may read datagrams for another worker.
     let refuse = async {
         while let Some(incoming) = endpoint.accept().await {
             refused("draining");
@@ -119,7 +120,7 @@ fn refused(reason: &'static str) {
 
 fn transport_config(settings: &Settings) -> TransportConfig {
     let mut config = TransportConfig::default();
-    // The sweep ends a connection without requests; this ends one whose client has vanished.
+    // The sweep closes a connection without requests; this closes one whose client has vanished.
     let vanished = IdleTimeout::try_from(settings.idle + settings.goodbye).ok();
     config
         .max_idle_timeout(vanished)
@@ -132,7 +133,7 @@ fn transport_config(settings: &Settings) -> TransportConfig {
     config
 }
 
-/// A handshake that is counted until it is over.
+/// A handshake, counted until it is dropped.
 struct Handshake(Arc<AtomicUsize>);
 
 impl Drop for Handshake {
@@ -172,6 +173,6 @@ async fn serve_connection<S: Service>(
     };
     let link = Arc::new(Link { connection, settings });
     let code = http3::serve(&mut control, &link, peer, service).await;
-    // Before `control` goes, which always closes with H3_NO_ERROR.
+    // Before `control` is dropped, which always closes with H3_NO_ERROR.
     link.connection.close(code, b"");
 }

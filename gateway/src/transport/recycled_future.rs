@@ -1,8 +1,9 @@
-//! Where requests of HTTP/3 run: one after another in one place of each thread, because most are answered at once.
+//! Reuses one allocation of each thread for the futures of HTTP/3 requests, because most of them complete at
+//! once.
 //!
-//! The future of such a request, which may have to wait for its head and for room for its answer, is large. One that
-//! waits takes its place with it; all others leave it to the next, so that no connection keeps room for a request
-//! while there is none, and none is moved about.
+//! Such a future is large, because it may have to wait for the head and for the client's window. One that
+//! waits keeps the allocation; all others leave it to the next request. So no idle connection holds memory
+//! for a request, and no future is moved.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -12,16 +13,16 @@ use std::task::{Context, Poll, ready};
 
 type Place<F> = Pin<Box<Option<F>>>;
 
-/// A future in a place.
+/// A future in a reused allocation.
 pub(super) struct RecycledFuture<F: Future + 'static>(Option<Box<Place<F>>>);
 
 thread_local! {
-    /// The places that are free, one at most for each type of future.
+    /// The free allocations, at most one for each type of future.
     static FREE: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl<F: Future + 'static> RecycledFuture<F> {
-    /// Puts a future into the thread's place, or into a new one if a future waits in that.
+    /// Puts a future into the thread's free allocation, or into a new one if there is none.
     pub(super) fn new(future: F) -> Self {
         let free = FREE.with_borrow_mut(|free| {
             let found = free.iter().position(|place| place.is::<Place<F>>())?;
@@ -37,7 +38,7 @@ impl<F: Future> Future for RecycledFuture<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        // The place is given away with the output, and nobody polls behind that.
+        // The allocation is returned with the output, after which a future is not polled.
         let Some(place) = &mut self.0 else { return Poll::Pending };
         let Some(future) = (**place).as_mut().as_pin_mut() else { return Poll::Pending };
         let output = ready!(future.poll(context));
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_waits_takes_its_place_with_it() {
+    fn a_waiting_future_keeps_its_allocation() {
         let placed =
             |receiver: Option<oneshot::Receiver<u8>>| RecycledFuture::new(async { receiver?.await.ok() });
         assert_eq!(placed(None).now_or_never(), Some(None));
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn futures_of_several_types_have_places_of_their_own() {
+    fn futures_of_different_types_have_separate_allocations() {
         for number in 0..3 {
             assert_eq!(RecycledFuture::new(async move { number }).now_or_never(), Some(number));
             assert_eq!(RecycledFuture::new(std::future::ready(number)).now_or_never(), Some(number));

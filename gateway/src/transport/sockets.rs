@@ -1,4 +1,4 @@
-//! Binding: one socket per worker on the same address, so that the kernel spreads connections.
+//! Binds sockets: one per worker on the same address, so that the kernel distributes connections.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -13,21 +13,21 @@ pub struct BindError {
     pub address: SocketAddr,
     /// `TCP` or `UDP`.
     pub protocol: &'static str,
-    /// What the system says.
+    /// The system's reason.
     #[source]
     pub reason: io::Error,
 }
 
-/// Connections that the kernel keeps for us until they are accepted, per worker.
+/// The backlog: connections that the kernel queues until they are accepted, per worker.
 const BACKLOG: i32 = 1024;
-/// Bytes of datagrams that the kernel keeps for us, per worker: some 20 ms at a gigabit per second.
+/// The socket buffer for datagrams, per worker: some 20 ms at a gigabit per second.
 const UDP_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 
 /// Binds `count` TCP listeners to one address; port 0 becomes one free port for all. An IPv6 address accepts IPv4 too
 /// if it is to accept `both_families`.
 ///
 /// # Errors
-/// [`BindError`], also where another process listens there already.
+/// [`BindError`], also if another process listens there already.
 pub fn bind_tcp(
     address: SocketAddr,
     both_families: bool,
@@ -48,12 +48,12 @@ pub fn bind_tcp(
 /// Binds `count` UDP sockets to one address, as [`bind_tcp`] does.
 ///
 /// # Errors
-/// [`BindError`], also where another process has the address already.
+/// [`BindError`], also if another process has the address already.
 pub fn bind_udp(address: SocketAddr, both_families: bool, count: usize) -> Result<Vec<UdpSocket>, BindError> {
     let error = |reason| BindError { address, protocol: "UDP", reason };
     let sockets = bind(address, both_families, count, Type::DGRAM, Protocol::UDP).map_err(error)?;
     for socket in &sockets {
-        // The kernel may grant less; that costs throughput under bursts, nothing else.
+        // The kernel may grant less, which only costs throughput under bursts.
         let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
     }
@@ -80,8 +80,8 @@ fn bind(
         socket.set_reuse_port(shared)?;
         Ok(socket)
     };
-    // SO_REUSEPORT would let a second process of ours take half of the connections without a word. A
-    // socket without it is refused where anybody listens already, so it is tried first.
+    // SO_REUSEPORT would let a second process of the same user silently take half of the connections. So a
+    // socket without it is bound first, which fails if any process listens already.
     let probe = open(false)?;
     probe.bind(&address.into())?;
     if kind == Type::STREAM {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workers_share_one_free_port_and_strangers_do_not() {
+    fn workers_share_one_free_port_and_other_processes_do_not() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let tcp = bind_tcp(any, false, 3).unwrap();
         let address = tcp[0].local_addr().unwrap();

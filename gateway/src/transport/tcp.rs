@@ -1,7 +1,6 @@
 //! HTTP/1.1 and HTTP/2 over TCP, with and without TLS.
 //!
-//! The protocol is chosen by ALPN, or in cleartext by HTTP/2's preface: nothing else is understood on the
-//! connection any more. HTTP/1.1 is spoken here, by hyper's concrete connection.
+//! The protocol is chosen by ALPN, or in cleartext by HTTP/2's preface, for the entire connection.
 
 use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -26,7 +25,7 @@ use super::prefer_send::PreferSend;
 use super::{Connections, Encryption, Listener, Service, Settings, http1, http2};
 use crate::throttle::Throttle;
 
-/// Which of the two a listener speaks.
+/// The protocols of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocols {
     /// HTTP/1.1 and 1.0.
@@ -35,15 +34,15 @@ pub struct Protocols {
     pub http2: bool,
 }
 
-/// What one TCP socket serves.
+/// The settings of a TCP listener.
 pub struct TcpService<S: 'static> {
     /// The listener that its requests came by.
     pub listener: Arc<Listener>,
-    /// What it speaks.
+    /// Its protocols.
     pub protocols: Protocols,
     /// TLS, or cleartext.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// What answers.
+    /// Handles the requests.
     pub service: &'static S,
 }
 
@@ -53,19 +52,19 @@ impl<S> Clone for TcpService<S> {
     }
 }
 
-/// How long accepting rests when the process has no file descriptor left, instead of spinning.
+/// The pause in accepting when the process has no file descriptor left, instead of spinning.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// One line says that no file descriptor is left; strangers who hold connections could provoke any number of them.
+/// Limits the line that no file descriptor is left: strangers who hold connections could provoke any number of them.
 static NO_DESCRIPTOR: Throttle = Throttle::new(Duration::from_secs(10));
-/// How much of a client's first bytes shows whether it speaks HTTP where TLS is expected.
+/// How many of a client's first bytes show whether it speaks HTTP where TLS is expected.
 const METHOD_BYTES_MAX: usize = 16;
-/// The bytes that open an HTTP/2 connection (RFC 9113 §3.4).
+/// The start of an HTTP/2 connection (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Accepts connections until `stop` says so, and then those that the kernel has completed already.
+/// Accepts connections until `stop` is `true`, and then those that the kernel has completed already.
 ///
 /// # Errors
-/// Where the socket cannot be handed to the runtime.
+/// If the socket cannot be registered with the runtime.
 pub async fn serve_tcp<S: Service>(
     socket: StdListener,
     tcp: TcpService<S>,
@@ -82,8 +81,8 @@ pub async fn serve_tcp<S: Service>(
                 continue;
             }
             accepted = socket.accept() => accepted,
-            // Nothing that the kernel has completed is left: a client never meets a reset for having
-            // come a moment before the end.
+            // Accepts what the kernel has completed, so that a client that connected just before the end is
+            // not reset.
             () = std::future::ready(()), if stopping => return Ok(()),
         };
         match accepted {
@@ -106,7 +105,7 @@ pub async fn serve_tcp<S: Service>(
     }
 }
 
-/// Other errors are those of one connection, which is gone.
+/// An exhausted limit is a warning; any other error concerns one connection, which is gone.
 fn log_accept_error(error: &std::io::Error) {
     let exhausted = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
     if !exhausted.contains(&error.raw_os_error()) {
@@ -120,7 +119,8 @@ fn log_accept_error(error: &std::io::Error) {
     }
 }
 
-/// Each part is boxed, and gone when the next one begins: a future keeps room for all that it has ever had.
+/// Each step is boxed and freed before the next one, because a future keeps room for every value it ever
+/// holds.
 fn serve_connection<S: Service>(
     stream: TcpStream,
     remote: SocketAddr,
@@ -128,7 +128,7 @@ fn serve_connection<S: Service>(
     tcp: TcpService<S>,
     settings: Arc<Settings>,
 ) -> impl Future<Output = ()> + Send {
-    // Answers are written whole: waiting for more to send with them only delays them.
+    // Responses are written completely, so Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let ends = stream.local_addr().map(|local| SocketPair { local, remote });
     let begun = ends.ok().map(|ends| Box::new((stream, ends)));
@@ -144,11 +144,11 @@ fn serve_connection<S: Service>(
     }
 }
 
-/// The stream of a connection that was accepted, and where it begins and ends.
-type Begun = Box<(TcpStream, SocketPair)>;
+/// The stream of an accepted connection, and its two addresses.
+type Accepted = Box<(TcpStream, SocketPair)>;
 
 async fn serve_tls<'c, S: Service>(
-    begun: Begun,
+    begun: Accepted,
     tls: &Arc<rustls::ServerConfig>,
     open: &'c Open,
     tcp: &TcpService<S>,
@@ -192,7 +192,7 @@ fn is_http(first: &[u8]) -> bool {
 }
 
 async fn serve_cleartext<'c, S: Service>(
-    begun: Begun,
+    begun: Accepted,
     open: &'c Open,
     tcp: &TcpService<S>,
     settings: &Arc<Settings>,
@@ -203,16 +203,16 @@ async fn serve_cleartext<'c, S: Service>(
     peer.establish(None, Carrier::Tcp(ends));
     let Protocols { http1, http2 } = tcp.protocols;
     let (is_http2, first) = match (http1, http2) {
-        // An error or nothing: it sent nothing in its time, or went away.
+        // The client sent nothing in time, or disconnected.
         (true, true) => peer.until_closed(detect_protocol(&mut stream)).await?.ok()?,
         (_, http2) => (http2, Bytes::new()),
     };
     Some(serve(stream, is_http2, first, open, tcp.service, settings))
 }
 
-/// Reads until the bytes are, or can no longer become, HTTP/2's preface, or the client has ended.
+/// Reads until the bytes are, or can no longer become, HTTP/2's preface, or the client has closed.
 ///
-/// It reads on the stack: connections that wait to be heard are many, and keep no room for it.
+/// The buffer is on the stack, so that the many silent connections hold no memory for it.
 fn detect_protocol(stream: &mut TcpStream) -> impl Future<Output = std::io::Result<(bool, Bytes)>> {
     let mut first = BytesMut::new();
     poll_fn(move |context| {
@@ -230,7 +230,7 @@ fn detect_protocol(stream: &mut TcpStream) -> impl Future<Output = std::io::Resu
     })
 }
 
-/// Answers requests until the connection is over; `first` was read from the stream before.
+/// Serves a connection to its end; `first` was already read from the stream.
 fn serve<'c, S: Service, T>(
     stream: T,
     is_http2: bool,

@@ -30,7 +30,7 @@ pub fn load_certified_key(chain_file: &Path, key_file: &Path) -> Result<Certifie
         .map_err(|source| TlsError::Key { file: key_file.to_owned(), source })?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
-        // Unknown is a key that cannot be compared; the first handshake would show it.
+        // A key that cannot be compared is accepted; the first handshake would detect a wrong one.
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
         Err(source) => Err(TlsError::pair(chain_file, key_file, &certified, source)),
     }

@@ -1,6 +1,6 @@
-//! Any bytes as a configuration: never a panic, and a refusal says something that can be shown.
+//! Any bytes as a configuration: never a panic, and an error whose text is printable.
 //!
-//! What stands before the first NUL is the file; behind it comes one flag, `NAME=VALUE`.
+//! The text before the first NUL is the file; after it comes one flag, `NAME=VALUE`.
 
 #![no_main]
 
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     let sources = Sources { file, flags: flags.into_iter().collect(), ..Sources::default() };
     if let Err(error) = Config::load(&sources) {
         assert!(!error.problems().is_empty());
-        let shown = error.render(false);
-        assert!(!shown.is_empty() && !shown.contains('\u{1b}'), "{shown:?}");
+        let text = error.render(false);
+        assert!(!text.is_empty() && !text.contains('\u{1b}'), "{text:?}");
     }
 });

@@ -1,5 +1,5 @@
-//! Any bytes on a unidirectional stream: the guard's verdict is that of a plain reading of RFC 9114, however the
-//! bytes are cut into pieces.
+//! Any bytes on a unidirectional stream: the guard's verdict equals that of a simple implementation of RFC
+//! 9114, however the bytes are split.
 
 #![no_main]
 
@@ -13,7 +13,7 @@ const SETTINGS: u64 = 0x4;
 const GOAWAY: u64 = 0x7;
 const MAX_PUSH_ID: u64 = 0xd;
 
-/// One variable-length integer and what stands behind it; `None` where it is not whole.
+/// One variable-length integer and the rest; `None` if it is not complete.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let length = 1 << (bytes.first()? >> 6);
     let (number, rest) = bytes.split_at_checked(length)?;
@@ -63,7 +63,7 @@ fn is_violation(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// How many bytes the integer has that a payload begins with.
+/// The length of the integer at the start of a payload.
 fn id_bytes(payload: &[u8]) -> usize {
     1 << (payload[0] >> 6)
 }

@@ -1,5 +1,5 @@
-//! Any bytes as the head of a request over HTTP/3: it is refused, or is one that HTTP has; and it leaves nothing
-//! behind for the head that comes next.
+//! Any bytes as the head of a request over HTTP/3: it is refused or valid, and has no effect on the next
+//! head.
 
 #![no_main]
 

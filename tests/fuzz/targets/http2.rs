@@ -60,7 +60,11 @@ static PIPELINE: LazyLock<&'static Pipeline> = LazyLock::new(|| {
 /// The API, and the documentation on a host of its own.
 static SITES: LazyLock<Sites> = LazyLock::new(|| {
     let documents = Box::leak(Box::new(Documents::new(*PIPELINE)));
-    Sites::new(Site::Api(*PIPELINE), vec![(vec!["docs".to_owned()], Site::Documents(documents))])
+    let by_host = vec![
+        (vec!["localhost".to_owned()], Site::Api(*PIPELINE)),
+        (vec!["docs".to_owned()], Site::Documents(documents)),
+    ];
+    Sites::new(by_host).expect("there are two sites")
 });
 
 fn settings() -> Arc<Settings> {

@@ -1,4 +1,4 @@
-//! Any bytes as a credential: never a panic, and what passes has the published form to the letter.
+//! Any bytes as a credential: never a panic, and what is accepted has exactly the documented form.
 
 #![no_main]
 
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         *last = if *last == b'0' { b'1' } else { b'0' };
         assert!(KeySecret::check(&BRAND, &other).is_err(), "{text}");
     }
-    // A key that is made of these bytes as randomness passes. Bytes of 248 and more are drawn again.
+    // A key that is generated from these bytes is accepted. Bytes of 248 and more are skipped.
     if bytes.iter().any(|byte| *byte < 248) {
         let mut random = bytes.iter().copied().cycle();
         for environment in Environment::ALL {

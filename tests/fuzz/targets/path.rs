@@ -1,4 +1,4 @@
-//! Any text as a path: never a panic, and only the exact path of an endpoint leads to it.
+//! Any text as a path: never a panic, and only the exact path of an endpoint finds it.
 
 #![no_main]
 
@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = std::str::from_utf8(bytes) {
         check(text);
     }
-    // What the protocols hand on has passed this parser.
+    // The protocol libraries use this parser.
     if let Ok(uri) = Uri::try_from(bytes) {
         check(uri.path());
     }

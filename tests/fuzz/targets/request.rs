@@ -1,5 +1,5 @@
-//! Any bytes on a request stream of HTTP/3: the same is read of them however they are cut into pieces, and nothing
-//! is handed on that has not come.
+//! Any bytes on a request stream of HTTP/3: the result is the same however they are split, and contains only
+//! bytes that were sent.
 
 #![no_main]
 
@@ -29,9 +29,9 @@ fn read(bytes: &[u8], piece: usize) -> (Vec<Bytes>, Vec<u8>, Result<(), FrameErr
 
 fuzz_target!(|input: &[u8]| {
     let Some((&piece, bytes)) = input.split_first() else { return };
-    let whole = read(bytes, usize::MAX);
-    assert_eq!(whole, read(bytes, usize::from(piece).max(1)));
-    let (sections, content, _) = whole;
+    let result = read(bytes, usize::MAX);
+    assert_eq!(result, read(bytes, usize::from(piece).max(1)));
+    let (sections, content, _) = result;
     assert!(sections.len() <= 2, "a head and trailers");
     assert!(sections.iter().all(|section| section.len() as u64 <= MAX));
     let kept: usize = sections.iter().map(Bytes::len).sum();

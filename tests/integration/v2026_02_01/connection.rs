@@ -19,13 +19,13 @@ async fn status_200_describes_the_connection() {
         let expected = |user_agent: &str| {
             format!(
                 r#"{{"client":{{"userAgent":{user_agent},"ips":{{"{family}":"{address}"}}}},"endpoint":{{"apiVersion":"2026-02-01","env":"production","protocol":"{}"}}}}"#,
-                way.protocol.word()
+                way.protocol.protocol_name()
             )
         };
         let silent = client.ask(key.get(CONNECTION)).await;
         assert_eq!(silent.text(), expected("null"), "{way}");
         assert_fields(&gateway, way, &silent);
-        for (user_agent, shown) in [
+        for (user_agent, expected_agent) in [
             ("axios/1.6.0", r#""axios/1.6.0""#),
             (r#"a"b\c</script>"#, r#""a\"b\\c</script>""#),
             ("tab\there", r#""tab\there""#),
@@ -33,7 +33,7 @@ async fn status_200_describes_the_connection() {
             let mut request = key.get(CONNECTION);
             request.headers_mut().insert("user-agent", user_agent.parse().unwrap());
             let answer = client.ask(request).await;
-            assert_eq!(answer.text(), expected(shown), "{way}");
+            assert_eq!(answer.text(), expected(expected_agent), "{way}");
         }
     }
 }

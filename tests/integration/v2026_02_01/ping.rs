@@ -58,7 +58,7 @@ async fn status_204_and_405_list_the_allowed_methods() {
 }
 
 #[tokio::test]
-async fn status_429_says_when_to_try_again() {
+async fn status_429_has_retry_after() {
     let gateway = TestGateway::start("").await;
     for way in WAYS {
         let key = gateway.create_key(KeySpec::staging().option("--rate", "1/s+3")).await;
@@ -67,7 +67,7 @@ async fn status_429_says_when_to_try_again() {
             let answer = client.ask(key.get(PING)).await;
             assert_eq!(answer.status, 200, "{way}");
             let (_, remaining, _) = limit_item(answer.field("ratelimit").unwrap(), "r", "t");
-            // A second may have passed in between, and then one came back.
+            // A second may have passed in between, which restores one request.
             assert!(
                 (expected..=expected + 1).contains(&remaining),
                 "{way}: {remaining} instead of {expected}"
@@ -77,7 +77,7 @@ async fn status_429_says_when_to_try_again() {
         }
         let mut answer = client.ask(key.get(PING)).await;
         for _ in 0..3 {
-            // On a machine that stood still for a second the fourth is served, and then the next is not.
+            // If the machine paused for a second, the fourth is served, and then the next is not.
             if answer.status == 200 {
                 answer = client.ask(key.get(PING)).await;
             }
@@ -89,13 +89,13 @@ async fn status_429_says_when_to_try_again() {
         assert_fields(&gateway, way, &answer);
         let (_, remaining, reset) = limit_item(answer.field("ratelimit").unwrap(), "r", "t");
         assert_eq!(remaining, 0, "{way}");
-        assert!(retry_after >= reset, "{way}: not earlier than the window says");
-        // Another key behind the same connection is not held back by it.
+        assert!(retry_after >= reset, "{way}: not earlier than the reset");
+        // Another key on the same connection is not limited by it.
         let other = gateway.create_key(KeySpec::staging()).await;
         assert_eq!(client.ask(other.get(PING)).await.status, 200, "{way}");
         tokio::time::sleep(std::time::Duration::from_secs(retry_after)).await;
         let later = client.ask(key.get(PING)).await;
-        assert_eq!(later.status, 200, "{way}: it waited as told");
+        assert_eq!(later.status, 200, "{way}: it waited for Retry-After");
     }
 }
 

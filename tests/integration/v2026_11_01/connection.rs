@@ -14,7 +14,7 @@ const CONNECTION: &str = "/2026-11-01/connection.json";
 const NEWEST: &[&SupportedProtocolVersion] = &[&version::TLS13];
 const OLDER: &[&SupportedProtocolVersion] = &[&version::TLS12];
 
-/// Connects with a TLS of the test's own.
+/// Connects with this TLS configuration.
 async fn connect_with(gateway: &TestGateway, way: Way, tls: &ClientConfig) -> Client {
     let address = gateway.listener("https", way.family).address;
     let client = Client::with(address, way, Some(tls.clone())).await;
@@ -32,8 +32,8 @@ fn tls(
     tls_of(provider, versions, &gateway.ready().ca, alpn).expect("the CA's file is readable")
 }
 
-/// The response on this connection; its round-trip time has to be plausible.
-async fn told(client: &Client, key: &Key) -> Value {
+/// The response on this connection, after a check of its round-trip time.
+async fn response(client: &Client, key: &Key) -> Value {
     let answer = client.ask(key.get(CONNECTION)).await;
     assert_eq!(answer.status, 200, "{}: {answer:?}", client.way());
     let time = answer.json()["roundTripTimeMs"].as_f64();
@@ -43,7 +43,7 @@ async fn told(client: &Client, key: &Key) -> Value {
 }
 
 #[tokio::test]
-async fn connection_tells_all_of_every_way_in() {
+async fn connection_describes_every_transport() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     for way in WAYS {
@@ -81,7 +81,7 @@ async fn connection_tells_all_of_every_way_in() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_resumed_says_so() {
+async fn a_resumed_session_is_reported() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     for family in [Family::V4, Family::V6] {
@@ -97,10 +97,10 @@ async fn a_session_that_was_resumed_says_so() {
             let tls = tls(&gateway, protocol, versions, aws_lc_rs::default_provider());
             for round in 0..3 {
                 let client = connect_with(&gateway, way, &tls).await;
-                let told = told(&client, &key).await["tls"].clone();
-                assert_eq!(told["resumed"], round > 0, "{way}, round {round}: {told}");
+                let body = response(&client, &key).await["tls"].clone();
+                assert_eq!(body["resumed"], round > 0, "{way}, round {round}: {body}");
                 if round > 0 {
-                    assert_eq!(told["keyExchangeGroup"], group_again, "{way}: {told}");
+                    assert_eq!(body["keyExchangeGroup"], group_again, "{way}: {body}");
                 }
             }
         }
@@ -108,7 +108,7 @@ async fn a_session_that_was_resumed_says_so() {
 }
 
 #[tokio::test]
-async fn version_suite_and_group_are_those_that_were_agreed_on() {
+async fn version_suite_and_group_are_the_negotiated_ones() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let provider = aws_lc_rs::default_provider;
@@ -122,9 +122,9 @@ async fn version_suite_and_group_are_those_that_were_agreed_on() {
             let offers = CryptoProvider { kx_groups: vec![group], ..provider() };
             let tls = tls(&gateway, protocol, NEWEST, offers);
             let client = connect_with(&gateway, Way { protocol, family: Family::V4 }, &tls).await;
-            let told = told(&client, &key).await["tls"].clone();
-            assert_eq!(told["keyExchangeGroup"], name, "{protocol:?}: {told}");
-            assert_eq!(told["resumed"], false, "{protocol:?}: {told}");
+            let body = response(&client, &key).await["tls"].clone();
+            assert_eq!(body["keyExchangeGroup"], name, "{protocol:?}: {body}");
+            assert_eq!(body["resumed"], false, "{protocol:?}: {body}");
         }
     }
     let way = |protocol| Way { protocol, family: Family::V4 };
@@ -155,28 +155,28 @@ async fn version_suite_and_group_are_those_that_were_agreed_on() {
         let offers = CryptoProvider { cipher_suites: vec![suite], ..provider() };
         let tls = tls(&gateway, protocol, versions, offers);
         let client = connect_with(&gateway, way(protocol), &tls).await;
-        let told = told(&client, &key).await["tls"].clone();
-        // No group of TLS 1.3 alone is taken for TLS 1.2.
+        let body = response(&client, &key).await["tls"].clone();
+        // TLS 1.2 does not use groups that only TLS 1.3 has.
         let group = if version == "TLSv1.2" { "x25519" } else { "X25519MLKEM768" };
         let expected =
             json!({ "version": version, "cipherSuite": name, "keyExchangeGroup": group, "resumed": false });
-        assert_eq!(told, expected, "{protocol:?}");
+        assert_eq!(body, expected, "{protocol:?}");
     }
 }
 
 #[tokio::test]
-async fn http3_that_nobody_offers_cannot_be_taken() {
+async fn http3_without_a_listener_is_not_offered() {
     let gateway = TestGateway::start("[listeners.https]\nprotocols = [\"http1\", \"http2\"]").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     for protocol in [Protocol::H1, Protocol::H1Tls, Protocol::H2c, Protocol::H2] {
         let client = Client::over(&gateway, protocol).await;
-        let told = told(&client, &key).await;
-        assert_eq!(told["http3"], json!({ "used": false, "reason": "not_offered" }), "{protocol:?}");
+        let body = response(&client, &key).await;
+        assert_eq!(body["http3"], json!({ "used": false, "reason": "not_offered" }), "{protocol:?}");
     }
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_connection_is_the_proxys() {
+async fn behind_a_proxy_the_connection_is_that_of_the_proxy() {
     let trusts = "trusted_proxies = [\"127.0.0.0/8\"]";
     let gateway =
         TestGateway::start(&format!("[listeners.http]\n{trusts}\n[listeners.https]\n{trusts}")).await;
@@ -185,18 +185,18 @@ async fn behind_a_proxy_the_connection_is_the_proxys() {
         let client = connect(&gateway, way).await;
         let mut request = key.get(CONNECTION);
         request.headers_mut().insert("x-forwarded-for", "2001:db8::7".parse().unwrap());
-        let told = client.ask(request).await.json();
+        let body = client.ask(request).await.json();
         let used = way.protocol == Protocol::H3;
         let (address, reason) = match (way.family, used) {
             (Family::V4, _) => ("2001:db8::7", "behind_proxy"),
             (Family::V6, false) => ("::1", "offered_not_taken"),
             (Family::V6, true) => ("::1", "chosen"),
         };
-        assert_eq!(told["client"]["address"], address, "{way}");
-        assert_eq!(told["client"]["family"], "ipv6", "{way}");
-        assert_eq!(told["http3"], json!({ "used": used, "reason": reason }), "{way}");
-        assert_eq!(told["tls"].is_null(), !way.protocol.is_secure(), "{way}");
-        assert!(told["roundTripTimeMs"].as_f64().is_some_and(|time| time > 0.0), "{way}: {told}");
+        assert_eq!(body["client"]["address"], address, "{way}");
+        assert_eq!(body["client"]["family"], "ipv6", "{way}");
+        assert_eq!(body["http3"], json!({ "used": used, "reason": reason }), "{way}");
+        assert_eq!(body["tls"].is_null(), !way.protocol.is_secure(), "{way}");
+        assert!(body["roundTripTimeMs"].as_f64().is_some_and(|time| time > 0.0), "{way}: {body}");
     }
 }
 

@@ -4,7 +4,7 @@ mod connection;
 mod ping;
 mod versions;
 
-/// The number behind `"member":`, and the body without it.
+/// The number after `"field":`, and the body without it.
 pub(crate) fn number(body: &str, member: &str) -> (String, f64) {
     let name = format!("\"{member}\":");
     let start = body.find(&name).unwrap_or_else(|| panic!("no {member} in {body}")) + name.len();

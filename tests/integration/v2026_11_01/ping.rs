@@ -32,7 +32,7 @@ async fn the_processing_time_is_a_number() {
 }
 
 #[tokio::test]
-async fn a_quic_connection_goes_on_through_updates_of_its_keys() {
+async fn a_quic_connection_survives_key_updates() {
     let gateway = TestGateway::start("").await;
     let alpn = Protocol::H3.alpn().expect("HTTP/3 is encrypted");
     let provider = aws_lc_rs::default_provider();

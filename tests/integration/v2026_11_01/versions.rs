@@ -8,7 +8,7 @@ use crate::statuses::errors_of;
 const VERSIONS: &str = "/2026-11-01/versions.json";
 
 #[tokio::test]
-async fn versions_lists_every_date_with_its_state_and_its_days() {
+async fn versions_lists_every_date_with_its_state_and_dates() {
     let days = "[versions.2026-02-01]\ndeprecated = \"2026-02-02\"\nsunset = \"2199-01-01\"\n\
                 [versions.2026-11-01]\npublished = \"2026-02-02\"";
     let gateway = TestGateway::start(days).await;
@@ -31,7 +31,7 @@ async fn versions_lists_every_date_with_its_state_and_its_days() {
             assert_eq!((answer.status.as_u16(), answer.text()), (200, expected), "{way} {query}");
         }
         for query in ["?state=x", "?state=", "?state=Current", "?state=current&state=retired"] {
-            // On a connection of its own: over HTTP/1.1, a 400 is the last answer on one.
+            // On a new connection: over HTTP/1.1, a 400 closes it.
             let client = connect(&gateway, way).await;
             let answer = client.ask(key.get(&format!("{VERSIONS}{query}"))).await;
             let problem = assert_problem(&answer, 400, format!("{way} {query}"));

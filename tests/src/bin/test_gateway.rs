@@ -1,8 +1,8 @@
-//! The gateway with the endpoints of `tests::endpoints` beside its own; all else is the product's.
+//! The gateway with the additional endpoints of `tests::endpoints`; everything else is the product's.
 
 use std::process::ExitCode;
 
-/// As in the product, so that its memory is the product's.
+/// The product's allocator, so that memory figures are comparable.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

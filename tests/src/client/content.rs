@@ -1,4 +1,4 @@
-//! A request's body: whole at once, or piece by piece as the test hands it over.
+//! A request's body: complete, or in pieces that the test sends.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,14 +11,14 @@ use tokio::sync::mpsc;
 /// A request's body.
 #[derive(Debug)]
 pub enum Content {
-    /// All of it, its length declared.
+    /// Complete, with its length declared.
     Whole(Bytes),
-    /// The pieces that the test sends, its length not declared; it ends when the sender is dropped.
+    /// In pieces that the test sends, without a declared length; ends when the sender is dropped.
     Pieces(mpsc::Receiver<Bytes>),
 }
 
 impl Content {
-    /// A body whose pieces the returned sender hands over.
+    /// A body whose pieces are sent through the returned sender.
     pub fn pieces() -> (mpsc::Sender<Bytes>, Self) {
         let (sender, receiver) = mpsc::channel(1);
         (sender, Self::Pieces(receiver))

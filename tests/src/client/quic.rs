@@ -16,12 +16,12 @@ use tokio::sync::watch;
 
 use super::{Closed, Content, Download, Sink};
 
-/// How often a client is heard of that has nothing to say.
+/// The keep-alive interval.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 pub(super) struct Sender {
     requests: SendRequest<OpenStreams, Bytes>,
-    // The socket: the connection ends when it goes.
+    // The socket: the connection ends when it is dropped.
     endpoint: Endpoint,
 }
 
@@ -35,13 +35,13 @@ pub(super) async fn connect(
     address: SocketAddr,
     host: &str,
     tls: rustls::ClientConfig,
-    tell: watch::Sender<Option<Closed>>,
+    closed: watch::Sender<Option<Closed>>,
 ) -> anyhow::Result<Sender> {
     let any = if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
     let mut endpoint = Endpoint::client(any.parse()?)?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    // quinn gives a new path three probe times to be proven, which is next to nothing on loopback; a machine
-    // that is busy for longer makes it send to the old one, until the client is heard of again.
+    // quinn gives the validation of a new path three probe timeouts, which is very short on loopback. On a
+    // busy machine that may fail, and then quinn uses the old path until the client sends again.
     let mut transport = TransportConfig::default();
     transport.keep_alive_interval(Some(KEEP_ALIVE));
     config.transport_config(Arc::new(transport));
@@ -56,7 +56,7 @@ pub(super) async fn connect(
             _ => None,
         };
         let error = if code == Some(0x100) { String::new() } else { format!("{reason} ({error})") };
-        tell.send_replace(Some(Closed { code, error }));
+        closed.send_replace(Some(Closed { code, error }));
     });
     Ok(Sender { requests, endpoint })
 }
@@ -79,7 +79,7 @@ impl Sender {
         }
         let stream = self.requests.clone().send_request(head).await.context("sending the head")?;
         let (mut outward, mut inward) = stream.split();
-        // The answer may come before the body was sent; then the server stops the body, which is no fault.
+        // The response may come before the body was sent; then the server stops the body, which is no error.
         let upload = tokio::spawn(async move {
             match content {
                 Content::Whole(bytes) if bytes.is_empty() => {}

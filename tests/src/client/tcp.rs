@@ -29,27 +29,27 @@ pub(super) async fn connect(
     host: &str,
     way: Way,
     tls: Option<ClientConfig>,
-    tell: watch::Sender<Option<Closed>>,
+    closed: watch::Sender<Option<Closed>>,
 ) -> anyhow::Result<Sender> {
     let stream = TcpStream::connect(address).await.context("connecting")?;
     stream.set_nodelay(true)?;
     match tls {
-        None => shake_hands(TokioIo::new(stream), way, tell).await,
+        None => shake_hands(TokioIo::new(stream), way, closed).await,
         Some(tls) => {
             let name = ServerName::try_from(host.to_owned()).context("the host is no name")?;
             let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.context("TLS")?;
-            shake_hands(TokioIo::new(stream), way, tell).await
+            shake_hands(TokioIo::new(stream), way, closed).await
         }
     }
 }
 
-async fn shake_hands<S>(stream: S, way: Way, tell: watch::Sender<Option<Closed>>) -> anyhow::Result<Sender>
+async fn shake_hands<S>(stream: S, way: Way, closed: watch::Sender<Option<Closed>>) -> anyhow::Result<Sender>
 where
     S: Read + Write + Unpin + Send + 'static,
 {
     let report = move |ended: Result<(), hyper::Error>| {
         let error = ended.err().map_or_else(String::new, |error| format!("{:#}", anyhow::Error::from(error)));
-        tell.send_replace(Some(Closed { code: None, error }));
+        closed.send_replace(Some(Closed { code: None, error }));
     };
     if way.protocol.version() == Version::HTTP_2 {
         let (sender, connection) =
@@ -67,7 +67,7 @@ impl Sender {
     pub(super) async fn send(&self, request: Request<Content>, sink: Sink<'_>) -> anyhow::Result<Download> {
         match self {
             Self::Http1(sender) => {
-                // Held until the answer is complete: on HTTP/1.1 one follows the other.
+                // Held until the response is complete, because HTTP/1.1 has one request at a time.
                 let mut sender = sender.lock().await;
                 sender.ready().await.context("the connection takes no more requests")?;
                 Ok(read(sender.send_request(request).await?, sink).await)

@@ -1,4 +1,4 @@
-//! Folding, finding, and what is refused.
+//! Tests of the catalog: folding releases, finding endpoints, and releases that are refused.
 
 use permissions::ApiAccessPermission;
 use proptest::prelude::*;
@@ -138,7 +138,7 @@ fn other_spellings_of_a_path_find_nothing() {
 }
 
 #[test]
-fn head_is_answered_by_get_and_the_rest_is_told_what_is_allowed() {
+fn get_handles_head_and_other_methods_get_the_allowed_ones() {
     let catalog = catalog();
     let path = "/2026-02-01/ping.json";
     assert_eq!(find(&catalog, &Method::HEAD, path).unwrap().template, path);
@@ -160,7 +160,7 @@ fn an_unlisted_endpoint_is_inherited_as_the_same_row() {
 }
 
 #[test]
-fn a_change_takes_the_place_and_a_removal_ends_it() {
+fn a_change_replaces_an_endpoint_and_a_removal_removes_it() {
     let releases = [
         Release {
             added: const { &[ONE, Route::native::<Thing>(), Route::native::<MakeOne>()] },
@@ -192,16 +192,16 @@ fn a_change_takes_the_place_and_a_removal_ends_it() {
 #[test]
 fn contradictions_are_refused_with_date_and_endpoint() {
     let first = || Release { added: const { &[ONE] }, ..release(FIRST) };
-    for (releases, told) in [
-        (vec![first(), first()], "2030-01-01: stands behind a date that is not earlier"),
-        (vec![release(SECOND), release(FIRST)], "2030-01-01: stands behind a date"),
+    for (releases, expected) in [
+        (vec![first(), first()], "2030-01-01: is listed after a date that is not earlier"),
+        (vec![release(SECOND), release(FIRST)], "2030-01-01: is listed after a date"),
         (
             vec![first(), Release { added: const { &[ONE] }, ..release(SECOND) }],
-            "2030-02-01: `one` (GET /one.json) is there already",
+            "2030-02-01: `one` (GET /one.json) exists already",
         ),
         (
             vec![Release { changed: const { &[Route::changed::<Uno>()] }, ..release(FIRST) }],
-            "2030-01-01: changes `uno` from the form that `one` has",
+            "2030-01-01: changes `one` into `uno`, but",
         ),
         (
             vec![
@@ -211,15 +211,15 @@ fn contradictions_are_refused_with_date_and_endpoint() {
                     ..release(SECOND)
                 },
             ],
-            "2030-02-01: changes `uno` from the form that `one` has",
+            "2030-02-01: changes `one` into `uno`, but",
         ),
         (
             vec![first(), Release { changed: const { &[ONE] }, ..release(SECOND) }],
-            "2030-02-01: `one` is listed under the wrong word",
+            "2030-02-01: `one` is in the wrong list",
         ),
         (
             vec![Release { added: const { &[Route::changed::<Uno>()] }, ..release(FIRST) }],
-            "2030-01-01: `uno` is listed under the wrong word",
+            "2030-01-01: `uno` is in the wrong list",
         ),
         (
             vec![first(), Release { removed: const { &[Removal::of::<Uno>("")] }, ..release(SECOND) }],
@@ -241,13 +241,13 @@ fn contradictions_are_refused_with_date_and_endpoint() {
             "2030-01-01: the path `/things/{name}.json` cannot be routed",
         ),
     ] {
-        let error = Catalog::new(&releases).err().expect(told).to_string();
-        assert!(error.starts_with(told), "{error}");
+        let error = Catalog::new(&releases).err().expect(expected).to_string();
+        assert!(error.starts_with(expected), "{error}");
     }
 }
 
 #[test]
-fn a_label_has_a_table_of_its_own() {
+fn a_label_has_a_separate_table() {
     let label = Version::label("v1");
     let releases = [
         Release { added: const { &[ONE] }, ..release(label) },
@@ -265,7 +265,7 @@ fn a_label_has_a_table_of_its_own() {
 }
 
 #[test]
-fn the_dates_of_this_build_are_what_their_folders_say() {
+fn the_dates_of_this_build_are_consistent() {
     let catalog = catalog();
     assert_eq!(names(&catalog, v2026_02_01::RELEASE.version), ["connection", "ping"]);
     assert_eq!(names(&catalog, v2026_11_01::RELEASE.version), ["connection", "ping", "versions"]);

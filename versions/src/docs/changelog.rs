@@ -92,7 +92,7 @@ fn as_text<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Er
 /// # Errors
 /// [`DeclarationError`]: the declaration of an endpoint contradicts itself.
 pub fn changelog(catalog: &Catalog) -> Result<Vec<ReleaseNotes>, DeclarationError> {
-    let mut news = Vec::new();
+    let mut notes = Vec::new();
     let mut before: Option<&Release> = None;
     for release in catalog.releases() {
         // Documents are needed only if there is something to compare.
@@ -102,10 +102,10 @@ pub fn changelog(catalog: &Catalog) -> Result<Vec<ReleaseNotes>, DeclarationErro
             }
             _ => None,
         };
-        news.push(of_release(catalog, release, before, documents.as_ref()));
+        notes.push(of_release(catalog, release, before, documents.as_ref()));
         before = Some(release);
     }
-    Ok(news)
+    Ok(notes)
 }
 
 fn of_release(
@@ -126,7 +126,7 @@ fn of_release(
             method: route.method.clone(),
             path: route.path,
             note: replaced.note,
-            differences: then.zip(now).map(|(then, now)| then.became(now)).unwrap_or_default(),
+            differences: then.zip(now).map(|(then, now)| then.differences_to(now)).unwrap_or_default(),
         })
     };
     let removed = |removal: &crate::Removal| {
@@ -168,8 +168,8 @@ mod tests {
         };
         let mut releases = RELEASES[..2].to_vec();
         releases.push(end);
-        let news = changelog(&Catalog::new(&releases).unwrap()).unwrap();
-        let [first, second, third] = news.as_slice() else { panic!("{news:?}") };
+        let notes = changelog(&Catalog::new(&releases).unwrap()).unwrap();
+        let [first, second, third] = notes.as_slice() else { panic!("{notes:?}") };
 
         let added: Vec<_> = first.added.iter().map(|added| (added.endpoint, added.path)).collect();
         assert_eq!(added, [("connection", "/connection.json"), ("ping", "/ping.json")]);
@@ -178,9 +178,9 @@ mod tests {
         assert_eq!(second.added[0].permission, "ping:read");
         let ping = second.changed.iter().find(|changed| changed.endpoint == "ping").unwrap();
         assert!(ping.note.contains("`processingTimeMs`"), "{}", ping.note);
-        let told: Vec<_> = ping.differences.iter().map(ToString::to_string).collect();
+        let found: Vec<_> = ping.differences.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            found,
             [
                 "GET /ping.json: response field `RRT` was removed: string",
                 "GET /ping.json: response field `apiVersion` was added: string",
@@ -200,14 +200,14 @@ mod tests {
     /// Partners look only for what the note names.
     #[test]
     fn every_note_names_each_field_with_a_breaking_change() {
-        for news in changelog(&Catalog::new(RELEASES).unwrap()).unwrap() {
-            for changed in &news.changed {
+        for notes in changelog(&Catalog::new(RELEASES).unwrap()).unwrap() {
+            for changed in &notes.changed {
                 for difference in changed.differences.iter().filter(|difference| difference.breaking) {
-                    let member = difference.place.split('`').nth(1).unwrap_or_default();
+                    let field = difference.place.split('`').nth(1).unwrap_or_default();
                     assert!(
-                        changed.note.contains(&format!("`{member}`")),
+                        changed.note.contains(&format!("`{field}`")),
                         "{}: the note on `{}` does not name it: {difference}",
-                        news.version,
+                        notes.version,
                         changed.endpoint
                     );
                 }

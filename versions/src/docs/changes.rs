@@ -74,19 +74,21 @@ impl std::fmt::Display for Difference {
 pub fn differences(before: &Value, after: &Value) -> Vec<Difference> {
     let (old, new) = (Operation::all(before), Operation::all(after));
     let mut differences = Vec::new();
-    let mut known = Vec::new();
+    let mut matched = Vec::new();
     for now in &new {
         let same = old.iter().find(|then| (&then.method, then.path) == (&now.method, now.path));
         match same.or_else(|| old.iter().find(|then| then.name == now.name)) {
             Some(then) => {
-                known.push(then.name);
-                differences.extend(then.became(now));
+                matched.push(then.name);
+                differences.extend(then.differences_to(now));
             }
-            None => differences.push(now.whole(Kind::EndpointAdded, false, "was added".to_owned())),
+            None => {
+                differences.push(now.endpoint_difference(Kind::EndpointAdded, false, "was added".to_owned()))
+            }
         }
     }
-    for then in old.iter().filter(|then| !known.contains(&then.name)) {
-        differences.push(then.whole(Kind::EndpointRemoved, true, "was removed".to_owned()));
+    for then in old.iter().filter(|then| !matched.contains(&then.name)) {
+        differences.push(then.endpoint_difference(Kind::EndpointRemoved, true, "was removed".to_owned()));
     }
     differences
 }
@@ -130,11 +132,11 @@ impl<'a> Operation<'a> {
     }
 
     /// Every difference between this endpoint and its newer version.
-    pub(super) fn became(&self, now: &Self) -> Vec<Difference> {
+    pub(super) fn differences_to(&self, now: &Self) -> Vec<Difference> {
         let mut differences = Vec::new();
         if (&self.method, self.path) != (&now.method, now.path) {
             let text = format!("moved here from {} {}", self.method, self.path);
-            differences.push(now.whole(Kind::EndpointMoved, true, text));
+            differences.push(now.endpoint_difference(Kind::EndpointMoved, true, text));
         }
         let permission =
             |of: &Self| of.declared["x-required-permission"].as_str().unwrap_or("none").to_owned();
@@ -151,10 +153,14 @@ impl<'a> Operation<'a> {
         for place in ["path", "query", "header", CONTENT] {
             let (old, new) = (self.request(place), now.request(place));
             let findings = compare(self.side(&old), now.side(&new));
-            differences.extend(findings.iter().map(|finding| now.told(Writer::Partner, place, finding)));
+            differences.extend(
+                findings.iter().map(|finding| now.schema_difference(Writer::Partner, place, finding)),
+            );
         }
         let findings = compare(self.side(self.answer()), now.side(now.answer()));
-        differences.extend(findings.iter().map(|finding| now.told(Writer::Gateway, "response", finding)));
+        differences.extend(
+            findings.iter().map(|finding| now.schema_difference(Writer::Gateway, "response", finding)),
+        );
         differences.extend(self.statuses(now));
         differences
     }
@@ -193,20 +199,20 @@ impl<'a> Operation<'a> {
                 .collect()
         };
         let (old, new) = (of(self), of(now));
-        let told = |status: &String, kind, text: &str| {
+        let status_difference = |status: &String, kind, text: &str| {
             now.difference(kind, false, &format!("the status {status}"), text.to_owned())
         };
         let added = new.iter().filter(|status| !old.contains(status));
         let removed = old.iter().filter(|status| !new.contains(status));
         added
-            .map(|status| told(status, Kind::StatusAdded, "was added"))
-            .chain(removed.map(|status| told(status, Kind::StatusRemoved, "was removed")))
+            .map(|status| status_difference(status, Kind::StatusAdded, "was added"))
+            .chain(removed.map(|status| status_difference(status, Kind::StatusRemoved, "was removed")))
             .collect()
     }
 
     /// A schema difference, from the point of view of the partner.
-    fn told(&self, writer: Writer, place: &str, finding: &Finding) -> Difference {
-        let Finding { place: member, turn, before, after } = finding;
+    fn schema_difference(&self, writer: Writer, place: &str, finding: &Finding) -> Difference {
+        let Finding { place: field, turn, before, after } = finding;
         let ours = writer == Writer::Gateway;
         let (kind, breaking, text) = match turn {
             Turn::Added { required: true } if !ours => {
@@ -223,15 +229,15 @@ impl<'a> Operation<'a> {
             Turn::Narrowed => (Kind::Narrowed, !ours, format!("changed from {before} to {after}")),
             Turn::Changed => (Kind::Changed, true, format!("changed from {before} to {after}")),
         };
-        let place = match (place, member.as_str()) {
+        let place = match (place, field.as_str()) {
             (place, "") => format!("the {place}"),
-            ("path" | "query" | "header", member) => format!("{place} parameter `{member}`"),
-            (place, member) => format!("{place} field `{member}`"),
+            ("path" | "query" | "header", field) => format!("{place} parameter `{field}`"),
+            (place, field) => format!("{place} field `{field}`"),
         };
         self.difference(kind, breaking, &place, text)
     }
 
-    pub(super) fn whole(&self, kind: Kind, breaking: bool, text: String) -> Difference {
+    pub(super) fn endpoint_difference(&self, kind: Kind, breaking: bool, text: String) -> Difference {
         self.difference(kind, breaking, "the endpoint", text)
     }
 

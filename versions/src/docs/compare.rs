@@ -1,29 +1,29 @@
-//! Two JSON schemas side by side: what a value may be that it could not be before, and the reverse.
+//! Compares two JSON schemas: which values became possible, and which no longer are.
 //!
-//! It knows neither requests nor responses: whether a difference breaks anyone depends on who writes
-//! the value and who reads it, which is for [`super::changes`] to say.
+//! It does not distinguish requests from responses: whether a difference is breaking depends on who writes
+//! the value and who reads it, which [`super::changes`] decides.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::words::{resolve, type_name};
+use super::type_names::{resolve, type_name};
 
-/// How a member differs.
+/// How a field differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// It is there now.
+    /// It was added.
     Added {
-        /// Whether always.
+        /// Whether it is required.
         required: bool,
     },
-    /// It is there no more.
+    /// It was removed.
     Removed,
-    /// It was always there, and may be missing now.
+    /// It was required and is optional now.
     Optional,
-    /// It could be missing, and is always there now.
+    /// It was optional and is required now.
     Required,
-    /// Every value that it could have it still can, and others too.
+    /// It can have all values that it could have before, and others too.
     Widened,
     /// It can have fewer values than before.
     Narrowed,
@@ -34,15 +34,15 @@ pub(super) enum Turn {
 /// One difference of two schemas.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// Where: `endpoint.protocol`, `versions[].state`; empty for the whole.
+    /// The path of the field: `endpoint.protocol`, `versions[].state`; empty for the schema itself.
     pub(super) place: String,
     pub(super) turn: Turn,
-    /// Its types in words, where it had and has one.
+    /// Descriptions of its types, before and after, as far as it has one.
     pub(super) before: String,
     pub(super) after: String,
 }
 
-/// A schema with the document that its references lead into.
+/// A schema, and the document that its references point into.
 #[derive(Clone, Copy)]
 pub(super) struct Side<'a> {
     pub(super) schema: &'a Value,
@@ -54,12 +54,12 @@ impl<'a> Side<'a> {
         Self { schema, ..self }
     }
 
-    fn words(self) -> String {
+    fn describe(self) -> String {
         type_name(self.schema, self.document)
     }
 }
 
-/// No schema is nested deeper; one that holds itself is compared so far.
+/// The depth to which schemas are compared, for those that contain themselves.
 const DEPTH_MAX: usize = 16;
 
 /// Every difference between two schemas.
@@ -80,13 +80,13 @@ fn walk(place: &str, before: Side<'_>, after: Side<'_>, depth: usize, findings: 
         (false, false) => Some(Turn::Changed),
     };
     if let Some(turn) = turn {
-        let (mut told_before, mut told_after) = (before.words(), after.words());
-        if told_before == told_after {
-            // The types are the same, so it is what they are bound by.
-            told_before.push_str(&old.bounds());
-            told_after.push_str(&new.bounds());
+        let (mut text_before, mut text_after) = (before.describe(), after.describe());
+        if text_before == text_after {
+            // The types are the same, so their constraints differ.
+            text_before.push_str(&old.bounds());
+            text_after.push_str(&new.bounds());
         }
-        findings.push(Finding { place: place.to_owned(), turn, before: told_before, after: told_after });
+        findings.push(Finding { place: place.to_owned(), turn, before: text_before, after: text_after });
     }
     if depth == DEPTH_MAX {
         return;
@@ -94,15 +94,15 @@ fn walk(place: &str, before: Side<'_>, after: Side<'_>, depth: usize, findings: 
     if let (Some(old), Some(new)) = (old.items, new.items) {
         walk(&format!("{place}[]"), before.at(old), after.at(new), depth + 1, findings);
     }
-    if let (Some(old), Some(new)) = (&old.members, &new.members) {
-        members(place, (before, old), (after, new), depth, findings);
+    if let (Some(old), Some(new)) = (&old.fields, &new.fields) {
+        compare_fields(place, (before, old), (after, new), depth, findings);
     }
 }
 
-fn members<'a>(
+fn compare_fields<'a>(
     place: &str,
-    (before, old): (Side<'a>, &Members<'a>),
-    (after, new): (Side<'a>, &Members<'a>),
+    (before, old): (Side<'a>, &Fields<'a>),
+    (after, new): (Side<'a>, &Fields<'a>),
     depth: usize,
     findings: &mut Vec<Finding>,
 ) {
@@ -112,17 +112,17 @@ fn members<'a>(
     };
     for (name, schema) in &old.all {
         if !new.all.iter().any(|(other, _)| other == name) {
-            found(name, Turn::Removed, before.at(schema).words(), String::new());
+            found(name, Turn::Removed, before.at(schema).describe(), String::new());
         }
     }
     for (name, schema) in &new.all {
         let required = new.required.contains(name);
-        let words = after.at(schema).words();
+        let description = after.at(schema).describe();
         if !old.all.iter().any(|(other, _)| other == name) {
-            found(name, Turn::Added { required }, String::new(), words);
+            found(name, Turn::Added { required }, String::new(), description);
         } else if required != old.required.contains(name) {
             let turn = if required { Turn::Required } else { Turn::Optional };
-            found(name, turn, words.clone(), words);
+            found(name, turn, description.clone(), description);
         }
     }
     for (name, new) in &new.all {
@@ -135,33 +135,33 @@ fn members<'a>(
     }
 }
 
-/// All that a value may be.
+/// The set of possible values of a schema.
 #[derive(Default)]
 struct Forms<'a> {
     anything: bool,
     /// The single values, as JSON.
     values: BTreeSet<String>,
-    /// The types, each with what binds it.
+    /// The types, each with its constraints.
     types: Vec<(&'static str, Map<String, Value>)>,
     items: Option<&'a Value>,
-    members: Option<Members<'a>>,
+    fields: Option<Fields<'a>>,
 }
 
-/// What an object holds. Of several objects, one of which it is: all their members, of which those are
-/// required that are so everywhere.
-struct Members<'a> {
+/// The fields of an object. For a choice of several objects: all their fields, of which those are required
+/// that all objects require.
+struct Fields<'a> {
     all: Vec<(&'a str, &'a Value)>,
     required: BTreeSet<&'a str>,
-    /// What members of any other name are, where they may be there and mean something.
+    /// The schema of fields with any other name, if they are allowed and have one.
     rest: Option<&'a Value>,
 }
 
 const TYPES: [&str; 7] = ["null", "boolean", "integer", "number", "string", "array", "object"];
 
-/// The words that bind a value from below, and those that bind it from above.
+/// The keywords for lower and upper bounds.
 const LEAST: [&str; 5] = ["minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"];
 const MOST: [&str; 5] = ["maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"];
-/// The words that bind it otherwise.
+/// The keywords for other constraints.
 const OTHER: [&str; 4] = ["pattern", "format", "multipleOf", "uniqueItems"];
 
 impl<'a> Forms<'a> {
@@ -171,7 +171,7 @@ impl<'a> Forms<'a> {
             self.values.insert(only.to_string());
         } else if let Some(values) = schema["enum"].as_array() {
             self.values.extend(values.iter().map(Value::to_string));
-        } else if let Some(forms) = ["oneOf", "anyOf"].iter().find_map(|word| schema[word].as_array())
+        } else if let Some(forms) = ["oneOf", "anyOf"].iter().find_map(|keyword| schema[keyword].as_array())
             && depth < DEPTH_MAX
         {
             for form in forms {
@@ -190,7 +190,7 @@ impl<'a> Forms<'a> {
     }
 
     fn add_type(&mut self, name: &str, schema: &'a Value) {
-        let Some(name) = TYPES.into_iter().find(|known| *known == name) else { return };
+        let Some(name) = TYPES.into_iter().find(|candidate| *candidate == name) else { return };
         if name == "null" {
             // The value and the type are the same.
             self.values.insert("null".to_owned());
@@ -208,21 +208,21 @@ impl<'a> Forms<'a> {
         let required: BTreeSet<_> =
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let rest = schema.get("additionalProperties").filter(|rest| rest.is_object());
-        match &mut self.members {
-            None => self.members = Some(Members { all: all.collect(), required, rest }),
-            Some(members) => {
+        match &mut self.fields {
+            None => self.fields = Some(Fields { all: all.collect(), required, rest }),
+            Some(fields) => {
                 for (name, schema) in all {
-                    if !members.all.iter().any(|(known, _)| *known == name) {
-                        members.all.push((name, schema));
+                    if !fields.all.iter().any(|(other, _)| *other == name) {
+                        fields.all.push((name, schema));
                     }
                 }
-                members.required = &members.required & &required;
-                members.rest = members.rest.or(rest);
+                fields.required = &fields.required & &required;
+                fields.rest = fields.rest.or(rest);
             }
         }
     }
 
-    /// Whether every value of `other` is one of these, as far as members and items are left aside.
+    /// Whether every value of `other` is one of these, apart from fields and items.
     fn includes(&self, other: &Self) -> bool {
         if self.anything || other.anything {
             return self.anything;
@@ -238,11 +238,15 @@ impl<'a> Forms<'a> {
         other.values.iter().all(holds) && other.types.iter().all(spans)
     }
 
-    /// What binds the types, to be added to their words.
+    /// The constraints of the types, to be added to their description.
     fn bounds(&self) -> String {
         let bounds = self.types.iter().filter(|(_, bounds)| !bounds.is_empty());
-        let told: Vec<_> = bounds.map(|(_, bounds)| Value::from(bounds.clone()).to_string()).collect();
-        if told.is_empty() { " without bounds".to_owned() } else { format!(" with {}", told.join(" or ")) }
+        let listed: Vec<_> = bounds.map(|(_, bounds)| Value::from(bounds.clone()).to_string()).collect();
+        if listed.is_empty() {
+            " without bounds".to_owned()
+        } else {
+            format!(" with {}", listed.join(" or "))
+        }
     }
 }
 
@@ -256,13 +260,13 @@ fn is(value: &str, name: &str) -> bool {
     }
 }
 
-/// What binds a type. Formats of numbers say how wide they are, which becomes bounds.
+/// The constraints of a type. Formats of numbers become bounds.
 fn bounds(name: &str, schema: &Value) -> Map<String, Value> {
-    let words = LEAST.into_iter().chain(MOST).chain(OTHER);
+    let keywords = LEAST.into_iter().chain(MOST).chain(OTHER);
     let mut bounds: Map<_, _> =
-        words.filter_map(|word| Some((word.to_owned(), schema.get(word)?.clone()))).collect();
+        keywords.filter_map(|keyword| Some((keyword.to_owned(), schema.get(keyword)?.clone()))).collect();
     if name == "object" {
-        // An object that refuses members which it does not know.
+        // An object that refuses unknown fields.
         bounds.extend(
             schema
                 .get("additionalProperties")
@@ -283,15 +287,15 @@ fn bounds(name: &str, schema: &Value) -> Map<String, Value> {
     bounds
 }
 
-/// Whether whatever keeps `inner` keeps `outer` too.
+/// Whether every value within the constraints `inner` is within `outer` too.
 fn is_within(inner: &Map<String, Value>, outer: &Map<String, Value>) -> bool {
-    outer.iter().all(|(word, bound)| {
-        let Some(own) = inner.get(word) else { return false };
-        let numbers = own.as_f64().zip(bound.as_f64());
-        own == bound
-            || numbers.is_some_and(|(own, bound)| {
-                (LEAST.contains(&word.as_str()) && own >= bound)
-                    || (MOST.contains(&word.as_str()) && own <= bound)
+    outer.iter().all(|(keyword, bound)| {
+        let Some(inner_bound) = inner.get(keyword) else { return false };
+        let numbers = inner_bound.as_f64().zip(bound.as_f64());
+        inner_bound == bound
+            || numbers.is_some_and(|(inner_bound, bound)| {
+                (LEAST.contains(&keyword.as_str()) && inner_bound >= bound)
+                    || (MOST.contains(&keyword.as_str()) && inner_bound <= bound)
             })
     })
 }

@@ -130,14 +130,14 @@ fn collect_places(pointer: &str, before: Option<&Value>, after: Option<&Value>, 
             }
         }
         (before, after) if before != after => {
-            places.push(format!("{pointer}: was {}, is {}", shown(before), shown(after)));
+            places.push(format!("{pointer}: was {}, is {}", excerpt(before), excerpt(after)));
         }
         _ => {}
     }
 }
 
 /// A value, cut to fit on a line.
-fn shown(value: Option<&Value>) -> String {
+fn excerpt(value: Option<&Value>) -> String {
     const CHARACTERS_MAX: usize = 60;
     let Some(value) = value else { return "nothing".to_owned() };
     let text = value.to_string();
@@ -179,9 +179,9 @@ mod tests {
     fn every_committed_document_has_its_version() {
         for file in std::fs::read_dir(folder()).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
-            let known = RELEASES.iter().any(|release| name == format!("{}.json", release.version));
+            let has_release = RELEASES.iter().any(|release| name == format!("{}.json", release.version));
             assert!(
-                known,
+                has_release,
                 "versions/openapi/{name} has no version in RELEASES; a published version is never removed"
             );
         }

@@ -11,13 +11,13 @@ use super::parameters::{DeclarationError, Location, Parameter, parameters};
 use super::{responses, schemas};
 use crate::{Catalog, Entry, Release, Route};
 
-/// The dialect of every schema. OpenAPI's own adds only keywords that are not used here.
+/// The dialect of every schema. OpenAPI's dialect only adds keywords that are not used here.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Where shared schemas are.
 const SCHEMAS: &str = "/components/schemas";
 /// The name of the security scheme.
 const KEY: &str = "key";
-/// The header in which a call asks what a newer version would answer.
+/// The request header for a preview of a newer version.
 const PREVIEW: &str = "api-version-preview";
 
 /// Builds the document of one release of the catalog.
@@ -73,7 +73,7 @@ pub fn openapi(catalog: &Catalog, release: &Release) -> Result<Value, Declaratio
     }))
 }
 
-/// The document as text: indented, with members in a fixed order and a newline at the end.
+/// The document as text: indented, with keys in a fixed order and a newline at the end.
 #[must_use]
 pub fn text(document: &Value) -> String {
     format!("{document:#}\n")
@@ -125,7 +125,8 @@ fn operation(entry: &Entry, schema: Option<&str>) -> Result<Value, DeclarationEr
     Ok(operation)
 }
 
-/// The header parameter that every operation has. Which versions are newer is for the day to say, not the document.
+/// The header parameter that every operation has. Which versions are newer depends on the day, not on the
+/// document.
 fn preview() -> Value {
     json!({
         "name": PREVIEW,
@@ -145,7 +146,7 @@ fn parameter(part: &Parameter) -> Value {
     }
     let mut schema = part.schema.clone();
     if let Some(schema) = schema.as_object_mut() {
-        // They are members of the parameter itself.
+        // They are fields of the parameter itself.
         schema.shift_remove("description");
         schema.shift_remove("examples");
     }
@@ -165,7 +166,7 @@ fn request_body(parts: &[Parameter]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    // Required even if every member is optional: the content is a JSON object at least.
+    // Required even if every field is optional: the content must be a JSON object.
     json!({ "required": true, "content": { responses::JSON: { "schema": schema, "example": example } } })
 }
 

@@ -1,7 +1,7 @@
-//! The documentation for people: every page of the API, as HTML and as Markdown, and the files beside.
+//! The documentation for people: every page of the API as HTML and as Markdown, and further files.
 //!
-//! A page is said once ([`page::Page`]) and written in two forms, so that they cannot differ. Everything
-//! is a function of the catalog, the calendar, the day and a few words of the configuration: [`Site`].
+//! A page is built once ([`page::Page`]) and rendered in two formats, so that they cannot differ. Everything
+//! is a function of the catalog, the calendar, the day and some settings: [`Site`].
 
 mod changelog;
 mod content;
@@ -10,9 +10,9 @@ mod guide;
 mod html;
 mod llms;
 mod markdown;
-mod members;
 mod page;
 mod reference;
+mod response_fields;
 mod samples;
 mod shared;
 mod text;
@@ -22,15 +22,15 @@ use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Environments, Rate};
 use serde_json::Value;
 
-use crate::{Calendar, Catalog, Entry, Release, State, Version};
+use crate::{Calendar, Catalog, Entry, Release, Version, VersionState};
 pub use content::Content;
 use html::{Group, Navigation};
 use page::Page;
 
-/// What the API is called.
+/// The API's name.
 const NAME: &str = "Partner API";
 
-/// All that the pages depend on.
+/// Everything that the pages depend on.
 pub struct Site<'a> {
     /// Every endpoint of every date.
     pub catalog: &'a Catalog,
@@ -38,34 +38,34 @@ pub struct Site<'a> {
     pub calendar: &'a Calendar,
     /// The day.
     pub now: Timestamp,
-    /// What the addresses of these pages begin with, or nothing.
+    /// The URL that links to these pages start with; may be empty.
     pub docs_url: &'a str,
-    /// Where samples call the API: `https://api.example.com`.
+    /// The URL of the API in samples: `https://api.example.com`.
     pub api_url: &'a str,
-    /// Every address of the API.
+    /// Every URL of the API.
     pub server_urls: &'a [ServerUrl],
-    /// The word that keys begin with.
+    /// The prefix of keys.
     pub brand: &'a str,
-    /// What every 401 says.
+    /// The message of every 401.
     pub invalid_token_message: &'a str,
-    /// The rate of a key that has none of its own.
+    /// The default rate of keys.
     pub key_rate: Rate,
 }
 
-/// An address of the API, and whose keys are good there.
+/// A URL of the API, and the environments whose keys it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
     /// `https://api.example.com`.
     pub url: String,
-    /// Whose keys are good there.
+    /// The environments whose keys it accepts.
     pub environments: Environments,
 }
 
-/// A file that is served.
+/// A served file.
 pub struct Document {
     /// Its path.
     pub address: String,
-    /// Its kind among a few: the path with its variable parts in braces.
+    /// Its route, for metrics: the path with variable parts in braces.
     pub route: &'static str,
     /// Its media type.
     pub media_type: &'static str,
@@ -78,13 +78,13 @@ pub const HTML: &str = "text/html; charset=utf-8";
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Every file.
+/// Renders every file.
 ///
 /// # Panics
-/// Only where the writing of a file panics.
+/// Only if rendering a file panics.
 #[must_use]
 pub fn documents(site: &Site<'_>) -> Vec<Document> {
-    // Where there are many dates, half of the work is either's.
+    // In parallel, because with many dates both take about the same time.
     std::thread::scope(|scope| {
         let openapi = scope.spawn(|| openapi_documents(site));
         let mut documents = prose(site);
@@ -134,37 +134,37 @@ fn prose(site: &Site<'_>) -> Vec<Document> {
     documents
 }
 
-/// The OpenAPI document of a date, with the address of the API in it.
+/// The OpenAPI document of a date, with the API's URLs.
 fn openapi(site: &Site<'_>, release: &Release) -> Value {
-    // A test describes every endpoint of every date, so that none is left out.
+    // A test describes every endpoint of every date, so this cannot fail.
     let mut document = crate::docs::openapi(site.catalog, release).unwrap_or_default();
     document["servers"] = serde_json::json!([{ "url": site.api_url }]);
     document
 }
 
-/// The page that is shown where there is none, as HTML.
+/// The page for unknown paths, as HTML.
 #[must_use]
 pub fn missing(site: &Site<'_>) -> Content {
     html::missing(&navigation(site, site.newest_index()).written(), NAME)
 }
 
-/// Every page, those of a date one behind the other.
+/// Every page, those of a date in sequence.
 fn pages(site: &Site<'_>) -> Vec<Page> {
-    // A test goes through the changelog, so that no declaration contradicts itself.
-    let news = crate::docs::changelog(site.catalog).unwrap_or_default();
-    let mut pages = vec![guide::overview(site), versions::page(site), changelog::page(site, &news)];
+    // A test builds the changelog, so this cannot fail.
+    let notes = crate::docs::changelog(site.catalog).unwrap_or_default();
+    let mut pages = vec![guide::overview(site), versions::page(site), changelog::page(site, &notes)];
     pages.extend(errors::pages(site));
-    let mut known = reference::Known::default();
-    for (index, news) in news.iter().enumerate() {
-        pages.push(reference::version(site, index, news));
-        for entry in site.catalog.entries_of(news.version) {
-            pages.push(reference::endpoint(site, index, entry, &mut known));
+    let mut shared_blocks = reference::SharedBlocks::default();
+    for (index, notes) in notes.iter().enumerate() {
+        pages.push(reference::version(site, index, notes));
+        for entry in site.catalog.entries_of(notes.version) {
+            pages.push(reference::endpoint(site, index, entry, &mut shared_blocks));
         }
     }
     pages
 }
 
-/// The kinds of a page and of its Markdown, for metrics.
+/// The routes of a page and of its Markdown version, for metrics.
 fn twins(route: &'static str) -> (&'static str, &'static str) {
     let twin = match route {
         "/" => "/index.md",
@@ -178,7 +178,7 @@ fn twins(route: &'static str) -> (&'static str, &'static str) {
     (route, twin)
 }
 
-/// What stands beside the pages of a date: the guide, and the date's endpoints.
+/// The navigation beside the pages of a date: the guide, and the date's endpoints.
 fn navigation(site: &Site<'_>, version: Option<usize>) -> Navigation {
     let link = |address: &str, words: &str| (address.to_owned(), words.to_owned());
     let mut groups = vec![Group {
@@ -215,14 +215,15 @@ fn navigation(site: &Site<'_>, version: Option<usize>) -> Navigation {
 }
 
 impl Site<'_> {
-    /// The place of the newest date that is current, or else of the newest.
+    /// The index of the newest date that is current, or else of the newest.
     fn newest_index(&self) -> Option<usize> {
         let schedules = self.calendar.schedules();
-        let current = schedules.iter().rposition(|life| life.state(self.now) == State::Current);
+        let current =
+            schedules.iter().rposition(|schedule| schedule.state(self.now) == VersionState::Current);
         current.or(schedules.len().checked_sub(1))
     }
 
-    /// The first endpoint of the newest date: ping, where there is one.
+    /// The first endpoint of the newest date: ping, if there is one.
     fn first_entry(&self) -> Option<&Entry> {
         let version = self.catalog.releases()[self.newest_index()?].version;
         let mut entries = self.catalog.entries_of(version);
@@ -230,7 +231,7 @@ impl Site<'_> {
         ping.or_else(|| entries.next())
     }
 
-    /// The newest date and a permission of its, for examples.
+    /// The newest date and one of its permissions, for examples.
     fn newest(&self) -> (Version, ApiAccessPermission) {
         let entry = self.newest_index().and_then(|index| {
             self.catalog
@@ -244,14 +245,14 @@ impl Site<'_> {
 
     /// The date to move to from a date.
     fn successor_of(&self, version: Version) -> Option<Version> {
-        let index = self.calendar.schedules().iter().position(|life| life.version == version)?;
+        let index = self.calendar.schedules().iter().position(|schedule| schedule.version == version)?;
         let successor = self.calendar.successor(index, self.now)?;
         Some(self.calendar.schedules()[successor].version)
     }
 
     /// All dates, newest first, in a sentence.
     fn listed(&self, show: impl Fn(Version) -> String) -> String {
-        let versions = self.calendar.schedules().iter().rev().map(|life| show(life.version));
+        let versions = self.calendar.schedules().iter().rev().map(|schedule| show(schedule.version));
         versions.collect::<Vec<_>>().join(", ")
     }
 }

@@ -1,7 +1,7 @@
 //! The parameters of an endpoint: path, query, and the fields of a JSON body.
 //!
-//! The rule is that of [`crate::Endpoint::Request`]: what the path names comes from the path, the rest
-//! from the query, or from the JSON content where the method has one.
+//! As [`crate::Endpoint::Request`] says: fields that the path names come from the path, the others from the
+//! JSON content if the method has one, otherwise from the query.
 
 use serde_json::{Map, Value};
 
@@ -40,7 +40,7 @@ pub struct Parameter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeclarationError {
     /// The path names a field that the request does not have.
-    #[error("`{endpoint}`: the path names `{{{placeholder}}}`, which is no member of the request")]
+    #[error("`{endpoint}`: the path names `{{{placeholder}}}`, which is not a field of the request")]
     NoMember {
         /// The endpoint's name.
         endpoint: &'static str,
@@ -56,7 +56,7 @@ pub enum DeclarationError {
         placeholder: String,
     },
     /// The request is not a struct of independent fields.
-    #[error("`{endpoint}`: the request is no plain list of members; declare it as a struct")]
+    #[error("`{endpoint}`: the request is not a plain list of fields; declare it as a struct")]
     NoStruct {
         /// The endpoint's name.
         endpoint: &'static str,
@@ -66,16 +66,16 @@ pub enum DeclarationError {
     Example {
         /// The endpoint's name.
         endpoint: &'static str,
-        /// What the serializer says.
+        /// The serializer's error.
         reason: String,
     },
 }
 
-/// The members of an endpoint's request: those of the path first, in its order, then the others as they
-/// are declared. Each schema stands for itself.
+/// The fields of an endpoint's request: those of the path first, in its order, then the others as they are
+/// declared. Each schema is self-contained.
 ///
 /// # Errors
-/// [`DeclarationError`], where path and request contradict each other.
+/// [`DeclarationError`], if path and request contradict each other.
 pub fn parameters(route: &Route) -> Result<Vec<Parameter>, DeclarationError> {
     let mut generator = schemas::settings().with(|all| all.inline_subschemas = true).into_generator();
     let schema = (route.request_schema)(&mut generator).to_value();
@@ -112,7 +112,7 @@ pub fn parameters(route: &Route) -> Result<Vec<Parameter>, DeclarationError> {
     Ok(parameters)
 }
 
-/// The names between braces; doubled braces stand for themselves.
+/// The names between braces; doubled braces are literal.
 fn placeholders(path: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut rest = path;
@@ -129,7 +129,7 @@ fn placeholders(path: &str) -> Vec<&str> {
     names
 }
 
-/// What a member takes as text: it may be left out, but no text means null.
+/// The schema of a field as text, without null: it may be left out, but no text means null.
 fn without_null(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if let Some(types) = schema["type"].as_array() {
@@ -139,7 +139,7 @@ fn without_null(schema: &Value) -> Value {
     let Some(forms) = schema["anyOf"].as_array() else { return schema };
     let forms: Vec<_> = forms.iter().filter(|form| form["type"] != "null").cloned().collect();
     match (forms.as_slice(), schema.as_object_mut()) {
-        // The member's description goes before that of its type, of which only the values' list is kept.
+        // The field's description precedes that of its type, of which only the list of values is kept.
         ([Value::Object(only)], Some(member)) => {
             member.shift_remove("anyOf");
             let list =
@@ -157,7 +157,7 @@ fn without_null(schema: &Value) -> Value {
     schema
 }
 
-/// The first example that is declared, or the first of the values that there are.
+/// The first declared example, or the first possible value.
 fn example(schema: &Value) -> Option<Value> {
     let first = |word: &str| schema[word].as_array().and_then(|values| values.first());
     let value = first("examples").or_else(|| schema.get("default")).filter(|value| !value.is_null());
@@ -233,10 +233,10 @@ mod tests {
     endpoint!(Make, POST, "/{{}}/{kind}/{id}.json", Wanted);
     endpoint!(Wrong, GET, "/things/{number}.json", Wanted);
     endpoint!(All, GET, "/things/{*id}", Wanted);
-    endpoint!(Untold, GET, "/things.json", Either);
+    endpoint!(NotAStruct, GET, "/things.json", Either);
 
     #[test]
-    fn no_text_means_null_but_content_can_say_it() {
+    fn null_is_possible_in_content_but_not_in_text() {
         let limit =
             |route| parameters(&route).unwrap().into_iter().find(|part| part.name == "limit").unwrap().schema;
         assert_eq!(limit(Route::native::<Read>())["type"], "integer");
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(without_null(&two), json!({ "anyOf": [{ "const": 1 }, { "const": 2 }] }));
     }
 
-    fn told(route: &Route) -> Vec<(String, Location, bool)> {
+    fn names(route: &Route) -> Vec<(String, Location, bool)> {
         let parameters = parameters(route).unwrap();
         parameters.into_iter().map(|part| (part.name, part.place, part.required)).collect()
     }
@@ -256,7 +256,7 @@ mod tests {
     fn the_path_comes_first_and_the_rest_from_query_or_content() {
         let part = |name: &str, place, required| (name.to_owned(), place, required);
         assert_eq!(
-            told(&Route::native::<Read>()),
+            names(&Route::native::<Read>()),
             [
                 part("id", Location::Path, true),
                 part("limit", Location::Query, false),
@@ -264,7 +264,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            told(&Route::native::<Make>()),
+            names(&Route::native::<Make>()),
             [
                 part("kind", Location::Path, true),
                 part("id", Location::Path, true),
@@ -274,30 +274,30 @@ mod tests {
     }
 
     #[test]
-    fn a_member_has_its_description_and_an_example() {
+    fn a_field_has_its_description_and_an_example() {
         let parameters = parameters(&Route::native::<Read>()).unwrap();
-        let told: Vec<_> =
+        let listed: Vec<_> =
             parameters.iter().map(|part| (part.description.as_str(), part.example.clone())).collect();
         assert_eq!(
-            told,
+            listed,
             [("The thing's number.", None), ("How many.", Some(json!(7))), ("", Some(json!("small")))]
         );
         assert_eq!(parameters[0].schema["type"], "integer");
     }
 
     #[test]
-    fn a_path_that_does_not_fit_its_request_is_refused() {
-        for (route, told) in [
-            (Route::native::<Wrong>(), "`thing`: the path names `{number}`, which is no member"),
+    fn a_path_that_contradicts_its_request_is_refused() {
+        for (route, expected) in [
+            (Route::native::<Wrong>(), "`thing`: the path names `{number}`, which is not a field"),
             (Route::native::<All>(), "`thing`: the path has the catch-all `{*id}`"),
-            (Route::native::<Untold>(), "`thing`: the request is no plain list of members"),
+            (Route::native::<NotAStruct>(), "`thing`: the request is not a plain list of fields"),
         ] {
             let error = parameters(&route).unwrap_err().to_string();
-            assert!(error.starts_with(told), "{error}");
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 
-    /// Documents and samples are made of these: a date whose paths and requests differ is never built.
+    /// Documents and samples depend on these.
     #[test]
     fn every_endpoint_of_every_date_can_be_described() {
         for entry in Catalog::new(RELEASES).unwrap().entries() {

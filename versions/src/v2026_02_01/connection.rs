@@ -136,24 +136,24 @@ mod tests {
 
     #[test]
     fn the_field_is_named_after_the_address_family() {
-        for (client, shown) in [
+        for (client, expected) in [
             ("192.0.2.7", r#"{"ipv4":"192.0.2.7"}"#),
             ("::ffff:192.0.2.7", r#"{"ipv4":"192.0.2.7"}"#),
             ("2001:db8::7", r#"{"ipv6":"2001:db8::7"}"#),
         ] {
-            assert!(answer(client, None).contains(shown), "{}", answer(client, None));
+            assert!(answer(client, None).contains(expected), "{}", answer(client, None));
         }
     }
 
     #[test]
     fn a_user_agent_cannot_leave_its_string() {
-        for (sent, shown) in [
+        for (sent, expected) in [
             (None, "null"),
             (Some(b"a\"},\"x\":\"b\\".as_slice()), r#""a\"},\"x\":\"b\\""#),
             (Some(b"caf\xe9".as_slice()), "\"caf\u{e9}\""),
             (Some("caf\u{e9}".as_bytes()), "\"caf\u{e9}\""),
         ] {
-            let expected = format!("{{\"client\":{{\"userAgent\":{shown},");
+            let expected = format!("{{\"client\":{{\"userAgent\":{expected},");
             assert!(answer("192.0.2.7", sent).starts_with(&expected), "{}", answer("192.0.2.7", sent));
         }
     }

@@ -309,12 +309,12 @@ mod tests {
 
     #[test]
     fn the_round_trip_time_is_in_milliseconds_or_null() {
-        for (time, shown) in [
+        for (time, expected) in [
             (Some(Duration::from_nanos(12_400_999)), serde_json::json!(12.4)),
             (None, serde_json::Value::Null),
         ] {
             let connection = Plain { round_trip_time: time, ..Plain::default() };
-            assert_eq!(answer("192.0.2.7", Protocol::Http2, &connection)["roundTripTimeMs"], shown);
+            assert_eq!(answer("192.0.2.7", Protocol::Http2, &connection)["roundTripTimeMs"], expected);
         }
     }
 

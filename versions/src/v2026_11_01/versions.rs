@@ -6,7 +6,7 @@ use permissions::ApiAccessPermission;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, Endpoint, Error, Handler, State, Version};
+use crate::{Context, Endpoint, Error, Handler, Version, VersionState};
 
 /// Lists the API's versions.
 pub struct Versions;
@@ -16,7 +16,7 @@ pub struct Versions;
 pub struct VersionFilter {
     /// Lists only versions in this state.
     #[schemars(example = &"current")]
-    pub state: Option<State>,
+    pub state: Option<VersionState>,
 }
 
 /// The API's versions.
@@ -32,7 +32,7 @@ pub struct VersionInfo {
     /// The version, as in paths.
     pub version: Version,
     /// The current state.
-    pub state: State,
+    pub state: VersionState,
     /// The date from which every key can use the version; null for a preview.
     #[schemars(with = "Option<Day>")]
     pub published: Option<Date>,
@@ -69,7 +69,7 @@ impl Endpoint for Versions {
             versions: vec![
                 VersionInfo {
                     version: crate::v2026_02_01::RELEASE.version,
-                    state: State::Deprecated,
+                    state: VersionState::Deprecated,
                     published: Some(date(2026, 2, 1)),
                     deprecated: Some(date(2026, 12, 1)),
                     sunset: Some(date(2027, 6, 1)),
@@ -77,7 +77,7 @@ impl Endpoint for Versions {
                 },
                 VersionInfo {
                     version: super::RELEASE.version,
-                    state: State::Current,
+                    state: VersionState::Current,
                     published: Some(date(2026, 11, 1)),
                     deprecated: None,
                     sunset: None,
@@ -92,18 +92,18 @@ impl Handler for Versions {
     async fn handle(context: &Context<'_>, wanted: VersionFilter) -> Result<VersionsResponse, Error> {
         let now = context.services.now();
         let calendar = context.services.calendar();
-        let versions = calendar.schedules().iter().enumerate().filter_map(|(index, life)| {
-            let state = life.state(now);
+        let versions = calendar.schedules().iter().enumerate().filter_map(|(index, schedule)| {
+            let state = schedule.state(now);
             // Retired versions are listed; a preview only to keys that may use it.
-            let listed = state == State::Retired || state.is_open_to(context.caller.environment);
-            let ends = matches!(state, State::Deprecated | State::Retired);
+            let listed = state == VersionState::Retired || state.is_open_to(context.caller.environment);
+            let ends = matches!(state, VersionState::Deprecated | VersionState::Retired);
             let successor = calendar.successor(index, now).filter(|_| ends);
             (listed && wanted.state.is_none_or(|wanted| wanted == state)).then(|| VersionInfo {
-                version: life.version,
+                version: schedule.version,
                 state,
-                published: life.lifecycle.published,
-                deprecated: life.lifecycle.deprecated,
-                sunset: life.lifecycle.sunset,
+                published: schedule.lifecycle.published,
+                deprecated: schedule.lifecycle.deprecated,
+                sunset: schedule.lifecycle.sunset,
                 successor: successor.map(|index| calendar.schedules()[index].version),
             })
         });
@@ -123,7 +123,7 @@ mod tests {
     use crate::context::tests::{Still, context};
     use crate::{Calendar, Instant, Lifecycle, Release};
 
-    fn listed(now: &str, environment: Environment, wanted: Option<State>) -> String {
+    fn listed(now: &str, environment: Environment, wanted: Option<VersionState>) -> String {
         let days = |day| Some(day);
         let first = Lifecycle {
             published: days(date(2026, 2, 1)),
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn versions_can_be_filtered_by_state() {
-        let listed = listed("2026-12-01T00:00:00Z", Environment::Staging, Some(State::Current));
+        let listed = listed("2026-12-01T00:00:00Z", Environment::Staging, Some(VersionState::Current));
         assert_eq!(listed, "2026-11-01 current None");
     }
 }

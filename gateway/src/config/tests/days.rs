@@ -1,4 +1,4 @@
-//! The days of versions.
+//! Tests of the days of versions.
 
 use jiff::civil::date;
 use versions::Lifecycle;
@@ -7,7 +7,7 @@ use super::problems::problems_of;
 use super::*;
 
 #[test]
-fn days_are_taken_over_for_the_version_that_they_name() {
+fn days_apply_to_the_version_that_they_name() {
     let config =
         read_text("[versions.2026-02-01]\ndeprecated = \"2027-01-01\"\nsunset = \"2027-07-01\"\n").unwrap();
     let days = config.days(versions::v2026_02_01::RELEASE.version);
@@ -23,7 +23,7 @@ fn days_are_taken_over_for_the_version_that_they_name() {
 }
 
 #[test]
-fn wrong_days_are_refused_where_they_stand() {
+fn wrong_days_are_refused_with_their_location() {
     for (text, problem) in [
         (
             "[versions.2026-02-02]\nsunset = \"2027-01-01\"\n",

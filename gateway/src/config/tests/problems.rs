@@ -1,22 +1,22 @@
-//! Each kind of mistake, with the exact place and words.
+//! Each kind of mistake, with the exact location and message.
 
 use super::*;
 
 /// The problems of a text as `line:column message`, each with its help after ` | `.
 pub(super) fn problems_of(text: &str) -> Vec<String> {
     let Err(error) = read_text(text) else { return Vec::new() };
-    let shown = error.to_string();
+    let printed = error.to_string();
     let line = |problem: &Problem| {
         assert_eq!(problem.file, "test.toml", "{problem:?}");
         let (line, column) = (problem.line.unwrap(), problem.column.unwrap());
-        assert!(shown.contains(&format!("test.toml:{line}:{column}")), "{shown}");
+        assert!(printed.contains(&format!("test.toml:{line}:{column}")), "{printed}");
         let help = problem.help.as_ref().map(|help| format!(" | {help}")).unwrap_or_default();
         format!("{line}:{column} {}{help}", problem.message)
     };
     error.problems().iter().map(line).collect()
 }
 
-/// Says what is wrong with `option = value`, in a section on a line of its own.
+/// The one problem of `option = value` in a section.
 fn wrong(section: &str, option: &str, value: &str) -> String {
     let problems = problems_of(&format!("[{section}]\n{option} = {value}\n"));
     assert_eq!(problems.len(), 1, "{section}.{option} = {value}: {problems:?}");
@@ -24,7 +24,7 @@ fn wrong(section: &str, option: &str, value: &str) -> String {
 }
 
 #[test]
-fn a_wrong_value_is_shown_with_what_is_allowed() {
+fn a_wrong_value_is_reported_with_what_is_allowed() {
     let table = [
         ("runtime", "workers", "-1", "invalid value: integer `-1`, expected an integer from 0 to 1024", "0"),
         (
@@ -149,7 +149,7 @@ fn a_wrong_value_is_shown_with_what_is_allowed() {
 }
 
 #[test]
-fn a_value_that_lacks_quotes_is_shown_with_them() {
+fn a_value_that_lacks_quotes_is_suggested_with_quotes() {
     for (section, option, value) in [
         ("tls", "minimum_version", "1.3"),
         ("versions.2026-02-01", "published", "2026-02-01"),
@@ -180,7 +180,7 @@ fn a_file_in_place_of_a_certificate_gets_a_hint_that_is_valid_toml() {
 }
 
 #[test]
-fn a_wrong_element_of_a_list_is_shown_itself() {
+fn a_wrong_element_of_a_list_is_located() {
     let listener = |option: &str, value: &str| wrong("listeners.http", option, value);
     let table = [
         ("addresses", "[\"127.0.0.1:1\", \"localhost:2\"]", "2:29", "expected an IP address and a port"),
@@ -204,7 +204,7 @@ fn a_wrong_element_of_a_list_is_shown_itself() {
 }
 
 #[test]
-fn an_unknown_name_is_shown_with_a_near_one() {
+fn an_unknown_name_is_reported_with_a_similar_one() {
     assert_eq!(
         wrong("limits", "key_rat", "1"),
         "2:1 unknown option `limits.key_rat` | did you mean `key_rate`?"
@@ -213,7 +213,7 @@ fn an_unknown_name_is_shown_with_a_near_one() {
         wrong("limits", "key-rate", "1"),
         "2:1 unknown option `limits.key-rate` | did you mean `key_rate`?"
     );
-    // What may have been meant is not missed as well; what cannot have been meant is.
+    // An option that was probably meant by the unknown name is not also reported as missing; any other is.
     assert_eq!(
         problems_of("[listeners.new]\nadresses = 1\n"),
         [
@@ -241,7 +241,7 @@ fn an_unknown_name_is_shown_with_a_near_one() {
 }
 
 #[test]
-fn a_section_is_no_value_and_a_value_is_no_section() {
+fn a_section_in_place_of_a_value_is_refused_and_the_reverse() {
     assert_eq!(
         problems_of("limits = 5"),
         ["1:10 `limits` is a section, not a single value | write `[limits]` and its options below it"]
@@ -260,7 +260,7 @@ fn a_section_is_no_value_and_a_value_is_no_section() {
 }
 
 #[test]
-fn all_unknown_names_and_wrong_values_are_shown_at_once() {
+fn all_unknown_names_and_wrong_values_are_reported_at_once() {
     let text = "[limits]\nkey_rat = 1\nkey_rate = \"x\"\nheader_fields_max = 0\n[log]\nlevel = 3\n[ap]\n[listeners.http]\nhosts = [1]\n";
     let mut places: Vec<_> = problems_of(text).iter().map(|problem| problem[..4].trim().to_owned()).collect();
     places.sort();
@@ -268,7 +268,7 @@ fn all_unknown_names_and_wrong_values_are_shown_at_once() {
 }
 
 #[test]
-fn unknown_names_wrong_values_and_conflicts_are_shown_in_one_run() {
+fn unknown_names_wrong_values_and_conflicts_are_reported_in_one_run() {
     let text = "[limits]\nkey_rat = 1\nheader_fields_max = 0\nuri_bytes_max = \"17KiB\"\n[drain]\ndeadline = \"1s\"\n\
                 [listeners.https]\ncertificate = \"nowhere\"\n";
     let mut places: Vec<_> = problems_of(text).iter().map(|problem| problem[..4].trim().to_owned()).collect();
@@ -277,7 +277,7 @@ fn unknown_names_wrong_values_and_conflicts_are_shown_in_one_run() {
 }
 
 #[test]
-fn a_default_that_stands_in_for_a_wrong_value_conflicts_with_nothing() {
+fn a_default_that_replaces_a_wrong_value_causes_no_conflict() {
     let text = "[limits]\nheader_bytes_max = \"big\"\nuri_bytes_max = \"17KiB\"\n[drain]\nannounce = \"40s\"\ndeadline = 40\n";
     let mut places: Vec<_> = problems_of(text).iter().map(|problem| problem[..4].trim().to_owned()).collect();
     places.sort();
@@ -285,7 +285,7 @@ fn a_default_that_stands_in_for_a_wrong_value_conflicts_with_nothing() {
 }
 
 #[test]
-fn a_value_out_of_all_reason_is_refused_with_its_range() {
+fn a_value_out_of_range_is_refused_with_the_range() {
     for (section, option, value, range) in [
         ("store", "change_interval", "\"24h\"", "from 1ms to 1s"),
         ("store", "change_interval", "\"1001ms\"", "from 1ms to 1s"),
@@ -313,7 +313,7 @@ fn a_value_out_of_all_reason_is_refused_with_its_range() {
 }
 
 #[test]
-fn a_contact_that_nobody_can_use_is_shown_with_what_is_expected() {
+fn an_unusable_contact_is_reported_with_an_example() {
     for value in ["[\"security@example.com\"]", "[\"mailto:a@example.com\", \"http://example.com\"]"] {
         let problem = wrong("docs", "security_contacts", value);
         assert!(problem.contains("a URI such as `mailto:security@example.com`"), "{problem}");
@@ -323,7 +323,7 @@ fn a_contact_that_nobody_can_use_is_shown_with_what_is_expected() {
 }
 
 #[test]
-fn text_that_is_no_toml_is_shown_at_its_place() {
+fn a_syntax_error_is_located() {
     assert_eq!(problems_of("[limits]\nkey_rate = \"5/s\nx = 1\n")[0][..5], *"2:16 ");
     assert_eq!(problems_of("[log]\nlevel = \"info\"\nlevel = \"warn\"\n"), ["3:1 duplicate key"]);
     assert_eq!(problems_of("a = [\n").len(), 1);
@@ -331,7 +331,7 @@ fn text_that_is_no_toml_is_shown_at_its_place() {
 }
 
 #[test]
-fn options_that_do_not_go_together_are_all_shown() {
+fn all_conflicting_options_are_reported() {
     let text = "\
 [listeners.http]
 protocols = [\"http1\", \"http3\"]
@@ -395,7 +395,7 @@ fn an_address_may_be_used_once_by_tcp_and_once_by_udp() {
 }
 
 #[test]
-fn a_listener_that_is_off_may_be_unfinished() {
+fn a_disabled_listener_may_be_incomplete() {
     assert_eq!(problems_of("[listeners.later]\nenabled = false\ncertificate = \"none yet\"\n"), [""; 0]);
 }
 
@@ -421,12 +421,15 @@ error: unknown option `limits.key_rat`
 
 #[test]
 fn a_conflict_between_two_layers_shows_both() {
-    let shown = read_text("[drain]\ndeadline = \"500ms\"\n").unwrap_err().to_string();
-    assert!(shown.contains("test.toml:2:12") && shown.contains("gateway.toml (compiled in):"), "{shown}");
+    let printed = read_text("[drain]\ndeadline = \"500ms\"\n").unwrap_err().to_string();
+    assert!(
+        printed.contains("test.toml:2:12") && printed.contains("gateway.toml (compiled in):"),
+        "{printed}"
+    );
 }
 
 #[test]
-fn the_name_of_a_source_is_shown_without_control_characters() {
+fn the_name_of_a_source_is_printed_without_control_characters() {
     let flags = vec![("limits.\u{1b}[2Jkey\n".to_owned(), "1".to_owned())];
     let environment = vec![("GATEWAY__LIMITS__\u{1b}]0;x\u{7}".to_owned(), "1".to_owned())];
     let file = Some(PathBuf::from("/nowhere/\u{1b}[31mgateway.toml"));
@@ -436,13 +439,13 @@ fn the_name_of_a_source_is_shown_without_control_characters() {
         Sources { file, ..Sources::default() },
     ] {
         let error = Config::load(&sources).unwrap_err();
-        let shown = error.render(false) + &error.problems()[0].file;
-        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+        let printed = error.render(false) + &error.problems()[0].file;
+        assert!(!printed.contains(['\u{1b}', '\u{7}']), "{printed:?}");
     }
 }
 
 #[test]
-fn a_message_holds_neither_control_characters_nor_a_whole_file() {
+fn a_message_has_no_control_characters_and_a_bounded_length() {
     let long = format!("[api]\nbrand = \"\\u001b[31m{}\"\n", "x".repeat(100_000));
     let error = read_text(&long).unwrap_err();
     assert!(error.problems()[0].message.len() < 500);
@@ -455,7 +458,7 @@ fn a_message_holds_neither_control_characters_nor_a_whole_file() {
 }
 
 #[test]
-fn a_name_is_plain_wherever_it_is_shown() {
+fn names_of_listeners_and_certificates_need_no_escaping() {
     let text =
         "[listeners.\"a.b\"]\nenabled = false\n[certificates.\"\"]\nchain_file = \"c\"\nkey_file = \"k\"\n";
     assert_eq!(

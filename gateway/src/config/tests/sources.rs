@@ -1,4 +1,4 @@
-//! Files, `conf.d`, the environment and flags: which one wins, and what cannot be read.
+//! Tests of files, `conf.d`, the environment and flags: which one wins, and what cannot be read.
 
 use std::fs;
 use std::path::Path;
@@ -54,7 +54,7 @@ fn problem(sources: &Sources) -> (String, Option<(usize, usize)>, String) {
 }
 
 #[test]
-fn each_layer_stands_over_the_one_before() {
+fn each_layer_overrides_the_one_before() {
     let folder = Folder::new();
     let main = folder.write("gateway.toml", "[api]\nrealm = \"file\"\n[limits]\nheader_fields_max = 1\n");
     let mut sources = file(&main);
@@ -88,7 +88,7 @@ fn the_system_file_is_read_where_no_file_is_named() {
 }
 
 #[test]
-fn a_problem_is_shown_in_the_layer_that_it_came_from() {
+fn a_problem_is_located_in_its_layer() {
     let folder = Folder::new();
     let main = folder.write("gateway.toml", "[limits]\nheader_fields_max = 100\n");
     let upper = folder.write("conf.d/a.toml", "\n[limits]\n  header_fields_max = 1000\n");
@@ -185,7 +185,7 @@ fn a_wrong_variable_or_flag_is_named() {
 }
 
 #[test]
-fn a_variable_with_other_underscores_than_an_options_is_refused_with_the_right_name() {
+fn a_variable_with_wrong_underscores_is_refused_with_the_right_name() {
     for (name, right) in [
         ("GATEWAY_LIMITS_KEY_RATE", "GATEWAY__LIMITS__KEY_RATE"),
         ("GATEWAY_LIMITS__KEY_RATE", "GATEWAY__LIMITS__KEY_RATE"),
@@ -245,9 +245,9 @@ fn the_deepest_nesting_is_refused_and_no_stack_overflows() {
     assert!(Config::load(&flag(&vec!["a"; 100_000].join("."), "1")).is_err());
 }
 
-/// Each of these would take time with the square of its length if every place in it were looked for.
+/// Each of these would take time quadratic in its length if every location in it were computed.
 #[test]
-fn a_long_file_of_mistakes_is_refused_without_delay() {
+fn a_long_file_of_mistakes_is_refused_quickly() {
     let folder = Folder::new();
     let fill = |line: &dyn Fn(usize) -> String| {
         let lines = (0..).map(line).scan(0, |length, line| {
@@ -269,6 +269,6 @@ fn a_long_file_of_mistakes_is_refused_without_delay() {
 }
 
 #[test]
-fn the_environment_of_the_process_is_that_of_the_gateway_only() {
+fn only_variables_of_the_gateway_are_read() {
     assert!(Sources::process_environment().iter().all(|(name, _)| name.starts_with("GATEWAY_")));
 }

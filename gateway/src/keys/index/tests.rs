@@ -1,4 +1,4 @@
-//! Keys as requests find them, and what their changes close.
+//! Tests of the key index: look-ups, and which connections a change closes.
 
 use permissions::ServerSecret;
 use versions::Instant;
@@ -34,7 +34,7 @@ fn check(index: &KeyIndex, key: &StoredKey) -> Result<(), Denial> {
 }
 
 #[test]
-fn what_takes_rights_away_closes_connections_and_nothing_else_does() {
+fn only_a_change_that_takes_rights_away_closes_connections() {
     let second = |offset| Some(Timestamp::from_second(NOW.as_second() + offset).unwrap());
     type Change = fn(&mut KeyRecord);
     let ping: Change = |record| record.permissions = ApiAccessPermission::PING_READ;
@@ -56,22 +56,22 @@ fn what_takes_rights_away_closes_connections_and_nothing_else_does() {
     assert_eq!(closed_by(|record| record.not_before = second(1)), 1, "a beginning that lies ahead");
 }
 
-/// How many of one connection a change closes.
+/// How many connections a change closes, of one.
 fn closed_by(change: impl FnOnce(&mut KeyRecord)) -> usize {
     let (index, key, peer) = (index(), stored("key"), peer());
     index.apply(&key, NOW);
-    index.find(&key.hash).unwrap().used(NOW, &peer);
+    index.find(&key.hash).unwrap().record_use(NOW, &peer);
     index.apply(&changed(&key, change), NOW)
 }
 
 #[test]
-fn another_keys_connections_stay() {
+fn connections_of_other_keys_stay_open() {
     let (index, ours, others) = (index(), stored("a"), stored("bb"));
     index.apply(&ours, NOW);
     index.apply(&others, NOW);
     let (our_peer, other_peer) = (peer(), peer());
-    index.find(&ours.hash).unwrap().used(NOW, &our_peer);
-    index.find(&others.hash).unwrap().used(NOW, &other_peer);
+    index.find(&ours.hash).unwrap().record_use(NOW, &our_peer);
+    index.find(&others.hash).unwrap().record_use(NOW, &other_peer);
     assert_eq!(index.apply(&changed(&ours, |record| record.revoked = Some(NOW)), NOW), 1);
     assert_eq!(check(&index, &ours), Err(Denial::Revoked));
     assert_eq!(check(&index, &others), Ok(()));
@@ -79,13 +79,13 @@ fn another_keys_connections_stay() {
 }
 
 #[test]
-fn a_connection_that_comes_a_moment_late_is_closed_as_well() {
+fn a_connection_that_is_added_after_a_revocation_is_closed() {
     let (index, key, peer) = (index(), stored("key"), peer());
     index.apply(&key, NOW);
     let found_before = index.find(&key.hash).unwrap();
     index.apply(&changed(&key, |record| record.revoked = Some(NOW)), NOW);
     assert!(!peer.is_closing());
-    found_before.used(NOW, &peer);
+    found_before.record_use(NOW, &peer);
     assert!(peer.is_closing());
 }
 
@@ -94,16 +94,16 @@ fn a_suspended_key_is_refused_and_closes_connections_until_it_is_resumed() {
     let (index, key, first) = (index(), stored("key"), peer());
     index.apply(&key, NOW);
     let found_before = index.find(&key.hash).unwrap();
-    found_before.used(NOW, &first);
+    found_before.record_use(NOW, &first);
     assert_eq!(index.apply(&changed(&key, |record| record.suspended = true), NOW), 1);
     assert_eq!(check(&index, &key), Err(Denial::Suspended));
     let late = Peer::numbered(2);
-    found_before.used(NOW, &late);
+    found_before.record_use(NOW, &late);
     assert!(first.is_closing() && late.is_closing());
     assert_eq!(index.apply(&key, NOW), 0);
     assert_eq!(check(&index, &key), Ok(()));
     let next = Peer::numbered(3);
-    index.find(&key.hash).unwrap().used(NOW, &next);
+    index.find(&key.hash).unwrap().record_use(NOW, &next);
     assert!(!next.is_closing());
 }
 
@@ -116,8 +116,8 @@ fn connections_that_ended_are_forgotten() {
         found.usage.connect(&Peer::numbered(number));
     }
     let connections = found.usage.connections();
-    let Some(UsedOn::Open(peers)) = connections.as_deref() else { panic!("it was used") };
-    assert!(peers.capacity() < 4 * USED_ON_SWEEP, "{}", peers.capacity());
+    let Some(KeyConnections::Open(peers)) = connections.as_deref() else { panic!("it was used") };
+    assert!(peers.capacity() < 4 * CONNECTIONS_SWEEP_SIZE, "{}", peers.capacity());
 }
 
 #[test]
@@ -136,17 +136,17 @@ fn the_default_rate_reaches_keys_without_their_own_and_spent_rates_survive_chang
 }
 
 #[test]
-fn last_use_is_told_once_it_is_there() {
+fn used_since_lists_only_keys_used_since_then() {
     let (index, key, idle) = (index(), stored("key"), stored("idle"));
     index.apply(&key, NOW);
     index.apply(&idle, NOW);
-    index.find(&key.hash).unwrap().used(NOW, &peer());
+    index.find(&key.hash).unwrap().record_use(NOW, &peer());
     assert_eq!(index.used_since(NOW), [(key.record.id, NOW)]);
     assert_eq!(index.used_since(NOW + jiff::SignedDuration::from_secs(1)), []);
 }
 
 #[test]
-fn every_change_ends_the_generation_in_which_keys_were_found() {
+fn every_change_begins_a_new_generation() {
     let (index, key) = (index(), stored("key"));
     let mut generations = vec![index.generation()];
     index.apply(&key, NOW);
@@ -165,7 +165,7 @@ fn every_change_ends_the_generation_in_which_keys_were_found() {
 }
 
 #[test]
-fn a_key_whose_row_is_gone_is_unknown() {
+fn a_removed_key_is_not_found() {
     let (index, key) = (index(), stored("key"));
     index.apply(&key, NOW);
     index.remove(&HashSet::from([key.record.id]));
@@ -175,11 +175,11 @@ fn a_key_whose_row_is_gone_is_unknown() {
 }
 
 #[test]
-fn a_store_that_was_put_back_takes_away_what_it_does_not_have() {
+fn keys_that_a_restored_store_lacks_are_removed() {
     let (index, kept, lost, peer) = (index(), stored("a"), stored("bb"), peer());
     index.apply(&kept, NOW);
     index.apply(&lost, NOW);
-    index.find(&lost.hash).unwrap().used(NOW, &peer);
+    index.find(&lost.hash).unwrap().record_use(NOW, &peer);
     assert_eq!(index.retain(&HashSet::from([kept.record.id])), 1);
     assert!(peer.is_closing());
     assert!(index.find(&lost.hash).is_none());

@@ -1,8 +1,8 @@
-//! A consistent copy of the store, taken while servers and commands go on.
+//! Backup: a consistent copy of the store, taken while servers and commands keep running.
 //!
-//! Copying the file by hand is not that: the newest writes are in the log beside it, and the command
-//! `sqlite3` of a distribution may be older than the last mending of that log. The copy goes through
-//! SQLite's own backup, in one read transaction.
+//! A plain copy of the file would miss the newest writes, which are in the write-ahead log, and a
+//! distribution's `sqlite3` may lack the latest fix of that log. So this uses SQLite's backup API, in one read
+//! transaction.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::super::StoreError;
 use super::failure;
 use crate::folder::{sync_folder, write_private};
 
-/// How often a copy is tried while another process holds the store, and how long each time waits.
+/// How often a copy is tried while another process holds the store, and the wait between tries.
 const TRIES_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -32,7 +32,7 @@ fn copy_pages(from: &Connection, path: &Path) -> rusqlite::Result<()> {
     {
         let backup = Backup::new(from, &mut to)?;
         let mut tries = 0;
-        // All pages in one step: a copy in several begins anew whenever another process writes.
+        // All pages in one step: a copy in several steps restarts whenever another process writes.
         loop {
             match backup.step(-1)? {
                 StepResult::Done => break,
@@ -44,7 +44,7 @@ fn copy_pages(from: &Connection, path: &Path) -> rusqlite::Result<()> {
     }
     to.pragma_update(None, "foreign_keys", true)?;
     to.execute("DELETE FROM node", ())?;
-    // The last connection to close moves the log into the file, so the copy is one file.
+    // Closing the last connection moves the log into the file, so the copy is a single file.
     to.close().map_err(|(_, error)| error)
 }
 
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(secret.expose(), fixture.secret.expose());
         assert_eq!(store.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
         assert_eq!(store.live_nodes(NOW, Duration::from_secs(1)).unwrap(), []);
-        assert_eq!(store.changes_since(0).unwrap().last, 2, "numbers go on where they were");
-        assert!(fixture.store.backup_to(&copy.store()).is_err(), "nothing is written over");
+        assert_eq!(store.changes_since(0).unwrap().last, 2, "numbering continues");
+        assert!(fixture.store.backup_to(&copy.store()).is_err(), "an existing file is not overwritten");
     }
 }

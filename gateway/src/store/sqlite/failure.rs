@@ -1,4 +1,4 @@
-//! What an error of SQLite comes down to, in the store's words.
+//! Maps errors of SQLite to the store's kinds of failure.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ pub(super) fn error(path: &Path, source: rusqlite::Error) -> StoreError {
 }
 
 fn failure(error: &rusqlite::Error) -> Failure {
-    // Sizing the index of a new log fails for want of room, which SQLite calls an I/O error.
+    // On a full disk, sizing the index of a new log fails with what SQLite calls an I/O error.
     if error.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_SHMSIZE) {
         return Failure::Full;
     }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_of_sqlite_has_its_sentence() {
+    fn each_error_of_sqlite_has_its_message() {
         for (code, failure) in [
             (ffi::SQLITE_FULL, Failure::Full),
             (ffi::SQLITE_IOERR_SHMSIZE, Failure::Full),
@@ -55,12 +55,12 @@ mod tests {
             (ffi::SQLITE_ERROR, Failure::Statement),
         ] {
             let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
-            let worded = error(Path::new("/d/store.sqlite"), source);
-            assert_eq!(worded.failure(), Some(failure), "{code}");
-            assert!(worded.to_string().ends_with("(/d/store.sqlite)"), "{worded}");
+            let mapped = error(Path::new("/d/store.sqlite"), source);
+            assert_eq!(mapped.failure(), Some(failure), "{code}");
+            assert!(mapped.to_string().ends_with("(/d/store.sqlite)"), "{mapped}");
             let rights = matches!(failure, Failure::ReadOnly | Failure::CannotOpen);
-            assert_eq!(worded.is_permission(), rights, "{code}");
-            assert_eq!(worded.is_full(), failure == Failure::Full, "{code}");
+            assert_eq!(mapped.is_permission(), rights, "{code}");
+            assert_eq!(mapped.is_full(), failure == Failure::Full, "{code}");
         }
     }
 }

@@ -17,7 +17,7 @@ impl Feed for Sqlite {
 
     fn each_key(&mut self, visit: &mut dyn FnMut(StoredKey)) -> Result<i64, StoreError> {
         let mut run = || {
-            // One transaction: the number and the keys are of the same moment.
+            // One transaction, so that the number and the keys are of the same moment.
             let transaction = self.connection.transaction()?;
             let last = transaction.query_row(LAST_CHANGE, (), |row| row.get(0))?;
             let mut statement = transaction.prepare_cached(concat!(
@@ -34,7 +34,7 @@ impl Feed for Sqlite {
             Ok(last)
         };
         let last = run().map_err(|source| failure::error(&self.path, source))?;
-        // What was read is not read again soon: the pages that SQLite keeps of it only take memory.
+        // The keys are not read again soon: their pages in SQLite's cache would only take memory.
         self.read(|connection| connection.release_memory())?;
         Ok(last)
     }
@@ -52,7 +52,7 @@ impl Feed for Sqlite {
             let transaction = self.connection.transaction()?;
             let (first, last): (Option<i64>, i64) =
                 transaction.query_row(FIRST_AND_LAST_CHANGE, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
-            // A number from the future means that the store was restored from a backup meanwhile.
+            // A number beyond the last one means that the store was restored from a backup.
             if number > last || first.is_some_and(|first| number + 1 < first) {
                 return Ok(Changes { last, gap: true, ..Changes::default() });
             }
@@ -93,7 +93,7 @@ impl Feed for Sqlite {
                     (Some(partner), _) => changes.partners.written.push(partner),
                     (None, Ok(id)) => changes.partners.removed.push(id),
                     (None, Err(_)) => {
-                        tracing::warn!("The feed names {id:?}, which is not the id of a partner")
+                        tracing::warn!("The feed names {id:?}, which is not a partner's id")
                     }
                 }
             }
@@ -106,7 +106,7 @@ impl Feed for Sqlite {
 /// The number of the last change, or 0.
 pub(super) const LAST_CHANGE: &str = "SELECT coalesce(max(number), 0) FROM change";
 
-/// Two queries in one: asked for both ends at once, SQLite would read all of the feed.
+/// Two subqueries, because `SELECT min(number), max(number)` would scan the entire table.
 const FIRST_AND_LAST_CHANGE: &str =
     "SELECT (SELECT min(number) FROM change), (SELECT coalesce(max(number), 0) FROM change)";
 
@@ -115,7 +115,7 @@ mod tests {
     use super::super::super::tests::{Fixture, NOW, insert, key};
 
     #[test]
-    fn the_last_use_of_a_key_is_no_change() {
+    fn the_last_use_of_a_key_is_not_in_the_feed() {
         let mut fixture = Fixture::new();
         insert(&mut fixture.store, &key(1));
         fixture.store.changed().unwrap();
@@ -129,12 +129,14 @@ mod tests {
         insert(&mut fixture.store, &key(1));
         insert(&mut fixture.store, &key(2));
         insert(&mut fixture.store, &key(3));
-        fixture.meddle("DELETE FROM key WHERE id LIKE '%1'; UPDATE key SET allow = '?' WHERE id LIKE '%2'");
-        fixture.meddle("INSERT INTO change (key_id, at) VALUES ('nonsense', 0)");
-        fixture.meddle("INSERT INTO change (kind, key_id, at) VALUES ('of a newer build', 'x', 0)");
-        // Were this an error, no later change would ever be applied.
-        fixture.meddle("INSERT INTO change (key_id, at) VALUES (CAST(x'ff' AS TEXT), 0)");
-        fixture.meddle("INSERT INTO change (kind, key_id, at) VALUES ('partner', CAST(x'ff' AS TEXT), 0)");
+        fixture
+            .execute_raw("DELETE FROM key WHERE id LIKE '%1'; UPDATE key SET allow = '?' WHERE id LIKE '%2'");
+        fixture.execute_raw("INSERT INTO change (key_id, at) VALUES ('nonsense', 0)");
+        fixture.execute_raw("INSERT INTO change (kind, key_id, at) VALUES ('of a newer build', 'x', 0)");
+        // If this were an error, no later change would ever be applied.
+        fixture.execute_raw("INSERT INTO change (key_id, at) VALUES (CAST(x'ff' AS TEXT), 0)");
+        fixture
+            .execute_raw("INSERT INTO change (kind, key_id, at) VALUES ('partner', CAST(x'ff' AS TEXT), 0)");
         let mut changes = fixture.store.changes_since(0).unwrap();
         changes.keys.removed.sort();
         assert_eq!(changes.keys.removed, [key(1).record.id, key(2).record.id]);

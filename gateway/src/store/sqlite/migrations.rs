@@ -1,9 +1,9 @@
-//! The numbered steps that bring a store of any age to the form that this build works with.
+//! The numbered migrations that bring a store of any age to this build's schema.
 //!
-//! A step is written once and never changed: its checksum is stored beside it. Steps expand before
-//! they contract: one that the build before can live with (a new table, a new column with a default)
-//! is marked compatible, and that build then keeps running on the migrated store while servers are
-//! replaced one by one. One that it cannot live with makes it refuse to start.
+//! A migration never changes once it is released: its checksum is stored with it. Migrations expand before they
+//! contract: one that the previous build can run on (a new table, a new column with a default) is marked
+//! compatible, so that build keeps running on the migrated store while servers are replaced one by one. The
+//! previous build refuses to start on one that is not compatible.
 
 use std::path::Path;
 
@@ -13,17 +13,17 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::super::StoreError;
 use super::failure;
 
-/// One step.
+/// A migration.
 #[derive(Clone, Copy)]
 pub(super) struct Migration {
     number: u32,
     name: &'static str,
     sql: &'static str,
-    /// Whether the build before this step can run on a store that has it.
+    /// Whether the previous build can run on a store that has this migration.
     compatible: bool,
 }
 
-/// Every step there ever was, in order.
+/// Every migration there ever was, in order.
 const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, name: "init", sql: include_str!("migrations/0001_init.sql"), compatible: false },
     Migration {
@@ -40,7 +40,7 @@ const MIGRATIONS: &[Migration] = &[
     },
 ];
 
-/// What the store says of a step that was applied to it.
+/// The record of a migration in the store it was applied to.
 struct Applied {
     number: u32,
     name: String,
@@ -49,18 +49,18 @@ struct Applied {
 }
 
 impl Migration {
-    /// A keyed hash with a key that everyone knows is a checksum; it spares a second hash function.
+    /// A keyed hash with a public key is a checksum; this avoids a second hash function.
     fn checksum(&self) -> [u8; 32] {
         permissions::ServerSecret::new([0; 32]).hash(self.sql.as_bytes()).0
     }
 }
 
-/// Applies what is missing.
+/// Applies the migrations that the store lacks.
 pub(super) fn migrate(connection: &mut Connection, path: &Path, now: Timestamp) -> Result<(), StoreError> {
     run(connection, path, now, MIGRATIONS)
 }
 
-/// Makes sure that nothing is missing, where nothing can be applied.
+/// Checks that the store lacks no migration, where none can be applied.
 pub(super) fn require_all(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let applied = applied(connection).map_err(|source| failure::error(path, source))?;
     if missing(MIGRATIONS, &applied, path)?.is_empty() {
@@ -74,17 +74,17 @@ fn run(
     connection: &mut Connection,
     path: &Path,
     now: Timestamp,
-    known: &[Migration],
+    migrations: &[Migration],
 ) -> Result<(), StoreError> {
     let sqlite = |source| failure::error(path, source);
-    // Most of the time nothing is missing: then no lock is taken, and a command that only reads
-    // never waits for one that writes.
-    if missing(known, &applied(connection).map_err(sqlite)?, path)?.is_empty() {
+    // Usually nothing is missing: then no lock is taken, and a command that only reads never waits for one that
+    // writes.
+    if missing(migrations, &applied(connection).map_err(sqlite)?, path)?.is_empty() {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
-    // Another process may have done it while this one waited for the lock.
-    let missing = missing(known, &applied(&transaction).map_err(sqlite)?, path)?;
+    // Another process may have migrated while this one waited for the lock.
+    let missing = missing(migrations, &applied(&transaction).map_err(sqlite)?, path)?;
     transaction
         .execute_batch(
             "CREATE TABLE IF NOT EXISTS migration (
@@ -114,7 +114,7 @@ fn run(
     transaction.commit().map_err(sqlite)
 }
 
-/// The steps that the store has seen, oldest first; none where it is new.
+/// The migrations that were applied to the store, oldest first; none if it is new.
 fn applied(connection: &Connection) -> rusqlite::Result<Vec<Applied>> {
     let exists: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration')",
@@ -137,14 +137,14 @@ fn applied(connection: &Connection) -> rusqlite::Result<Vec<Applied>> {
         .collect()
 }
 
-/// The steps still to be taken, if what was taken is what this build knows or can live with.
+/// The migrations still to be applied, if this build can run on what was applied already.
 fn missing<'a>(
-    known: &'a [Migration],
+    migrations: &'a [Migration],
     applied: &[Applied],
     path: &Path,
 ) -> Result<Vec<&'a Migration>, StoreError> {
     for step in applied {
-        match known.iter().find(|migration| migration.number == step.number) {
+        match migrations.iter().find(|migration| migration.number == step.number) {
             Some(migration) if migration.checksum()[..] == step.checksum[..] => {}
             Some(migration) => {
                 return Err(StoreError::Differs {
@@ -158,12 +158,15 @@ fn missing<'a>(
                     store: path.display().to_string(),
                     number: step.number,
                     name: step.name.clone(),
-                    known: known.last().map_or(0, |last| last.number),
+                    latest: migrations.last().map_or(0, |last| last.number),
                 });
             }
         }
     }
-    Ok(known.iter().filter(|migration| applied.iter().all(|step| step.number != migration.number)).collect())
+    Ok(migrations
+        .iter()
+        .filter(|migration| applied.iter().all(|step| step.number != migration.number))
+        .collect())
 }
 
 #[cfg(test)]
@@ -173,7 +176,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
     const PATH: &str = "store.sqlite";
 
-    /// The step behind those that there are.
+    /// The next migration after the existing ones.
     const NEXT: Migration =
         Migration { number: 4, name: "notes", sql: "CREATE TABLE note (text TEXT) STRICT", compatible: true };
 
@@ -181,9 +184,9 @@ mod tests {
         [MIGRATIONS, &[next]].concat()
     }
 
-    fn migrated(known: &[Migration]) -> Connection {
+    fn migrated(migrations: &[Migration]) -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
-        run(&mut connection, Path::new(PATH), NOW, known).unwrap();
+        run(&mut connection, Path::new(PATH), NOW, migrations).unwrap();
         connection
     }
 
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_is_taken_once() {
+    fn each_migration_is_applied_once() {
         let mut connection = migrated(MIGRATIONS);
         assert_eq!(numbers(&connection), [1, 2, 3]);
         migrate(&mut connection, Path::new(PATH), NOW).unwrap();
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_an_older_build_is_not_read_unmigrated() {
+    fn a_store_that_lacks_a_migration_is_not_read() {
         let old = Connection::open_in_memory().unwrap();
         let error = require_all(&old, Path::new(PATH)).unwrap_err();
         assert!(matches!(error, StoreError::Older { .. }), "{error}");
@@ -216,20 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn a_compatible_step_of_a_newer_build_is_lived_with() {
+    fn a_compatible_migration_of_a_newer_build_is_accepted() {
         let mut connection = migrated(&and(NEXT));
         migrate(&mut connection, Path::new(PATH), NOW).unwrap();
     }
 
     #[test]
-    fn another_step_of_a_newer_build_is_refused() {
+    fn an_incompatible_migration_of_a_newer_build_is_refused() {
         let mut connection = migrated(&and(Migration { compatible: false, ..NEXT }));
         let error = migrate(&mut connection, Path::new(PATH), NOW).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { number: 4, known: 3, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { number: 4, latest: 3, .. }), "{error}");
     }
 
     #[test]
-    fn a_step_with_another_text_is_refused() {
+    fn a_migration_with_another_checksum_is_refused() {
         let mut connection = migrated(&and(NEXT));
         let changed = Migration { sql: "CREATE TABLE note (text BLOB) STRICT", ..NEXT };
         let error = run(&mut connection, Path::new(PATH), NOW, &and(changed)).unwrap_err();
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_leaves_nothing_behind() {
+    fn a_failed_migration_is_rolled_back() {
         let mut connection = migrated(MIGRATIONS);
         let broken = Migration { sql: "CREATE TABLE note (text TEXT) STRICT; CREATE NONSENSE", ..NEXT };
         run(&mut connection, Path::new(PATH), NOW, &and(broken)).unwrap_err();
@@ -245,7 +248,7 @@ mod tests {
         run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
     }
 
-    /// A store as the build with two migrations left it.
+    /// A store as the build with two migrations leaves it.
     fn of_migration_2() -> Connection {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("store.sqlite");
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_of_the_build_before_is_kept_and_gets_its_partners_id() {
+    fn every_row_of_the_previous_build_is_kept_and_gets_its_partners_id() {
         let mut store = of_migration_2();
         assert_eq!(numbers(&store), [1, 2]);
         let rows = "SELECT id || name || environment || permissions || hex(hash) || hint || created
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_build_before_can_write_to_a_migrated_store() {
+    fn the_previous_build_can_write_to_a_migrated_store() {
         let mut store = of_migration_2();
         migrate(&mut store, Path::new(PATH), NOW).unwrap();
         let as_before = "INSERT INTO partner (name, created) VALUES ('late', 1800000000000000);
@@ -315,7 +318,7 @@ mod tests {
             let applied = applied(&connection).unwrap();
             missing(&MIGRATIONS[..2], &applied, Path::new(PATH)).map(|missing| missing.len())
         };
-        assert!(matches!(check(true), Err(StoreError::Newer { number: 3, known: 2, .. })));
+        assert!(matches!(check(true), Err(StoreError::Newer { number: 3, latest: 2, .. })));
         assert!(matches!(check(false), Ok(0)));
     }
 }

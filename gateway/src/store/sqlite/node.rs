@@ -1,4 +1,4 @@
-//! Nodes and receipts: their rows, and the lock files that say which processes are alive.
+//! Nodes and receipts: their rows, and the lock files that show which processes are alive.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl Nodes for Sqlite {
         if !self.presences.contains_key(&node.id) {
             match Presence::hold(&self.path, node.id) {
                 Ok(presence) => drop(self.presences.insert(node.id, presence)),
-                // Some network file systems have no locks; then the heartbeat alone must do.
+                // Some network file systems have no locks; there, only the heartbeat shows that a node is live.
                 Err(error) => tracing::warn!(%error, "Cannot lock a file in the data folder"),
             }
         }
@@ -32,7 +32,7 @@ impl Nodes for Sqlite {
                 .prepare("SELECT id FROM node")?
                 .query_map((), |row| parsed(row, 0, |text| text.parse::<Uuid>()))?
                 .collect::<rusqlite::Result<_>>()?;
-            gone.retain(|id| presence::look(&path, *id) == Liveness::Dead);
+            gone.retain(|id| presence::liveness(&path, *id) == Liveness::Dead);
             for id in &gone {
                 connection.execute("DELETE FROM node WHERE id = ?1", [id.to_string()])?;
             }
@@ -92,16 +92,16 @@ impl Nodes for Sqlite {
                 .collect::<rusqlite::Result<Vec<Node>>>()
         })?;
         let stale = before(now, stale_after);
-        nodes.retain(|node| match presence::look(&self.path, node.id) {
+        nodes.retain(|node| match presence::liveness(&self.path, node.id) {
             Liveness::Alive => true,
             Liveness::Dead => false,
             Liveness::Unknown => node.heartbeat.as_microsecond() >= stale,
         });
-        // A server that the store does not know (the store was restored) still serves its keys.
-        for (id, held) in presence::held(&self.path) {
+        // A server without a row (the store was restored) still serves its keys.
+        for (id, holder) in presence::lock_holders(&self.path) {
             if nodes.iter().all(|node| node.id != id) {
                 let listeners = serde_json::json!([]);
-                nodes.push(Node { id, pid: held.pid, started: now, heartbeat: now, listeners });
+                nodes.push(Node { id, pid: holder.pid, started: now, heartbeat: now, listeners });
             }
         }
         Ok(nodes)
@@ -158,27 +158,14 @@ fn before(moment: Timestamp, span: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::tests::{Fixture, NOW};
+    use super::super::super::conformance::{node, second};
+    use super::super::super::tests::Fixture;
     use super::*;
 
     const STALE_AFTER: Duration = Duration::from_secs(15);
 
-    fn second(offset: i64) -> Timestamp {
-        Timestamp::from_second(NOW.as_second() + offset).unwrap()
-    }
-
-    fn node(number: u128, started: i64) -> Node {
-        Node {
-            id: Uuid::from_u128(number),
-            pid: 42,
-            started: second(started),
-            heartbeat: second(started),
-            listeners: serde_json::json!([{"name": "http", "address": "127.0.0.1:8080"}]),
-        }
-    }
-
     #[test]
-    fn a_node_lives_by_its_lock_and_without_one_by_its_heartbeat() {
+    fn a_node_is_live_by_its_lock_or_without_one_by_its_heartbeat() {
         let mut fixture = Fixture::new();
         let lock = fixture.folder.path().join(format!("node-{}.lock", node(1, 0).id));
         let store = &mut fixture.store;
@@ -197,7 +184,7 @@ mod tests {
         store.announce_node(&node(3, day + 11)).unwrap();
         let live = store.live_nodes(second(0), STALE_AFTER).unwrap();
         let ids: Vec<Uuid> = live.iter().map(|node| node.id).collect();
-        assert_eq!(ids, [node(3, 0).id, node(2, 0).id], "node 2 has no row any more, but holds its lock");
+        assert_eq!(ids, [node(3, 0).id, node(2, 0).id], "node 2 has no row, but holds its lock");
         assert_eq!(live[1].pid, std::process::id());
     }
 
@@ -209,7 +196,7 @@ mod tests {
         let mut dying = fixture.other();
         dying.announce_node(&node(2, 0)).unwrap();
         assert_eq!(fixture.store.live_nodes(second(0), STALE_AFTER).unwrap().len(), 2);
-        // What a killed process leaves: its row, and its file without the lock.
+        // A killed process leaves its row, and its file without the lock.
         let left = fixture.folder.path().join(format!("node-{}.lock", node(2, 0).id));
         drop(dying);
         assert!(left.exists());

@@ -1,8 +1,8 @@
-//! Opening the store: making it on a first launch, and refusing whatever is not ours or not whole.
+//! Opens the store: creates it on a first launch, and refuses a file that is damaged or not a store.
 //!
-//! The order matters. The store is made before the server secret, so a secret without a store means
-//! that something was lost, and then nothing is made anew: a gateway that started with an empty
-//! store would refuse every partner and hand out fresh keys with every permission.
+//! The order matters. The store is created before the server secret, so a secret without a store means that the
+//! store was lost, and then no new one is created: a gateway that started with an empty store would refuse
+//! every partner and hand out new keys with every permission.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -19,14 +19,14 @@ use crate::folder::{DataFolder, make_private};
 
 /// Marks the file as ours: "PGW1" in ASCII.
 const APPLICATION_ID: i32 = 0x5047_5731;
-/// The write-ahead log is cut back to this size after a burst of writes.
+/// The write-ahead log is truncated to this size after a burst of writes.
 const LOG_BYTES_MAX: i64 = 16 * 1024 * 1024;
-/// What a connection keeps of the file, in KiB. Little: a server reads every key once and then what has changed, and
-/// what SQLite has taken for its pages stays with the process when they go.
+/// A connection's page cache, in KiB. Small, because a server reads every key once and then only changes, and
+/// memory that SQLite has taken for pages stays with the process.
 const CACHE_KIB: i64 = 256;
 
 impl Sqlite {
-    /// Opens the store of a data folder; makes the folder and the store where both are new.
+    /// Opens the store of a data folder; creates the folder and the store on a first launch.
     pub(in crate::store) fn open(folder: &DataFolder, busy_timeout: Duration) -> Result<Self, StoreError> {
         folder.prepare()?;
         let path = folder.store();
@@ -37,9 +37,9 @@ impl Sqlite {
         Ok(store)
     }
 
-    /// Makes sure that there was a launch before.
+    /// Checks that the data folder was launched before.
     pub(in crate::store) fn require(folder: &DataFolder) -> Result<(), StoreError> {
-        // Where the secret exists and the store does not, opening says that the store was lost.
+        // If only the secret exists, opening reports that the store was lost.
         if exists(&folder.store())? || exists(&folder.secret())? {
             Ok(())
         } else {
@@ -47,7 +47,7 @@ impl Sqlite {
         }
     }
 
-    /// Connects to a file that has to be a store already.
+    /// Connects to a file that must already be a store.
     pub(super) fn connect_existing(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
         Self::connect_to(path, busy_timeout, false)
     }
@@ -58,11 +58,11 @@ impl Sqlite {
 
     fn connect_to(path: &Path, busy_timeout: Duration, may_be_new: bool) -> Result<Self, StoreError> {
         let sqlite = |source| failure::error(path, source);
-        // Without CREATE: the file is there, with the rights that its companions inherit.
+        // Without CREATE: the file exists, with the permissions that `-wal` and `-shm` inherit.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         connection.busy_timeout(busy_timeout).map_err(sqlite)?;
-        // SQLite opens a file that it may not write for reading, and says nothing.
+        // SQLite silently opens a file that it may not write for reading only.
         if connection.is_readonly(rusqlite::MAIN_DB).map_err(sqlite)? {
             return Err(sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_READONLY), None)));
         }
@@ -70,9 +70,9 @@ impl Sqlite {
         if new && !may_be_new {
             return Err(StoreError::Emptied { path: path.to_owned() });
         }
-        use_log(&connection, busy_timeout).map_err(sqlite)?;
+        enable_wal(&connection, busy_timeout).map_err(sqlite)?;
         if new {
-            // Only now: with the log, waiting for another writer heeds the busy timeout.
+            // Only after the switch to the log does waiting for another writer respect the busy timeout.
             connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
         }
         let settings = || {
@@ -88,21 +88,21 @@ impl Sqlite {
     }
 }
 
-/// Unlike `Path::exists`, this does not take a folder that must not be read for an empty one.
+/// Whether the file exists. Unlike `Path::exists`, it fails where the folder may not be searched.
 pub(super) fn exists(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(|source| StoreError::Io { action: "look at", path: path.to_owned(), source })
 }
 
-/// Makes the file on a first launch; refuses one that was lost or emptied.
+/// Creates the file on a first launch; refuses one that was lost or emptied.
 fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
     let failed = |action| move |source| StoreError::Io { action, path: path.to_owned(), source };
-    // The secret first: where it is there now, the store was complete before it, whatever another
-    // process that launches at this moment is doing.
+    // The secret first: if it exists now, the store was complete before it, even if another process is
+    // launching at this moment.
     let launched = exists(&folder.secret())?;
     match File::open(path) {
         Ok(file) => {
             let metadata = file.metadata().map_err(failed("look at"))?;
-            // SQLite takes a file of one byte for an empty one.
+            // SQLite treats a file of one byte as empty.
             if metadata.len() <= 1 && launched {
                 return Err(StoreError::Emptied { path: path.to_owned() });
             }
@@ -121,11 +121,11 @@ fn prepare_file(folder: &DataFolder, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Whether the database is new; if not, it must be ours. This first read also finds a file that is
-/// cut, or no database.
+/// Whether the database is new; if not, it must be a gateway's. This first read also detects a file that is
+/// truncated or not a database.
 pub(super) fn is_new(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let read = || -> rusqlite::Result<(i32, bool)> {
-        // One moment for both: another process may be making the store right now.
+        // One snapshot for both reads: another process may be creating the store right now.
         let transaction = connection.unchecked_transaction()?;
         let tables = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
         Ok((
@@ -140,9 +140,9 @@ pub(super) fn is_new(connection: &Connection, path: &Path) -> Result<bool, Store
     }
 }
 
-/// Switches to the write-ahead log. SQLite answers "busy" at once, without regard for the busy
-/// timeout, when two processes do this to a new file at the same time.
-fn use_log(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+/// Switches to the write-ahead log. SQLite fails with "busy" at once, ignoring the busy timeout, when two
+/// processes do this to a new file at the same time.
+fn enable_wal(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
     let start = Instant::now();
     loop {
         match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
@@ -172,7 +172,7 @@ mod tests {
         DataFolder::locate(Some(parent.path().join("data"))).unwrap()
     }
 
-    /// A folder with a store of 200 keys that nobody has open.
+    /// A folder with a closed store of 200 keys.
     fn filled(parent: &tempfile::TempDir) -> DataFolder {
         let folder = folder(parent);
         let (mut store, _) = Store::open_with_secret(&folder, BUSY).unwrap();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_only_look_make_nothing() {
+    fn commands_that_only_read_create_nothing() {
         let parent = tempfile::tempdir().unwrap();
         let folder = folder(&parent);
         let error = Store::open_existing(&folder, BUSY).err().unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_store_is_not_made_anew() {
+    fn a_lost_store_is_not_created_again() {
         let parent = tempfile::tempdir().unwrap();
         let folder = filled(&parent);
         fs::remove_file(folder.store()).unwrap();
@@ -276,24 +276,24 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_store_is_refused_whole_pages_or_not() {
+    fn a_truncated_store_is_refused_even_at_a_page_boundary() {
         let parent = tempfile::tempdir().unwrap();
         let folder = filled(&parent);
-        let whole = fs::read(folder.store()).unwrap();
-        assert!(whole.len() > 40_000, "the keys are in the file itself: {}", whole.len());
-        for length in [2, 99, 100, 512, 4_095, 4_096, 8_192, 20_000, whole.len() - 4_096] {
-            fs::write(folder.store(), &whole[..length]).unwrap();
+        let content = fs::read(folder.store()).unwrap();
+        assert!(content.len() > 40_000, "the keys are in the file itself: {}", content.len());
+        for length in [2, 99, 100, 512, 4_095, 4_096, 8_192, 20_000, content.len() - 4_096] {
+            fs::write(folder.store(), &content[..length]).unwrap();
             let error = refusal(&folder);
             let failure = error.failure();
             assert!(matches!(failure, Some(Failure::Corrupt | Failure::NotADatabase)), "{length}: {error:?}");
         }
-        fs::write(folder.store(), &whole).unwrap();
+        fs::write(folder.store(), &content).unwrap();
         let (mut store, _) = Store::open_with_secret(&folder, BUSY).unwrap();
         assert_eq!(store.list_keys(&KeyFilter::default()).unwrap().len(), 200);
     }
 
     #[test]
-    fn what_is_no_store_is_refused() {
+    fn a_file_that_is_not_a_store_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         let folder = folder(&parent);
         folder.prepare().unwrap();
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_who_waits_too_long_is_told_why() {
+    fn a_writer_that_waits_too_long_gets_a_busy_error() {
         let fixture = Fixture::new();
         let holder = Connection::open(fixture.folder.store()).unwrap();
         holder.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -1,7 +1,7 @@
-//! Opening the store for commands that only look: also where nothing can be written.
+//! Opens the store for commands that only read, even where nothing can be written.
 //!
-//! Usually that is opening as for everything else, which mends rights and migrates. Where the folder
-//! cannot be written, or the disk is full, the store is read as it lies there.
+//! Usually it is opened as for every other command, which fixes file permissions and migrates. Where the folder
+//! cannot be written, or the disk is full, the store is read as it is.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -23,12 +23,10 @@ impl Sqlite {
     ) -> Result<Self, StoreError> {
         Self::require(folder)?;
         match Self::open(folder, busy_timeout) {
-            Err(error) if is_for_want_of_writing(&error) => {
+            Err(error) if is_write_failure(&error) => {
                 Self::open_as_it_is(&folder.store(), busy_timeout).map_err(|read| match read {
-                    // What keeps it from being read at all is what kept it from being written.
-                    StoreError::Engine { .. } | StoreError::Io { .. } if is_for_want_of_writing(&read) => {
-                        error
-                    }
+                    // If it cannot be read either, the first error is the cause.
+                    StoreError::Engine { .. } | StoreError::Io { .. } if is_write_failure(&read) => error,
                     other => other,
                 })
             }
@@ -38,12 +36,12 @@ impl Sqlite {
 
     fn open_as_it_is(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
         let error = match Self::read_only(path, OpenFlags::empty(), path, busy_timeout) {
-            Err(error) if is_for_want_of_writing(&error) => error,
+            Err(error) if is_write_failure(&error) => error,
             done => return done,
         };
-        // Without rights to the files beside it, SQLite reads a store only where it is promised that
-        // nobody writes: true where the log is empty, for whoever has the store open has a log.
-        let log = log_file(path);
+        // Without access to `-wal` and `-shm`, SQLite reads a database only as `immutable`, which promises that
+        // nobody writes. That is true if the log is empty, because any process that writes has a log.
+        let log = wal_file(path);
         if !exists(&log)? || std::fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
             let uri = immutable(path);
             return Self::read_only(Path::new(&uri), OpenFlags::SQLITE_OPEN_URI, path, busy_timeout);
@@ -73,17 +71,17 @@ impl Sqlite {
     }
 }
 
-fn is_for_want_of_writing(error: &StoreError) -> bool {
+fn is_write_failure(error: &StoreError) -> bool {
     error.is_permission() || error.is_full()
 }
 
-fn log_file(path: &Path) -> PathBuf {
+fn wal_file(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()
 }
 
-/// The address under which SQLite reads a file that nobody writes.
+/// The URI with which SQLite reads a file that nobody writes.
 fn immutable(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
@@ -107,26 +105,26 @@ mod tests {
     const BUSY: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_store_is_read_as_it_lies_and_never_written() {
+    fn a_store_opened_read_only_is_read_and_never_written() {
         let mut fixture = Fixture::new();
         insert(&mut fixture.store, &key(1));
         let path = fixture.folder.store();
-        // Beside a process that has it open, with all that is still in its log.
-        let mut look = Sqlite::open_as_it_is(&path, BUSY).unwrap();
-        assert_eq!(look.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
-        let mut write = look.begin(NOW).unwrap();
+        // While another process has it open, with its newest writes still in the log.
+        let mut reader = Sqlite::open_as_it_is(&path, BUSY).unwrap();
+        assert_eq!(reader.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
+        let mut write = reader.begin(NOW).unwrap();
         let refused = write.update_key(key(1).record.id, &KeyUpdate::default());
         assert!(refused.unwrap_err().is_permission());
     }
 
     #[test]
-    fn damage_is_told_as_damage() {
+    fn damage_is_reported_as_damage() {
         let mut fixture = Fixture::new();
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("store.sqlite");
         fixture.store.backup_to(&path).unwrap();
-        let whole = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let content = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &content[..content.len() / 2]).unwrap();
         let error = Sqlite::open_as_it_is(&path, BUSY).err().unwrap();
         assert_eq!(error.failure(), Some(Failure::Corrupt), "{error}");
         std::fs::write(&path, "Dear diary, ".repeat(1_000)).unwrap();
@@ -135,15 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_nobody_writes_is_read_without_its_companions() {
+    fn a_closed_store_is_read_without_creating_wal_and_shm() {
         let mut fixture = Fixture::new();
         insert(&mut fixture.store, &key(1));
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a store%20?#ä.sqlite");
         fixture.store.backup_to(&path).unwrap();
-        let mut look =
+        let mut reader =
             Sqlite::read_only(Path::new(&immutable(&path)), OpenFlags::SQLITE_OPEN_URI, &path, BUSY).unwrap();
-        assert_eq!(look.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
-        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1, "nothing was made beside it");
+        assert_eq!(reader.list_keys(&KeyFilter::default()).unwrap(), [key(1).record]);
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1, "no file was created beside it");
     }
 }

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_partner_that_cannot_be_read_is_left_out_and_the_others_are_not() {
-        for meddling in ["id = 'nonsense'", "name = CAST(x'ff' AS TEXT)", "created = 9223372036854775807"] {
+        for damage in ["id = 'nonsense'", "name = CAST(x'ff' AS TEXT)", "created = 9223372036854775807"] {
             let mut fixture = Fixture::new();
             let ids = [PARTNER, PartnerId(uuid::Uuid::from_u128(2))];
             let names = ["acme", "zenith"];
@@ -128,9 +128,9 @@ mod tests {
                 fixture.store.write(NOW, |write| write.add_partner(id, name)).unwrap();
             };
             ids.into_iter().zip(names).for_each(add);
-            fixture.meddle(&format!("UPDATE partner SET {meddling} WHERE name = 'acme'"));
+            fixture.execute_raw(&format!("UPDATE partner SET {damage} WHERE name = 'acme'"));
             let listed = fixture.store.list_partners().unwrap();
-            assert_eq!(listed.iter().map(|partner| partner.id).collect::<Vec<_>>(), [ids[1]], "{meddling}");
+            assert_eq!(listed.iter().map(|partner| partner.id).collect::<Vec<_>>(), [ids[1]], "{damage}");
         }
     }
 }

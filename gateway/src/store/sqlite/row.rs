@@ -1,8 +1,8 @@
-//! Rows to keys and back.
+//! Converts rows to keys and back.
 //!
-//! A row that does not say clearly what its key may do grants nothing: it is left out, with a
-//! warning that names the key, and every other key is served all the same. That holds for damage and
-//! for what a newer build wrote (an environment, a hash algorithm) alike.
+//! A row that cannot be read completely grants nothing: it is skipped with a warning that names the key, and
+//! every other key is served. That applies to damage and to what a newer build wrote (an environment, a hash
+//! algorithm) alike.
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ macro_rules! key_columns {
 }
 pub(super) use key_columns;
 
-/// What [`key_columns`] are selected from. A key without a partner cannot be read, so it is refused.
+/// The tables of [`key_columns`]. A key without a partner cannot be read, so it is refused.
 macro_rules! keys_with_partners {
     () => {
         "key LEFT JOIN partner ON partner.id = key.partner_id"
@@ -31,10 +31,10 @@ macro_rules! keys_with_partners {
 }
 pub(super) use keys_with_partners;
 
-/// How many columns [`key_columns`] names: where a query's own columns begin.
+/// The number of columns in [`key_columns`]: where further columns of a query begin.
 pub(super) const KEY_COLUMNS: usize = 19;
 
-/// Reads the key in a row; one that cannot be read is reported and left out.
+/// Reads the key in a row; a row that cannot be read is logged and skipped.
 pub(super) fn readable_key(row: &Row<'_>) -> Option<StoredKey> {
     match read_key(row) {
         Ok(key) => Some(key),
@@ -46,7 +46,7 @@ pub(super) fn readable_key(row: &Row<'_>) -> Option<StoredKey> {
     }
 }
 
-/// Reads the key in a row, or says which member is no good.
+/// Reads the key in a row, or returns what is wrong with the row.
 fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
     let id: KeyId = text(row, 0)?.parse().map_err(|_| "its id is not a UUID")?;
     let environment = text(row, 3)?.parse::<Environment>().map_err(|_| "its environment is unknown")?;
@@ -55,7 +55,7 @@ fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
         return Err("its hash algorithm is unknown");
     }
     let ValueRef::Blob(hash) = value(row, 5)? else { return Err("its hash is not a blob") };
-    let hash = KeyHash(hash.try_into().map_err(|_| "its hash has a wrong length")?);
+    let hash = KeyHash(hash.try_into().map_err(|_| "its hash has the wrong length")?);
     let allow = text(row, 12)?.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<IpNet>, _>>();
     let rate = optional_text(row, 13)?.map(str::parse).transpose().map_err(|_| "its rate is malformed")?;
     let replaces = optional_text(row, 14)?.map(str::parse).transpose();
@@ -68,7 +68,7 @@ fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
         environment,
         permissions,
         hint: text(row, 7)?.to_owned(),
-        created: optional_moment(row, 8)?.ok_or("a member that must be set is not")?,
+        created: optional_moment(row, 8)?.ok_or("a column that must be set is null")?,
         not_before: optional_moment(row, 9)?,
         expires: optional_moment(row, 10)?,
         revoked: optional_moment(row, 11)?,
@@ -76,7 +76,7 @@ fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
         rate,
         replaces: replaces.map_err(|_| "the id of the key that it replaces is not a UUID")?,
         last_used: optional_moment(row, 15)?,
-        // What a newer build knows beside these two is the careful one to this build.
+        // A value that only a newer build has is read as the stricter of the two.
         on_retired: if text(row, 16)? == OnRetired::Forward.name() {
             OnRetired::Forward
         } else {
@@ -84,19 +84,19 @@ fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
         },
     };
     if !unknown.is_empty() {
-        // A newer build may have granted it. One line per key, whatever the row holds.
+        // A newer build may have granted them. One line per key, whatever the row holds.
         let names = unknown.join(" ").chars().take(256).collect::<String>();
-        tracing::warn!(key.id = %id, "Key {id} has permissions that this build does not know and does not grant: {names:?}");
+        tracing::warn!(key.id = %id, "Key {id} has permissions that this build does not have and does not grant: {names:?}");
     }
     Ok(StoredKey { record, hash })
 }
 
 fn value<'a>(row: &'a Row<'_>, column: usize) -> Result<ValueRef<'a>, &'static str> {
-    row.get_ref(column).map_err(|_| "a member is missing")
+    row.get_ref(column).map_err(|_| "a column is missing")
 }
 
 fn text<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a str, &'static str> {
-    optional_text(row, column)?.ok_or("a member that must be set is not")
+    optional_text(row, column)?.ok_or("a column that must be set is null")
 }
 
 /// The beginning of a text that names a row in a report, whatever stands there.
@@ -107,28 +107,28 @@ pub(super) fn short_text(row: &Row<'_>, column: usize) -> String {
 fn optional_text<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a str>, &'static str> {
     match value(row, column)? {
         ValueRef::Null => Ok(None),
-        ValueRef::Text(bytes) => std::str::from_utf8(bytes).map(Some).map_err(|_| "a member is not UTF-8"),
-        _ => Err("a member has a wrong type"),
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes).map(Some).map_err(|_| "a column is not UTF-8"),
+        _ => Err("a column has the wrong type"),
     }
 }
 
 fn optional_moment(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, &'static str> {
     match value(row, column)? {
         ValueRef::Null => Ok(None),
-        ValueRef::Integer(microseconds) => from_microseconds(microseconds)
-            .map(Some)
-            .map_err(|_| "one of its times lies outside the calendar"),
-        _ => Err("a member has a wrong type"),
+        ValueRef::Integer(microseconds) => {
+            from_microseconds(microseconds).map(Some).map_err(|_| "one of its times is out of range")
+        }
+        _ => Err("a column has the wrong type"),
     }
 }
 
-/// A time that must be set, for rows other than keys.
+/// Reads a time that must be set, from rows other than keys.
 pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     from_microseconds(row.get(column)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
 }
 
-/// A text that has to be of some form, for rows other than keys.
+/// Parses a text column, from rows other than keys.
 pub(super) fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
     row: &Row<'_>,
     column: usize,
@@ -139,7 +139,7 @@ pub(super) fn parsed<T, E: std::error::Error + Send + Sync + 'static>(
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
-/// The networks as they are stored: separated by blanks.
+/// Formats networks as they are stored: separated by spaces.
 pub(super) fn networks(allow: &[IpNet]) -> String {
     allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
@@ -150,12 +150,14 @@ mod tests {
     use super::super::super::tests::{Fixture, insert, key};
     use super::*;
 
-    /// What is left of a key after somebody has meddled with its row.
-    fn after(meddling: &str) -> Vec<KeyRecord> {
+    /// The keys that can be read after the first key's row was changed past all checks.
+    fn after(assignment: &str) -> Vec<KeyRecord> {
         let mut fixture = Fixture::new();
         insert(&mut fixture.store, &key(1));
         insert(&mut fixture.store, &key(2));
-        fixture.meddle(&format!("PRAGMA foreign_keys = OFF; UPDATE key SET {meddling} WHERE id LIKE '%1'"));
+        fixture.execute_raw(&format!(
+            "PRAGMA foreign_keys = OFF; UPDATE key SET {assignment} WHERE id LIKE '%1'"
+        ));
         let listed = fixture.store.list_keys(&KeyFilter::default()).unwrap();
         let mut loaded = Vec::new();
         fixture.store.each_key(&mut |key| loaded.push(key.record)).unwrap();
@@ -164,8 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_is_left_out_and_the_others_are_not() {
-        for meddling in [
+    fn a_row_that_cannot_be_read_is_skipped_and_the_others_are_not() {
+        for assignment in [
             "id = 'nonsense1'",
             "partner_id = NULL",
             "environment = 'sandbox'",
@@ -180,7 +182,7 @@ mod tests {
             "expires = -9223372036854775808",
             "name = CAST(x'ff' AS TEXT)",
         ] {
-            assert_eq!(after(meddling), [key(2).record], "{meddling}");
+            assert_eq!(after(assignment), [key(2).record], "{assignment}");
         }
     }
 

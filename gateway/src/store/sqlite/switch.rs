@@ -1,9 +1,9 @@
-//! Noticing that the store's file was replaced, and switching to the one in its place.
+//! Detects that the store's file was replaced, and switches to the new file.
 //!
-//! SQLite goes on with the file that it has opened, whatever its path leads to. Beside a file that was
-//! moved into place lies the log of the one before, and SQLite would read it as the log of the new one.
-//! So only a server that has the old file open removes that log, before it opens the new one; every other
-//! process waits until the servers have switched (see `presence.rs`).
+//! SQLite keeps using the file that it has opened, whatever its path leads to. When a file is moved into its
+//! place, the old file's log is still there, and SQLite would read it as the log of the new one. So only a
+//! server that has the old file open removes that log, before it opens the new file; every other process waits
+//! until the servers have switched (see `presence.rs`).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,11 +18,11 @@ use super::presence;
 use super::{Sqlite, fact, failure, migrations};
 use crate::clock::{Clock as _, SystemClock};
 
-/// How long a process waits for the servers to switch: they look once a second at least.
+/// How long a process waits for the servers to switch: they check at least once a second.
 const SWITCH_WAIT_MAX: Duration = Duration::from_secs(3);
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);
 
-/// What tells a file from another of the same name.
+/// Identifies a file, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     device: u64,
@@ -58,16 +58,16 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Closes the file that is open and removes its log from beside the new one. It has to be closed first:
-    /// if the same file comes back, SQLite would go on with the removed log's index in this process.
+    /// Closes the open file and removes its log. It must be closed first: if the same file comes back, SQLite
+    /// would keep using the removed log's index in this process.
     fn close_old_file(&mut self) -> Result<(), StoreError> {
         self.fingerprint = self.read(|connection| fact(connection, FINGERPRINT))?;
-        // All of the log goes into the old file, which may come back.
+        // Move the log into the old file, which may come back.
         let _ = self.connection.pragma_query(None, "wal_checkpoint", |_| Ok(()));
         let log = companion(&self.path, "-wal");
         let is_ours = self.log.is_some() && FileId::of(&log) == self.log;
         self.read(|connection| {
-            // Closing it must not remove the log of another file.
+            // Closing must not remove the log of another file.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         })?;
         self.connection =
@@ -83,7 +83,7 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Remembers the log that this connection writes, and tells other processes which file it has open.
+    /// Remembers the log that this connection writes, and records for other processes which file it has open.
     pub(super) fn record_files(&mut self) {
         self.log = FileId::of(&companion(&self.path, "-wal"));
         let inode = self.file.map_or(0, |file| file.inode);
@@ -100,10 +100,13 @@ pub(super) fn wait_for_servers(path: &Path) -> Result<(), StoreError> {
     let start = Instant::now();
     loop {
         let Some(file) = FileId::of(path) else { return Ok(()) };
-        let elsewhere = |(_, held): &(_, presence::Held)| held.inode.is_some_and(|inode| inode != file.inode);
-        let Some((_, held)) = presence::held(path).into_iter().find(elsewhere) else { return Ok(()) };
+        let elsewhere =
+            |(_, holder): &(_, presence::LockHolder)| holder.inode.is_some_and(|inode| inode != file.inode);
+        let Some((_, holder)) = presence::lock_holders(path).into_iter().find(elsewhere) else {
+            return Ok(());
+        };
         if start.elapsed() >= SWITCH_WAIT_MAX {
-            return Err(StoreError::Replaced { path: path.to_owned(), pid: held.pid });
+            return Err(StoreError::Replaced { path: path.to_owned(), pid: holder.pid });
         }
         std::thread::sleep(SWITCH_PAUSE);
     }

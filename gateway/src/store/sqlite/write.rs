@@ -1,5 +1,4 @@
-//! Writing: one transaction at a time, and a numbered row in the feed for each write to a key or a
-//! partner.
+//! Write transactions, one at a time. Each write to a key or a partner adds a numbered row to the feed.
 
 use std::path::Path;
 
@@ -12,7 +11,7 @@ use super::super::{KeyFilter, KeyUpdate, Partner, Records, StoreError, Write};
 use super::feed::LAST_CHANGE;
 use super::{Sqlite, failure, records, row};
 
-/// A transaction that writes.
+/// A write transaction.
 pub(super) struct SqliteWrite<'a> {
     transaction: Transaction<'a>,
     path: &'a Path,
@@ -39,8 +38,8 @@ impl<'a> SqliteWrite<'a> {
         self.read(|transaction| transaction.prepare_cached(sql)?.execute(values))
     }
 
-    /// Adds a row to the feed if something was written; says whether it was.
-    fn announce_if(&mut self, written: bool, kind: &str, id: Uuid) -> Result<bool, StoreError> {
+    /// Adds a row to the feed if `written`; returns `written`.
+    fn add_change_if(&mut self, written: bool, kind: &str, id: Uuid) -> Result<bool, StoreError> {
         if written {
             self.wrote = true;
             let sql = "INSERT INTO change (kind, key_id, at) VALUES (?1, ?2, ?3)";
@@ -84,18 +83,18 @@ impl Write for SqliteWrite<'_> {
     fn add_partner(&mut self, id: PartnerId, name: &str) -> Result<bool, StoreError> {
         let sql = "INSERT INTO partner (id, name, created) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING";
         let rows = self.execute(sql, &[&id.to_string(), &name, &self.now.as_microsecond()])?;
-        self.announce_if(rows == 1, "partner", id.0)
+        self.add_change_if(rows == 1, "partner", id.0)
     }
 
     fn rename_partner(&mut self, id: PartnerId, name: &str) -> Result<bool, StoreError> {
-        // Keys repeat the name for older builds: both change before the constraint is checked.
+        // Keys repeat the name for older builds; the constraint is checked after both have changed.
         self.execute("PRAGMA defer_foreign_keys = ON", &[])?;
         let rows = self.execute(
             "UPDATE partner SET name = ?2 WHERE id = ?1 AND name <> ?2",
             &[&id.to_string(), &name],
         )?;
         self.execute("UPDATE key SET partner = ?2 WHERE partner_id = ?1", &[&id.to_string(), &name])?;
-        self.announce_if(rows == 1, "partner", id.0)
+        self.add_change_if(rows == 1, "partner", id.0)
     }
 
     fn set_partner_suspended(&mut self, id: PartnerId, suspended: bool) -> Result<bool, StoreError> {
@@ -104,13 +103,13 @@ impl Write for SqliteWrite<'_> {
             "UPDATE partner SET suspended = ?2 WHERE id = ?1 AND (suspended IS NULL) <> (?2 IS NULL)",
             &[&id.to_string(), &since],
         )?;
-        // A build that does not know of suspension would serve this partner's keys: it must not start.
+        // A build without suspension would serve this partner's keys, so it must not start.
         self.execute(
             "UPDATE migration SET compatible = NOT EXISTS (SELECT 1 FROM partner WHERE suspended IS NOT NULL)
              WHERE number = 3",
             &[],
         )?;
-        self.announce_if(rows == 1, "partner", id.0)
+        self.add_change_if(rows == 1, "partner", id.0)
     }
 
     fn remove_partner(&mut self, id: PartnerId) -> Result<bool, StoreError> {
@@ -121,7 +120,7 @@ impl Write for SqliteWrite<'_> {
         )?;
         self.execute("DELETE FROM key WHERE partner_id = ?1", &[&partner])?;
         let rows = self.execute("DELETE FROM partner WHERE id = ?1", &[&partner])?;
-        self.announce_if(rows == 1, "partner", id.0)
+        self.add_change_if(rows == 1, "partner", id.0)
     }
 
     fn insert_key(&mut self, key: &KeyRecord, hash: &KeyHash) -> Result<(), StoreError> {
@@ -151,7 +150,7 @@ impl Write for SqliteWrite<'_> {
                 &key.on_retired.name(),
             ],
         )?;
-        self.announce_if(true, "key", key.id.0).map(drop)
+        self.add_change_if(true, "key", key.id.0).map(drop)
     }
 
     fn update_key(&mut self, id: KeyId, update: &KeyUpdate) -> Result<bool, StoreError> {
@@ -178,13 +177,13 @@ impl Write for SqliteWrite<'_> {
             sets.push(("on_retired", Box::new(on_retired.name())));
         }
         for (column, value) in &sets {
-            // The column is one of the seven words above, never a caller's text.
+            // The column is one of the seven names above, never a caller's text.
             let sql = format!("UPDATE key SET {column} = ?2 WHERE id = ?1");
             if self.execute(&sql, &[&id.to_string(), &**value])? == 0 {
                 return Ok(false);
             }
         }
-        self.announce_if(true, "key", id.0)
+        self.add_change_if(true, "key", id.0)
     }
 
     fn revoke_key(&mut self, id: KeyId) -> Result<bool, StoreError> {
@@ -192,7 +191,7 @@ impl Write for SqliteWrite<'_> {
             "UPDATE key SET revoked = ?2 WHERE id = ?1 AND revoked IS NULL",
             &[&id.to_string(), &self.now.as_microsecond()],
         )?;
-        self.announce_if(rows == 1, "key", id.0)
+        self.add_change_if(rows == 1, "key", id.0)
     }
 
     fn commit(self: Box<Self>) -> Result<i64, StoreError> {
@@ -212,11 +211,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_update_touches_only_what_it_names() {
+    fn an_update_changes_only_the_settings_it_names() {
         let mut fixture = Fixture::new();
         let one = key(1);
         insert(&mut fixture.store, &one);
-        fixture.meddle("UPDATE key SET permissions = 'ping:read future:write'");
+        fixture.execute_raw("UPDATE key SET permissions = 'ping:read future:write'");
         let update = KeyUpdate { rate: Some(None), name: Some("new".to_owned()), ..KeyUpdate::default() };
         let (found, number) =
             fixture.store.write(NOW, |write| write.update_key(one.record.id, &update)).unwrap();
@@ -229,6 +228,10 @@ mod tests {
         assert_eq!(stored, "ping:read future:writenew-");
         let nobody = KeyId(Uuid::nil());
         assert!(!fixture.store.write(NOW, |write| write.update_key(nobody, &update)).unwrap().0);
-        assert_eq!(fixture.store.changes_since(3).unwrap().last, 3, "nothing was announced for nobody");
+        assert_eq!(
+            fixture.store.changes_since(3).unwrap().last,
+            3,
+            "an update that writes nothing adds no change"
+        );
     }
 }

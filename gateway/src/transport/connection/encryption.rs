@@ -1,4 +1,4 @@
-//! What a TLS handshake has agreed on, by the names of IANA's registries.
+//! The result of a TLS handshake, with the names of IANA's registries.
 
 use rustls::{CipherSuite, CommonState, HandshakeKind, NamedGroup, ProtocolVersion};
 
@@ -16,7 +16,7 @@ pub struct Encryption {
 }
 
 impl Encryption {
-    /// What was agreed on; `None` until the handshake is over.
+    /// The encryption of a session; `None` until the handshake is complete.
     pub(in crate::transport) fn agreed(session: &CommonState) -> Option<Self> {
         let group = session.negotiated_key_exchange_group().map(|group| group.name());
         Some(Self {
@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    /// As of the registries "TLS Cipher Suites" and "TLS Supported Groups".
+    /// The names in the registries "TLS Cipher Suites" and "TLS Supported Groups".
     const SUITES: [&str; 9] = [
         "TLS_AES_128_GCM_SHA256",
         "TLS_AES_256_GCM_SHA384",
@@ -81,7 +81,7 @@ mod tests {
     ];
 
     #[test]
-    fn everything_that_can_be_agreed_on_has_its_registered_name() {
+    fn every_supported_suite_and_group_has_its_registered_name() {
         for suite in ALL_CIPHER_SUITES.iter().map(|suite| suite.suite()) {
             let name = suite_name(suite).unwrap();
             assert!(SUITES.contains(&name), "{name}");

@@ -1,8 +1,8 @@
-//! One open connection: who is at the other end, how long it has been waiting, and how it is ended.
+//! An open connection: its client, how long it has been waiting, and how it is closed.
 //!
-//! A connection keeps no timer. It says what it is waiting for, and a sweep over all connections, ten
-//! times a second, counts how long each has waited; so a request costs a few stores, no clock and no
-//! timer wheel. See [`super::Connections::sweep`].
+//! A connection has no timer. It records what it is waiting for, and a sweep over all connections, ten times
+//! a second, counts how long each has waited; so a request costs a few stores, but no clock or timer. See
+//! [`super::Connections::sweep`].
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -17,21 +17,21 @@ use super::encryption::Encryption;
 use super::round_trip::SocketPair;
 use crate::transport::listener::Listener;
 
-/// Faults of one connection at which it is ended; each good request makes up for one. An honest client
-/// on a bad network gives up a few requests before their heads have come, and sends many others.
+/// The number of faults at which a connection is closed; each valid request cancels one. A normal client on a
+/// bad network cancels a few requests before their heads have arrived, and sends many others.
 const FAULTS_MAX: u32 = 256;
 
-/// How a connection is ended, from gentle to at once.
+/// How a connection is closed, from gracefully to at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Close {
-    /// Finish what is in flight, take nothing new.
+    /// Finish the requests in flight, accept no new ones.
     Drain = 1,
-    /// The same, but with the short time of `goodbye` for what is in flight: its key was revoked.
+    /// The same, but with only `goodbye` as the time for requests in flight: the key was revoked.
     Revoked = 2,
     /// At once.
     Now = 3,
-    /// At once, because the client sends what no honest client sends (`H3_EXCESSIVE_LOAD`).
+    /// At once, because the client is abusive (`H3_EXCESSIVE_LOAD`).
     Excess = 4,
 }
 
@@ -41,17 +41,17 @@ pub enum Close {
 pub(in crate::transport) enum Phase {
     /// The TLS or QUIC handshake.
     Handshake = 0,
-    /// A request's head: the first one, or one whose first byte has come.
+    /// A request's head: the first one, or one whose first byte has arrived.
     Head = 1,
     /// The next request.
     Idle = 2,
-    /// An answer of ours.
+    /// A response.
     Busy = 3,
-    /// The end, which was announced.
+    /// The end, after it was announced.
     Goodbye = 4,
 }
 
-/// What carries a connection.
+/// The transport of a connection.
 pub(in crate::transport) enum Carrier {
     /// TCP, between these two sockets.
     Tcp(SocketPair),
@@ -59,44 +59,44 @@ pub(in crate::transport) enum Carrier {
     Quic(quinn::Connection),
 }
 
-/// What is known of a connection that stands.
+/// The properties of an established connection.
 struct Established {
     encryption: Option<Encryption>,
     carrier: Carrier,
 }
 
-/// One open connection.
+/// An open connection.
 pub struct Peer {
     /// Unique in the process.
     pub number: u64,
-    /// The address that it was opened from, which the handshake has proven; an IPv4-mapped one is IPv4.
-    /// Bounds per address go by it for as long as the connection lives.
+    /// The address that it was opened from, which the handshake has validated; an IPv4-mapped one as IPv4.
+    /// Limits per address use it for the connection's lifetime.
     pub origin: IpAddr,
-    /// Where a QUIC connection has moved to since (RFC 9000 §9), and whether it has: hardly any does.
+    /// The address that a QUIC connection has migrated to (RFC 9000 §9), and whether it has; few do.
     moved: Mutex<Option<IpAddr>>,
     has_moved: AtomicBool,
-    /// The listener that it came by.
+    /// Its listener.
     pub listener: Arc<Listener>,
-    /// The number of the key that was used on it last; 0 is none.
+    /// The number of the key that was used on it last; 0 means none.
     pub last_key: AtomicU64,
-    /// Whether a request on it has presented a valid credential, so that it left the pool's count below.
+    /// Whether a request on it has presented a valid credential, so that it is no longer counted below.
     authenticated: AtomicBool,
     unauthenticated_in_pool: Arc<AtomicUsize>,
     established: OnceLock<Established>,
-    /// Whether it speaks HTTP/2 or HTTP/3, whose clients can be told to go away at any time.
+    /// Whether it uses HTTP/2 or HTTP/3, which have GOAWAY.
     pub(in crate::transport) multiplexed: AtomicBool,
-    /// Requests that have begun, and how many of them may be served.
+    /// Requests that have started, and how many of them may be served.
     requests: AtomicU64,
     requests_max: AtomicU64,
     phase: AtomicU8,
-    /// Sweeps since the phase began.
+    /// Sweeps since the phase started.
     age: AtomicU32,
     in_flight: AtomicU32,
     faults: AtomicU32,
     /// Whether a write waits for the client, and sweeps since then.
     write_waits: AtomicBool,
     write_age: AtomicU32,
-    /// Over HTTP/2: whether all that has come was read since the connection's task was woken.
+    /// Over HTTP/2: whether all bytes that have arrived were read since the connection's task was woken.
     pub(in crate::transport) has_read_all: AtomicBool,
     /// Sweeps since the connection was opened.
     sweeps: AtomicU32,
@@ -105,7 +105,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A connection that has not authenticated; it enters that count of its pool.
+    /// A new connection, counted as unauthenticated.
     pub(in crate::transport) fn new(
         number: u64,
         address: IpAddr,
@@ -139,38 +139,38 @@ impl Peer {
         }
     }
 
-    /// A connection that no socket belongs to, for benches and tests of a service.
+    /// A connection without a socket, for benches and tests of a service.
     #[must_use]
     pub fn alone(address: IpAddr, listener: Listener) -> Arc<Self> {
         Arc::new(Self::new(u64::MAX, address, Arc::new(listener), Arc::default()))
     }
 
-    /// One of many connections, for tests of what keeps them.
+    /// One of many connections, for tests.
     #[cfg(test)]
     pub(crate) fn numbered(number: u64) -> Arc<Self> {
         Arc::new(Self::new(number, [127, 0, 0, 1].into(), Arc::new(Listener::plain()), Arc::default()))
     }
 
-    /// It stands: requests can come.
+    /// Marks it as established, so that it can have requests.
     pub(in crate::transport) fn establish(&self, encryption: Option<Encryption>, carrier: Carrier) {
         // A connection is established once.
         let _ = self.established.set(Established { encryption, carrier });
     }
 
-    /// How it is encrypted; `None` in cleartext.
+    /// Its encryption; `None` in cleartext.
     pub fn encryption(&self) -> Option<Encryption> {
         self.established.get()?.encryption
     }
 
-    /// Whether its client speaks HTTP in cleartext where TLS is expected.
+    /// Whether the client speaks HTTP in cleartext on a TLS listener.
     pub fn lacks_tls(&self) -> bool {
         self.listener.tls
             && !self.is_quic()
             && self.established.get().is_some_and(|it| it.encryption.is_none())
     }
 
-    /// The transport's own estimate of the time to the other end and back: QUIC's (RFC 9002 §5), or the
-    /// kernel's of TCP. It is asked anew each time, which takes a microsecond or ten.
+    /// The transport's estimate of the round-trip time: QUIC's (RFC 9002 §5), or the kernel's for TCP. It is
+    /// read each time, which takes one to ten microseconds.
     pub fn round_trip_time(&self) -> Option<Duration> {
         match &self.established.get()?.carrier {
             Carrier::Tcp(sockets) => sockets.round_trip_time(),
@@ -178,13 +178,13 @@ impl Peer {
         }
     }
 
-    /// Whether it is carried by QUIC, so that it speaks HTTP/3.
+    /// Whether its transport is QUIC, so that it uses HTTP/3.
     pub fn is_quic(&self) -> bool {
         matches!(self.established.get(), Some(Established { carrier: Carrier::Quic(_), .. }))
     }
 
-    /// The address at the other end now. One that the connection has moved to may be forged until the
-    /// client answers from there, and quinn does not tell when it has.
+    /// The client's current address. One that the connection has migrated to may be spoofed until the path is
+    /// validated, and quinn does not report when it is.
     pub fn address(&self) -> IpAddr {
         if !self.has_moved.load(Relaxed) {
             return self.origin;
@@ -192,7 +192,7 @@ impl Peer {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(self.origin)
     }
 
-    /// The client was seen at this address.
+    /// Records the client's current address.
     pub fn seen_at(&self, address: IpAddr) {
         let address = address.to_canonical();
         if address != self.address() {
@@ -202,9 +202,9 @@ impl Peer {
         }
     }
 
-    /// Counts what no honest client does often; too much of it ends the connection.
+    /// Counts faults that normal clients rarely cause; too many close the connection.
     pub(in crate::transport) fn count_faults(&self, faults: u32) {
-        // Only the connection's own worker writes it.
+        // Only the connection's worker writes it.
         let sum = self.faults.load(Relaxed).saturating_add(faults);
         self.faults.store(sum, Relaxed);
         if sum >= FAULTS_MAX {
@@ -212,7 +212,7 @@ impl Peer {
         }
     }
 
-    /// A good request makes up for a fault.
+    /// Cancels a fault, after a valid request.
     pub(in crate::transport) fn forgive_fault(&self) {
         let faults = self.faults.load(Relaxed);
         if faults > 0 {
@@ -220,7 +220,7 @@ impl Peer {
         }
     }
 
-    /// A request on it has presented a valid credential.
+    /// Records that a request on it has presented a valid credential.
     pub fn mark_authenticated(&self) {
         if !self.is_authenticated() {
             self.leave_unauthenticated();
@@ -231,7 +231,7 @@ impl Peer {
         self.authenticated.load(Relaxed)
     }
 
-    /// Leaves the pool's count of unauthenticated connections; `false` where it had left before.
+    /// Removes it from the count of unauthenticated connections; `false` if it was removed before.
     pub(in crate::transport) fn leave_unauthenticated(&self) -> bool {
         let left = !self.authenticated.swap(true, Relaxed);
         if left {
@@ -240,44 +240,44 @@ impl Peer {
         left
     }
 
-    /// Whether no request is in flight on it.
+    /// Whether it has no request in flight.
     pub(in crate::transport) fn is_idle(&self) -> bool {
         self.in_flight.load(Relaxed) == 0
     }
 
-    /// Whether its end was asked for.
+    /// Whether it was asked to close.
     pub fn is_closing(&self) -> bool {
         self.close_wish().is_some()
     }
 
-    /// Asks for the end of this connection, from any thread; a gentler wish never takes back a harder one.
+    /// Asks it to close, from any thread; a more graceful close never replaces a harder one.
     pub fn close(&self, how: Close) {
         self.close.fetch_max(how as u8, Relaxed);
         self.waker.wake();
     }
 
-    /// The requests behind so many are not served: see [`crate::transport::HeadWatch`].
+    /// Serves no more than this many requests: see [`crate::transport::HeadWatch`].
     pub(in crate::transport) fn serve_no_more_than(&self, requests: u64) {
         self.requests_max.store(requests, Relaxed);
     }
 
-    /// Whether the request that has begun last, on HTTP/1 the one in flight, can be read in two ways, or
-    /// stands behind something that can.
+    /// Whether the request that has started last, on HTTP/1 the one in flight, is ambiguous or comes after
+    /// something ambiguous.
     pub fn is_ambiguous(&self) -> bool {
         self.requests.load(Relaxed) > self.requests_max.load(Relaxed)
     }
 
-    /// Whether it can be told to go away at any time (HTTP/2, HTTP/3), not only with an answer (HTTP/1).
+    /// Whether its end can be announced at any time (HTTP/2, HTTP/3), not only with a response (HTTP/1).
     pub fn is_multiplexed(&self) -> bool {
         self.multiplexed.load(Relaxed)
     }
 
-    /// Watches for the end, from one task.
+    /// Watches for a close, from one task.
     pub(in crate::transport) const fn watch_close(&self) -> CloseWatch<'_> {
         CloseWatch { peer: self, registered: false }
     }
 
-    /// Awaits `future` until the end is asked for.
+    /// Awaits `future` until the connection is asked to close.
     pub(in crate::transport) async fn until_closed<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut watch = self.watch_close();
@@ -308,7 +308,7 @@ impl Peer {
         }
     }
 
-    /// Begins a phase. The end that was announced is never taken back.
+    /// Starts a phase. An announced end is final.
     pub(in crate::transport) fn enter(&self, phase: Phase) {
         if self.phase() != Phase::Goodbye {
             self.phase.store(phase as u8, Relaxed);
@@ -316,7 +316,7 @@ impl Peer {
         }
     }
 
-    /// A write waits for the client, or went through.
+    /// Records that a write waits for the client, or has completed.
     pub(in crate::transport) fn write_waits(&self, waits: bool) {
         if self.write_waits.load(Relaxed) != waits {
             self.write_age.store(0, Relaxed);
@@ -324,12 +324,12 @@ impl Peer {
         }
     }
 
-    /// How old the connection is, in sweeps.
+    /// The age of the connection, in sweeps.
     pub(in crate::transport) fn sweeps(&self) -> u32 {
         self.sweeps.load(Relaxed)
     }
 
-    /// One sweep: grows older by one and asks for the end of what has waited too long.
+    /// Counts a sweep, and closes the connection if it has waited too long.
     pub(in crate::transport) fn sweep(&self, limits: &SweepLimits) {
         self.sweeps.fetch_add(1, Relaxed);
         let age = self.age.fetch_add(1, Relaxed);
@@ -351,17 +351,17 @@ impl Peer {
     }
 }
 
-/// Watches for a connection's end from the one task that drives it.
+/// Watches for a connection's close, from the task that drives it.
 pub(in crate::transport) struct CloseWatch<'p> {
     peer: &'p Peer,
     registered: bool,
 }
 
 impl CloseWatch<'_> {
-    /// What was asked for, if anything; the task is woken when that changes.
+    /// The requested close, if any; the task is woken when that changes.
     pub(in crate::transport) fn poll(&mut self, context: &Context<'_>) -> Option<Close> {
-        // The waker stays until a wish takes it, and a task has one waker: registering at every poll
-        // would only cost.
+        // The waker stays until a close takes it, and a task has one waker, so it is not registered at every
+        // poll.
         let wish = self.peer.close_wish();
         if !self.registered || wish.is_some() {
             self.registered = true;
@@ -387,7 +387,7 @@ pub(in crate::transport) struct InFlight(Arc<Peer>);
 
 impl InFlight {
     pub(in crate::transport) fn begin(peer: Arc<Peer>) -> Self {
-        // Only the connection's own worker writes them, so they take no read-modify-write.
+        // Only the connection's worker writes them, so no read-modify-write is needed.
         peer.in_flight.store(peer.in_flight.load(Relaxed) + 1, Relaxed);
         peer.requests.store(peer.requests.load(Relaxed) + 1, Relaxed);
         peer.enter(Phase::Busy);
@@ -402,7 +402,7 @@ impl Drop for InFlight {
         if left == 0 {
             self.0.enter(Phase::Idle);
             if self.0.close_wish() == Some(Close::Drain) {
-                // The end was announced, and no phase begins: `goodbye` counts from the last response.
+                // The end was announced, and no other phase starts: `goodbye` counts from the last response.
                 self.0.age.store(0, Relaxed);
             }
         }

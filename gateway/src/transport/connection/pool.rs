@@ -1,6 +1,8 @@
-//! All open connections of the process: how many there may be, and the sweep that ends what waits too long.
+//! The pool of a listener's open connections: its limits, and the sweep that closes connections that wait too
+//! long.
 //!
-//! One lock guards the list; it is taken when a connection opens, closes or is swept, never for a request.
+//! One lock guards the list; it is taken when a connection opens or closes and for each sweep, never for a
+//! request.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,17 +16,17 @@ use ipnet::{IpNet, Ipv6Net};
 use super::peer::{Close, Peer, SweepLimits};
 use crate::transport::listener::Listener;
 
-/// One of this many connections of a listener that takes credentials may be unauthenticated.
+/// At most one in this many connections of a listener with authentication may be unauthenticated.
 const UNAUTHENTICATED_SHARE: usize = 2;
-/// How many candidates are looked at to find a connection to close for a new one.
+/// How many candidates are examined to find a connection to close for a new one.
 const VICTIM_LOOKS: usize = 32;
 /// How many connections may be closing to make room; while there are more, new ones are refused.
 const EVICTIONS_MAX: usize = 64;
-/// Where connections from IPv6 are counted: prefix lengths, and how often `connections_per_address_max` each may hold.
-/// One subscriber is given a /64, a /56 or a /48 (RFC 6177).
+/// The IPv6 networks in which connections are counted: prefix lengths, and how many times
+/// `connections_per_address_max` each may have. One subscriber is given a /64, a /56 or a /48 (RFC 6177).
 const IPV6_BOUNDS: [(u8, usize); 3] = [(64, 1), (56, 4), (48, 16)];
 
-/// Bounds of connections; each is an option of `[limits]` or `[timeouts]` in the configuration.
+/// Limits of connections; each is an option of `[limits]` or `[timeouts]` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -43,7 +45,7 @@ pub struct Settings {
     pub goodbye: Duration,
 }
 
-/// Why a connection is not taken.
+/// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::transport) enum LimitReached {
     All,
@@ -63,7 +65,7 @@ impl LimitReached {
 pub struct Connections {
     settings: ArcSwap<Settings>,
     open: AtomicUsize,
-    /// How many of them have not authenticated; each [`Peer`] leaves it by itself.
+    /// How many of them are unauthenticated; each [`Peer`] decrements it itself.
     unauthenticated: Arc<AtomicUsize>,
     list: Mutex<List>,
 }
@@ -72,15 +74,15 @@ pub struct Connections {
 struct List {
     peers: HashMap<u64, Arc<Peer>>,
     by_network: HashMap<IpNet, usize>,
-    /// Numbers of those that have not authenticated, oldest first. Those that have, or have closed, are removed late:
-    /// when they are looked at, or when the queue has grown to twice the list.
+    /// Numbers of unauthenticated connections, oldest first. Those that have authenticated or closed since
+    /// are removed lazily: when they are examined, or when the queue has grown to twice the list.
     arrivals: VecDeque<u64>,
-    /// Those that are closing to make room; they count no longer.
+    /// Connections that are closing to make room, which no longer count.
     evicted: HashSet<u64>,
 }
 
 impl List {
-    /// Closes the oldest connection that is idle and never authenticated; `false` where none was found.
+    /// Closes the oldest idle unauthenticated connection; `false` if none was found.
     fn evict(&mut self) -> bool {
         if self.evicted.len() >= EVICTIONS_MAX {
             return false;
@@ -113,10 +115,10 @@ impl List {
 }
 
 impl Connections {
-    /// How often [`Self::sweep`] is to be called; time limits of connections are kept to this.
+    /// How often [`Self::sweep`] must be called; the precision of connection timeouts.
     pub const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
-    /// No connections yet.
+    /// Creates an empty pool.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -127,12 +129,12 @@ impl Connections {
         }
     }
 
-    /// Takes over new bounds, for new connections and for the times of open ones.
+    /// Applies new limits to new connections, and new timeouts to open ones as well.
     pub fn reload(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
     }
 
-    /// The bounds in force.
+    /// The settings in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
     }
@@ -142,7 +144,7 @@ impl Connections {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Takes a connection into the list until the guard is dropped.
+    /// Adds a connection until the guard is dropped.
     pub(in crate::transport) fn open(
         self: &Arc<Self>,
         address: IpAddr,
@@ -150,14 +152,14 @@ impl Connections {
     ) -> Result<Open, LimitReached> {
         let settings = self.settings.load();
         let mut list = self.list();
-        // A trusted proxy's connections are those of many clients.
+        // A trusted proxy's connections serve many clients.
         let is_counted = !listener.trusts(address.to_canonical());
         if is_counted {
             let is_full = |(network, share): (IpNet, usize)| {
                 let bound = settings.connections_per_address_max.saturating_mul(share);
                 list.by_network.get(&network).is_some_and(|count| *count >= bound)
             };
-            // First of all: an address beyond its bound closes nobody's connection.
+            // First, so that an address above its limit does not cause another connection to close.
             if networks(address).any(is_full) {
                 return Err(LimitReached::Address);
             }
@@ -172,7 +174,7 @@ impl Connections {
         if is_counted {
             networks(address).for_each(|(network, _)| *list.by_network.entry(network).or_insert(0) += 1);
         }
-        // Unique in the process, not in the pool: a key is used on connections of several.
+        // Unique in the process, not only in the pool, because a key is used on connections of several pools.
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let peer = Peer::new(number, address, Arc::clone(listener), Arc::clone(&self.unauthenticated));
@@ -192,7 +194,7 @@ impl Connections {
         }
     }
 
-    /// Lets every connection grow older, and asks for the end of those that have waited too long.
+    /// Counts a sweep for every connection, and closes those that have waited too long.
     pub fn sweep(&self) {
         let settings = self.settings.load();
         let limits = SweepLimits {
@@ -207,7 +209,7 @@ impl Connections {
         }
     }
 
-    /// Asks for the end of all connections that are chosen.
+    /// Closes all connections that `choose` selects.
     pub fn close(&self, how: Close, choose: impl Fn(&Peer) -> bool) {
         for peer in self.list().peers.values().filter(|peer| choose(peer)) {
             peer.close(how);
@@ -215,15 +217,15 @@ impl Connections {
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
-        // Nothing that can panic runs under the lock; were it to, the list would still be whole.
+        // Nothing that can panic runs under the lock; if it did, the list would still be valid.
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection in the list.
+/// A connection in the pool.
 pub(in crate::transport) struct Open {
     pub(in crate::transport) peer: Arc<Peer>,
-    /// Whether it counts towards the bounds of its networks.
+    /// Whether it counts towards the limits of its networks.
     is_counted: bool,
     connections: Arc<Connections>,
 }
@@ -246,7 +248,7 @@ impl Drop for Open {
     }
 }
 
-/// What counts as one client: an IPv4 address, or the /64 that an IPv6 address lies in.
+/// The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
@@ -254,7 +256,8 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The networks that a connection from `address` counts in, and how often `connections_per_address_max` each may hold.
+/// The networks in which a connection from `address` counts, and how many times `connections_per_address_max`
+/// each may have.
 fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> {
     let address = address.to_canonical();
     let ipv6 = IPV6_BOUNDS.into_iter().filter_map(move |(length, share)| match address {
@@ -264,7 +267,7 @@ fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> {
     address.is_ipv4().then(|| (address.into(), 1)).into_iter().chain(ipv6)
 }
 
-/// A time in sweeps, rounded up; at least one.
+/// Converts a time to sweeps, rounded up, at least one.
 fn sweeps(time: Duration) -> u32 {
     let sweeps = time.as_millis().div_ceil(Connections::SWEEP_INTERVAL.as_millis());
     u32::try_from(sweeps).unwrap_or(u32::MAX).max(1)
@@ -304,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_bounded_in_all_and_per_network() {
+    fn connections_are_bounded_in_total_and_per_network() {
         let (connections, listener) = (connections(3, 2), listener());
         let open = |address: &str| connections.open(address.parse().unwrap(), &listener);
         let first = open("2001:db8::1").ok().unwrap();
@@ -318,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_is_bounded_in_all_only() {
+    fn a_trusted_proxy_is_bounded_in_total_only() {
         let trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
         let listener = Arc::new(Listener { trusted_proxies, takes_credentials: false, ..Listener::plain() });
         let connections = connections(3, 1);
@@ -333,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_closed_connections() {
+    fn closed_connections_leave_nothing_behind() {
         let (connections, listener) = (connections(10, 10), listener());
         for last in 0..=255 {
             drop(connections.open([192, 0, 2, last].into(), &listener).ok().unwrap());

@@ -1,10 +1,9 @@
 //! The kernel's smoothed round-trip time of a TCP connection (RFC 6298 §2).
 //!
-//! `getsockopt(TCP_INFO)` would tell it, but nothing in safe code offers that, and a connection's socket
-//! is hyper's for as long as it lives. So the kernel's diagnosis of sockets is asked, as `ss` asks it
-//! (netlink(7), sock_diag(7)): it finds the connection by its two sockets and answers within the call, in
-//! some ten microseconds. Nothing waits, and requests that do not ask pay nothing. Where a sandbox
-//! forbids netlink, the time is not known.
+//! `getsockopt(TCP_INFO)` has it, but no safe API offers that, and hyper owns a connection's socket. So the
+//! kernel's socket diagnostics are queried, as `ss` does (netlink(7), sock_diag(7)): the kernel finds the
+//! connection by its two addresses and responds within the call, in some ten microseconds. Only requests that
+//! need the time pay for it. If a sandbox forbids netlink, there is no time.
 
 use std::cell::RefCell;
 use std::io;
@@ -16,7 +15,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
 
-/// `SOCK_DIAG_BY_FAMILY`: the type of the question and of its answer.
+/// `SOCK_DIAG_BY_FAMILY`: the type of the query and of its response.
 const BY_FAMILY: u16 = 20;
 /// `NLM_F_REQUEST`.
 const IS_REQUEST: u16 = 1;
@@ -27,15 +26,15 @@ const IPV6: u8 = 10;
 /// `INET_DIAG_INFO`: the attribute that holds a `struct tcp_info`, and where `tcpi_rtt` stands in that.
 const INFO: u16 = 2;
 const ROUND_TRIP_AT: usize = 68;
-/// `struct nlmsghdr`, and behind it `struct inet_diag_req_v2` or `struct inet_diag_msg`.
+/// `struct nlmsghdr`, and after it `struct inet_diag_req_v2` or `struct inet_diag_msg`.
 const HEADER_BYTES: usize = 16;
 const QUESTION_BYTES: usize = HEADER_BYTES + 56;
 const ATTRIBUTES_AT: usize = HEADER_BYTES + 72;
-/// An answer has about 400 bytes; what a newer kernel adds comes last.
+/// A response has about 400 bytes; newer kernels add fields at the end.
 const ANSWER_BYTES_MAX: usize = 4096;
 
 thread_local! {
-    /// One per worker, from the first question on.
+    /// One netlink socket per worker, opened for the first query.
     static DIAGNOSIS: RefCell<Option<OwnedFd>> = const { RefCell::new(None) };
 }
 
@@ -47,14 +46,15 @@ pub(in crate::transport) struct SocketPair {
 }
 
 impl SocketPair {
-    /// The smoothed round-trip time, if the kernel tells it.
+    /// The smoothed round-trip time, if the kernel reports it.
     pub(in crate::transport) fn round_trip_time(&self) -> Option<Duration> {
         DIAGNOSIS.with_borrow_mut(|kept| {
             let socket = kept.take().map_or_else(open, Ok).ok()?;
             let mut answer = [0; ANSWER_BYTES_MAX];
             send(&socket, &self.question(), SendFlags::empty()).ok()?;
             let (read, _) = recv(&socket, &mut answer, RecvFlags::empty()).ok()?;
-            // Kept only now: an answer that nobody has read must never be taken for that of another question.
+            // Kept only after the response was read: it must never be taken for the response to another
+            // query.
             *kept = Some(socket);
             smoothed(answer.get(..read)?)
         })
@@ -69,7 +69,7 @@ impl SocketPair {
         request[0] = if self.remote.is_ipv4() { IPV4 } else { IPV6 };
         request[1] = TCP;
         request[2] = 1 << (INFO - 1);
-        // In any state.
+        // TCP states: any.
         request[4..8].fill(0xff);
         request[8..10].copy_from_slice(&self.local.port().to_be_bytes());
         request[10..12].copy_from_slice(&self.remote.port().to_be_bytes());
@@ -79,7 +79,7 @@ impl SocketPair {
                 IpAddr::V6(address) => request[at..at + 16].copy_from_slice(&address.octets()),
             }
         }
-        // A link-local connection belongs to its interface.
+        // The interface of a link-local connection.
         if let SocketAddr::V6(remote) = self.remote {
             request[44..48].copy_from_slice(&remote.scope_id().to_ne_bytes());
         }
@@ -94,7 +94,7 @@ fn open() -> io::Result<OwnedFd> {
     Ok(socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))?)
 }
 
-/// The time in an answer; `None` where that says that there is no such connection, or nothing measured yet.
+/// The time in a response; `None` if there is no such connection, or no measurement yet.
 fn smoothed(answer: &[u8]) -> Option<Duration> {
     let half = |bytes: &[u8], at: usize| Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
     if half(answer, 4)? != BY_FAMILY {
@@ -108,7 +108,7 @@ fn smoothed(answer: &[u8]) -> Option<Duration> {
             let microseconds = u32::from_ne_bytes(*info.get(ROUND_TRIP_AT..)?.first_chunk()?);
             return (microseconds > 0).then(|| Duration::from_micros(microseconds.into()));
         }
-        // Each begins at a multiple of four and has at least its own head.
+        // Each attribute starts at a multiple of four and has at least a header.
         attributes = attributes.get(length.max(4).next_multiple_of(4)..)?;
     }
 }
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection over which something went each way, from the accepting side.
+    /// A connection over which data went in both directions, from the accepting side.
     fn connected(address: &str) -> (TcpStream, TcpStream, SocketPair) {
         let listener = TcpListener::bind(address).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_the_time_of_each_connection_over_both_families() {
+    fn each_connection_has_a_time_over_both_families() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let (_client, _server, sockets) = connected(address);
             for _ in 0..3 {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_does_not_exist_has_no_time_and_spoils_no_other() {
+    fn an_unknown_connection_has_no_time_and_does_not_affect_others() {
         let (_client, _server, sockets) = connected("127.0.0.1:0");
         let gone = SocketPair { remote: "192.0.2.1:1".parse().unwrap(), ..sockets };
         assert_eq!(gone.round_trip_time(), None);
@@ -157,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_answer_can_be_read(bytes: Vec<u8>, length: u16) {
+        fn any_response_can_be_parsed(bytes: Vec<u8>, length: u16) {
             let mut answer = [0; ATTRIBUTES_AT].to_vec();
             answer[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
             answer.extend(length.to_ne_bytes());

@@ -1,24 +1,26 @@
-//! Sees what hyper mends in a head of HTTP/1 without a word, and another parser would read differently.
+//! Detects ambiguities in HTTP/1 heads that hyper silently resolves, but another parser might resolve
+//! differently.
 //!
 //! hyper drops `Content-Length` beside `Transfer-Encoding`, a second `Content-Length` and a fragment in the
-//! target before anybody can look. Either may hide a second request from whatever stands before or behind us (RFC 9112 §6.3,
-//! §11.2), so such a request is refused. This watch reads the lines of every head as they pass, and so has
-//! to know where each content ends. It follows the strict grammar only: at the first byte where hyper could
-//! go on in another way than the watch, it loses the thread, and no later request of the connection is served.
+//! target before a service sees them. Each may hide a second request from a proxy in front of the gateway or
+//! behind it (RFC 9112 §6.3, §11.2), so such a request is refused. The watch reads the lines of every head as
+//! they arrive, so it must know where each content ends. It accepts the strict grammar only: at the first
+//! byte that hyper might interpret differently, it loses track, and no later request of the connection is
+//! served.
 
-/// Watches the bytes of one connection, which may come in any pieces.
+/// Watches the bytes of one connection, which may arrive in any pieces.
 pub struct HeadWatch {
     expects: Expects,
     framing: Framing,
     lines: Lines,
-    /// Heads that have come whole and can be read in one way only.
+    /// How many complete, unambiguous heads have arrived.
     clear_heads: u64,
 }
 
-/// What the next byte belongs to.
+/// What comes next.
 #[derive(Debug)]
 enum Expects {
-    /// A request; empty lines before it are passed over (RFC 9112 §2.2).
+    /// A request; empty lines before it are skipped (RFC 9112 §2.2).
     Request,
     RequestLine,
     Field,
@@ -27,19 +29,19 @@ enum Expects {
     ChunkContent(u64),
     ChunkEnd,
     Trailer,
-    /// The thread is lost.
+    /// The watch has lost track.
     Nothing,
 }
 
 impl HeadWatch {
-    /// Nothing has come yet.
+    /// A watch for a new connection.
     #[must_use]
     pub fn new() -> Self {
         Self { expects: Expects::Request, framing: Framing::new(), lines: Lines::new(), clear_heads: 0 }
     }
 
-    /// Takes the next bytes. When the thread is lost, it says how many heads before were clear: the
-    /// requests behind those must not be served.
+    /// Takes the next bytes. When it loses track, it returns how many heads before were unambiguous: later
+    /// requests must not be served.
     pub fn inspect(&mut self, mut bytes: &[u8]) -> Option<u64> {
         while !bytes.is_empty() {
             self.expects = match &mut self.expects {
@@ -96,7 +98,7 @@ impl HeadWatch {
         None
     }
 
-    /// Whether part of a head has come, and its end has not.
+    /// Whether a head has arrived only in part.
     #[must_use]
     pub const fn is_in_head(&self) -> bool {
         matches!(self.expects, Expects::RequestLine | Expects::Field)
@@ -109,7 +111,7 @@ impl Default for HeadWatch {
     }
 }
 
-/// Reads fields; whether the end of the head has come. Most lines cost a look at one byte.
+/// Reads fields; returns whether the head has ended. For most lines, only one byte is examined.
 #[inline]
 fn fields(framing: &mut Framing, lines: &mut Lines, bytes: &mut &[u8]) -> bool {
     if lines.length > 0 {
@@ -128,7 +130,8 @@ fn fields(framing: &mut Framing, lines: &mut Lines, bytes: &mut &[u8]) -> bool {
                 *bytes = &bytes[start..];
                 return true;
             }
-            // `Content-Length` or `Transfer-Encoding`, perhaps: their dashes tell them from most others.
+            // Possibly `Content-Length` or `Transfer-Encoding`: few other names have a dash at these
+            // positions.
             [b'c' | b'C', _, _, _, _, _, _, b'-', ..] | [b't' | b'T', _, _, _, _, _, _, _, b'-', ..] => {
                 framing.read(&Line::whole(line));
             }
@@ -139,7 +142,7 @@ fn fields(framing: &mut Framing, lines: &mut Lines, bytes: &mut &[u8]) -> bool {
     false
 }
 
-/// Passes over up to `left` bytes; whether that was all of them.
+/// Skips up to `left` bytes; returns whether that was all of them.
 fn pass(left: &mut u64, bytes: &mut &[u8]) -> bool {
     let passed = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
     *left -= passed as u64;
@@ -147,7 +150,7 @@ fn pass(left: &mut u64, bytes: &mut &[u8]) -> bool {
     *left == 0
 }
 
-/// What a head says of its content.
+/// The framing of the content that a head declares.
 #[derive(Debug)]
 struct Framing {
     length: Option<u64>,
@@ -172,7 +175,7 @@ impl Framing {
         }
     }
 
-    /// What follows the head.
+    /// What comes after the head.
     const fn content(&self) -> Expects {
         match (self.ambiguous, self.chunked, self.length) {
             (true, ..) => Expects::Nothing,
@@ -183,13 +186,13 @@ impl Framing {
     }
 }
 
-/// What is kept of a line that comes in pieces: enough for any length or coding that is meant honestly.
+/// How much is kept of a line that arrives in pieces: enough for every legitimate length or coding.
 const LINE_BYTES_MAX: usize = 64;
 
-/// Takes bytes apart into lines. A bare line feed, which hyper takes too, ends one as well.
+/// Splits bytes into lines. A bare line feed, which hyper accepts, ends one too.
 #[derive(Debug)]
 struct Lines {
-    /// The beginning of a line whose end has not come, its whole length, and its last byte.
+    /// The start of an incomplete line, its full length, and its last byte.
     part: [u8; LINE_BYTES_MAX],
     length: usize,
     last: u8,
@@ -197,7 +200,7 @@ struct Lines {
 
 /// A line without its line feed.
 struct Line<'l> {
-    /// As much of it as is looked at, never more than [`LINE_BYTES_MAX`].
+    /// The part of it that is examined, at most [`LINE_BYTES_MAX`].
     start: &'l [u8],
     length: usize,
     last: u8,
@@ -208,7 +211,7 @@ impl Lines {
         Self { part: [0; LINE_BYTES_MAX], length: 0, last: 0 }
     }
 
-    /// The next line, if its end has come; else what has come of it is kept.
+    /// The next line, if it is complete; otherwise its start is kept.
     fn next<'l, 'b: 'l>(&'l mut self, bytes: &mut &'b [u8]) -> Option<Line<'l>> {
         let Some(feed) = memchr::memchr(b'\n', bytes) else {
             self.keep(std::mem::take(bytes));
@@ -248,7 +251,7 @@ impl<'l> Line<'l> {
         self.last == b'\r'
     }
 
-    /// The value, if the line is the field of this name (with its colon); `Some(None)` where it is too long.
+    /// The value, if the line is the field with this name (and its colon); `Some(None)` if it is too long.
     fn value(&self, name: &[u8]) -> Option<Option<&'l [u8]>> {
         let (start, value) = self.start.split_at_checked(name.len())?;
         start
@@ -265,7 +268,7 @@ impl<'l> Line<'l> {
     }
 }
 
-/// A number of digits alone.
+/// A number that consists of digits only.
 fn number(digits: &[u8], radix: u32) -> Option<u64> {
     let mut number = None;
     for digit in digits {

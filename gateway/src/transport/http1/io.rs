@@ -1,8 +1,8 @@
-//! The bytes of an HTTP/1.1 connection on their way to and from hyper.
+//! The stream that hyper reads and writes for HTTP/1.1.
 //!
-//! What hyper leaves open is done here: a head's first byte begins its time limit, a client that takes
-//! nothing is noticed, hyper's own answer to a head that it cannot parse, a bare status line, becomes an
-//! answer in our form, and what hyper mends without a word in a head is seen ([`HeadWatch`]).
+//! It adds what hyper lacks: a head's first byte starts its timeout, a client that does not read is detected,
+//! hyper's bare response to a head that it cannot parse is replaced by the gateway's, and ambiguous heads are
+//! detected ([`HeadWatch`]).
 
 use std::io;
 use std::pin::Pin;
@@ -17,24 +17,25 @@ use super::head_watch::HeadWatch;
 use crate::transport::connection::{Peer, Phase};
 use crate::transport::lingering::replay;
 
-/// A connection's bytes. `R` makes the answer to a head that could not be parsed.
+/// A connection's stream. `R` creates the response to a head that cannot be parsed.
 pub(super) struct Io<S, R> {
     stream: S,
     peer: Arc<Peer>,
-    /// What was read while the protocol was told apart, not yet handed on.
+    /// Bytes that were read to detect the protocol, which hyper has not read yet.
     first: Bytes,
     refuse: R,
-    /// Whether bytes of a head have come that no request was made of yet.
+    /// Whether a head has arrived that is not a request yet.
     head_begun: bool,
     watch: HeadWatch,
-    /// What is written instead of hyper's bare refusal, and how far that is. Few connections ever have it.
+    /// The response that is written instead of hyper's, and how much of it was written. Few connections have
+    /// one.
     instead: Option<Box<Bytes>>,
-    /// Whether the client has ended its direction.
+    /// Whether the client has closed its direction.
     client_ended: bool,
 }
 
 impl<S, R: Fn(StatusCode) -> Response<Bytes>> Io<S, R> {
-    /// Nothing was read yet but `first`.
+    /// A stream of which only `first` was read.
     pub(super) fn new(stream: S, peer: Arc<Peer>, first: Bytes, refuse: R) -> Self {
         Self {
             stream,
@@ -65,7 +66,7 @@ impl<S: AsyncRead + Unpin, R: Fn(StatusCode) -> Response<Bytes> + Unpin> AsyncRe
         if !replay(&mut this.first, buffer) {
             let read = Pin::new(&mut this.stream).poll_read(context, buffer);
             if read.is_pending() && this.watch.is_in_head() && this.peer.phase() == Phase::Idle {
-                // It came behind the request before, and its time runs like that of any head.
+                // It arrived with the previous request, and has the same timeout as any head.
                 this.head_begun = true;
                 this.peer.enter(Phase::Head);
             }
@@ -113,7 +114,7 @@ where
             this.peer.write_waits(written.is_pending());
             instead.advance(ready!(written)?);
         }
-        // The refusal is the connection's last word: hyper writes nothing behind it.
+        // The response is the connection's last: hyper writes nothing after it.
         this.instead = None;
         Poll::Ready(Ok(bytes.len()))
     }
@@ -129,10 +130,10 @@ where
     }
 }
 
-/// Where hyper's own answer to a malformed head begins in what it writes, and the answer's status.
+/// Finds hyper's response to a malformed head in its output: where it starts, and its status.
 ///
-/// It is the last thing on a connection, a head with `content-length: 0` and nothing behind it. Answers
-/// of ours are never mistaken for it: every one with such a status has a body or a request id.
+/// It is the last output of a connection, a head with `content-length: 0` and nothing after it. The gateway's
+/// responses cannot be mistaken for it: every one with such a status has a body or a request id.
 fn bare_refusal(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     const START: &[u8] = b"HTTP/1.1 4";
     if !bytes.ends_with(b"\r\n\r\n") {
@@ -148,7 +149,7 @@ fn bare_refusal(bytes: &[u8]) -> Option<(usize, StatusCode)> {
     Some((start, status))
 }
 
-/// An answer as the text of HTTP/1.1, closing the connection.
+/// Writes a response in HTTP/1.1 that closes the connection.
 pub(in crate::transport) fn http1_text(response: &Response<Bytes>) -> Bytes {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or_default();
@@ -170,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_bare_refusal_at_the_end_is_taken_for_one() {
+    fn only_hypers_response_at_the_end_is_detected() {
         let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
         assert_eq!(bare_refusal(bare), Some((0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)));
         let good = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_written_as_http1() {
+    fn a_response_is_written_as_http1() {
         let mut response = Response::new(Bytes::from_static(b"{}"));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response.headers_mut().insert("x-a", http::HeaderValue::from_static("1"));

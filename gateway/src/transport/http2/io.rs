@@ -1,4 +1,4 @@
-//! The bytes of an HTTP/2 connection on their way to and from h2.
+//! The stream that h2 reads and writes.
 
 use std::io;
 use std::pin::Pin;
@@ -12,18 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::transport::connection::{Peer, Phase};
 use crate::transport::lingering::{LINGER_BYTES_MAX, replay};
 
-/// A connection's bytes. It notices a client that does not read, and lingers when the connection is over.
+/// A connection's stream. It detects a client that does not read, and lingers when the connection is closed.
 pub(super) struct Io<S> {
     stream: S,
     peer: Arc<Peer>,
-    /// Read while the protocol was detected; h2 gets it first.
+    /// Bytes that were read to detect the protocol; h2 reads them first.
     first: Bytes,
-    /// How much was read and discarded since our direction was shut down; `None` while it is open.
+    /// How much was read and discarded since the write direction was shut down; `None` while it is open.
     lingered: Option<usize>,
 }
 
 impl<S> Io<S> {
-    /// Nothing was read yet but `first`.
+    /// A stream of which only `first` was read.
     pub(super) const fn new(stream: S, peer: Arc<Peer>, first: Bytes) -> Self {
         Self { stream, peer, first, lingered: None }
     }
@@ -39,8 +39,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Io<S> {
         if replay(&mut this.first, buffer) {
             return Poll::Ready(Ok(()));
         }
-        // h2 tries to read before each request that it hands over. Everything that woke the task was read by
-        // then, and its waker is registered with the socket.
+        // h2 tries to read before it returns each request. By then everything that woke the task was read,
+        // and its waker is registered with the socket.
         if this.peer.has_read_all.load(Relaxed) {
             return Poll::Pending;
         }
@@ -67,8 +67,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Io<S> {
         flushed
     }
 
-    /// Shuts our direction down and lingers, because h2 does not give the stream back; the sweep ends that
-    /// when `goodbye` is over.
+    /// Shuts the write direction down and lingers here, because h2 does not return the stream; the sweep ends
+    /// that after `goodbye`.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.lingered.is_none() {

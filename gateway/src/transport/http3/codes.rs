@@ -1,4 +1,4 @@
-//! The codes that streams and connections end with (RFC 9114 §8.1, RFC 9204 §6).
+//! Error codes of streams and connections (RFC 9114 §8.1, RFC 9204 §6).
 
 use quinn::VarInt;
 

@@ -1,6 +1,6 @@
-//! What `h3` does of a connection: everything that goes over the unidirectional streams.
+//! The part of a connection that `h3` handles: the unidirectional streams.
 //!
-//! It is only asked when something has come for it, so that a request does not pay for that.
+//! It is polled only when something has arrived for it, so that requests do not pay for that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,34 +11,34 @@ use bytes::Bytes;
 use h3::error::ConnectionError;
 use h3::quic::StreamId;
 
-use super::h3_connection::Connection;
+use super::h3_connection::H3Connection;
 use super::link::FRAME_BYTES_MAX;
 
 /// The control streams of a connection. Dropping it closes the connection with `H3_NO_ERROR`.
 pub(in crate::transport) struct Control {
-    http3: h3::server::Connection<Connection, Bytes>,
+    http3: h3::server::Connection<H3Connection, Bytes>,
     woken: Arc<ControlWaker>,
     waker: Waker,
 }
 
 impl Control {
-    /// Opens our own streams and sends the settings.
+    /// Opens the server's streams and sends the settings.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection is closed.
     pub(in crate::transport) async fn open(connection: quinn::Connection) -> Result<Self, ConnectionError> {
         let bytes_max = FRAME_BYTES_MAX as u64;
         let mut builder = h3::server::builder();
         builder.max_field_section_size(bytes_max).send_grease(false);
-        let http3 = builder.build(Connection::new(connection, bytes_max)).await?;
+        let http3 = builder.build(H3Connection::new(connection, bytes_max)).await?;
         let woken = Arc::new(ControlWaker { is_due: AtomicBool::new(true), task: AtomicWaker::new() });
         Ok(Self { http3, waker: Waker::from(Arc::clone(&woken)), woken })
     }
 
-    /// Ready when the client has said that it will go (GOAWAY).
+    /// Ready when the client has sent GOAWAY.
     ///
     /// # Errors
-    /// The connection is over, or has been closed with the code that it had to be.
+    /// The connection is closed, possibly just now for a violation.
     pub(super) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<(), ConnectionError>> {
         self.woken.task.register(context.waker());
         if !self.woken.is_due.swap(false, Ordering::AcqRel) {
@@ -46,24 +46,24 @@ impl Control {
         }
         match ready!(self.http3.poll_accept_request_stream(&mut Context::from_waker(&self.waker)))? {
             Some(request) => match request {},
-            // It reads on whenever it is asked, and says so again.
+            // It reads on whenever it is polled, and reports GOAWAY again.
             None => Poll::Ready(Ok(())),
         }
     }
 
-    /// Says that no more than so many requests of this connection are answered (GOAWAY).
+    /// Sends GOAWAY: only the first `requests` of this connection are served.
     ///
     /// # Errors
-    /// The connection is over, or has been closed.
+    /// The connection is closed.
     pub(super) async fn go_away(&mut self, requests: u64) -> Result<(), ConnectionError> {
-        // The first id that is not answered; a client's request streams have every fourth (RFC 9000 §2.1).
+        // The first id that is not served; a client's request streams have every fourth (RFC 9000 §2.1).
         let id = StreamId::try_from(requests * 4).expect("a count of streams is below 2^60");
-        // Not by `shutdown` of the connection, which would count the requests that it has seen.
+        // Not with h3's `shutdown`, which would count the requests that h3 has seen.
         self.http3.inner.shutdown(&mut None, id).await
     }
 }
 
-/// Wakes the connection's task, and tells that it was for the control streams.
+/// Wakes the connection's task, and records that it was for the control streams.
 struct ControlWaker {
     is_due: AtomicBool,
     task: AtomicWaker,

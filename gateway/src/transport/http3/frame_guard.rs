@@ -66,7 +66,7 @@ const MAX_PUSH_ID: u64 = 0xd;
 /// Checks one unidirectional stream, whose type is its first byte; only control streams have frames.
 #[derive(Debug)]
 pub struct FrameGuard {
-    state: State,
+    state: GuardState,
     frame_bytes_max: u64,
     varint: Varint,
     has_settings: bool,
@@ -74,16 +74,16 @@ pub struct FrameGuard {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum GuardState {
     /// The type of the stream comes next (RFC 9114 §6.2).
     StreamType,
     /// A frame's type comes next.
     Kind,
     /// A frame's length comes next.
     Length { kind: u64 },
-    /// So many bytes of an integer that is a field of a frame, and of the fields after it, come next.
+    /// This many bytes of an integer that is a field of a frame, and of the fields after it, come next.
     Field { kind: u64, rest: u64, setting: Option<u64> },
-    /// So many bytes of an unknown frame come next.
+    /// This many bytes of an unknown frame come next.
     Ignored { rest: u64 },
     /// Not a control stream.
     Unframed,
@@ -94,7 +94,7 @@ impl FrameGuard {
     #[must_use]
     pub fn new(frame_bytes_max: u64) -> Self {
         Self {
-            state: State::StreamType,
+            state: GuardState::StreamType,
             frame_bytes_max,
             varint: Varint::default(),
             has_settings: false,
@@ -109,21 +109,21 @@ impl FrameGuard {
     pub fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), ControlError> {
         loop {
             self.state = match self.state {
-                State::Unframed => return Ok(()),
-                State::Field { rest: 0, kind, .. } if self.varint.has_begun() => {
+                GuardState::Unframed => return Ok(()),
+                GuardState::Field { rest: 0, kind, .. } if self.varint.has_begun() => {
                     return Err(ControlError::Malformed(kind));
                 }
-                State::Field { rest: 0, setting: Some(_), .. } => {
+                GuardState::Field { rest: 0, setting: Some(_), .. } => {
                     return Err(ControlError::Malformed(SETTINGS));
                 }
-                State::Field { rest: 0, .. } | State::Ignored { rest: 0 } => State::Kind,
+                GuardState::Field { rest: 0, .. } | GuardState::Ignored { rest: 0 } => GuardState::Kind,
                 _ if bytes.is_empty() => return Ok(()),
-                State::Ignored { rest } => {
+                GuardState::Ignored { rest } => {
                     let skipped = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
                     bytes = &bytes[skipped..];
-                    State::Ignored { rest: rest - skipped as u64 }
+                    GuardState::Ignored { rest: rest - skipped as u64 }
                 }
-                State::Field { kind, rest, setting } => {
+                GuardState::Field { kind, rest, setting } => {
                     let here = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
                     let mut unread = &bytes[..here];
                     let value = self.varint.take(&mut unread);
@@ -134,9 +134,9 @@ impl FrameGuard {
                         None => setting,
                         Some(value) => self.field(kind, rest, setting, value)?,
                     };
-                    State::Field { kind, rest, setting }
+                    GuardState::Field { kind, rest, setting }
                 }
-                State::StreamType | State::Kind | State::Length { .. } => {
+                GuardState::StreamType | GuardState::Kind | GuardState::Length { .. } => {
                     let Some(value) = self.varint.take(&mut bytes) else { return Ok(()) };
                     self.header(value)?
                 }
@@ -144,31 +144,31 @@ impl FrameGuard {
         }
     }
 
-    fn header(&mut self, value: u64) -> Result<State, ControlError> {
+    fn header(&mut self, value: u64) -> Result<GuardState, ControlError> {
         Ok(match self.state {
-            State::StreamType if value == STREAM_TYPE_CONTROL => State::Kind,
-            State::Kind => match value {
+            GuardState::StreamType if value == STREAM_TYPE_CONTROL => GuardState::Kind,
+            GuardState::Kind => match value {
                 SETTINGS if self.has_settings => return Err(ControlError::Unexpected(value)),
                 SETTINGS => {
                     self.has_settings = true;
-                    State::Length { kind: value }
+                    GuardState::Length { kind: value }
                 }
                 _ if !self.has_settings => return Err(ControlError::MissingSettings),
-                CANCEL_PUSH | GOAWAY | MAX_PUSH_ID | 0xa.. => State::Length { kind: value },
+                CANCEL_PUSH | GOAWAY | MAX_PUSH_ID | 0xa.. => GuardState::Length { kind: value },
                 // DATA, HEADERS and PUSH_PROMISE, and types reserved because HTTP/2 defined them.
                 _ => return Err(ControlError::Unexpected(value)),
             },
-            State::Length { kind } if value > self.frame_bytes_max => {
+            GuardState::Length { kind } if value > self.frame_bytes_max => {
                 return Err(FrameTooLarge { kind, length: value, max: self.frame_bytes_max }.into());
             }
-            State::Length { kind: kind @ (CANCEL_PUSH | GOAWAY | MAX_PUSH_ID) } if value == 0 => {
+            GuardState::Length { kind: kind @ (CANCEL_PUSH | GOAWAY | MAX_PUSH_ID) } if value == 0 => {
                 return Err(ControlError::Malformed(kind));
             }
-            State::Length { kind: kind @ (CANCEL_PUSH | GOAWAY | MAX_PUSH_ID | SETTINGS) } => {
-                State::Field { kind, rest: value, setting: None }
+            GuardState::Length { kind: kind @ (CANCEL_PUSH | GOAWAY | MAX_PUSH_ID | SETTINGS) } => {
+                GuardState::Field { kind, rest: value, setting: None }
             }
-            State::Length { .. } => State::Ignored { rest: value },
-            _ => State::Unframed,
+            GuardState::Length { .. } => GuardState::Ignored { rest: value },
+            _ => GuardState::Unframed,
         })
     }
 
@@ -260,7 +260,7 @@ mod tests {
         [varint(kind), varint(length), vec![0xff; usize::try_from(length.min(1000)).unwrap()]].concat()
     }
 
-    /// What the guard reports of a control stream, which has to be the same however its bytes arrive.
+    /// The guard's verdict on a control stream, which must be the same however its bytes arrive.
     fn verdict(bytes: &[u8]) -> Result<(), ControlError> {
         let stream = [&[0], bytes].concat();
         let inspect = |piece: usize| {

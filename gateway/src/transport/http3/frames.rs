@@ -1,7 +1,7 @@
-//! The frames of a request stream (RFC 9114 §4.1, §7), read out of the bytes as they come.
+//! Parses the frames of a request stream (RFC 9114 §4.1, §7) as the bytes arrive.
 //!
-//! A head whose bytes came in one piece is handed on as that piece. Of content, whatever is there is handed on;
-//! frames of types that mean nothing here are passed over. Nothing is kept but a head that came in pieces.
+//! A head that arrived in one piece is returned without a copy. Content is returned as far as it has arrived;
+//! frames of unknown types are skipped. Only a head that arrives in pieces is buffered.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -11,43 +11,43 @@ const DATA: u64 = 0x0;
 const HEADERS: u64 = 0x1;
 const MAX_PUSH_ID: u64 = 0xd;
 
-/// What comes on a request stream.
+/// A parsed part of a request stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// A field section, whole: the head, or behind all content the trailers.
+    /// A complete field section: the head, or after the content the trailers.
     Headers(Bytes),
-    /// Some content; one DATA frame may be many of these.
+    /// Some content; one DATA frame may be returned in several parts.
     Data(Bytes),
 }
 
-/// What a request stream must not be.
+/// A violation of the protocol on a request stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// Only this stream need end for it.
+    /// Only this stream must end.
     #[error(transparent)]
     TooLarge(#[from] FrameTooLarge),
-    /// `H3_FRAME_UNEXPECTED`, an error of the connection: it is of another stream, of HTTP/2, or comes in a
-    /// place that is not its own.
-    #[error("a frame of type {0:#x} stands where it must not")]
+    /// `H3_FRAME_UNEXPECTED`, an error of the connection: the frame belongs to another kind of stream or to
+    /// HTTP/2, or is out of order.
+    #[error("a frame of type {0:#x} is not allowed here")]
     Unexpected(u64),
     /// `H3_FRAME_ERROR`, an error of the connection.
     #[error("the stream ended within a frame")]
     Truncated,
 }
 
-/// The frames of one request stream.
+/// The parser of one request stream.
 #[derive(Debug)]
 pub struct Frames {
-    /// What has come and is not read yet.
+    /// Bytes that have arrived and are not parsed yet.
     chunk: Bytes,
-    state: State,
+    state: ParserState,
     awaited: Awaited,
     varint: Varint,
     frame_bytes_max: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum ParserState {
     Kind,
     Length { kind: u64 },
     Headers { begun: BytesMut, missing: usize },
@@ -55,7 +55,7 @@ enum State {
     Ignored { rest: u64 },
 }
 
-/// What of a request has not begun.
+/// The next part of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
     Head,
@@ -64,41 +64,41 @@ enum Awaited {
 }
 
 impl Frames {
-    /// A stream of which nothing has come. Frames other than DATA may have at most `frame_bytes_max` bytes.
+    /// A parser for a new stream. Frames other than DATA may have at most `frame_bytes_max` bytes.
     #[must_use]
     pub fn new(frame_bytes_max: u64) -> Self {
         Self {
             chunk: Bytes::new(),
-            state: State::Kind,
+            state: ParserState::Kind,
             awaited: Awaited::Head,
             varint: Varint::default(),
             frame_bytes_max,
         }
     }
 
-    /// Takes what has come. [`Self::read`] must have found all before it read.
+    /// Adds bytes that have arrived. [`Self::read`] must have consumed all earlier ones.
     pub fn push(&mut self, chunk: Bytes) {
         debug_assert!(self.is_out_of_bytes(), "what came before is read first");
         self.chunk = chunk;
     }
 
-    /// What has come by now; `None` where more has to come first.
+    /// The next part that has arrived; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// At the first byte at which it is known. After one, the stream is of no use.
+    /// [`FrameError`], at the first byte that decides it. After an error, the parser must not be used.
     pub fn read(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             match &mut self.state {
-                State::Kind => {
+                ParserState::Kind => {
                     let Some(kind) = self.varint() else { return Ok(None) };
-                    self.state = State::Length { kind };
+                    self.state = ParserState::Length { kind };
                 }
-                State::Length { kind } => {
+                ParserState::Length { kind } => {
                     let kind = *kind;
                     let Some(length) = self.varint() else { return Ok(None) };
                     self.state = self.begin(kind, length)?;
                 }
-                State::Headers { begun, missing } => {
+                ParserState::Headers { begun, missing } => {
                     let here = (*missing).min(self.chunk.len());
                     let piece = self.chunk.split_to(here);
                     *missing -= here;
@@ -111,34 +111,38 @@ impl Frames {
                         }
                         begun.split().freeze()
                     };
-                    self.state = State::Kind;
+                    self.state = ParserState::Kind;
                     return Ok(Some(Frame::Headers(section)));
                 }
-                State::Data { rest: 0 } | State::Ignored { rest: 0 } => self.state = State::Kind,
-                State::Data { .. } | State::Ignored { .. } if self.chunk.is_empty() => return Ok(None),
-                State::Data { rest } => {
+                ParserState::Data { rest: 0 } | ParserState::Ignored { rest: 0 } => {
+                    self.state = ParserState::Kind
+                }
+                ParserState::Data { .. } | ParserState::Ignored { .. } if self.chunk.is_empty() => {
+                    return Ok(None);
+                }
+                ParserState::Data { rest } => {
                     let piece = piece(&mut self.chunk, rest);
                     return Ok(Some(Frame::Data(piece)));
                 }
-                State::Ignored { rest } => drop(piece(&mut self.chunk, rest)),
+                ParserState::Ignored { rest } => drop(piece(&mut self.chunk, rest)),
             }
         }
     }
 
-    /// Whether the stream may end here.
+    /// Checks that the stream may end here.
     ///
     /// # Errors
     /// [`FrameError::Truncated`].
     pub fn end(&self) -> Result<(), FrameError> {
         let is_whole = match self.state {
-            State::Kind => !self.varint.has_begun(),
-            State::Data { rest } | State::Ignored { rest } => rest == 0,
-            State::Length { .. } | State::Headers { .. } => false,
+            ParserState::Kind => !self.varint.has_begun(),
+            ParserState::Data { rest } | ParserState::Ignored { rest } => rest == 0,
+            ParserState::Length { .. } | ParserState::Headers { .. } => false,
         };
         if is_whole && self.chunk.is_empty() { Ok(()) } else { Err(FrameError::Truncated) }
     }
 
-    /// Whether all that has come was read.
+    /// Whether all bytes that have arrived were parsed.
     pub(super) fn is_out_of_bytes(&self) -> bool {
         self.chunk.is_empty()
     }
@@ -151,12 +155,12 @@ impl Frames {
         value
     }
 
-    fn begin(&mut self, kind: u64, length: u64) -> Result<State, FrameError> {
+    fn begin(&mut self, kind: u64, length: u64) -> Result<ParserState, FrameError> {
         match (kind, self.awaited) {
-            (DATA, Awaited::ContentOrTrailers) => return Ok(State::Data { rest: length }),
+            (DATA, Awaited::ContentOrTrailers) => return Ok(ParserState::Data { rest: length }),
             (HEADERS, Awaited::Head) => self.awaited = Awaited::ContentOrTrailers,
             (HEADERS, Awaited::ContentOrTrailers) => self.awaited = Awaited::Nothing,
-            // Those of the control stream, of pushes, and of HTTP/2 (RFC 9114 §7.2).
+            // Frames of the control stream, of pushes, and of HTTP/2 (RFC 9114 §7.2).
             (..=0x9 | MAX_PUSH_ID, _) => return Err(FrameError::Unexpected(kind)),
             _ => {}
         }
@@ -164,13 +168,13 @@ impl Frames {
             return Err(FrameTooLarge { kind, length, max: self.frame_bytes_max }.into());
         }
         Ok(match usize::try_from(length) {
-            Ok(missing) if kind == HEADERS => State::Headers { begun: BytesMut::new(), missing },
-            _ => State::Ignored { rest: length },
+            Ok(missing) if kind == HEADERS => ParserState::Headers { begun: BytesMut::new(), missing },
+            _ => ParserState::Ignored { rest: length },
         })
     }
 }
 
-/// As much of a frame's rest as has come.
+/// Takes as much of a frame's rest as has arrived.
 fn piece(chunk: &mut Bytes, rest: &mut u64) -> Bytes {
     let here = usize::try_from(*rest).unwrap_or(usize::MAX).min(chunk.len());
     *rest -= here as u64;
@@ -199,7 +203,7 @@ mod tests {
         bytes
     }
 
-    /// What is read of bytes that come in such pieces: the frames, content joined.
+    /// The frames that are parsed from bytes in pieces of this size, with content joined.
     fn read(bytes: &[u8], piece: usize) -> (Vec<Frame>, Result<(), FrameError>) {
         let mut frames = Frames::new(MAX);
         let mut read: Vec<Frame> = Vec::new();
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_read_however_its_bytes_come() {
+    fn a_request_is_parsed_however_its_bytes_arrive() {
         let bytes = [
             frame(0x21, 7),
             frame(HEADERS, 70),
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_in_one_piece_is_handed_on_as_that_piece() {
+    fn a_head_in_one_piece_is_not_copied() {
         let bytes = Bytes::from(frame(HEADERS, 50));
         let mut frames = Frames::new(MAX);
         frames.push(bytes.clone());
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_a_request_is_refused() {
+    fn frames_that_a_request_cannot_have_are_refused() {
         for kind in (0x2..=0x9).chain([MAX_PUSH_ID]) {
             let refused = Err(FrameError::Unexpected(kind));
             assert_eq!(read(&frame(kind, 1), 1), (vec![], refused), "{kind:#x}");
@@ -270,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_frame_is_refused_before_any_of_it_has_come() {
+    fn a_large_frame_is_refused_before_any_of_it_has_arrived() {
         for kind in [HEADERS, 0x21] {
             let refused = FrameTooLarge { kind, length: MAX + 1, max: MAX };
             assert_eq!(read(&frame(kind, MAX + 1)[..4], 9).1, Err(refused.into()));
@@ -280,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_within_a_frame_is_seen() {
+    fn an_end_within_a_frame_is_an_error() {
         let bytes = [frame(0x21, 70), frame(HEADERS, 70), frame(DATA, 70)].concat();
         for end in 0..bytes.len() {
             let is_between = [0, 73, 146].contains(&end);

@@ -1,7 +1,7 @@
 //! A QUIC connection behind h3's transport traits.
 //!
-//! Ours rather than h3-quinn's for two reasons: every byte passes the [`FrameGuard`] before h3 buffers it, and
-//! h3 gets no request streams: those are read by [`super`].
+//! It replaces h3-quinn for two reasons: every byte passes the [`FrameGuard`] before h3 buffers it, and h3
+//! gets no request streams, which [`super`] reads.
 
 use std::future::Future as _;
 use std::pin::{Pin, pin};
@@ -18,17 +18,17 @@ use super::side_streams::SideStreams;
 
 type Accepting = Pin<Box<dyn Stream<Item = Result<quinn::RecvStream, quinn::ConnectionError>> + Send + Sync>>;
 
-/// One QUIC connection, as h3 wants it.
-pub(super) struct Connection {
+/// A QUIC connection for h3.
+pub(super) struct H3Connection {
     connection: quinn::Connection,
-    // quinn's accept futures hold a place in a queue that is lost when they are dropped, so they are
-    // kept between polls; this is one box per connection, not one per stream.
+    // quinn's accept futures lose their place in a queue when they are dropped, so they are kept between
+    // polls; this is one box per connection, not one per stream.
     unidirectional: Accepting,
     side_streams: SideStreams,
     frame_bytes_max: u64,
 }
 
-impl Connection {
+impl H3Connection {
     /// Frames other than DATA may have at most `frame_bytes_max` bytes.
     pub(super) fn new(connection: quinn::Connection, frame_bytes_max: u64) -> Self {
         let unidirectional = futures_util::stream::unfold(connection.clone(), |connection| async move {
@@ -53,7 +53,7 @@ fn next(
     })
 }
 
-impl<B: Buf> quic::Connection<B> for Connection {
+impl<B: Buf> quic::Connection<B> for H3Connection {
     type RecvStream = RecvStream;
     type OpenStreams = OpenStreams;
 
@@ -66,7 +66,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
             self.side_streams.take(RecvStream::new(stream, self.connection.clone(), guard));
         }
         self.side_streams.poll(context).map_err(|code| {
-            // h3 would close with H3_INTERNAL_ERROR; the first code is the one that counts.
+            // h3 would close with H3_INTERNAL_ERROR; the first code is the one that is sent.
             self.connection.close(code_of(code.value()), b"");
             ConnectionErrorIncoming::InternalError("a unidirectional stream broke the protocol".to_owned())
         })
@@ -81,7 +81,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
     }
 }
 
-impl<B: Buf> quic::OpenStreams<B> for Connection {
+impl<B: Buf> quic::OpenStreams<B> for H3Connection {
     type BidiStream = NoStream;
     type SendStream = SendStream<B>;
 
@@ -101,7 +101,7 @@ impl<B: Buf> quic::OpenStreams<B> for Connection {
     }
 }
 
-/// Opens the server's own streams: control and QPACK, once per connection.
+/// Opens the server's streams: control and QPACK, once per connection.
 pub(super) struct OpenStreams(quinn::Connection);
 
 impl<B: Buf> quic::OpenStreams<B> for OpenStreams {
@@ -109,7 +109,7 @@ impl<B: Buf> quic::OpenStreams<B> for OpenStreams {
     type SendStream = SendStream<B>;
 
     fn poll_open_bidi(&mut self, _: &mut Context<'_>) -> Poll<Result<NoStream, StreamErrorIncoming>> {
-        // RFC 9114 §6.1: a server opens no bidirectional stream, and h3's server never asks for one.
+        // RFC 9114 §6.1: a server opens no bidirectional stream, and h3's server never opens one.
         Poll::Ready(Err(unknown(std::io::Error::other("a server opens no request streams"))))
     }
 
@@ -117,8 +117,8 @@ impl<B: Buf> quic::OpenStreams<B> for OpenStreams {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<SendStream<B>, StreamErrorIncoming>> {
-        // A client allows at least three such streams from the start (RFC 9114 §6.2), so this is ready
-        // at once. One that allows none never gets further, and the sweep ends its connection.
+        // A client allows at least three such streams from the start (RFC 9114 §6.2), so this is ready at
+        // once. If a client allows none, this stays pending, and the sweep closes its connection.
         let opened = ready!(pin!(self.0.open_uni()).poll(context)).map_err(|error| {
             StreamErrorIncoming::ConnectionErrorIncoming { connection_error: connection_error(error) }
         })?;

@@ -12,11 +12,11 @@ use quinn::VarInt;
 
 use super::frame_guard::FrameGuard;
 
-/// A stream that is read.
+/// A receiving stream.
 pub(super) struct RecvStream {
     stream: quinn::RecvStream,
     connection: quinn::Connection,
-    /// What was read of it already and is to be read again.
+    /// Bytes that were read already and are read again.
     put_back: Option<Bytes>,
     guard: FrameGuard,
     ended: bool,
@@ -32,7 +32,7 @@ impl RecvStream {
         Self { stream, connection, put_back: None, guard, ended: false }
     }
 
-    /// Lets bytes be read once more.
+    /// Puts bytes back, to be read again.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
         self.put_back = Some(bytes);
     }
@@ -58,7 +58,7 @@ impl quic::RecvStream for RecvStream {
             }
         };
         if let Err(error) = self.guard.inspect(&chunk) {
-            // h3 would close with another code; the first one counts.
+            // h3 would close with another code; the first one is sent.
             self.connection.close(error.code(), error.to_string().as_bytes());
             return Poll::Ready(Err(unknown(error)));
         }
@@ -67,7 +67,7 @@ impl quic::RecvStream for RecvStream {
 
     fn stop_sending(&mut self, error_code: u64) {
         self.ended = true;
-        // An error says that the stream is over already.
+        // An error means that the stream is closed already.
         let _ = self.stream.stop(code_of(error_code));
     }
 
@@ -84,7 +84,7 @@ impl Drop for RecvStream {
     }
 }
 
-/// A stream that is written.
+/// A sending stream.
 pub(super) struct SendStream<B: Buf> {
     stream: quinn::SendStream,
     writing: Option<WriteBuf<B>>,
@@ -125,7 +125,7 @@ impl<B: Buf> quic::SendStream<B> for SendStream<B> {
     }
 
     fn reset(&mut self, reset_code: u64) {
-        // An error says that the stream is over already.
+        // An error means that the stream is closed already.
         let _ = self.stream.reset(code_of(reset_code));
     }
 
@@ -134,7 +134,7 @@ impl<B: Buf> quic::SendStream<B> for SendStream<B> {
     }
 }
 
-/// A request stream, of which h3 gets none.
+/// A request stream for h3, which gets none.
 pub(super) enum NoStream {}
 
 impl quic::RecvStream for NoStream {

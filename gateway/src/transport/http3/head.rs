@@ -1,7 +1,7 @@
-//! A field section read as the head of a request (RFC 9114 §4.2, §4.3), or as the trailers behind it.
+//! Decodes a field section as the head of a request (RFC 9114 §4.2, §4.3), or as its trailers.
 //!
-//! Values are decoded one behind another into a block of memory and cut from it, and what the static table knows is
-//! not even that; the map of fields is one that an answer before has left. So a usual head takes no memory of its own.
+//! Values are decoded into a shared block of memory, except those of the static table, and the map of fields
+//! is reused from an earlier response. So a usual head allocates nothing.
 
 use std::cell::{Cell, RefCell};
 
@@ -12,16 +12,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header}
 use super::qpack::{Line, Lines, Text, Undecodable};
 use super::static_table::{Entry, Pseudo};
 
-/// Why a section is no head of a request.
+/// Why a section is not the head of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// `QPACK_DECOMPRESSION_FAILED`, an error of the connection.
     #[error("a field section cannot be decoded")]
     Undecodable,
-    /// Decoded, it has more bytes than are taken; 32 are added for each field (RFC 9114 §4.2.2).
+    /// It is too large when decoded; 32 bytes are added for each field (RFC 9114 §4.2.2).
     #[error("a field section is too large when it is decoded")]
     TooLarge,
-    /// Its target is longer than any that could be kept.
+    /// Its target is longer than `Uri` supports.
     #[error("the target is too long")]
     TargetTooLong,
     /// It is malformed (RFC 9114 §4.1.2).
@@ -35,13 +35,13 @@ impl From<Undecodable> for HeadError {
     }
 }
 
-/// The block of memory that the values of many heads are cut from.
+/// The size of a memory block that the values of many heads are cut from.
 const BLOCK_BYTES: usize = 4096;
 /// What RFC 9114 §4.2.2 adds to the bytes of a field's name and value.
 const FIELD_OVERHEAD: usize = 32;
-/// The longest target that the type for it has room for.
+/// The longest target that `Uri` supports.
 const TARGET_BYTES_MAX: usize = u16::MAX as usize - 1;
-/// Maps for more fields than this are not kept for the next head.
+/// Maps for more fields than this are not reused.
 const SPARE_FIELDS_MAX: usize = 64;
 
 thread_local! {
@@ -49,7 +49,7 @@ thread_local! {
     static SPARE: Cell<Option<HeaderMap>> = const { Cell::new(None) };
 }
 
-/// Reads the head of a request whose decoded size is `bytes_max` at most.
+/// Decodes the head of a request whose decoded size is at most `bytes_max`.
 ///
 /// # Errors
 /// [`HeadError`]
@@ -73,7 +73,7 @@ pub fn read_head(section: &[u8], bytes_max: usize) -> Result<Request<()>, HeadEr
     target.into_request(fields).ok_or(HeadError::Malformed)
 }
 
-/// Checks trailers, which nobody asks for: they are dropped.
+/// Checks trailers, which are then dropped.
 ///
 /// # Errors
 /// [`HeadError`]
@@ -84,7 +84,7 @@ pub(super) fn check_trailers(section: &[u8], bytes_max: usize) -> Result<(), Hea
     })
 }
 
-/// Keeps a map for the next head on this thread.
+/// Returns a map for reuse by the next head on this thread.
 pub(super) fn recycle(mut fields: HeaderMap) {
     if fields.capacity() <= SPARE_FIELDS_MAX {
         fields.clear();
@@ -106,7 +106,7 @@ fn walk(
     let mut lines = Lines::of(section)?;
     let mut left = bytes_max;
     BLOCK.with_borrow_mut(|block| {
-        // A text that could not be decoded may have left a part of itself.
+        // A text that could not be decoded may have left some bytes.
         block.clear();
         while let Some(line) = lines.next()? {
             let (bytes, field) = decode(&line, block)?;
@@ -117,7 +117,7 @@ fn walk(
     })
 }
 
-/// The bytes of a line's name and value, and what it says; `None` where that is malformed.
+/// The size of a line's name and value, and the decoded line; `None` if it is malformed.
 fn decode(line: &Line<'_>, block: &mut BytesMut) -> Result<(usize, Option<Decoded>), Undecodable> {
     Ok(match line {
         Line::Known(Entry::Pseudo(pseudo, name, value)) => {
@@ -162,7 +162,7 @@ fn field(name: impl FnOnce() -> Option<HeaderName>, value: Bytes) -> Option<Deco
 }
 
 impl Pseudo {
-    /// What a literal name means; `None` is a field's.
+    /// The pseudo-header of a literal name; `None` if it is a field's name.
     fn named(name: &[u8]) -> Option<Self> {
         Some(match name {
             b":method" => Self::Method,
@@ -175,7 +175,7 @@ impl Pseudo {
     }
 }
 
-/// The pseudo-headers of a request, as they come.
+/// The pseudo-headers of a request.
 #[derive(Default)]
 struct Target {
     method: Option<Method>,
@@ -185,25 +185,25 @@ struct Target {
 }
 
 impl Target {
-    /// Takes one; `None` where it makes the head malformed.
+    /// Sets one; `None` if that makes the head malformed.
     fn set(&mut self, pseudo: Pseudo, value: Bytes) -> Option<()> {
         match pseudo {
-            Pseudo::Method => once(&mut self.method, Method::from_bytes(&value).ok()?),
-            Pseudo::Scheme => once(&mut self.scheme, Scheme::try_from(&value[..]).ok()?),
-            Pseudo::Authority => once(&mut self.authority, Authority::from_maybe_shared(value).ok()?),
+            Pseudo::Method => set_once(&mut self.method, Method::from_bytes(&value).ok()?),
+            Pseudo::Scheme => set_once(&mut self.scheme, Scheme::try_from(&value[..]).ok()?),
+            Pseudo::Authority => set_once(&mut self.authority, Authority::from_maybe_shared(value).ok()?),
             Pseudo::Path => {
                 let (bytes, begins) = (value.len(), matches!(&value[..], [b'/', ..] | b"*"));
                 let path = PathAndQuery::from_maybe_shared(value).ok()?;
-                // The type drops a fragment, and takes a query or a fragment without a path.
+                // `Uri` would drop a fragment, and accept a query or a fragment without a path.
                 (begins && path.as_str().len() == bytes).then_some(())?;
-                once(&mut self.path, path)
+                set_once(&mut self.path, path)
             }
             Pseudo::Foreign => None,
         }
     }
 
-    /// The request, where its target is one (RFC 9114 §4.3.1): a method, and a scheme, path and authority, or
-    /// for CONNECT an authority alone. `host` stands in for `:authority`.
+    /// The request, if its target is complete (RFC 9114 §4.3.1): a method, and a scheme, path and authority,
+    /// or for CONNECT only an authority. `host` may replace `:authority`.
     fn into_request(self, fields: HeaderMap) -> Option<Request<()>> {
         let mut target = http::uri::Parts::default();
         target.authority = match self.authority {
@@ -220,7 +220,7 @@ impl Target {
     }
 }
 
-fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+fn set_once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 

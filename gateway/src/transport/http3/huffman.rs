@@ -1,26 +1,26 @@
-//! The Huffman code of QPACK's texts (RFC 9204 §4.1.2), which is HPACK's (RFC 7541, Appendix B).
+//! The Huffman code of QPACK's strings (RFC 9204 §4.1.2), which is HPACK's (RFC 7541, Appendix B).
 //!
-//! That code is canonical: shorter codes come before longer ones, and codes of one length stand in the
-//! order of their symbols. So the lengths say all of it, and the tables are computed from them.
+//! The code is canonical: shorter codes come before longer ones, and codes of the same length are in the
+//! order of their symbols. So the tables are computed from the lengths alone.
 
 use bytes::BytesMut;
 
-/// A text is not in the Huffman code (RFC 7541 §5.2).
+/// A string is not valid in the Huffman code (RFC 7541 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotHuffman;
 
-/// Appends the text that `coded` stands for. After an error, what was appended is of no meaning.
+/// Decodes `coded` and appends the result. After an error, the appended bytes are meaningless.
 ///
 /// # Errors
-/// [`NotHuffman`] where there is the symbol that ends a text, or padding of a byte and more or of other bits than ones.
+/// [`NotHuffman`] for an end-of-string symbol, or padding of eight or more bits or with other bits than ones.
 pub(super) fn decode(coded: &[u8], text: &mut BytesMut) -> Result<(), NotHuffman> {
     let begin = text.len();
     // No code is shorter than five bits.
     text.resize(begin + coded.len() * 8 / 5, 0);
     let (places, mut length) = (&mut text[begin..], 0);
     let mut rest = coded;
-    // The next bits, from the highest on, of which so many have been taken from `rest`. Behind those stand
-    // zeros, or bits that will be taken next.
+    // The next bits, from the highest on; `count` of them were taken from `rest`. After those come zeros, or
+    // bits that will be taken next.
     let (mut bits, mut count) = (0_u64, 0_u32);
     loop {
         if let Some(word) = rest.first_chunk::<8>() {
@@ -64,11 +64,11 @@ pub(super) fn decode(coded: &[u8], text: &mut BytesMut) -> Result<(), NotHuffman
 #[derive(Clone, Copy)]
 struct Symbol {
     byte: u8,
-    /// How many bits its code has.
+    /// The length of its code in bits.
     bits: u8,
 }
 
-/// The symbol whose code has more than eight bits and stands first in `bits`.
+/// The symbol whose code of more than eight bits is first in `bits`.
 #[cold]
 fn long(bits: u64) -> Result<Symbol, NotHuffman> {
     let next = (bits >> 32) as u32;
@@ -78,7 +78,7 @@ fn long(bits: u64) -> Result<Symbol, NotHuffman> {
             return Ok(Symbol { byte: SORTED[codes.place + place as usize], bits: codes.bits });
         }
     }
-    // Thirty ones, which end a text and must not stand in one.
+    // Thirty ones, the end-of-string symbol, must not occur in a string.
     Err(NotHuffman)
 }
 
@@ -91,9 +91,9 @@ struct Codes {
     bits: u8,
     /// The first of them.
     first: u32,
-    /// The first code behind them, its bits moved up to the highest of 32.
+    /// The first code after them, its bits shifted up to the highest of 32.
     end: u32,
-    /// Where their symbols begin in [`SORTED`].
+    /// Where their symbols start in [`SORTED`].
     place: usize,
 }
 
@@ -125,10 +125,10 @@ const BY_LENGTH_AND_SORTED: ([Codes; LONGEST_BITS + 1], [u8; 256]) = {
     (codes, sorted)
 };
 
-/// Says that a code has more than eight bits, by being more than there ever are.
+/// Marks a code of more than eight bits; larger than any length.
 const LONG: u8 = u8::MAX;
 
-/// What each byte begins with: a whole code, or [`LONG`].
+/// The code at the start of each byte: complete, or [`LONG`].
 static SHORT: [Symbol; 256] = {
     let mut table = [Symbol { byte: 0, bits: LONG }; 256];
     let mut length = 1;
@@ -146,7 +146,7 @@ static SHORT: [Symbol; 256] = {
     table
 };
 
-/// The bits of each byte's Huffman code (RFC 7541, Appendix B).
+/// The length of each byte's Huffman code in bits (RFC 7541, Appendix B).
 #[rustfmt::skip]
 const CODE_BITS: [u8; 256] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28,
@@ -173,7 +173,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A text in the Huffman code, by its canonical codes, one bit at a time.
+    /// Encodes a text by the canonical codes, one bit at a time.
     pub(in super::super) fn encode(text: &[u8]) -> Vec<u8> {
         let mut bits = Vec::new();
         for byte in text {
@@ -183,9 +183,9 @@ pub(super) mod tests {
             let code = codes.first + u32::try_from(place).unwrap();
             bits.extend((0..length).rev().map(|bit| code >> bit & 1 == 1));
         }
-        let whole =
+        let to_byte =
             |bits: &[bool]| (0..8).fold(0, |byte, bit| byte << 1 | u8::from(*bits.get(bit).unwrap_or(&true)));
-        bits.chunks(8).map(whole).collect()
+        bits.chunks(8).map(to_byte).collect()
     }
 
     fn decoded(coded: &[u8]) -> Result<Vec<u8>, NotHuffman> {
@@ -201,7 +201,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc_are_read() {
+    fn the_examples_of_the_rfc_are_decoded() {
         // RFC 7541, Appendix C.4 and C.6.
         for (coded, text) in [
             ("f1e3 c2e5 f23a 6ba0 ab90 f4ff", "www.example.com"),
@@ -246,7 +246,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_byte_is_read_as_it_was_written() {
+    fn every_byte_reads_back() {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(decoded(&encode(&all)).unwrap(), all);
         for byte in all {
@@ -256,12 +256,12 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_as_it_was_written(text: Vec<u8>) {
+        fn any_text_reads_back(text: Vec<u8>) {
             prop_assert_eq!(decoded(&encode(&text)).unwrap(), text);
         }
 
         #[test]
-        fn whatever_is_read_can_be_written_in_one_way(coded: Vec<u8>) {
+        fn every_text_has_only_one_encoding(coded: Vec<u8>) {
             if let Ok(text) = decoded(&coded) {
                 prop_assert_eq!(encode(&text), coded);
             }

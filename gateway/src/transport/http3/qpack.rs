@@ -1,14 +1,14 @@
-//! Field sections as they are sent (RFC 9204 §4.5): lines of the static table and literals.
+//! QPACK without a dynamic table (RFC 9204 §4.5): lines of the static table and literals.
 //!
-//! We announce a dynamic table of no bytes, so nothing may refer to one, and no section waits for another
-//! stream. A text stays as it was sent until someone wants it; see [`Text`].
+//! The settings announce a dynamic table of size 0, so nothing may refer to one, and no section waits for
+//! another stream. A string is decoded only when it is needed; see [`Text`].
 
 use bytes::{BufMut as _, BytesMut};
 
 use super::huffman;
 use super::static_table::{Entry, STATIC_TABLE};
 
-/// A section is no QPACK, or refers to what is not there: `QPACK_DECOMPRESSION_FAILED`.
+/// A section is not QPACK, or has an invalid reference: `QPACK_DECOMPRESSION_FAILED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Undecodable;
 
@@ -23,17 +23,17 @@ pub(super) enum Line<'s> {
     Literal(Text<'s>, Text<'s>),
 }
 
-/// A text as it was sent: as it is, or in the Huffman code.
+/// A string as it was sent: plain or Huffman-coded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'s> {
-    is_coded: bool,
+    is_huffman: bool,
     bytes: &'s [u8],
 }
 
 impl Text<'_> {
-    /// Appends it as it is meant.
+    /// Appends the decoded string.
     pub(super) fn write(&self, text: &mut BytesMut) -> Result<(), Undecodable> {
-        if self.is_coded {
+        if self.is_huffman {
             return huffman::decode(self.bytes, text).map_err(|_| Undecodable);
         }
         text.extend_from_slice(self.bytes);
@@ -41,22 +41,22 @@ impl Text<'_> {
     }
 }
 
-/// The lines of a section that are left.
+/// The remaining lines of a section.
 #[derive(Debug)]
 pub(super) struct Lines<'s>(&'s [u8]);
 
 impl<'s> Lines<'s> {
-    /// Begins a section with its prefix (RFC 9204 §4.5.1).
+    /// Parses the prefix of a section (RFC 9204 §4.5.1).
     pub(super) fn of(section: &'s [u8]) -> Result<Self, Undecodable> {
         let mut lines = Self(section);
         let required_inserts = lines.integer(8)?;
         let is_negative = lines.first()? & 0x80 != 0;
         lines.integer(7)?;
-        // The base only matters to lines of the dynamic table, but must not be below zero.
+        // The base matters only to lines of the dynamic table, but must not be negative.
         if required_inserts == 0 && !is_negative { Ok(lines) } else { Err(Undecodable) }
     }
 
-    /// The next line; `None` is the end.
+    /// The next line; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Line<'s>>, Undecodable> {
         let Ok(first) = self.first() else { return Ok(None) };
         Ok(Some(match first {
@@ -74,7 +74,7 @@ impl<'s> Lines<'s> {
         self.0.first().copied().ok_or(Undecodable)
     }
 
-    /// An integer whose first byte has `prefix` bits of it (RFC 9204 §4.1.1), of 62 bits and a little more.
+    /// An integer whose first byte has `prefix` bits of it (RFC 9204 §4.1.1), of at least 62 bits.
     fn integer(&mut self, prefix: u32) -> Result<u64, Undecodable> {
         let (&first, mut rest) = self.0.split_first().ok_or(Undecodable)?;
         let full = u8::MAX >> (8 - prefix);
@@ -98,13 +98,13 @@ impl<'s> Lines<'s> {
         Ok(value)
     }
 
-    /// A text whose length has a prefix of `prefix` bits, behind the bit that says how it is coded.
+    /// A string whose length has a prefix of `prefix` bits, after the bit for Huffman coding.
     fn text(&mut self, prefix: u32) -> Result<Text<'s>, Undecodable> {
-        let is_coded = self.first()? & 1 << prefix != 0;
+        let is_huffman = self.first()? & 1 << prefix != 0;
         let length = usize::try_from(self.integer(prefix)?).map_err(|_| Undecodable)?;
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(Undecodable)?;
         self.0 = rest;
-        Ok(Text { is_coded, bytes })
+        Ok(Text { is_huffman, bytes })
     }
 }
 
@@ -117,19 +117,19 @@ pub(super) fn write_prefix(section: &mut BytesMut) {
     section.put_slice(&[0, 0]);
 }
 
-/// Writes a line whose name and value are those of the static table's.
-pub(super) fn write_known(section: &mut BytesMut, index: usize) {
+/// Writes a line whose name and value are in the static table.
+pub(super) fn write_indexed(section: &mut BytesMut, index: usize) {
     write_integer(section, 0b1100_0000, 6, index);
 }
 
-/// Writes a line whose name is that of the static table's.
+/// Writes a line whose name is in the static table.
 pub(super) fn write_named(section: &mut BytesMut, index: usize, value: &[u8]) {
     write_integer(section, 0b0101_0000, 4, index);
     write_text(section, 0, 7, value);
 }
 
-/// Writes a line as literals. Nothing is written in the Huffman code, whose making costs more than the encryption
-/// of the bytes that it would spare.
+/// Writes a line as literals. The Huffman code is not used, because encoding costs more than encrypting the
+/// bytes that it would save.
 pub(super) fn write_literal(section: &mut BytesMut, name: &[u8], value: &[u8]) {
     write_text(section, 0b0010_0000, 3, name);
     write_text(section, 0, 7, value);
@@ -160,9 +160,14 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A line as a peer may send it, in the Huffman code or not.
-    pub(in super::super) fn write_coded(section: &mut BytesMut, name: &[u8], value: &[u8], is_coded: bool) {
-        if !is_coded {
+    /// Writes a line as a peer may send it, Huffman-coded or not.
+    pub(in super::super) fn write_literal_coded(
+        section: &mut BytesMut,
+        name: &[u8],
+        value: &[u8],
+        is_huffman: bool,
+    ) {
+        if !is_huffman {
             return write_literal(section, name, value);
         }
         write_text(section, 0b0010_1000, 3, &huffman::tests::encode(name));
@@ -192,21 +197,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_section_is_read_as_the_rfc_shows_it() {
+    fn the_example_of_the_rfc_is_decoded() {
         // RFC 9204, Appendix B.1.
         let bytes = [&[0, 0, 0x51, 0x0b][..], b"/index.html"].concat();
         assert_eq!(read(&bytes), Ok(vec![(b":path".to_vec(), b"/index.html".to_vec())]));
     }
 
     #[test]
-    fn what_refers_to_a_dynamic_table_cannot_be_decoded() {
+    fn references_to_a_dynamic_table_are_refused() {
         for wrong in [
             // Appendix B.2: an insert is required.
             &[0x03, 0x81, 0x10, 0x11][..],
             &[0x01, 0x00],
             // A base below zero.
             &[0x00, 0x80],
-            // Indexed, by name, and the same behind the base.
+            // Indexed, by name, and the same post-base.
             &[0, 0, 0x80],
             &[0, 0, 0x40, 0],
             &[0, 0, 0x60, 0],
@@ -223,15 +228,15 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_has_no_end_cannot_be_decoded() {
-        let whole = [
+    fn truncated_and_endless_sections_are_refused() {
+        let sections = [
             &[0, 0, 0x5f, 80, 0x83, 0x63, 0x63, 0x63, 0x23, b'a', b'b', b'c', 1, b'x', 0x51, 0x7f, 0][..],
             &[b'/'; 127],
         ]
         .concat();
-        assert_eq!(read(&whole).unwrap().len(), 3);
-        for end in (0..whole.len()).filter(|end| ![2, 8, 14].contains(end)) {
-            assert_eq!(read(&whole[..end]), Err(Undecodable), "cut at {end}");
+        assert_eq!(read(&sections).unwrap().len(), 3);
+        for end in (0..sections.len()).filter(|end| ![2, 8, 14].contains(end)) {
+            assert_eq!(read(&sections[..end]), Err(Undecodable), "cut at {end}");
         }
         for wrong in [[&[0, 0, 0x51, 0x7f][..], &[0xff; 9], &[1]].concat(), [&[0xff; 30][..]].concat()] {
             assert_eq!(read(&wrong), Err(Undecodable), "{wrong:x?}");
@@ -240,20 +245,20 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn any_section_is_read_as_it_was_written(
+        fn any_section_reads_back(
             lines: Vec<(Vec<u8>, Vec<u8>, bool)>,
-            known in proptest::collection::vec(0..STATIC_TABLE.len(), 0..9),
+            indexed in proptest::collection::vec(0..STATIC_TABLE.len(), 0..9),
         ) {
             let mut section = BytesMut::new();
             write_prefix(&mut section);
             let mut expected = Vec::new();
-            for (name, value, is_coded) in lines {
-                write_coded(&mut section, &name, &value, is_coded);
+            for (name, value, is_huffman) in lines {
+                write_literal_coded(&mut section, &name, &value, is_huffman);
                 expected.push((name, value));
             }
-            for index in known {
+            for index in indexed {
                 let (name, value) = STATIC_TABLE[index].texts();
-                write_known(&mut section, index);
+                write_indexed(&mut section, index);
                 write_named(&mut section, index, b"another");
                 expected.extend([(name.into(), value.into()), (name.into(), b"another".to_vec())]);
             }
@@ -261,7 +266,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(section: Vec<u8>) {
+        fn any_bytes_are_decoded_or_refused(section: Vec<u8>) {
             let _ = read(&section);
         }
     }

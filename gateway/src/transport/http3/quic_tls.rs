@@ -1,9 +1,9 @@
-//! TLS under QUIC, as quinn wants it, so that what a handshake has agreed on can be asked.
+//! The TLS session for quinn, which exposes the result of the handshake.
 //!
-//! quinn's own session around rustls tells the protocol and the server's name, not the cipher suite, the
-//! group or whether a session was resumed. This one does what quinn's does for a server, the same calls
-//! in the same order, and its handshake data is an [`Encryption`]. What comes before there is a session,
-//! the first keys and the tags of retries, stays quinn's. Early data (0-RTT) has no keys here at all.
+//! quinn's session around rustls exposes the protocol and the server's name, but not the cipher suite, the
+//! group or whether the session was resumed. This one makes the same calls in the same order, and its
+//! handshake data is an [`Encryption`]. The initial keys and retry tags are still quinn's. Early data (0-RTT)
+//! never has keys.
 
 use std::any::Any;
 use std::io::Cursor;
@@ -19,7 +19,7 @@ use rustls::quic::{self, Connection, KeyChange, Secrets, ServerConnection, Versi
 
 use crate::transport::connection::Encryption;
 
-/// What makes a session for each connection.
+/// Creates a session for each connection.
 pub(in crate::transport) struct QuicTls {
     tls: Arc<rustls::ServerConfig>,
     before: QuicServerConfig,
@@ -27,7 +27,7 @@ pub(in crate::transport) struct QuicTls {
 
 impl QuicTls {
     /// # Errors
-    /// Where the crypto provider lacks the cipher suite of a connection's first packets.
+    /// If the crypto provider lacks the cipher suite of initial packets.
     pub(in crate::transport) fn new(
         tls: &Arc<rustls::ServerConfig>,
     ) -> Result<Arc<Self>, NoInitialCipherSuite> {
@@ -46,7 +46,7 @@ impl ServerConfig for QuicTls {
     }
 
     fn start_session(self: Arc<Self>, number: u32, parameters: &TransportParameters) -> Box<dyn Session> {
-        // The drafts up to 32 have keys of their own; a version that is neither was refused before.
+        // The drafts up to 32 have different keys; unsupported versions were refused before.
         let version =
             if matches!(number, 0xff00_001d..=0xff00_0020) { Version::V1Draft } else { Version::V1 };
         let mut written = Vec::new();
@@ -54,18 +54,18 @@ impl ServerConfig for QuicTls {
         let connection = ServerConnection::new(Arc::clone(&self.tls), version, written)
             .expect("TLS 1.3 is configured, and no early data");
         let connection = Connection::Server(connection);
-        Box::new(QuicSession { connection, number, config: self, told: false, secrets: None })
+        Box::new(QuicSession { connection, number, config: self, handshake_reported: false, secrets: None })
     }
 }
 
-/// One connection's TLS.
+/// The TLS session of a connection.
 struct QuicSession {
     connection: Connection,
     number: u32,
     config: Arc<QuicTls>,
-    /// Whether quinn was told that the handshake is over.
-    told: bool,
-    /// What the keys of the next key update are made of.
+    /// Whether the end of the handshake was reported to quinn.
+    handshake_reported: bool,
+    /// The secrets for the next key update.
     secrets: Option<Secrets>,
 }
 
@@ -106,9 +106,9 @@ impl Session for QuicSession {
             };
             TransportError { code, frame: None, reason: error.to_string() }
         })?;
-        let tells = !self.told && !self.is_handshaking();
-        self.told |= tells;
-        Ok(tells)
+        let has_finished = !self.handshake_reported && !self.is_handshaking();
+        self.handshake_reported |= has_finished;
+        Ok(has_finished)
     }
 
     fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
@@ -135,7 +135,7 @@ impl Session for QuicSession {
         Some(KeyPair { local: Box::new(next.local), remote: Box::new(next.remote) })
     }
 
-    /// Only clients meet a retry.
+    /// Only clients get a retry.
     fn is_valid_retry(&self, _: &ConnectionId, _: &[u8], _: &[u8]) -> bool {
         false
     }

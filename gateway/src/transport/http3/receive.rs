@@ -1,4 +1,4 @@
-//! The receiving half of a request stream: its frames as they come, its head, and its content as a body.
+//! The receiving half of a request stream: its frames, its head, and its content as a body.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -13,16 +13,16 @@ use super::frames::{Frame, FrameError, Frames};
 use super::head::{self, HeadError};
 use super::link::{FRAME_BYTES_MAX, Link};
 
-/// Why nothing more can be read of a request.
+/// Why a request cannot be read further.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The client gave it up, or the connection is over.
+    /// The client cancelled it, or the connection is closed.
     #[error(transparent)]
     Gone(#[from] quinn::ReadError),
-    /// Its frames are not as they must be.
+    /// Its frames violate the protocol.
     #[error(transparent)]
     Frames(#[from] FrameError),
-    /// Its head or its trailers are not as they must be.
+    /// Its head or its trailers are malformed.
     #[error(transparent)]
     Head(#[from] HeadError),
     /// It ended before its head.
@@ -31,7 +31,8 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// Whether its sender may still be told. Otherwise the client has gone away, or the connection ends.
+    /// Whether it is malformed and a response may still be sent. Otherwise the client has disconnected, or
+    /// the connection is closed.
     pub(in crate::transport) const fn is_malformed(&self) -> bool {
         matches!(
             self,
@@ -39,7 +40,7 @@ impl RequestError {
         )
     }
 
-    /// The code that the whole connection has to end with.
+    /// The code to close the connection with.
     const fn connection_code(&self) -> Option<quinn::VarInt> {
         match self {
             Self::Frames(FrameError::Unexpected(_)) => Some(codes::FRAME_UNEXPECTED),
@@ -55,11 +56,11 @@ pub(super) struct Receiver {
     stream: quinn::RecvStream,
     link: Arc<Link>,
     frames: Frames,
-    /// What came behind the bytes that the frames have.
+    /// Bytes that arrived after those that the parser has.
     behind: Bytes,
-    /// Whether all of it was read, or nothing more can or need be.
+    /// Whether everything was read, or nothing more can or need be.
     has_ended: bool,
-    /// What was met behind the head, for the reader of the content.
+    /// What was read after the head, for the reader of the content.
     failure: Option<quinn::ReadError>,
 }
 
@@ -69,17 +70,17 @@ impl Receiver {
         Self { stream, link, frames, behind: Bytes::new(), has_ended: false, failure: None }
     }
 
-    /// The head of the request; whether there is anything behind it, [`Self::has_ended`] tells.
+    /// Reads the head of the request; [`Self::has_ended`] then tells whether there is anything after it.
     ///
     /// # Errors
-    /// [`RequestError`]; a connection that has to end for it has ended.
+    /// [`RequestError`]; for an error of the connection, the connection is closed already.
     pub(super) async fn head(&mut self) -> Result<Request<()>, RequestError> {
         let read = async {
             let Some(Frame::Headers(section)) = poll_fn(|context| self.poll_frame(context)).await? else {
                 return Err(RequestError::Incomplete);
             };
             let request = head::read_head(&section, FRAME_BYTES_MAX)?;
-            // Nearly always, this is the end: then nobody has to ask for content.
+            // Usually this is the end, and no content needs to be read.
             let more = poll_fn(|context| Poll::Ready(self.poll_more(context))).await;
             if let Poll::Ready(Err(failure)) = more {
                 self.failure = Some(failure);
@@ -89,7 +90,7 @@ impl Receiver {
         read.await.inspect_err(|error| self.fail(error))
     }
 
-    /// Whether the head was all there is.
+    /// Whether there is nothing after the head.
     pub(super) const fn has_ended(&self) -> bool {
         self.has_ended && self.failure.is_none()
     }
@@ -127,7 +128,7 @@ impl Receiver {
         }
     }
 
-    /// Gives the frames what has come, if they have read all before it, or learns that nothing more will.
+    /// Passes arrived bytes to the parser, if it has consumed all earlier ones, or detects the end.
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<(), quinn::ReadError>> {
         if !self.frames.is_out_of_bytes() {
             return Poll::Ready(Ok(()));
@@ -136,7 +137,7 @@ impl Receiver {
             self.frames.push(std::mem::take(&mut self.behind));
             return Poll::Ready(Ok(()));
         }
-        // Two, so that the end is seen with the last bytes: quinn then asks the connection only once.
+        // Two, so that the end is detected with the last bytes: quinn then locks the connection only once.
         let mut chunks = [Bytes::new(), Bytes::new()];
         // The future holds nothing between polls: quinn keeps the waker under the stream's id.
         let read = ready!(pin!(self.stream.read_chunks(&mut chunks)).poll(context));
@@ -155,10 +156,10 @@ impl Receiver {
         Poll::Ready(Ok(()))
     }
 
-    /// Nothing more is read: the client need not send it.
+    /// Stops reading, so that the client need not send the rest.
     pub(super) fn stop(&mut self, code: quinn::VarInt) {
         self.has_ended = true;
-        // An error says that the stream is over already.
+        // An error means that the stream is closed already.
         let _ = self.stream.stop(code);
     }
 
@@ -171,7 +172,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // Strict clients (curl, ngtcp2) throw an answer away when quinn stops a stream with its own code 0.
+        // Strict clients (curl, ngtcp2) discard a response when quinn stops a stream with its default code 0.
         if !self.has_ended {
             self.stop(codes::NO_ERROR);
         }
@@ -182,7 +183,7 @@ impl Drop for Receiver {
 pub struct Http3Body(Receiver);
 
 impl Http3Body {
-    /// What is left of a stream whose head was read.
+    /// The rest of a stream whose head was read.
     pub(super) const fn new(receiver: Receiver) -> Self {
         Self(receiver)
     }

@@ -1,7 +1,7 @@
-//! A response as the bytes of its stream: HEADERS and DATA, in one piece where it is small.
+//! Encodes and sends responses: HEADERS and DATA, in one piece if small.
 //!
-//! The client's SETTINGS_MAX_FIELD_SECTION_SIZE, which is advice (RFC 9114 §4.2.2), is not looked at: the fields of
-//! a response count less than a kilobyte, and a client that takes less than that could be told nothing at all.
+//! The client's SETTINGS_MAX_FIELD_SECTION_SIZE, which is advisory (RFC 9114 §4.2.2), is ignored: the fields
+//! of a response are less than a kilobyte, and a client with a lower limit could not be sent any response.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -22,29 +22,29 @@ use crate::transport::{ResponseBody, within};
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 
-/// The block of memory that the heads of many answers are cut from.
+/// The size of a memory block that the heads of many responses are cut from.
 const BLOCK_BYTES: usize = 8192;
-/// Content up to this is copied behind its head: quinn then has one piece to keep instead of two.
+/// Content up to this size is copied after its head, so that quinn keeps one piece instead of two.
 const COPIED_BYTES_MAX: usize = 1024;
 
 thread_local! {
     static BLOCK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(BLOCK_BYTES));
 }
 
-/// Why a response did not get to its end.
+/// Why a response was not sent completely.
 pub(super) enum SendError {
-    /// The client gave it up, or the connection is over.
+    /// The client cancelled it, or the connection is closed.
     Stopped,
-    /// The client took nothing for too long.
+    /// The client read nothing for too long.
     Late,
-    /// The body broke off.
+    /// The body failed.
     Body,
 }
 
 /// Sends a response within the client's window and ends the stream.
 ///
 /// # Errors
-/// [`SendError`]; the stream is still to be reset.
+/// [`SendError`]; the caller must reset the stream.
 pub(super) async fn send<B: ResponseBody>(
     stream: &mut quinn::SendStream,
     response: Response<B>,
@@ -52,7 +52,7 @@ pub(super) async fn send<B: ResponseBody>(
 ) -> Result<(), SendError> {
     let (mut parts, mut body) = response.into_parts();
     let length = body.size_hint().exact();
-    // Content that is there already goes out with the head.
+    // Content that is available already is sent with the head.
     let first = poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await;
     let content = match first {
         Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
@@ -61,7 +61,7 @@ pub(super) async fn send<B: ResponseBody>(
     };
     let sent = content.len();
     let pieces = encode(parts.status, &parts.headers, length, content);
-    // The future is kept for as long as the client reads, and has no more use for it.
+    // Dropped now, because this future lives until the client has read everything.
     head::recycle(std::mem::take(&mut parts.headers));
     drop(parts);
     write(stream, [pieces.0, pieces.1], limit).await?;
@@ -90,12 +90,12 @@ pub(super) async fn send<B: ResponseBody>(
         }
     }
     body.complete();
-    // An error says that the client has stopped it.
+    // An error means that the client has stopped the stream.
     let _ = stream.finish();
     Ok(())
 }
 
-/// Writes up to two pieces; the client has to take something of them every `limit`.
+/// Writes up to two pieces; the client must read some of them within every `limit`.
 async fn write(
     stream: &mut quinn::SendStream,
     mut pieces: [Bytes; 2],
@@ -111,7 +111,7 @@ async fn write(
     Ok(())
 }
 
-/// The head of an answer, and its content: behind the head where it is small, else a piece of its own.
+/// Encodes the head of a response, and its content: after the head if small, else as a separate piece.
 fn encode(status: StatusCode, fields: &HeaderMap, length: Option<u64>, content: Bytes) -> (Bytes, Bytes) {
     BLOCK.with_borrow_mut(|block| {
         write_head(block, status, fields, length);
@@ -127,10 +127,10 @@ fn encode(status: StatusCode, fields: &HeaderMap, length: Option<u64>, content: 
     })
 }
 
-/// Writes a HEADERS frame; `length` is that of the content, for where the fields do not say it.
+/// Writes a HEADERS frame; `length` is the content's, used if the fields do not have it.
 fn write_head(frame: &mut BytesMut, status: StatusCode, fields: &HeaderMap, length: Option<u64>) {
     frame.put_u8(HEADERS);
-    // How long it is, is known at its end.
+    // Its length is filled in at the end.
     let length_at = frame.len();
     frame.put_u32(0);
     let begin = frame.len();
@@ -165,35 +165,35 @@ const STATUS: usize = 24;
 const CONTENT_LENGTH: usize = 4;
 
 fn write_status(section: &mut BytesMut, status: StatusCode) {
-    // Those of the static table.
+    // Statuses of the static table.
     match status.as_u16() {
-        200 => qpack::write_known(section, 25),
-        404 => qpack::write_known(section, 27),
-        503 => qpack::write_known(section, 28),
-        204 => qpack::write_known(section, 64),
-        400 => qpack::write_known(section, 67),
-        403 => qpack::write_known(section, 68),
-        421 => qpack::write_known(section, 69),
-        425 => qpack::write_known(section, 70),
-        500 => qpack::write_known(section, 71),
+        200 => qpack::write_indexed(section, 25),
+        404 => qpack::write_indexed(section, 27),
+        503 => qpack::write_indexed(section, 28),
+        204 => qpack::write_indexed(section, 64),
+        400 => qpack::write_indexed(section, 67),
+        403 => qpack::write_indexed(section, 68),
+        421 => qpack::write_indexed(section, 69),
+        425 => qpack::write_indexed(section, 70),
+        500 => qpack::write_indexed(section, 71),
         _ => qpack::write_named(section, STATUS, status.as_str().as_bytes()),
     }
 }
 
 fn write_field(section: &mut BytesMut, name: &str, value: &HeaderValue) {
-    let Some((first, last)) = known_name(name) else {
+    let Some((first, last)) = static_name_lines(name) else {
         return qpack::write_literal(section, name.as_bytes(), value.as_bytes());
     };
     for (index, entry) in STATIC_TABLE.iter().enumerate().take(last + 1).skip(first) {
-        if matches!(entry, Entry::Field(_, known) if known == value) {
-            return qpack::write_known(section, index);
+        if matches!(entry, Entry::Field(_, entry_value) if entry_value == value) {
+            return qpack::write_indexed(section, index);
         }
     }
     qpack::write_named(section, first, value.as_bytes());
 }
 
-/// Where the static table has a name that answers have: its first line and its last.
-fn known_name(name: &str) -> Option<(usize, usize)> {
+/// The first and the last line of the static table with this name, for names that responses use.
+fn static_name_lines(name: &str) -> Option<(usize, usize)> {
     Some(match name {
         "age" => (2, 2),
         "date" => (6, 6),
@@ -222,7 +222,7 @@ mod tests {
     use super::super::qpack::{Line, Lines};
     use super::*;
 
-    /// The fields of an answer's head, `:status` first, and what stands behind that.
+    /// The fields of a response's head, `:status` first, and the bytes after it.
     fn read(bytes: &Bytes) -> (Vec<(String, Vec<u8>)>, Bytes) {
         assert_eq!(bytes[0], HEADERS);
         let length = u32::from_be_bytes(bytes[1..5].try_into().unwrap()) & !VARINT_4;
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_answer_is_one_piece() {
+    fn a_small_response_is_one_piece() {
         let all = [
             ("content-type", "application/json"),
             ("cache-control", "no-store"),
@@ -273,7 +273,7 @@ mod tests {
             assert_eq!((name.as_str(), str::from_utf8(value).unwrap()), *expected);
         }
         assert_eq!(content, &b"\0\x02{}"[..]);
-        // Whole lines of the static table take a byte each.
+        // Complete lines of the static table take a byte each.
         assert_eq!(piece[5..10], [0, 0, 0xc0 | 25, 0xc0 | 46, 0xc0 | 40]);
     }
 
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_said_once_and_only_of_content() {
+    fn content_length_is_sent_once_and_only_with_content() {
         let length = |fields: &HeaderMap, length| {
             let (piece, _) = encode(StatusCode::OK, fields, length, Bytes::new());
             let (fields, content) = read(&piece);
@@ -305,10 +305,10 @@ mod tests {
     }
 
     #[test]
-    fn the_static_table_says_what_is_expected_of_it() {
+    fn the_indexes_into_the_static_table_are_right() {
         for entry in &STATIC_TABLE {
             let (name, _) = entry.texts();
-            let Some((first, last)) = known_name(name) else { continue };
+            let Some((first, last)) = static_name_lines(name) else { continue };
             for (index, entry) in STATIC_TABLE.iter().enumerate() {
                 assert_eq!(entry.texts().0 == name, (first..=last).contains(&index), "{name}");
             }
@@ -322,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_fields_are_read_as_they_were_written(
+        fn any_fields_read_back(
             all in proptest::collection::vec(("[a-z][a-z-]{0,200}", "[ -~]{0,300}"), 0..20),
         ) {
             let map: HeaderMap = all

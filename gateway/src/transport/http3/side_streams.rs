@@ -1,8 +1,8 @@
 //! The client's unidirectional streams (RFC 9114 §6.2).
 //!
-//! h3 0.0.8 reads the control stream and never looks again at those of QPACK, so they are watched here:
-//! neither may end, and as we announce no dynamic table, there is next to nothing that may be said on
-//! them (RFC 9204 §4.2). A push stream is a server's alone.
+//! h3 0.0.8 reads the control stream but not those of QPACK, so these are watched here: neither may end, and
+//! without a dynamic table hardly any instruction is allowed on them (RFC 9204 §4.2). Only servers may open
+//! push streams.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -21,8 +21,8 @@ const PUSH: u64 = 0x1;
 const ENCODER: u64 = 0x2;
 const DECODER: u64 = 0x3;
 
-/// Those that are not h3's. QUIC's own limit on streams bounds them. Each is looked at only when
-/// something has come on it.
+/// The streams that h3 does not read. Their number is bounded by QUIC's stream limit. Each is polled only
+/// when something has arrived on it.
 #[derive(Default)]
 pub(super) struct SideStreams {
     reading: FuturesUnordered<Pin<Box<dyn Future<Output = StreamEvent> + Send + Sync>>>,
@@ -30,26 +30,26 @@ pub(super) struct SideStreams {
     decoder_is_open: bool,
 }
 
-/// What becomes of a stream.
+/// An event of a stream.
 enum StreamEvent {
-    /// It was given up before its type had come, which is allowed, or with the connection.
+    /// It was reset before its type had arrived, which is allowed, or the connection is closed.
     Over,
-    /// Its type has come, which so many bytes of these are.
+    /// Its type has arrived: with the stream, the bytes read, and how many of them are the type.
     Type(u64, Box<RecvStream>, Bytes, usize),
-    /// It ends the connection.
+    /// It closes the connection with this code.
     Violation(Code),
 }
 
 impl SideStreams {
-    /// Takes a stream that the client has opened.
+    /// Adds a stream that the client has opened.
     pub(super) fn take(&mut self, stream: RecvStream) {
         self.reading.push(Box::pin(read_type(stream)));
     }
 
-    /// The next stream that is h3's affair.
+    /// The next stream that h3 must handle.
     ///
     /// # Errors
-    /// The code that the connection has to end with.
+    /// The code to close the connection with.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<RecvStream, Code>> {
         while let Poll::Ready(Some(event)) = self.reading.poll_next_unpin(context) {
             let (kind, mut stream, mut begun, length) = match event {
@@ -90,15 +90,15 @@ async fn read_type(mut stream: RecvStream) -> StreamEvent {
     }
 }
 
-/// Reads one of QPACK's streams to the end of the connection.
+/// Reads a QPACK stream until the connection ends.
 async fn watch_qpack(mut stream: RecvStream, kind: u64, behind_type: Bytes) -> StreamEvent {
     let mut bytes = behind_type;
-    // What came last is a number that goes on.
+    // Whether the last byte was part of an unfinished integer.
     let mut in_number = false;
     loop {
         for byte in &bytes {
             if kind == ENCODER {
-                // All that is left to say is that the table's capacity is 0.
+                // The only allowed instruction sets the table's capacity to 0.
                 if *byte != 0x20 {
                     return StreamEvent::Violation(Code::QPACK_ENCODER_STREAM_ERROR);
                 }
@@ -106,7 +106,7 @@ async fn watch_qpack(mut stream: RecvStream, kind: u64, behind_type: Bytes) -> S
             }
             in_number = match (in_number, byte) {
                 (true, byte) => byte & 0x80 != 0,
-                // The client has given up a stream; nothing else can be about answers without a table.
+                // A stream cancellation; without a dynamic table no other instruction is valid.
                 (false, 0x40..0x80) => byte & 0x3f == 0x3f,
                 (false, _) => return StreamEvent::Violation(Code::QPACK_DECODER_STREAM_ERROR),
             };
@@ -116,7 +116,7 @@ async fn watch_qpack(mut stream: RecvStream, kind: u64, behind_type: Bytes) -> S
             Ok(None) | Err(StreamErrorIncoming::StreamTerminated { .. }) => {
                 return StreamEvent::Violation(Code::H3_CLOSED_CRITICAL_STREAM);
             }
-            // The connection is over, which h3 sees by itself.
+            // The connection is closed, which h3 detects too.
             Err(_) => return StreamEvent::Over,
         };
     }

@@ -9,7 +9,7 @@ pub(super) enum Pseudo {
     Scheme,
     Authority,
     Path,
-    /// An answer's.
+    /// Of a response.
     Foreign,
 }
 

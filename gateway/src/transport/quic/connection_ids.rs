@@ -1,4 +1,4 @@
-//! QUIC connection ids that name the worker whose connection it is, to this process and to nobody else.
+//! QUIC connection ids that identify the connection's worker, readable by this process only.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use quinn::{ConnectionId, ConnectionIdGenerator};
 use quinn_proto::InvalidCid;
 
-/// The length of our connection ids.
+/// The length of the server's connection ids.
 pub(super) const ID_BYTES: usize = 8;
 
-/// Writes and reads connection ids: random bytes, and a keyed hash of them with the worker's number laid
-/// over it. Nobody but this process can tell the number, or forge an id that is taken for one of ours.
+/// Writes and reads connection ids: random bytes, and the worker's number XORed with a keyed hash of them.
+/// Only this process can read the number or create a valid id.
 #[derive(Clone)]
 pub(super) struct Ids {
     workers: u32,
@@ -22,21 +22,21 @@ impl Ids {
         Self { workers: u32::try_from(workers).unwrap_or(u32::MAX), key: RandomState::new() }
     }
 
-    /// A new id of a worker.
+    /// Writes a new id of a worker.
     pub(super) fn write(&self, worker: u32, random: [u8; 4]) -> [u8; ID_BYTES] {
         let [a, b, c, d] = random;
         let [e, f, g, h] = (self.mask(random) ^ worker).to_be_bytes();
         [a, b, c, d, e, f, g, h]
     }
 
-    /// The worker that an id names; `None` if it is none of ours.
+    /// The worker that an id identifies; `None` if the id is not valid.
     pub(super) fn read(&self, id: [u8; ID_BYTES]) -> Option<u32> {
         let [a, b, c, d, e, f, g, h] = id;
         let worker = u32::from_be_bytes([e, f, g, h]) ^ self.mask([a, b, c, d]);
         (worker < self.workers).then_some(worker)
     }
 
-    /// Makes the ids of one worker's connections.
+    /// Returns a generator of ids for one worker's connections.
     pub(super) fn generator(&self, worker: u32) -> Generator {
         Generator { worker, ids: self.clone() }
     }
@@ -47,7 +47,7 @@ impl Ids {
     }
 }
 
-/// Makes the ids of one worker's connections.
+/// Generates the ids of one worker's connections.
 pub(super) struct Generator {
     worker: u32,
     ids: Ids,
@@ -59,8 +59,8 @@ impl ConnectionIdGenerator for Generator {
     }
 
     fn validate(&self, id: &ConnectionId) -> Result<(), InvalidCid> {
-        // quinn asks before it sends a stateless reset. An id that names no worker may be of the process before this
-        // one, whose clients have to hear that it has ended.
+        // quinn calls this before it sends a stateless reset. An id without a worker may be of the previous
+        // process, whose clients need a reset.
         let id = <[u8; ID_BYTES]>::try_from(&id[..]).map_err(|_| InvalidCid)?;
         if self.ids.read(id).is_none_or(|worker| worker == self.worker) { Ok(()) } else { Err(InvalidCid) }
     }
@@ -74,15 +74,15 @@ impl ConnectionIdGenerator for Generator {
     }
 }
 
-/// The connection id of a datagram, where it can be one of ours. The id in a client's first packets is the
-/// client's own choice; those are taken by the process that reads them.
+/// The connection id of a datagram, if the server may have chosen it. The id in a client's first packets is
+/// chosen by the client; those are handled by the worker that reads them.
 pub(super) fn steered_id(datagram: &[u8]) -> Option<[u8; ID_BYTES]> {
     let first = datagram.first()?;
     let id = if first & 0x80 == 0 {
         // A short header (RFC 9000 §17.3): the id follows.
         datagram.get(1..)?
     } else if first & 0x30 == 0x20 && usize::from(*datagram.get(5)?) == ID_BYTES {
-        // A Handshake packet (§17.2.4): version and the id's length stand before it.
+        // A Handshake packet (§17.2.4): version and the id's length come before it.
         datagram.get(6..)?
     } else {
         return None;
@@ -102,11 +102,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_names_its_worker_and_nobody_elses_id_does(worker in 0_u32..64, random: [u8; 4], other: [u8; 8]) {
+        fn only_an_id_of_this_process_identifies_a_worker(worker in 0_u32..64, random: [u8; 4], other: [u8; 8]) {
             let ids = Ids::new(64);
             let id = ids.write(worker, random);
             prop_assert_eq!(ids.read(id), Some(worker));
-            // Another process's key, and any bytes: 64 of 2^32 are taken for ours.
+            // Another process's key, and any bytes: 64 of 2^32 are valid by chance.
             prop_assert_eq!(Ids::new(64).read(id), None);
             prop_assert_eq!(ids.read(other), None);
         }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn only_ids_that_the_server_chose_are_looked_at() {
+    fn only_ids_that_the_server_chose_are_read() {
         let id = [7; ID_BYTES];
         assert_eq!(steered_id(&short(id, b"x")), Some(id));
         assert_eq!(steered_id(&short(id, b"")[..8]), None);

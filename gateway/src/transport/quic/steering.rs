@@ -1,8 +1,8 @@
-//! One QUIC connection stays with one worker, whatever address its client comes from.
+//! Steering: a QUIC connection stays with one worker, whatever address its client uses.
 //!
-//! The kernel spreads datagrams over the workers' sockets by address and port. A client whose address
-//! changes (RFC 9000 §9) would meet another worker, which knows nothing of its connection. So every
-//! connection id names its worker, and a worker that reads another's datagram hands it over in memory.
+//! The kernel distributes datagrams to the workers' sockets by address and port. After a client's address
+//! changes (RFC 9000 §9), its datagrams reach another worker, which does not have the connection. So every
+//! connection id identifies its worker, and a worker that reads another's datagram forwards it in memory.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -17,11 +17,11 @@ use tokio::sync::mpsc;
 
 use super::connection_ids::{Ids, steered_id};
 
-/// Datagrams that wait for a worker at which they did not arrive; beyond it they are lost, as in a
-/// kernel's full buffer, and sent again.
-const HANDED_OVER_MAX: usize = 1024;
+/// Forwarded datagrams that may wait for a worker; more are dropped, as by a full kernel buffer, and sent
+/// again.
+const FORWARDED_MAX: usize = 1024;
 
-/// One worker's UDP socket, and its ways to the other workers of the same address.
+/// One worker's UDP socket, and its queues to the other workers of the same address.
 pub struct QuicSocket {
     socket: UdpSocket,
     inbox: mpsc::Receiver<Datagram>,
@@ -31,7 +31,7 @@ pub struct QuicSocket {
 /// Connects the sockets of all workers that share one address.
 #[must_use]
 pub fn steer(sockets: Vec<UdpSocket>) -> Vec<QuicSocket> {
-    let (ways, inboxes): (Vec<_>, Vec<_>) = sockets.iter().map(|_| mpsc::channel(HANDED_OVER_MAX)).unzip();
+    let (ways, inboxes): (Vec<_>, Vec<_>) = sockets.iter().map(|_| mpsc::channel(FORWARDED_MAX)).unzip();
     let (ids, ways) = (Ids::new(ways.len()), Arc::<[_]>::from(ways));
     let workers = (0..).map(|number| Worker { number, ids: ids.clone(), ways: Arc::clone(&ways) });
     let sockets = sockets.into_iter().zip(inboxes).zip(workers);
@@ -39,13 +39,13 @@ pub fn steer(sockets: Vec<UdpSocket>) -> Vec<QuicSocket> {
 }
 
 impl QuicSocket {
-    /// What makes the ids of this worker's connections.
+    /// Returns the factory of id generators for this worker's connections.
     pub(super) fn id_generator(&self) -> impl Fn() -> Box<dyn ConnectionIdGenerator> + Send + Sync + 'static {
         let (worker, ids) = (self.worker.number, self.worker.ids.clone());
         move || Box::new(ids.generator(worker))
     }
 
-    /// The socket as quinn wants it.
+    /// Converts the socket for quinn.
     pub(super) fn into_steered(self) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let socket = quinn::TokioRuntime.wrap_udp_socket(self.socket)?;
         if self.worker.ways.len() == 1 {
@@ -55,7 +55,7 @@ impl QuicSocket {
     }
 }
 
-/// A datagram on its way from the worker that read it to the worker that it is for.
+/// A datagram that is forwarded to another worker.
 struct Datagram {
     bytes: Box<[u8]>,
     meta: RecvMeta,
@@ -70,15 +70,15 @@ struct Worker {
 }
 
 impl Worker {
-    /// Hands over what is another worker's among the datagrams in a buffer, and closes the gaps. With
-    /// GRO a buffer has many, `stride` bytes each, and only the last may be shorter.
-    fn sort(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
+    /// Forwards the datagrams of other workers in a buffer, and closes the gaps. With GRO a buffer has many,
+    /// `stride` bytes each, and only the last may be shorter.
+    fn forward_foreign(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         let (mut kept, mut start) = (0, 0);
         while start < meta.len {
             let end = (start + meta.stride.max(1)).min(meta.len);
             let owner = steered_id(&buffer[start..end]).and_then(|id| self.ids.read(id));
             if let Some(owner) = owner.filter(|owner| *owner != self.number) {
-                self.hand_over(owner, &buffer[start..end], meta);
+                self.forward(owner, &buffer[start..end], meta);
             } else {
                 if kept != start {
                     buffer.copy_within(start..end, kept);
@@ -90,28 +90,28 @@ impl Worker {
         meta.len = kept;
     }
 
-    fn hand_over(&self, owner: u32, bytes: &[u8], meta: &RecvMeta) {
+    fn forward(&self, owner: u32, bytes: &[u8], meta: &RecvMeta) {
         let meta = RecvMeta { len: bytes.len(), stride: bytes.len(), ..*meta };
         let Some(way) = self.ways.get(owner as usize) else { return };
         let outcome = match way.try_send(Datagram { bytes: bytes.into(), meta }) {
-            Ok(()) => "taken",
+            Ok(()) => "delivered",
             Err(_) => "dropped",
         };
-        metrics::counter!("gateway_datagrams_handed_over_total", "outcome" => outcome).increment(1);
+        metrics::counter!("gateway_datagrams_forwarded_total", "outcome" => outcome).increment(1);
     }
 }
 
-/// A worker's socket that reads what the other workers hand over as well.
+/// A worker's socket, which also returns datagrams that other workers forward.
 struct Steered {
     socket: Arc<dyn AsyncUdpSocket>,
-    /// Only the endpoint's own task reads it: the lock is never waited for.
+    /// Only the endpoint's task reads it, so the lock is never contended.
     inbox: Mutex<mpsc::Receiver<Datagram>>,
     worker: Worker,
 }
 
 impl Steered {
     /// Fills at most half of the buffers from the inbox, so that neither source starves the other.
-    fn take_handed_over(
+    fn take_forwarded(
         &self,
         context: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
@@ -148,7 +148,7 @@ impl AsyncUdpSocket for Steered {
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let taken = self.take_handed_over(context, buffers, metas);
+        let taken = self.take_forwarded(context, buffers, metas);
         let (buffers, metas) = (&mut buffers[taken..], &mut metas[taken..]);
         if buffers.is_empty() {
             return Poll::Ready(Ok(taken));
@@ -156,7 +156,7 @@ impl AsyncUdpSocket for Steered {
         match self.socket.poll_recv(context, buffers, metas) {
             Poll::Ready(Ok(received)) => {
                 for (buffer, meta) in buffers.iter_mut().zip(metas).take(received) {
-                    self.worker.sort(buffer, meta);
+                    self.worker.forward_foreign(buffer, meta);
                 }
                 Poll::Ready(Ok(taken + received))
             }
@@ -211,7 +211,7 @@ mod tests {
         [&[0x40], &id[..], text].concat()
     }
 
-    /// What quinn would be given next, datagram by datagram.
+    /// The datagrams that quinn would read next.
     async fn next(socket: &dyn AsyncUdpSocket) -> Vec<Vec<u8>> {
         let (mut first, mut second) = ([0; 2048], [0; 2048]);
         let mut metas = [RecvMeta::default(); 2];
@@ -223,17 +223,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_kept_or_handed_over(bytes: Vec<u8>, stride in 0_usize..50) {
+        fn any_bytes_are_kept_or_forwarded(bytes: Vec<u8>, stride in 0_usize..50) {
             let sockets = steer(vec![any_port(), any_port()]);
             let mut meta = RecvMeta { len: bytes.len(), stride, ..RecvMeta::default() };
             let mut buffer = bytes.clone();
-            sockets[0].worker.sort(&mut buffer, &mut meta);
+            sockets[0].worker.forward_foreign(&mut buffer, &mut meta);
             prop_assert_eq!(&buffer[..meta.len], &bytes[..]);
         }
     }
 
     #[tokio::test]
-    async fn another_workers_datagram_is_handed_over_with_its_address() {
+    async fn another_workers_datagram_is_forwarded_with_its_address() {
         let mut sockets = steer(vec![any_port(), any_port()]);
         let (theirs, ours) =
             (short(id(&sockets[1], [1; 4]), b"theirs"), short(id(&sockets[0], [2; 4]), b"ours"));
@@ -266,7 +266,7 @@ mod tests {
         let last = short(id(&sockets[0], [3; 4]), b"");
         let mut buffer = [&theirs[..], &ours, &theirs, &ours, &last].concat();
         let mut meta = RecvMeta { len: buffer.len(), stride: ours.len(), ..RecvMeta::default() };
-        sockets[0].worker.sort(&mut buffer, &mut meta);
+        sockets[0].worker.forward_foreign(&mut buffer, &mut meta);
         assert_eq!(&buffer[..meta.len], [&ours[..], &ours, &last].concat());
         assert_eq!(meta.stride, ours.len());
         for _ in 0..2 {
@@ -277,24 +277,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_is_dropped_at_the_bound_and_starves_nobody() {
+    async fn a_flood_is_dropped_at_the_bound_and_does_not_starve_the_socket() {
         let mut sockets = steer(vec![any_port(), any_port()]);
         let theirs = short(id(&sockets[1], [1; 4]), b"theirs");
-        for _ in 0..HANDED_OVER_MAX + 10 {
+        for _ in 0..FORWARDED_MAX + 10 {
             let mut buffer = theirs.clone();
             let mut meta = RecvMeta { len: buffer.len(), stride: buffer.len(), ..RecvMeta::default() };
-            sockets[0].worker.sort(&mut buffer, &mut meta);
+            sockets[0].worker.forward_foreign(&mut buffer, &mut meta);
             assert_eq!(meta.len, 0);
         }
-        assert_eq!(sockets[1].inbox.len(), HANDED_OVER_MAX);
+        assert_eq!(sockets[1].inbox.len(), FORWARDED_MAX);
         let address = sockets[1].socket.local_addr().unwrap();
         any_port().send_to(b"@own", address).unwrap();
         let second = sockets.pop().unwrap().into_steered().unwrap();
-        // Readiness of the socket takes a turn of the runtime to be seen; the inbox alone would last 1024 reads.
+        // The runtime needs a turn to detect that the socket is ready; the inbox alone would last 1024 reads.
         let mut reads = 0;
         while !next(&*second).await.contains(&b"@own".to_vec()) {
             reads += 1;
-            assert!(reads < HANDED_OVER_MAX / 2, "the socket starves");
+            assert!(reads < FORWARDED_MAX / 2, "the socket starves");
             tokio::task::yield_now().await;
         }
     }

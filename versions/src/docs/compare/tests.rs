@@ -1,4 +1,4 @@
-//! Every turn, and that each is its own mirror image.
+//! Tests of every kind of difference, in both directions.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -14,9 +14,9 @@ fn found(before: &Value, after: &Value) -> Vec<(String, Turn)> {
     compare(side(before), side(after)).into_iter().map(|finding| (finding.place, finding.turn)).collect()
 }
 
-/// Narrowing is widening seen from the other end, so every case is looked at from both.
+/// Narrowing is the reverse of widening, so every case is tested in both directions.
 #[test]
-fn what_is_wider_one_way_is_narrower_the_other_way() {
+fn what_is_wider_in_one_direction_is_narrower_in_the_other() {
     for (narrow, wide) in [
         (json!({ "type": "string" }), json!({ "type": ["string", "null"] })),
         (json!({ "type": "string" }), json!({ "anyOf": [{ "type": "null" }, { "type": "string" }] })),
@@ -48,7 +48,7 @@ fn what_is_wider_one_way_is_narrower_the_other_way() {
 }
 
 #[test]
-fn what_is_written_otherwise_but_means_the_same_is_no_difference() {
+fn equivalent_schemas_do_not_differ() {
     for (one, other) in [
         (json!({ "type": "string", "const": "a" }), json!({ "enum": ["a"], "description": "A." })),
         (json!({ "$ref": "#/$defs/Kind" }), json!({ "enum": ["large", "small"] })),
@@ -60,7 +60,7 @@ fn what_is_written_otherwise_but_means_the_same_is_no_difference() {
 }
 
 #[test]
-fn what_gains_and_loses_is_changed() {
+fn gaining_and_losing_values_is_a_change() {
     for (one, other) in [
         (json!({ "type": "string" }), json!({ "type": "number" })),
         (json!({ "type": "string" }), json!({ "type": "object" })),
@@ -74,7 +74,7 @@ fn what_gains_and_loses_is_changed() {
 }
 
 #[test]
-fn members_are_compared_wherever_they_are() {
+fn fields_are_compared_wherever_they_are() {
     let thing = |properties: Value, required: Value| json!({ "type": "object", "properties": properties, "required": required });
     let text = json!({ "type": "string" });
     let before = thing(json!({ "gone": text, "kept": text, "loose": text }), json!(["gone", "kept"]));
@@ -100,7 +100,7 @@ fn members_are_compared_wherever_they_are() {
 }
 
 #[test]
-fn one_of_several_objects_is_compared_by_all_their_members() {
+fn a_choice_of_objects_is_compared_by_all_their_fields() {
     let one = |name: &str| json!({ "type": "object", "properties": { name: { "type": "string" } }, "required": [name] });
     let two = json!({ "oneOf": [one("ipv4"), one("ipv6")] });
     assert_eq!(
@@ -109,7 +109,7 @@ fn one_of_several_objects_is_compared_by_all_their_members() {
     );
 }
 
-/// Schemas as types bring them about, nested a little.
+/// Schemas as they are generated from types, with some nesting.
 fn schemas() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(json!({})),
@@ -143,7 +143,7 @@ fn schemas() -> impl Strategy<Value = Value> {
 
 fn mirrored(turn: Turn) -> Turn {
     match turn {
-        // Whether what is gone was required is not told: whoever misses it misses it either way.
+        // Whether a removed field was required is not reported, because its removal is breaking in any case.
         Turn::Added { .. } => Turn::Removed,
         Turn::Removed => Turn::Added { required: false },
         Turn::Optional => Turn::Required,
@@ -161,7 +161,7 @@ proptest! {
     }
 
     #[test]
-    fn the_way_back_mirrors_the_way_there(one in schemas(), other in schemas()) {
+    fn the_reverse_comparison_mirrors_the_differences(one in schemas(), other in schemas()) {
         let sorted = |mut findings: Vec<(String, Turn)>| {
             for (_, turn) in &mut findings {
                 if let Turn::Added { required } = turn {

@@ -1,4 +1,4 @@
-//! A file in pieces: pieces that several pages have in common are in memory once.
+//! The content of a file in pieces, so that pieces that several pages share are in memory once.
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ pub struct Content(Vec<Bytes>);
 pub(super) const MARK: char = '\0';
 
 impl Content {
-    /// A text in which each [`MARK`] is replaced by the next shared piece.
+    /// The content of a text in which each [`MARK`] is replaced by the next shared piece.
     pub(super) fn woven(text: &str, shared: impl IntoIterator<Item = Bytes>) -> Self {
         let mut shared = shared.into_iter();
         let mut pieces = Vec::new();
@@ -43,7 +43,7 @@ impl Content {
         self.len() == 0
     }
 
-    /// All pieces as one.
+    /// All pieces in one.
     #[must_use]
     pub fn whole(&self) -> Bytes {
         match self.0.as_slice() {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_pieces_come_in_their_places() {
+    fn shared_pieces_replace_their_marks() {
         let shared = [b"one", b"two"].map(|piece| Bytes::from_static(piece));
         let content = Content::woven("a\0b\0", shared.clone());
         assert_eq!((content.whole(), content.len()), (Bytes::from_static(b"aonebtwo"), 8));

@@ -3,7 +3,7 @@
 use super::page::{Block, Code, Page, Section, Table};
 use super::text::Text;
 use super::{Site, pretty};
-use crate::{Error, ErrorCode, Help, State, Version};
+use crate::{Error, ErrorCode, Help, Version, VersionState};
 
 /// A request id for examples.
 const REQUEST_ID: &str = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b";
@@ -138,8 +138,11 @@ pub(super) fn example(
     if code == ErrorCode::InvalidToken {
         return pretty(&serde_json::json!({ "error": site.invalid_token_message }));
     }
-    let open = |life: &&crate::Schedule| matches!(life.state(site.now), State::Current | State::Deprecated);
-    let supported = || site.calendar.schedules().iter().filter(open).map(|life| life.version).collect();
+    let open = |schedule: &&crate::Schedule| {
+        matches!(schedule.state(site.now), VersionState::Current | VersionState::Deprecated)
+    };
+    let supported =
+        || site.calendar.schedules().iter().filter(open).map(|schedule| schedule.version).collect();
     let help = match code {
         ErrorCode::PermissionMissing => Help {
             required_permission: Some(required),
@@ -245,7 +248,7 @@ fn overview(site: &Site<'_>) -> Page {
             Section::new(
                 "Error format",
                 vec![
-                    Block::says(
+                    Block::paragraph(
                         "The media type is `application/problem+json`. `error` is the same text as `detail`. Fields that help you \
                          fix the call, such as `requiredPermission` or `retryAfterSeconds`, are present if they apply. \
                          Rely on `type` or `status`: the text of `detail` may change.",
@@ -256,7 +259,7 @@ fn overview(site: &Site<'_>) -> Page {
             Section::new(
                 "401 responses",
                 vec![
-                    Block::says(
+                    Block::paragraph(
                         "The body of a 401 is `application/json` and the same for every reason. The response has a \
                          `WWW-Authenticate` header.",
                     ),

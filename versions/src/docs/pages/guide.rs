@@ -50,23 +50,23 @@ pub(super) fn overview(site: &Site<'_>) -> Page {
 }
 
 fn first_call(site: &Site<'_>, entry: Option<&Entry>) -> Vec<Block> {
-    let Some(entry) = entry else { return vec![Block::says("No version has an endpoint yet.")] };
+    let Some(entry) = entry else { return vec![Block::paragraph("No version has an endpoint yet.")] };
     let parameters = crate::docs::parameters(&entry.route).unwrap_or_default();
     let call = Call::new(&entry.route, &parameters, &format!("{}/{}", site.api_url, entry.version));
-    let mut blocks = vec![Block::says(
+    let mut blocks = vec![Block::paragraph(
         "Set the environment variable that the code samples read your key from. Start with a staging key.",
     )];
     blocks.extend(exports(&format!("{}_stg_…", site.brand)));
     blocks.extend([
-        Block::says(
+        Block::paragraph(
             "A key that you type on the command line stays in your shell's history. To avoid that, let the shell prompt \
              for it: `read -rs PARTNER_API_KEY && export PARTNER_API_KEY`.",
         ),
-        Block::says("Then call the API:"),
+        Block::paragraph("Then call the API:"),
         Block::Code(Code { label: "curl", language: "sh", text: call.curl() }),
-        Block::says("The response:"),
+        Block::paragraph("The response:"),
         Block::Code(Code { label: "200", language: "json", text: reference::example(&entry.route) }),
-        Block::says(format!(
+        Block::paragraph(format!(
             "See [{}]({}) for the same call in JavaScript, Python and PowerShell.",
             entry.route.name,
             reference::address(entry)
@@ -78,7 +78,7 @@ fn first_call(site: &Site<'_>, entry: Option<&Entry>) -> Vec<Block> {
 fn authentication(site: &Site<'_>) -> Vec<Block> {
     let unauthorized = serde_json::json!({ "error": site.invalid_token_message });
     vec![
-        Block::says(
+        Block::paragraph(
             "Send your API key as a Bearer token (RFC 6750) in the `Authorization` header of every request. Without a \
              valid key, every request gets a 401, even if its path does not exist.",
         ),
@@ -87,13 +87,13 @@ fn authentication(site: &Site<'_>) -> Vec<Block> {
             language: "http",
             text: format!("Authorization: Bearer ${VARIABLE}"),
         }),
-        Block::says(format!(
+        Block::paragraph(format!(
             "A key starts with `{0}_stg_` for staging or `{0}_live_` for production, followed by 43 letters and digits and \
              a 6-character checksum. It is shown once, when it is created. Only a hash is stored, so nobody can look it \
              up for you later.",
             site.brand
         )),
-        Block::says("The response is the same whether the key is missing, unknown, expired or revoked:"),
+        Block::paragraph("The response is the same whether the key is missing, unknown, expired or revoked:"),
         Block::Code(Code { label: "401", language: "json", text: pretty(&unauthorized) }),
         Block::Heading("Keep your keys secret".to_owned()),
         Block::list([
@@ -103,7 +103,7 @@ fn authentication(site: &Site<'_>) -> Vec<Block> {
              that used it are closed.",
         ]),
         Block::Heading("Permissions".to_owned()),
-        Block::says(
+        Block::paragraph(
             "Each endpoint requires one permission, such as `ping:read`, which is listed on its page. A key has the \
              permissions that were granted when it was created. If the required one is missing, the response is a \
              [403](/errors/permission-missing) that names it.",
@@ -114,8 +114,8 @@ fn authentication(site: &Site<'_>) -> Vec<Block> {
 fn environments(site: &Site<'_>) -> Vec<Block> {
     let row = |environment: Environment, prefix: &str, purpose: &str| {
         let server_urls =
-            site.server_urls.iter().filter(|door| door.environments.contains(environment.into()));
-        let server_urls: Vec<_> = server_urls.map(|door| format!("`{}`", door.url)).collect();
+            site.server_urls.iter().filter(|server| server.environments.contains(environment.into()));
+        let server_urls: Vec<_> = server_urls.map(|server| format!("`{}`", server.url)).collect();
         let server_urls =
             if server_urls.is_empty() { "not available here".to_owned() } else { server_urls.join(", ") };
         vec![
@@ -126,7 +126,7 @@ fn environments(site: &Site<'_>) -> Vec<Block> {
         ]
     };
     vec![
-        Block::says(
+        Block::paragraph(
             "You get one key for each environment. The key decides which environment a request uses, and responses name it \
              in `env`. A key works only at addresses that serve its environment.",
         ),
@@ -147,7 +147,7 @@ fn environments(site: &Site<'_>) -> Vec<Block> {
 
 fn getting_keys() -> Vec<Block> {
     vec![
-        Block::says("Access is granted to each partner individually."),
+        Block::paragraph("Access is granted to each partner individually."),
         Block::Steps(vec![
             "**Request access.** Tell the API team what you want to build, which endpoints you need, and which networks you \
              will call from."
@@ -166,7 +166,7 @@ fn getting_keys() -> Vec<Block> {
 
 fn rotation() -> Vec<Block> {
     vec![
-        Block::says(
+        Block::paragraph(
             "Ask the API team to rotate a key. You get a new key with the same permissions. Without an overlap, the old key \
              stops working immediately; with an overlap of a day, for example, both keys work for that day.",
         ),
@@ -175,12 +175,14 @@ fn rotation() -> Vec<Block> {
             "Deploy the new key everywhere.".into(),
             "Let the old key expire, or ask for it to be revoked once nothing uses it.".into(),
         ]),
-        Block::says("Requests with a revoked key get a 401, and connections that used the key are closed."),
+        Block::paragraph(
+            "Requests with a revoked key get a 401, and connections that used the key are closed.",
+        ),
     ]
 }
 
 fn limits(site: &Site<'_>) -> Vec<Block> {
-    vec![Block::says(format!(
+    vec![Block::paragraph(format!(
         "Each key has a rate limit. The default is {} requests per {}, with bursts of up to {} requests. Responses to \
          authenticated requests say what is left in the `ratelimit` header and what the limit is in \
          `ratelimit-policy`. Beyond the limit, the response is a [429](/errors/rate-limited) with a `retry-after` header \
@@ -192,7 +194,7 @@ fn limits(site: &Site<'_>) -> Vec<Block> {
 }
 
 fn protocols() -> Vec<Block> {
-    vec![Block::says(
+    vec![Block::paragraph(
         "The API supports HTTP/1.1, HTTP/2 and HTTP/3, with the same responses over each. Responses over HTTP/1.1 and HTTP/2 \
          advertise HTTP/3 in the `alt-svc` header; clients that support it switch automatically. `GET` endpoints also \
          support `HEAD`, and every endpoint supports `OPTIONS`, which lists its methods in `allow`.",
@@ -202,7 +204,7 @@ fn protocols() -> Vec<Block> {
 fn versions_in_short(site: &Site<'_>) -> Vec<Block> {
     vec![
         Block::Table(versions::table(site, 8)),
-        Block::says(
+        Block::paragraph(
             "See [Versions](/versions) for the lifecycle of a version, and the [changelog](/changelog) for what each one \
              changed.",
         ),

@@ -1,4 +1,4 @@
-//! A page as HTML: readable without a style, without a script, and from the smallest screen on.
+//! Renders pages as HTML that is readable without styles and scripts, and on small screens.
 
 use askama::Template;
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use super::content::{Content, MARK};
 use super::page::{Block, Page, slug};
 use super::text::{escape, twin};
 
-/// What stands beside every page.
+/// The navigation beside every page.
 #[derive(Template)]
 #[template(path = "navigation.html")]
 pub(super) struct Navigation {
@@ -16,7 +16,7 @@ pub(super) struct Navigation {
 }
 
 impl Navigation {
-    /// Written once, for every page that it stands beside.
+    /// Renders it once, for all pages that share it.
     pub(super) fn written(&self) -> Bytes {
         self.render().expect("links are written to memory, from parts that cannot fail").into()
     }
@@ -26,13 +26,13 @@ impl Navigation {
 pub(super) struct Group {
     /// The heading.
     pub(super) heading: String,
-    /// What is said beside it: the state of a date.
+    /// A note beside it: the state of a date.
     pub(super) state: &'static str,
-    /// Address and words of each link.
+    /// URL and text of each link.
     pub(super) links: Vec<(String, String)>,
 }
 
-/// The whole page, beside its navigation as written.
+/// Renders the page with its rendered navigation.
 pub(super) fn page(page: &Page, navigation: &Bytes, site: &str) -> Content {
     let mut shared = Vec::new();
     let mut beside = String::new();
@@ -40,7 +40,7 @@ pub(super) fn page(page: &Page, navigation: &Bytes, site: &str) -> Content {
     let place = std::str::from_utf8(navigation).ok().and_then(|text| text.find(&format!("{link}>")));
     match place.filter(|_| !page.route.is_empty()) {
         Some(place) => {
-            // The link to this very page is its own; what stands before and behind is everybody's.
+            // Only the link to this page itself differs; the text before and after it is shared.
             let end = place + link.len();
             beside.extend([MARK, ' ']);
             beside.push_str("aria-current=\"page\"");
@@ -61,7 +61,7 @@ pub(super) fn page(page: &Page, navigation: &Bytes, site: &str) -> Content {
     Content::woven(&text, shared)
 }
 
-/// The page that says that there is none.
+/// Renders the page for unknown paths.
 pub(super) fn missing(navigation: &Bytes, site: &str) -> Content {
     let found = Page {
         address: "/".to_owned(),
@@ -95,12 +95,12 @@ struct One<'a> {
     block: &'a Block,
 }
 
-/// One block, without the blanks of its template.
+/// Renders a block, without the white space of its template.
 pub(super) fn block(block: &Block) -> String {
     One { block }.render().expect("a block is written to memory, from parts that cannot fail")
 }
 
-/// Text that is code, whole.
+/// Renders text that is code entirely.
 fn literal(text: &str) -> String {
     let mut html = String::with_capacity(text.len() + 16);
     escape(text, &mut html);

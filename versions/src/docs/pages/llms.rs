@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::page::Page;
 use super::text::twin;
 use super::{NAME, Site};
-use crate::State;
+use crate::VersionState;
 
 /// The list of pages.
 pub(super) fn index(site: &Site<'_>, pages: &[Page]) -> String {
@@ -35,14 +35,14 @@ pub(super) fn index(site: &Site<'_>, pages: &[Page]) -> String {
     section("Guide", &|page| page.version.is_none() && page.route != "/errors/{code}");
     let state = |page: &Page| page.version.map(|index| site.calendar.state(index, site.now));
     for (index, release) in site.catalog.releases().iter().enumerate().rev() {
-        let is_current = site.calendar.state(index, site.now) == State::Current;
+        let is_current = site.calendar.state(index, site.now) == VersionState::Current;
         if is_current {
             section(&format!("Version {}", release.version), &|page| page.version == Some(index));
         }
     }
     // What a reader with a small context can leave out.
     section("Optional", &|page| {
-        page.route == "/errors/{code}" || state(page).is_some_and(|state| state != State::Current)
+        page.route == "/errors/{code}" || state(page).is_some_and(|state| state != VersionState::Current)
     });
     text
 }

@@ -1,4 +1,4 @@
-//! A page as Markdown.
+//! Renders pages as Markdown.
 
 use std::fmt::Write as _;
 
@@ -6,12 +6,12 @@ use super::content::{Content, MARK};
 use super::page::{Block, Code, Page, Table};
 use super::text::Text;
 
-/// The whole page.
+/// Renders the page.
 pub(super) fn page(page: &Page) -> Content {
     Content::woven(&text(page), page.shared().map(|shared| shared.markdown.clone()))
 }
 
-/// Blocks alone, for pages that share them.
+/// Renders blocks for pages that share them.
 pub(super) fn shared(shared: &[Block]) -> String {
     let mut out = String::new();
     blocks(shared, &mut out);
@@ -63,7 +63,7 @@ fn blocks(blocks: &[Block], out: &mut String) {
                 }
                 writeln!(out)
             }
-            // It ends in an empty line of its own.
+            // It ends with an empty line already.
             Block::Shared(_) => write!(out, "{MARK}"),
             Block::Call(method, address) => fence("http", &format!("{method} {address}"), out),
             Block::Answer(answer) => {
@@ -81,7 +81,7 @@ fn fence(language: &str, text: &str, out: &mut String) -> std::fmt::Result {
 fn table(table: &Table, out: &mut String) -> std::fmt::Result {
     let line = |cells: &mut dyn Iterator<Item = String>, out: &mut String| {
         out.push('|');
-        // A bar would end its cell, in code as well.
+        // A bar would end its cell, even in code.
         cells.for_each(|cell| out.extend([" ", &cell.replace('|', "\\|"), " |"]));
         out.push('\n');
     };

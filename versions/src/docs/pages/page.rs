@@ -106,7 +106,7 @@ pub(super) struct Shared {
 
 impl Block {
     /// Prose.
-    pub(super) fn says(text: impl Into<Text>) -> Self {
+    pub(super) fn paragraph(text: impl Into<Text>) -> Self {
         Self::Paragraph(text.into())
     }
 
@@ -119,7 +119,7 @@ impl Block {
 /// Text in a language.
 #[derive(Debug)]
 pub(super) struct Code {
-    /// What stands above it.
+    /// The label above it.
     pub(super) label: &'static str,
     /// The language, as Markdown's fences name it.
     pub(super) language: &'static str,
@@ -130,9 +130,9 @@ pub(super) struct Code {
 /// A table.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// What it lists, for those who do not see it.
+    /// Its caption, for screen readers.
     pub(super) label: &'static str,
-    /// The heads of its columns.
+    /// The headings of its columns.
     pub(super) head: Vec<&'static str>,
     /// Its rows, each as wide as the head.
     pub(super) rows: Vec<Vec<Text>>,
@@ -143,17 +143,17 @@ pub(super) struct Table {
 pub(super) struct Answer {
     /// The status.
     pub(super) status: u16,
-    /// What it is called.
+    /// Its name.
     pub(super) title: &'static str,
-    /// When it comes and where more is said.
+    /// When it is sent, and a link to more information.
     pub(super) text: Text,
     /// The content.
     pub(super) body: String,
-    /// Whether it is worth seeing at once.
+    /// Whether it is expanded by default.
     pub(super) is_open: bool,
 }
 
-/// Words as the end of a link: lower case, dashes between.
+/// Converts text to an anchor: lower case, with dashes.
 pub(super) fn slug(words: &str) -> String {
     let mut slug = String::with_capacity(words.len());
     for sign in words.chars() {

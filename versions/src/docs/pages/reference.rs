@@ -7,14 +7,14 @@ use std::rc::Rc;
 use permissions::ApiAccessPermission;
 use serde_json::Value;
 
-use super::members::members;
 use super::page::{Answer, Block, Notice, Page, Section, Shared, Table};
+use super::response_fields::response_fields;
 use super::samples::{Call, exports};
 use super::shared::shared;
 use super::text::Text;
 use super::{Site, changelog, errors, pretty, versions};
 use crate::docs::{Location, Parameter, ReleaseNotes, parameters, type_name};
-use crate::{Entry, ErrorCode, Route, State, Version};
+use crate::{Entry, ErrorCode, Route, Version, VersionState};
 
 /// The path of an endpoint's page.
 pub(super) fn address(entry: &Entry) -> String {
@@ -32,7 +32,7 @@ pub(super) fn example(route: &Route) -> String {
 
 /// What pages share, rendered once: an endpoint that several versions inherit, errors, and fixed sections.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct SharedBlocks {
     endpoints: HashMap<TypeId, Rc<Described>>,
     errors: HashMap<(ErrorCode, Option<Version>, ApiAccessPermission), Rc<Shared>>,
     exports: Option<Rc<Shared>>,
@@ -45,7 +45,7 @@ struct Described {
     example: Rc<Shared>,
 }
 
-impl Known {
+impl SharedBlocks {
     fn of(&mut self, route: &Route) -> Rc<Described> {
         let described = self.endpoints.entry(route.endpoint).or_insert_with(|| {
             Rc::new(Described {
@@ -54,7 +54,7 @@ impl Known {
                 members: shared(&[Block::Table(Table {
                     label: "Response fields",
                     head: vec!["Field", "Type", "Description"],
-                    rows: members(route).into_iter().map(Vec::from).collect(),
+                    rows: response_fields(route).into_iter().map(Vec::from).collect(),
                 })]),
                 example: shared(&[Block::Answer(Answer {
                     status: 200,
@@ -91,8 +91,8 @@ impl Known {
 
 /// The notice about the state of a version; `name` is the endpoint whose page shows it.
 fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
-    let life = &site.calendar.schedules()[index];
-    let version = life.version;
+    let schedule = &site.calendar.schedules()[index];
+    let version = schedule.version;
     let successor = site.successor_of(version).map(|successor| {
         let same =
             name.filter(|name| site.catalog.entries_of(successor).any(|entry| entry.route.name == *name));
@@ -102,11 +102,11 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
         }
     });
     let successor = successor.unwrap_or_default();
-    let (title, text, is_final) = match life.state(site.now) {
-        State::Current => return None,
-        State::Preview => (
+    let (title, text, is_final) = match schedule.state(site.now) {
+        VersionState::Current => return None,
+        VersionState::Preview => (
             "Preview",
-            match life.lifecycle.published {
+            match schedule.lifecycle.published {
                 Some(day) => format!(
                     "{version} will be published on {day}. Until then it is available to staging keys only."
                 ),
@@ -114,9 +114,9 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
             },
             false,
         ),
-        State::Deprecated => (
+        VersionState::Deprecated => (
             "Deprecated",
-            match life.lifecycle.sunset {
+            match schedule.lifecycle.sunset {
                 Some(day) => format!(
                     "{version} will be retired on {day}. From then on it responds with 410.{successor}"
                 ),
@@ -124,7 +124,7 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
             },
             false,
         ),
-        State::Retired => (
+        VersionState::Retired => (
             "Retired",
             format!(
                 "{version} is no longer available. Every call gets a [410](/errors/retired-version).{successor}"
@@ -136,9 +136,9 @@ fn notice(site: &Site<'_>, index: usize, name: Option<&str>) -> Option<Notice> {
 }
 
 /// The page of a version.
-pub(super) fn version(site: &Site<'_>, index: usize, news: &ReleaseNotes) -> Page {
+pub(super) fn version(site: &Site<'_>, index: usize, notes: &ReleaseNotes) -> Page {
     let release = &site.catalog.releases()[index];
-    let life = &site.calendar.schedules()[index];
+    let schedule = &site.calendar.schedules()[index];
     let version = release.version;
     let link = |entry: &Entry| {
         let route = &entry.route;
@@ -157,7 +157,7 @@ pub(super) fn version(site: &Site<'_>, index: usize, news: &ReleaseNotes) -> Pag
             rows: site.catalog.entries_of(version).map(link).collect(),
         })],
     )];
-    let changes = changelog::changes(news);
+    let changes = changelog::changes(notes);
     if !changes.is_empty() {
         sections.push(Section::new("Changes", changes));
     }
@@ -175,10 +175,10 @@ pub(super) fn version(site: &Site<'_>, index: usize, news: &ReleaseNotes) -> Pag
         version: Some(index),
         notice: notice(site, index, None),
         opening: vec![Block::Facts(vec![
-            ("State", life.state(site.now).name().into()),
-            ("Published", versions::day(life.lifecycle.published)),
-            ("Deprecated", versions::day(life.lifecycle.deprecated)),
-            ("Sunset", versions::day(life.lifecycle.sunset)),
+            ("State", schedule.state(site.now).name().into()),
+            ("Published", versions::day(schedule.lifecycle.published)),
+            ("Deprecated", versions::day(schedule.lifecycle.deprecated)),
+            ("Sunset", versions::day(schedule.lifecycle.sunset)),
             ("Base URL", format!("`{}/{version}/`", site.api_url).into()),
         ])],
         sections,
@@ -186,14 +186,19 @@ pub(super) fn version(site: &Site<'_>, index: usize, news: &ReleaseNotes) -> Pag
 }
 
 /// The page of an endpoint.
-pub(super) fn endpoint(site: &Site<'_>, index: usize, entry: &Entry, known: &mut Known) -> Page {
+pub(super) fn endpoint(
+    site: &Site<'_>,
+    index: usize,
+    entry: &Entry,
+    shared_blocks: &mut SharedBlocks,
+) -> Page {
     let route = &entry.route;
-    let described = known.of(route);
+    let described = shared_blocks.of(route);
     let call = Call::new(route, &described.parameters, &format!("{}/{}", site.api_url, entry.version));
     let mut sections = vec![Section::new("Parameters", parameter_tables(route, &described.parameters))];
     sections.push(Section::new("Code samples", call.samples().into()));
-    let exports = known.exports.get_or_insert_with(|| {
-        let mut blocks = vec![Block::says(
+    let exports = shared_blocks.exports.get_or_insert_with(|| {
+        let mut blocks = vec![Block::paragraph(
             "The code samples read your key from an environment variable. Set it like this:",
         )];
         blocks.extend(exports(&format!("{}_stg_…", site.brand)));
@@ -204,10 +209,10 @@ pub(super) fn endpoint(site: &Site<'_>, index: usize, entry: &Entry, known: &mut
         ErrorCode::ALL.into_iter().filter(|code| can_meet(*code, route)).collect();
     codes.sort_by_key(|code| code.status());
     let mut responses = vec![Block::Shared(Rc::clone(&described.example))];
-    responses.extend(codes.into_iter().map(|code| Block::Shared(known.error(site, code, entry))));
+    responses.extend(codes.into_iter().map(|code| Block::Shared(shared_blocks.error(site, code, entry))));
     sections.push(Section::new("Responses", responses));
     sections.push(Section::new("Response fields", vec![Block::Shared(Rc::clone(&described.members))]));
-    let fields = known.fields.get_or_insert_with(|| shared(&header_fields()));
+    let fields = shared_blocks.fields.get_or_insert_with(|| shared(&header_fields()));
     sections.push(Section::new("Headers", vec![Block::Shared(Rc::clone(fields))]));
     if let Some(others) = other_dates(site, index, entry) {
         sections.push(Section::new("Other versions", others));
@@ -251,7 +256,7 @@ fn parameter_tables(route: &Route, parameters: &[Parameter]) -> Vec<Block> {
         }
     }
     if !silent.is_empty() {
-        blocks.push(Block::says(format!("This endpoint has no {}.", silent.join(" and no "))));
+        blocks.push(Block::paragraph(format!("This endpoint has no {}.", silent.join(" and no "))));
     }
     blocks
 }
@@ -272,7 +277,7 @@ fn parameter_row(part: &Parameter) -> Vec<Text> {
 /// Whether a call to this endpoint can get this error.
 fn can_meet(code: ErrorCode, route: &Route) -> bool {
     match code {
-        // These are for other paths.
+        // These are errors of other paths.
         ErrorCode::UnknownVersion | ErrorCode::UnknownResource => false,
         ErrorCode::TooEarly => !route.early_data_safe,
         _ => true,

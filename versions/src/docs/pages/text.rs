@@ -1,7 +1,7 @@
-//! One line of prose, in the little Markdown that declarations are written in: `code`, `**strong**` and
-//! `[words](address)`; a backslash takes a sign literally.
+//! A line of prose in the subset of Markdown that declarations use: `code`, `**strong**` and `[text](url)`; a
+//! backslash escapes a character.
 //!
-//! It is read once into pieces, of which both forms of a page are made, so that they cannot differ.
+//! It is parsed into pieces, from which both formats of a page are rendered, so that they cannot differ.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ enum Piece<'a> {
 }
 
 impl Text {
-    /// Words that are to be taken literally.
+    /// Escapes text that is to be taken literally.
     pub(super) fn plain(words: &str) -> Self {
         let mut text = String::with_capacity(words.len());
         for sign in words.chars() {
@@ -61,7 +61,7 @@ impl Text {
                 pieces.push(piece);
                 rest = &from[length..];
             } else {
-                // An escape, or a sign that begins nothing.
+                // An escape, or a character without a meaning.
                 let literal = from.strip_prefix('\\').unwrap_or(from);
                 let length = literal.chars().next().map_or(0, char::len_utf8);
                 plain += &literal[..length];
@@ -116,12 +116,12 @@ impl Text {
         markdown
     }
 
-    /// Whether it is one word: a date, a state.
+    /// Whether it is a single word: a date, a state.
     pub(super) fn is_word(&self) -> bool {
         self.0.len() < 48 && !self.words().contains(char::is_whitespace)
     }
 
-    /// The bare words, for titles of documents and their descriptions.
+    /// The text without markup, for titles and descriptions.
     pub(super) fn words(&self) -> String {
         let pieces = self.pieces();
         let words = pieces.iter().map(|piece| match piece {
@@ -132,7 +132,7 @@ impl Text {
     }
 }
 
-/// What stands between two marks at the beginning, if something does.
+/// The text between two marks at the start, if they are there.
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
     let inside = text.strip_prefix(open)?;
     inside.split_once(close).map(|(inside, _)| inside).filter(|inside| !inside.is_empty())
@@ -144,7 +144,7 @@ fn tagged(tag: &str, words: &str, html: &mut String) {
     html.extend(["</", tag, ">"]);
 }
 
-/// Adds text so that it means itself in HTML, also in an attribute.
+/// Adds text escaped for HTML, also for attributes.
 pub(super) fn escape(text: &str, html: &mut String) {
     for sign in text.chars() {
         match sign {
@@ -166,7 +166,7 @@ fn escape_markdown(text: &str, markdown: &mut String) {
     }
 }
 
-/// The address of a page's Markdown; any other address is its own.
+/// The URL of a page's Markdown version; any other URL is returned unchanged.
 pub(super) fn twin(address: &str) -> Cow<'_, str> {
     let (page, anchor) = address.find('#').map_or((address, ""), |place| address.split_at(place));
     if page == "/" {
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_say_the_same() {
+    fn both_formats_have_the_same_text() {
         for (text, html, markdown) in [
             ("A <b> & c", "A &lt;b&gt; &amp; c", "A \\<b> & c"),
             ("use `a < b`", "use <code>a &lt; b</code>", "use `a < b`"),
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn plain_words_stay_as_they_are() {
+    fn plain_text_is_escaped() {
         for words in ["`a` **b** [c](d)", "\\", "ä*", "x\\`"] {
             assert_eq!(Text::plain(words).words(), words);
         }
     }
 
     #[test]
-    fn a_page_has_a_twin_and_a_file_is_its_own() {
+    fn only_links_to_pages_lead_to_markdown() {
         for (address, other) in [
             ("/", "/index.md"),
             ("/#a", "/index.md#a"),

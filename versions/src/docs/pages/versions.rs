@@ -6,25 +6,29 @@ use super::page::{Block, Code, Page, Section, Table};
 use super::samples::VARIABLE;
 use super::text::Text;
 use super::{Site, errors};
-use crate::{ErrorCode, Schedule, State};
+use crate::{ErrorCode, Schedule, VersionState};
 
 /// The page about versions.
 pub(super) fn page(site: &Site<'_>) -> Page {
     let states = [
-        (State::Preview, "Available to staging keys only. It may still change."),
-        (State::Current, "Available to every key. Its contract does not change."),
+        (VersionState::Preview, "Available to staging keys only. It may still change."),
+        (VersionState::Current, "Available to every key. Its contract does not change."),
         (
-            State::Deprecated,
+            VersionState::Deprecated,
             "Still available and unchanged, but about to be retired. Responses say so in their headers. Move to a newer \
              version before the sunset date.",
         ),
         (
-            State::Retired,
+            VersionState::Retired,
             "No longer available. The response is a [410](/errors/retired-version) that names the version to move to.",
         ),
     ];
     let states = states.map(|(state, meaning)| vec![Text::from(format!("**{state}**")), Text::from(meaning)]);
-    let retired = site.calendar.schedules().iter().position(|life| life.state(site.now) == State::Retired);
+    let retired = site
+        .calendar
+        .schedules()
+        .iter()
+        .position(|schedule| schedule.state(site.now) == VersionState::Retired);
     let gone = site.catalog.tables().get(retired.unwrap_or_default()).map(|table| table.version);
     let (newest, permission) = site.newest();
     let gone = errors::example(ErrorCode::RetiredVersion, gone.unwrap_or(newest), permission, site);
@@ -47,7 +51,7 @@ pub(super) fn page(site: &Site<'_>) -> Page {
                         head: vec!["State", "Meaning"],
                         rows: states.into(),
                     }),
-                    Block::says(
+                    Block::paragraph(
                         "Each state begins at 00:00 UTC on its date. A version is always deprecated before it is retired.",
                     ),
                 ],
@@ -81,12 +85,12 @@ pub(super) fn page(site: &Site<'_>) -> Page {
             Section::new(
                 "Retired versions",
                 vec![
-                    Block::says(
+                    Block::paragraph(
                         "A retired version responds with a 410. It never silently responds in the format of another version, \
                          which an integration could misread.",
                     ),
                     Block::Code(Code { label: "410", language: "json", text: gone }),
-                    Block::says(
+                    Block::paragraph(
                         "If you cannot update your integration in time, ask for `on_retired=forward` to be set on your key. Calls \
                          to a retired version then get the response of its successor, which the `api-version` header \
                          names.",
@@ -98,7 +102,7 @@ pub(super) fn page(site: &Site<'_>) -> Page {
 }
 
 fn preview(site: &Site<'_>) -> Vec<Block> {
-    let mut blocks = vec![Block::says(
+    let mut blocks = vec![Block::paragraph(
         "To see how a newer version would respond to your real traffic, send its date in the `api-version-preview` header of \
          a read-only call. Your response stays the same; additional headers describe the newer version's response.",
     )];
@@ -141,14 +145,14 @@ fn preview(site: &Site<'_>) -> Vec<Block> {
 /// The newest versions, at most `max`.
 pub(super) fn table(site: &Site<'_>, max: usize) -> Table {
     let rows = site.calendar.schedules().iter().zip(site.catalog.releases()).rev().take(max);
-    let row = |(life, release): (&Schedule, &crate::Release)| {
-        let version = life.version;
+    let row = |(schedule, release): (&Schedule, &crate::Release)| {
+        let version = schedule.version;
         vec![
             Text::from(format!("[{version}](/{version})")),
-            life.state(site.now).name().into(),
-            day(life.lifecycle.published),
-            day(life.lifecycle.deprecated),
-            day(life.lifecycle.sunset),
+            schedule.state(site.now).name().into(),
+            day(schedule.lifecycle.published),
+            day(schedule.lifecycle.deprecated),
+            day(schedule.lifecycle.sunset),
             release.summary.into(),
         ]
     };

@@ -1,4 +1,4 @@
-//! What a connection waits for, and how it is ended.
+//! Tests of a connection's timeouts, and of how it is closed.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn peer() -> Arc<Peer> {
     Peer::numbered(1)
 }
 
-/// Sweeps until something is asked for, and says after how many sweeps.
+/// Sweeps until the connection is asked to close; returns the number of sweeps.
 fn sweeps_until_close(peer: &Peer) -> (u32, Option<Close>) {
     let before = peer.close_wish();
     for sweep in 1..=10 {
@@ -21,7 +21,7 @@ fn sweeps_until_close(peer: &Peer) -> (u32, Option<Close>) {
 }
 
 #[test]
-fn each_phase_ends_in_its_time() {
+fn each_phase_has_its_timeout() {
     for (phase, expected) in [
         (Phase::Handshake, (2, Some(Close::Now))),
         (Phase::Head, (3, Some(Close::Now))),
@@ -36,7 +36,7 @@ fn each_phase_ends_in_its_time() {
 }
 
 #[test]
-fn bytes_of_a_slow_head_do_not_make_it_younger() {
+fn further_bytes_of_a_slow_head_do_not_extend_its_timeout() {
     let peer = peer();
     peer.enter(Phase::Head);
     peer.sweep(&LIMITS);
@@ -45,7 +45,7 @@ fn bytes_of_a_slow_head_do_not_make_it_younger() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_cut_and_one_that_takes_something_is_not() {
+fn a_client_that_reads_nothing_is_disconnected_and_one_that_reads_is_not() {
     let peer = peer();
     peer.enter(Phase::Busy);
     for _ in 0..10 {
@@ -59,7 +59,7 @@ fn a_client_that_takes_nothing_is_cut_and_one_that_takes_something_is_not() {
 }
 
 #[test]
-fn what_is_in_flight_outlives_goodbye_in_a_drain_and_not_after_a_revocation() {
+fn requests_in_flight_outlive_goodbye_in_a_drain_but_not_after_a_revocation() {
     let drained = peer();
     let request = InFlight::begin(Arc::clone(&drained));
     drained.close(Close::Drain);
@@ -76,7 +76,7 @@ fn what_is_in_flight_outlives_goodbye_in_a_drain_and_not_after_a_revocation() {
 }
 
 #[test]
-fn a_connection_is_where_it_was_seen_last() {
+fn the_address_of_a_connection_is_the_latest() {
     let peer = peer();
     let (opened, moved): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [192, 0, 2, 1].into());
     assert_eq!((peer.origin, peer.address()), (opened, opened));
@@ -87,7 +87,7 @@ fn a_connection_is_where_it_was_seen_last() {
 }
 
 #[test]
-fn faults_end_a_connection_at_their_bound() {
+fn too_many_faults_close_a_connection() {
     let peer = peer();
     for _ in 0..10 * FAULTS_MAX {
         peer.count_faults(1);
@@ -101,7 +101,7 @@ fn faults_end_a_connection_at_their_bound() {
 }
 
 #[test]
-fn a_harder_wish_stays() {
+fn a_harder_close_is_not_replaced() {
     let peer = peer();
     peer.close(Close::Revoked);
     peer.close(Close::Drain);

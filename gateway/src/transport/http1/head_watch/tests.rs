@@ -1,4 +1,5 @@
-//! Every head of a connection is seen, wherever it begins and however it comes; hyper itself is the judge.
+//! Tests that every head of a connection is detected, wherever it starts and however it arrives, compared
+//! with hyper.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -29,7 +30,7 @@ const AMBIGUOUS: [&str; 12] = [
     "GET /x HTTP/1.1\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
     "GET /x HTTP/1.1\r\ncontent-length:                                                          4\r\n\r\n",
 ];
-/// Whole messages, behind which the next request begins.
+/// Complete messages, after which the next request begins.
 const CLEAR: [&str; 9] = [
     "GET /x HTTP/1.1\r\nhost: a\r\n\r\n",
     "\r\n\nGET /x HTTP/1.1\nhost: a\n\n",
@@ -41,7 +42,7 @@ const CLEAR: [&str; 9] = [
     "POST /x HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;a=0123456789012345678901234567890123456789012345678901234567890123456789\r\na\r\n0\r\n\r\n",
     "POST /x HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\ncontent-length: 1\r\nx: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n\r\n",
 ];
-/// Chunked contents behind which nobody can say where the next request begins.
+/// Chunked contents after which it is ambiguous where the next request begins.
 const UNCLEAR: [&str; 11] = [
     "1\na\r\n0\r\n\r\n",
     "1;x\na\r\n0\r\n\r\n",
@@ -56,7 +57,7 @@ const UNCLEAR: [&str; 11] = [
     "0\r\nx: y\n\r\n",
 ];
 
-/// What the watch says of these bytes in pieces of this size.
+/// The watch's result for these bytes in pieces of this size.
 fn verdict(bytes: &[u8], piece: usize) -> Option<u64> {
     let mut watch = HeadWatch::new();
     let verdicts: Vec<u64> = bytes.chunks(piece).filter_map(|piece| watch.inspect(piece)).collect();
@@ -65,7 +66,7 @@ fn verdict(bytes: &[u8], piece: usize) -> Option<u64> {
 }
 
 #[test]
-fn what_can_be_read_in_two_ways_is_seen_behind_anything_and_however_it_comes() {
+fn ambiguous_heads_are_detected_after_anything_and_however_they_arrive() {
     for before in ["".to_owned(), CLEAR[0].repeat(3)].into_iter().chain(CLEAR.map(str::to_owned)) {
         let heads = u64::try_from(before.matches(" HTTP/1.1").count()).unwrap();
         for ambiguous in AMBIGUOUS {
@@ -84,7 +85,7 @@ fn what_can_be_read_in_two_ways_is_seen_behind_anything_and_however_it_comes() {
 }
 
 #[test]
-fn nothing_is_clear_behind_a_chunk_that_is_not() {
+fn nothing_is_unambiguous_after_an_ambiguous_chunk() {
     for content in UNCLEAR {
         let head = "POST /x HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
         let all = format!("{head}{content}{}", CLEAR[0]);
@@ -94,7 +95,7 @@ fn nothing_is_clear_behind_a_chunk_that_is_not() {
     }
 }
 
-/// A watch that has seen this request twice, by itself.
+/// A watch that has read this request twice, alone.
 fn watch_of(request: &str) -> HeadWatch {
     let mut watch = HeadWatch::new();
     for heads in 1..=2 {
@@ -105,13 +106,13 @@ fn watch_of(request: &str) -> HeadWatch {
 }
 
 #[test]
-fn what_was_clear_is_clear_again_and_nothing_else_passes_for_it() {
+fn an_identical_request_is_recognized_and_no_other() {
     for request in CLEAR {
         for ambiguous in AMBIGUOUS {
             let mut watch = watch_of(request);
             assert_eq!(watch.inspect(ambiguous.as_bytes()), Some(2), "{request:?}, {ambiguous:?}");
         }
-        // The same bytes as the content of a request are no request.
+        // The same bytes as content are not a request.
         let mut watch = watch_of(request);
         let declares = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", request.len());
         for (bytes, heads) in [(&*declares, 3), (request, 3), (request, 4), (AMBIGUOUS[0], 4)] {
@@ -122,7 +123,7 @@ fn what_was_clear_is_clear_again_and_nothing_else_passes_for_it() {
                 "{request:?}"
             );
         }
-        // Nor are they one behind the beginning of another.
+        // Nor are they one after the start of another request.
         let mut watch = watch_of(request);
         let begun = "GET /x HTTP/1.1\r\ncontent-length: 1\r\n";
         assert_eq!(watch.inspect(begun.as_bytes()), None);
@@ -132,7 +133,7 @@ fn what_was_clear_is_clear_again_and_nothing_else_passes_for_it() {
 }
 
 #[test]
-fn part_of_a_head_is_told_from_a_pause() {
+fn a_partial_head_is_distinguished_from_a_pause() {
     let mut watch = HeadWatch::new();
     for (bytes, in_head) in [("\r\n", false), ("G", true), ("ET / HTTP/1.1\r\n", true), ("\r\n", false)] {
         assert_eq!(watch.inspect(bytes.as_bytes()), None);
@@ -140,7 +141,7 @@ fn part_of_a_head_is_told_from_a_pause() {
     }
 }
 
-/// The heads that the watch takes for clear, as text, until it loses the thread.
+/// The heads that the watch considers unambiguous, as text, until it loses track.
 fn clear_heads(bytes: &[u8]) -> Vec<String> {
     let mut watch = HeadWatch::new();
     let (mut heads, mut head) = (Vec::new(), Vec::new());
@@ -158,7 +159,7 @@ fn clear_heads(bytes: &[u8]) -> Vec<String> {
     heads
 }
 
-/// How the requests begin that hyper makes of these bytes.
+/// The starts of the requests that hyper parses from these bytes.
 fn requests(bytes: &[u8], reads_content: bool) -> Vec<String> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let service = service_fn(|request: Request<Incoming>| {
@@ -176,14 +177,14 @@ fn requests(bytes: &[u8], reads_content: bool) -> Vec<String> {
         client.write_all(bytes).await.unwrap();
         client.shutdown().await.unwrap();
         let serving = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(server), service);
-        // Whatever it says of what it was sent, the requests are what counts.
+        // Whatever it returns, only the requests matter.
         let _ = serving.await;
         let _ = client.read_to_end(&mut Vec::new()).await;
     });
     Arc::try_unwrap(seen).unwrap().into_inner().unwrap()
 }
 
-/// Messages, and lines of messages, that make sense together often enough; `N` becomes a number of two digits.
+/// Messages and lines of messages, whose combinations are often valid; `N` becomes a number of two digits.
 fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
     let message = prop::sample::select(vec![
         "GET /N HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -227,7 +228,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn every_request_that_hyper_makes_of_clear_bytes_is_a_head_that_was_seen(
+    fn every_request_that_hyper_parses_from_unambiguous_bytes_is_detected(
         pieces in pieces(),
         reads_content in any::<bool>(),
     ) {
@@ -242,7 +243,7 @@ proptest! {
                 Some(head) => {
                     prop_assert!(head.starts_with(request), "{request} is not {head:?} of {text:?}");
                 }
-                // From here on requests are refused, and the connection is closed with the first of them.
+                // From here on requests are refused, and the first of them closes the connection.
                 None => prop_assert!(lost, "{request} was not seen in {text:?}"),
             }
         }

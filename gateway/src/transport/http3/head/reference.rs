@@ -1,4 +1,4 @@
-//! What `h3` makes of a field section: its own server, over a connection that exists in memory only.
+//! The reference: how `h3`'s server decodes a field section, over a connection in memory.
 
 use std::task::{Context, Poll};
 
@@ -11,10 +11,10 @@ use proptest::prelude::*;
 
 use super::{HeadError, read_head};
 
-/// One connection on which one request comes: HEADERS, and the end.
+/// A connection with one request: HEADERS, and the end.
 struct Memory(Option<Bytes>);
 
-/// Its only stream, and every stream of ours.
+/// Its only request stream, and every stream of the server.
 struct Stream(Option<Bytes>);
 
 impl<B: Buf> quic::OpenStreams<B> for Memory {
@@ -83,7 +83,7 @@ impl<B: Buf> quic::SendStream<B> for Stream {
     }
 }
 
-/// The request that `h3` reads; the code of its refusal otherwise.
+/// The request that `h3` decodes, or its error.
 pub(super) fn read(section: &Bytes, bytes_max: usize) -> Result<Request<()>, StreamError> {
     let length = u32::try_from(section.len()).unwrap() | 0x8000_0000;
     let frame = [&[1], &length.to_be_bytes()[..], section].concat();
@@ -97,10 +97,10 @@ pub(super) fn read(section: &Bytes, bytes_max: usize) -> Result<Request<()>, Str
     read.now_or_never().expect("all that comes is there")
 }
 
-/// Ours against `h3`'s: we read no more than it does, and nothing in another way.
+/// Compares the codec with `h3`: it must accept no more, and decode everything the same way.
 pub(super) fn compare(section: &Bytes, bytes_max: usize) -> Result<(), TestCaseError> {
     match (read_head(section, bytes_max), read(section, bytes_max)) {
-        // Two names of a host are read and answered with 400 (`limits::check_head`), not with a reset.
+        // Two different hosts get a 400 from `check_head`, not a reset.
         (Ok(ours), Err(error)) if names_two_hosts(&ours) => {
             prop_assert!(error.to_string().contains("contradiction"), "{:x?}: {}", section, error);
         }
@@ -114,7 +114,7 @@ pub(super) fn compare(section: &Bytes, bytes_max: usize) -> Result<(), TestCaseE
         // `h3` is lenient about pseudo-headers, and about padding.
         (Err(HeadError::Malformed | HeadError::Undecodable), Ok(_)) => {}
         (Err(HeadError::TooLarge), theirs) => {
-            // What it cannot decode may stand behind what is too much.
+            // The part that it cannot decode may come after the size limit.
             let is_refused =
                 matches!(theirs, Err(StreamError::HeaderTooBig { .. } | StreamError::ConnectionError(_)));
             prop_assert!(is_refused, "{:?}", theirs);

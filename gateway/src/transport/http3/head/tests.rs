@@ -1,9 +1,9 @@
-//! Heads as they should be, and as they must not be; and the same as `h3` reads them.
+//! Tests of valid and malformed heads, and a comparison with `h3`.
 
 use proptest::prelude::*;
 
-use super::super::qpack::tests::write_coded;
-use super::super::qpack::{write_known, write_named, write_prefix};
+use super::super::qpack::tests::write_literal_coded;
+use super::super::qpack::{write_indexed, write_named, write_prefix};
 use super::*;
 
 const MAX: usize = 1000;
@@ -14,12 +14,12 @@ const PATH: (&str, &str) = (":path", "/a.json?b");
 const ACCEPT: (&str, &str) = ("accept", "*/*");
 const GOOD: [(&str, &str); 5] = [GET, HTTPS, AUTHORITY, PATH, ACCEPT];
 
-/// A section of literals, in the Huffman code or not.
-fn section(lines: &[(&str, &str)], is_coded: bool) -> BytesMut {
+/// A section of literals, Huffman-coded or not.
+fn section(lines: &[(&str, &str)], is_huffman: bool) -> BytesMut {
     let mut section = BytesMut::new();
     write_prefix(&mut section);
     for (name, value) in lines {
-        write_coded(&mut section, name.as_bytes(), value.as_bytes(), is_coded);
+        write_literal_coded(&mut section, name.as_bytes(), value.as_bytes(), is_huffman);
     }
     section
 }
@@ -50,13 +50,13 @@ fn names_and_values_of_the_static_table_are_read() {
     write_prefix(&mut section);
     // GET, https, `accept: */*`; then names with other values.
     for index in [17, 23] {
-        write_known(&mut section, index);
+        write_indexed(&mut section, index);
     }
     write_named(&mut section, 0, b"localhost");
     write_named(&mut section, 1, b"/b");
-    write_known(&mut section, 29);
+    write_indexed(&mut section, 29);
     write_named(&mut section, 95, b"test");
-    write_known(&mut section, 86);
+    write_indexed(&mut section, 86);
     let request = read_head(&section, MAX).unwrap();
     assert_eq!(request.uri(), "https://localhost/b");
     let fields: Vec<_> =
@@ -83,7 +83,7 @@ fn a_head_that_is_malformed_is_refused() {
         twice(AUTHORITY),
         twice(PATH),
         twice((":path", "/")),
-        // A pseudo-header behind a field, of an answer, and unknown.
+        // A pseudo-header after a field, one of responses, and an unknown one.
         besides(PATH),
         twice((":status", "200")),
         twice((":protocol", "websocket")),
@@ -114,7 +114,7 @@ fn a_head_that_is_malformed_is_refused() {
 }
 
 #[test]
-fn a_host_stands_in_for_the_authority() {
+fn host_may_replace_the_authority() {
     let request = read(&[GET, HTTPS, PATH, ("host", "example.org")]).unwrap();
     assert_eq!(request.uri().authority().unwrap(), "example.org");
     assert_eq!(read(&[GET, HTTPS, PATH, ("host", "a b")]).err(), Some(HeadError::Malformed));
@@ -127,18 +127,18 @@ fn a_host_stands_in_for_the_authority() {
 #[test]
 fn the_decoded_size_is_bounded() {
     let size: usize = GOOD.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
-    for is_coded in [false, true] {
-        let section = section(&GOOD, is_coded);
+    for is_huffman in [false, true] {
+        let section = section(&GOOD, is_huffman);
         assert!(read_head(&section, size).is_ok());
         assert_eq!(read_head(&section, size - 1).err(), Some(HeadError::TooLarge));
     }
-    // Cheap to send, dear to keep: `age: 0` of the static table.
+    // One byte each on the wire, but large when decoded: `age: 0` of the static table.
     let many = [&section(&GOOD, false)[..], &[0xc2; 60_000]].concat();
     assert_eq!(read_head(&many, 128 * 1024).err(), Some(HeadError::TooLarge));
 }
 
 #[test]
-fn trailers_are_fields_alone() {
+fn trailers_have_no_pseudo_headers() {
     assert_eq!(check_trailers(&section(&[ACCEPT], true), MAX), Ok(()));
     assert_eq!(check_trailers(&section(&[], false), MAX), Ok(()));
     assert_eq!(check_trailers(&section(&[ACCEPT, GET], true), MAX), Err(HeadError::Malformed));
@@ -148,11 +148,11 @@ fn trailers_are_fields_alone() {
 }
 
 #[test]
-fn nothing_of_a_head_is_left_in_the_next() {
+fn a_head_has_no_effect_on_the_next() {
     let mut request = read(&[&GOOD[..], &[("x-secret", "1")]].concat()).unwrap();
     recycle(std::mem::take(request.headers_mut()));
     assert_eq!(read(&GOOD).unwrap().headers().len(), 1);
-    // Nor of one that cannot be decoded behind its first bytes: zeros, and padding of other bits than ones.
+    // Nor does one that cannot be decoded after its first bytes: zeros, and padding of other bits than ones.
     let undecodable = [0, 0, 0x51, 0x86, 0, 0, 0, 0, 0, 0];
     assert_eq!(read_head(&undecodable, MAX).err(), Some(HeadError::Undecodable));
     assert_eq!(read(&GOOD).unwrap().uri().path(), "/a.json");
@@ -190,9 +190,9 @@ fn lines() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>, bool)>> {
         Just("ä"),
         Just("")
     ];
-    let known = [GET, HTTPS, AUTHORITY, PATH, ACCEPT].map(Just);
+    let lines = [GET, HTTPS, AUTHORITY, PATH, ACCEPT].map(Just);
     let line = prop_oneof![
-        4 => proptest::sample::select(known.map(|line| line.0).to_vec()),
+        4 => proptest::sample::select(lines.map(|line| line.0).to_vec()),
         1 => (name, value),
     ];
     let line = (line, any::<bool>()).prop_map(|((name, value), coded)| (name.into(), value.into(), coded));
@@ -201,28 +201,28 @@ fn lines() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>, bool)>> {
 
 proptest! {
     #[test]
-    fn what_is_read_is_what_h3_reads(
+    fn heads_are_decoded_as_h3_decodes_them(
         lines in lines(),
         end in prop_oneof![Just(vec![]), any::<Vec<u8>>()],
     ) {
         let mut section = BytesMut::new();
         write_prefix(&mut section);
-        for (name, value, is_coded) in lines {
-            write_coded(&mut section, &name, &value, is_coded);
+        for (name, value, is_huffman) in lines {
+            write_literal_coded(&mut section, &name, &value, is_huffman);
         }
         section.extend_from_slice(&end);
         reference::compare(&section.freeze(), MAX)?;
     }
 
     #[test]
-    fn any_bytes_are_read_as_h3_reads_them(end: Vec<u8>) {
+    fn any_bytes_are_decoded_as_h3_decodes_them(end: Vec<u8>) {
         let section = [&[0, 0][..], &end].concat();
         reference::compare(&section.into(), MAX)?;
     }
 }
 
 #[test]
-fn h3_reads_a_good_head() {
+fn h3_decodes_a_valid_head() {
     let request = reference::read(&section(&GOOD, true).freeze(), MAX).unwrap();
     assert_eq!(request.uri(), "https://localhost:8443/a.json?b");
 }

@@ -1,4 +1,4 @@
-//! The members of an answer, as rows of a table: name, type and description from its schema.
+//! The fields of a response as rows of a table: name, type and description from its schema.
 
 use serde_json::Value;
 
@@ -6,11 +6,11 @@ use super::text::Text;
 use crate::Route;
 use crate::docs::type_name;
 
-/// Members are told of down to this depth; no answer is meant to be deeper.
+/// The depth to which fields are described; no response should be deeper.
 const DEPTH_MAX: usize = 8;
 
-/// What a 200 of this endpoint holds, each member under its full name: `client.userAgent`.
-pub(super) fn members(route: &Route) -> Vec<[Text; 3]> {
+/// The fields of a 200 of this endpoint, each with its full name: `client.userAgent`.
+pub(super) fn response_fields(route: &Route) -> Vec<[Text; 3]> {
     let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
     let mut rows = Vec::new();
     let schema = (route.response_schema)(&mut settings.into_generator());
@@ -29,28 +29,28 @@ fn walk(prefix: &str, schema: &Value, document: &Value, depth: usize, rows: &mut
             walk(prefix, form, document, depth + 1, rows);
         }
     }
-    // A variant that is one member says of itself what there is to say of the member.
+    // The description of a variant with one field also applies to the field.
     let variant = schema.get("properties").and_then(Value::as_object).is_some_and(|all| all.len() == 1);
     let variant = schema["description"].as_str().filter(|_| variant);
     if let Some(items) = schema.get("items") {
         walk(&format!("{prefix}[]"), items, document, depth + 1, rows);
     }
-    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         let described = |schema: &Value| schema["description"].as_str().map(one_line);
-        let description = described(member).or_else(|| described(target(member, document)));
+        let description = described(field).or_else(|| described(target(field, document)));
         let description = description.or_else(|| variant.map(one_line));
-        let kind = type_name(member, document);
-        // One of several forms may have a member of the same name.
+        let kind = type_name(field, document);
+        // Several alternatives may have a field of the same name.
         let code = Text::from(format!("`{name}`"));
-        if !rows.iter().any(|[known, ..]| *known == code) {
+        if !rows.iter().any(|[name, ..]| *name == code) {
             rows.push([code, Text::plain(&kind), Text::from(description.unwrap_or_default())]);
         }
-        walk(&name, member, document, depth + 1, rows);
+        walk(&name, field, document, depth + 1, rows);
     }
 }
 
-/// What a reference means.
+/// Resolves a reference.
 fn target<'a>(schema: &'a Value, document: &'a Value) -> &'a Value {
     let mut found = schema;
     for _ in 0..DEPTH_MAX {
@@ -73,10 +73,10 @@ mod tests {
     use crate::{Catalog, RELEASES};
 
     #[test]
-    fn nested_members_have_their_full_names() {
+    fn nested_fields_have_their_full_names() {
         let route = &crate::v2026_02_01::RELEASE.added;
         let connection = route.iter().find(|route| route.name == "connection").unwrap();
-        let names: Vec<String> = members(connection).iter().map(|[name, ..]| name.words()).collect();
+        let names: Vec<String> = response_fields(connection).iter().map(|[name, ..]| name.words()).collect();
         assert_eq!(
             names,
             [
@@ -94,11 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn every_member_of_every_answer_is_described() {
+    fn every_field_of_every_response_is_described() {
         for entry in Catalog::new(RELEASES).unwrap().entries() {
-            let members = members(&entry.route);
-            assert!(!members.is_empty(), "{} says nothing", entry.template);
-            for [name, kind, description] in members {
+            let fields = response_fields(&entry.route);
+            assert!(!fields.is_empty(), "{} has no fields", entry.template);
+            for [name, kind, description] in fields {
                 assert!(
                     !kind.words().is_empty() && !description.words().is_empty(),
                     "{}: {}",
