@@ -189,7 +189,7 @@ pub(super) fn version(site: &Site<'_>, index: usize, news: &ReleaseNotes) -> Pag
 pub(super) fn endpoint(site: &Site<'_>, index: usize, entry: &Entry, known: &mut Known) -> Page {
     let route = &entry.route;
     let described = known.of(route);
-    let call = Call::new(route, &described.parameters, &format!("{}/{}", site.api_url, entry.version));
+    let call = Call::new(site, entry, &described.parameters);
     let mut sections = vec![Section::new("Parameters", parameter_tables(route, &described.parameters))];
     sections.push(Section::new("Code samples", call.samples().into()));
     let exports = known.exports.get_or_insert_with(|| {
