@@ -21,8 +21,11 @@ pub fn run(Rounds { rounds }: Options) -> anyhow::Result<()> {
     let releases = releases(DATES)?;
     let catalog = Catalog::new(&releases)?;
     let calendar = Calendar::new(&releases, |_| Lifecycle::default()).map_err(|(_, error)| error)?;
-    let server_urls =
-        [ServerUrl { url: "https://api.example.com".to_owned(), environments: Environments::all() }];
+    let server_urls = [ServerUrl {
+        url: "https://api.example.com".to_owned(),
+        environments: Environments::all(),
+        authority: None,
+    }];
     let site = Site {
         catalog: &catalog,
         calendar: &calendar,

@@ -105,7 +105,7 @@ pub fn serve(
     // Leaked, because requests of any duration borrow these.
     let frontend: &'static Frontend =
         Box::leak(Box::new(Frontend::new(Box::new(SystemClock), workers, config.log.access)));
-    let server_urls = addresses.server_urls.clone();
+    let server_urls = addresses.server_urls(&filled);
     let pipeline: &'static Pipeline =
         Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret, frontend)));
     let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));

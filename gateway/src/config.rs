@@ -32,7 +32,7 @@ use layers::Form;
 use schema::Schema;
 
 pub use diagnostics::{ConfigError, Problem};
-pub use listener::{ForwardedField, Listener, Protocol, Serves, Service, SiteOptions};
+pub use listener::{ForwardedField, Listener, Protocol, Serves, Service, SiteOptions, host_at, is_public};
 pub use reload::differences_needing_restart;
 pub use sections::{
     Api, Certificate, Config, Docs, Drain, FirstKeys, FirstLaunch, Format, Level, Limits, Log, Runtime,

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -36,7 +35,7 @@ fn base(gateway: &TestGateway) -> String {
     format!("http://{}", gateway.listener("docs", Family::V4).address)
 }
 
-async fn reader(gateway: &TestGateway) -> Client {
+pub(crate) async fn reader(gateway: &TestGateway) -> Client {
     let way = Way { protocol: Protocol::H1, family: Family::V4 };
     Client::open(gateway, "docs", way).await.expect("the documentation is served")
 }
@@ -356,14 +355,14 @@ fn sample(markdown: &str, language: &str) -> String {
     rest.split("\n```").next().unwrap_or_default().to_owned()
 }
 
-/// Runs a sample as a reader does, with the key and the CA in environment variables.
-async fn run(mut command: Command, key: &Key, trust: (&str, PathBuf)) -> String {
+/// Runs a sample as a reader does: the key in its variable, and nothing but the sample to say whom to trust.
+pub(crate) async fn run(mut command: Command, key: &Key) -> String {
     for name in
         ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]
     {
         command.env_remove(name);
     }
-    command.env("PARTNER_API_KEY", &key.key).env(trust.0, trust.1);
+    command.env("PARTNER_API_KEY", &key.key);
     let command_line = format!("{command:?}");
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it is waited for");
     let output = output.unwrap_or_else(|error| panic!("{command_line}: {error}"));
@@ -377,7 +376,6 @@ async fn the_samples_run_as_they_are_printed() {
     let gateway = TestGateway::start("").await;
     let key = gateway.create_key(KeySpec::staging()).await;
     let client = reader(&gateway).await;
-    let ca = gateway.ready().ca.clone();
     for entry in Catalog::new(RELEASES).unwrap().entries() {
         let path = format!("/{}/{}.md", entry.version, entry.route.name);
         let page = client.ask(get(&path)).await.text();
@@ -386,19 +384,22 @@ async fn the_samples_run_as_they_are_printed() {
 
         let mut curl = Command::new("sh");
         curl.args(["-euc", &sample(&page, "sh")]);
-        let answer = run(curl, &key, ("CURL_CA_BUNDLE", ca.clone())).await;
+        let answer = run(curl, &key).await;
         let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
         assert!(answer.as_object().unwrap().keys().eq(members.iter().copied()), "{path}: {answer}");
 
-        let mut node = Command::new("node");
-        node.args(["--input-type=module", "--eval", &sample(&page, "js")]);
+        let script = sample(&page, "js");
+        let (trust, _) = script.split_once('\n').expect("a sample has lines");
+        let trust = trust.strip_prefix("// Start Node with ").expect("the sample says whom to trust");
+        let mut node = Command::new("sh");
+        node.args(["-euc", &format!("{trust} exec node --input-type=module --eval \"$0\""), &script]);
         let mut python = Command::new(tool("py-docs/bin/python"));
         python.args(["-c", &sample(&page, "python")]);
-        for (command, trust) in [(node, "NODE_EXTRA_CA_CERTS"), (python, "REQUESTS_CA_BUNDLE")] {
-            let printed = run(command, &key, (trust, ca.clone())).await;
+        for (command, language) in [(node, "JavaScript"), (python, "Python")] {
+            let printed = run(command, &key).await;
             // Each language prints objects differently, but with the fields' names.
             for member in &members {
-                assert!(printed.contains(member.as_str()), "{path} {trust}: {printed}");
+                assert!(printed.contains(member.as_str()), "{path} {language}: {printed}");
             }
         }
     }

@@ -10,6 +10,7 @@ mod cors;
 mod coverage;
 mod dates;
 mod docs;
+mod docs_servers;
 mod drain;
 mod first_launch;
 mod foreign;

@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 
+use permissions::Environments;
 use versions::docs::pages::ServerUrl;
 
 use super::listen::{Bindings, BoundListener};
-use crate::config::{Config, Service};
+use crate::config::{self, Config, Service, host_at};
 
 /// The addresses that were bound, as URLs.
 pub(super) struct Addresses {
@@ -14,31 +15,59 @@ pub(super) struct Addresses {
     docs: String,
     /// Where samples call the API.
     api: String,
-    /// Every address of the API.
-    pub(super) server_urls: Vec<ServerUrl>,
+    /// Every address of the API that leads there from where the documentation is read.
+    server_urls: Vec<ServerUrl>,
+    /// Whose keys the API takes at any address.
+    environments: Environments,
 }
+
+/// Where samples call an API of which nothing says how it is reached: a name that is never resolved (RFC 6761 §6.4), so
+/// that no key goes anywhere.
+const UNKNOWN: &str = "https://public-url-is-not-set.invalid";
 
 impl Addresses {
     pub(super) fn new(bindings: &Bindings) -> Self {
-        let mut docs = addresses_of(bindings, Service::Docs);
-        let docs = docs.next().and_then(|(bound, hosts)| url(bound.listener.tls, hosts, bound.address));
+        let docs: Vec<_> = addresses_of(bindings, Service::Docs).collect();
+        let is_public = docs.iter().any(|(bound, hosts)| config::is_public(hosts, bound.address.ip()));
         let mut api: Vec<_> = addresses_of(bindings, Service::Api).collect();
         // A key does not go out in cleartext where it need not.
         api.sort_by_key(|(bound, _)| !bound.listener.tls);
-        let server_urls = api.iter().map(|(bound, hosts)| ServerUrl {
-            url: url(bound.listener.tls, hosts, bound.address).unwrap_or_else(|| {
+        let server_urls = api.iter().filter_map(|(bound, hosts)| {
+            let local = || {
                 let local = if bound.address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
-                with_port(bound.listener.tls, local, bound.address.port())
-            }),
-            environments: bound.listener.environments,
+                (!is_public).then(|| with_port(bound.listener.tls, local, bound.address.port()))
+            };
+            Some(ServerUrl {
+                url: url(bound.listener.tls, hosts, bound.address, is_public).or_else(local)?,
+                environments: bound.listener.environments,
+                authority: (bound.is_local && !is_public).then(|| bindings.authority.display().to_string()),
+            })
         });
         let mut server_urls: Vec<ServerUrl> = server_urls.collect();
         server_urls.dedup();
+        let unknown = || if is_public { UNKNOWN.to_owned() } else { String::new() };
+        let docs =
+            docs.first().and_then(|(bound, hosts)| url(bound.listener.tls, hosts, bound.address, false));
         Self {
             docs: docs.unwrap_or_default(),
-            api: server_urls.first().map_or_else(String::new, |server| server.url.clone()),
+            api: server_urls.first().map_or_else(unknown, |server| server.url.clone()),
             server_urls,
+            environments: api
+                .iter()
+                .fold(Environments::empty(), |all, (bound, _)| all | bound.listener.environments),
         }
+    }
+
+    /// Every address of the API; what the filled configuration says, where no listener does.
+    pub(super) fn server_urls(&self, filled: &Config) -> Vec<ServerUrl> {
+        if !self.server_urls.is_empty() {
+            return self.server_urls.clone();
+        }
+        vec![ServerUrl {
+            url: filled.api.public_url.clone(),
+            environments: self.environments,
+            authority: None,
+        }]
     }
 
     /// Puts them where the configuration leaves them open.
@@ -59,13 +88,8 @@ fn addresses_of(bindings: &Bindings, service: Service) -> impl Iterator<Item = (
 }
 
 /// The URL of a site with these hosts at a bound address; `None` where nothing tells how it is reached.
-fn url(tls: bool, hosts: &[String], address: SocketAddr) -> Option<String> {
-    let host = match hosts.first() {
-        Some(host) => host.clone(),
-        None if address.ip().is_unspecified() => return None,
-        None if address.is_ipv4() => address.ip().to_string(),
-        None => format!("[{}]", address.ip()),
-    };
+fn url(tls: bool, hosts: &[String], address: SocketAddr, is_public: bool) -> Option<String> {
+    let host = host_at(hosts, address.ip(), is_public)?;
     Some(with_port(tls, &host, address.port()))
 }
 
@@ -95,7 +119,26 @@ mod tests {
             (true, &[], "[::]:443", None),
         ] {
             let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-            assert_eq!(url(tls, &hosts, address.parse().unwrap()).as_deref(), expected, "{address}");
+            assert_eq!(url(tls, &hosts, address.parse().unwrap(), false).as_deref(), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_url_for_other_machines_does_not_lead_to_their_own() {
+        for (hosts, address, expected) in [
+            (&[][..], "127.0.0.1:8443", None),
+            (&[], "[::1]:8443", None),
+            (&[], "0.0.0.0:443", None),
+            (&[], "192.0.2.1:443", Some("https://192.0.2.1")),
+            (&["localhost", "127.0.0.1", "[::1]", "a.localhost"], "0.0.0.0:443", None),
+            (&["localhost", "api.example.com"], "127.0.0.1:443", Some("https://api.example.com")),
+        ] {
+            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                url(true, &hosts, address.parse().unwrap(), true).as_deref(),
+                expected,
+                "{hosts:?} {address}"
+            );
         }
     }
 }

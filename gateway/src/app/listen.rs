@@ -60,6 +60,8 @@ pub(super) struct BoundListener {
     /// The port that `alt-svc` is to name; 0 is the one that HTTP/3 is bound to.
     alt_svc_port: u16,
     pub(super) protocols: Vec<Protocol>,
+    /// Whether its certificate is the local one alone.
+    pub(super) is_local: bool,
     /// Its sites, each with the hosts that it serves; no hosts are every host.
     pub(super) sites: Vec<(Service, Vec<String>)>,
     /// One per worker; empty where neither HTTP/1 nor HTTP/2 is spoken.
@@ -73,7 +75,8 @@ pub(super) struct BoundListener {
 /// Every bound address.
 pub(super) struct Bindings {
     bound: Vec<BoundListener>,
-    authority: std::path::PathBuf,
+    /// The file of the authority of the local certificate.
+    pub(super) authority: std::path::PathBuf,
 }
 
 /// Binds every address of every enabled listener.
@@ -195,6 +198,7 @@ fn bind_address(
         address,
         both_families,
         protocols: listener.protocols.clone(),
+        is_local: listener.certificate == [LOCAL],
         sites,
         tcp,
         tls: certificates

@@ -69,7 +69,7 @@ impl Reloader {
         }
         let mut filled = config.clone();
         self.addresses.fill(&mut filled);
-        self.pipeline.reload(&filled, self.addresses.server_urls.clone());
+        self.pipeline.reload(&filled, self.addresses.server_urls(&filled));
         self.pipeline.frontend().set_access_log(config.log.access);
         self.pools.reload(config);
         self.logs.set_level(config.log.level);

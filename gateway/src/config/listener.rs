@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use permissions::Environments;
@@ -85,6 +85,36 @@ impl Listener {
     pub fn hosts_of(&self, service: Service) -> &[String] {
         self.sites().find(|(served, _)| *served == service).map_or(&[][..], |(_, hosts)| hosts)
     }
+}
+
+/// The host by which a site with these hosts is reached at an address; `None` where nothing says so. For readers on
+/// other machines it is none that leads to their own.
+#[must_use]
+pub fn host_at(hosts: &[String], address: IpAddr, is_public: bool) -> Option<String> {
+    let leads_there = |host: &String| !(is_public && is_loopback(host));
+    if !hosts.is_empty() {
+        return hosts.iter().find(|host| leads_there(host)).cloned();
+    }
+    let host = match address {
+        address if address.is_unspecified() => return None,
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    Some(host).filter(leads_there)
+}
+
+/// Whether a site with these hosts at this address is read from other machines, directly or through a proxy.
+#[must_use]
+pub fn is_public(hosts: &[String], address: IpAddr) -> bool {
+    !address.to_canonical().is_loopback() || hosts.iter().any(|host| !is_loopback(host))
+}
+
+/// Whether a host leads to the machine that it is looked up on.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.is_ok_and(|address| address.to_canonical().is_loopback())
+        || host == "localhost"
+        || host.ends_with(".localhost")
 }
 
 /// What a listener serves.

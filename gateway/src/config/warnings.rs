@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use rustix::process::{getegid, geteuid};
 
 use super::layers::{directory, files};
-use super::{Certificate, Config, Listener, Service, Sources};
+use super::{Certificate, Config, Listener, Service, Sources, host_at, is_public};
 
 /// The warnings for a configuration that was read from these sources, each in one sentence.
 #[must_use]
@@ -19,6 +19,7 @@ pub fn warnings(config: &Config, sources: &Sources) -> Vec<String> {
     for (name, listener) in config.listeners.iter().filter(|(_, listener)| listener.enabled) {
         check_listener(name, listener, &mut warnings);
     }
+    check_public_url(config, &mut warnings);
     for (name, files) in &config.certificates {
         check_key(name, files, &mut warnings);
     }
@@ -45,6 +46,24 @@ fn check_listener(name: &str, listener: &Listener, warnings: &mut Vec<String>) {
         warnings.push(format!(
             "`listeners.{name}.addresses` has {address} without a certificate: keys cross the network in cleartext; set `listeners.{name}.certificate`, or name the proxy that terminates TLS in `listeners.{name}.trusted_proxies`"
         ));
+    }
+}
+
+/// Readers on other machines are told where the API is.
+fn check_public_url(config: &Config, warnings: &mut Vec<String>) {
+    let addresses = |service| {
+        let enabled = config.listeners.values().filter(|listener| listener.enabled);
+        enabled.filter(move |listener| listener.serves(service)).flat_map(move |listener| {
+            listener.addresses.iter().map(move |address| (listener.hosts_of(service), address.ip()))
+        })
+    };
+    let docs_are_public = addresses(Service::Docs).any(|(hosts, address)| is_public(hosts, address));
+    let has_host = addresses(Service::Api).any(|(hosts, address)| host_at(hosts, address, true).is_some());
+    if docs_are_public && !has_host && config.api.public_url.is_empty() {
+        warnings.push(
+            "`api.public_url` is empty: the documentation can be read from other machines and cannot say where the API is; set `api.public_url`, or the host names of a listener that serves it"
+                .to_owned(),
+        );
     }
 }
 

@@ -52,6 +52,13 @@ pub struct Site<'a> {
     pub key_rate: Rate,
 }
 
+impl Site<'_> {
+    /// The file of the authority that the samples' calls need.
+    fn authority(&self) -> Option<&str> {
+        self.server_urls.iter().find(|server| server.url == self.api_url)?.authority.as_deref()
+    }
+}
+
 /// A URL of the API, and the environments whose keys it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
@@ -59,6 +66,8 @@ pub struct ServerUrl {
     pub url: String,
     /// The environments whose keys it accepts.
     pub environments: Environments,
+    /// The file of the authority that signed its certificate, where clients do not trust that one anyway.
+    pub authority: Option<String>,
 }
 
 /// A served file.

@@ -29,6 +29,11 @@ fn options_that_expose_too_much_are_reported() {
         ),
         ("[listeners.operations]\naddresses = [\"[::]:9180\"]\n", ["operations.addresses", "[::]:9180"]),
         ("[listeners.http]\naddresses = [\"0.0.0.0:80\"]\n", ["cleartext", "http.certificate"]),
+        ("[listeners.docs]\naddresses = [\"0.0.0.0:80\"]\n", ["`api.public_url`", "host names"]),
+        (
+            "[listeners.docs]\naddresses = [\"192.0.2.1:80\"]\n[listeners.https]\naddresses = [\"0.0.0.0:443\"]\n",
+            ["`api.public_url`", "host names"],
+        ),
     ] {
         let warnings = of_text(text);
         let [warning] = &warnings[..] else { panic!("{text}: {warnings:?}") };
@@ -42,7 +47,9 @@ fn usual_settings_are_not_reported() {
         "[listeners.http]\naddresses = [\"0.0.0.0:80\"]\ntrusted_proxies = [\"10.0.0.0/8\"]\n",
         "[listeners.http]\nenabled = false\naddresses = [\"0.0.0.0:80\"]\n",
         "[listeners.https]\naddresses = [\"0.0.0.0:443\"]\n",
-        "[listeners.docs]\naddresses = [\"0.0.0.0:80\"]\n",
+        "[listeners.docs]\naddresses = [\"0.0.0.0:80\"]\n[api]\npublic_url = \"https://api.example.com\"\n",
+        "[listeners.docs]\naddresses = [\"0.0.0.0:80\"]\n[listeners.https]\nhosts = [\"localhost\", \"api.example.com\"]\n",
+        "[listeners.docs]\naddresses = [\"0.0.0.0:80\"]\n[listeners.https]\naddresses = [\"192.0.2.1:443\"]\n",
         "[listeners.operations]\naddresses = [\"10.0.0.1:9180\"]\n",
     ] {
         assert_eq!(of_text(text), [""; 0], "{text}");

@@ -52,7 +52,7 @@ pub(super) fn overview(site: &Site<'_>) -> Page {
 fn first_call(site: &Site<'_>, entry: Option<&Entry>) -> Vec<Block> {
     let Some(entry) = entry else { return vec![Block::paragraph("No version has an endpoint yet.")] };
     let parameters = crate::docs::parameters(&entry.route).unwrap_or_default();
-    let call = Call::new(&entry.route, &parameters, &format!("{}/{}", site.api_url, entry.version));
+    let call = Call::new(site, entry, &parameters);
     let mut blocks = vec![Block::paragraph(
         "Set the environment variable that the code samples read your key from. Start with a staging key.",
     )];

@@ -194,7 +194,7 @@ pub(super) fn endpoint(
 ) -> Page {
     let route = &entry.route;
     let described = shared_blocks.of(route);
-    let call = Call::new(route, &described.parameters, &format!("{}/{}", site.api_url, entry.version));
+    let call = Call::new(site, entry, &described.parameters);
     let mut sections = vec![Section::new("Parameters", parameter_tables(route, &described.parameters))];
     sections.push(Section::new("Code samples", call.samples().into()));
     let exports = shared_blocks.exports.get_or_insert_with(|| {

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
+use super::Site;
 use super::page::{Block, Code};
-use crate::Route;
 use crate::docs::{Location, Parameter};
+use crate::{Entry, Route};
 
 /// The variable that holds the key.
 pub(super) const VARIABLE: &str = "PARTNER_API_KEY";
@@ -20,11 +21,18 @@ pub(super) struct Call<'a> {
     method: &'a str,
     address: String,
     content: Option<Value>,
+    /// The file of the authority that the server's certificate needs, where clients do not trust that one anyway.
+    authority: Option<&'a str>,
 }
 
 impl<'a> Call<'a> {
-    /// A call with the required parameters only.
-    pub(super) fn new(route: &'a Route, parameters: &[Parameter], base: &str) -> Self {
+    /// A call of an endpoint where the API is, with the required parameters only.
+    pub(super) fn new(site: &'a Site<'_>, entry: &'a Entry, parameters: &[Parameter]) -> Self {
+        let base = format!("{}/{}", site.api_url, entry.version);
+        Self { authority: site.authority(), ..Self::of(&entry.route, parameters, &base) }
+    }
+
+    fn of(route: &'a Route, parameters: &[Parameter], base: &str) -> Self {
         let mut address = format!("{base}{}", route.path);
         let mut query = String::new();
         let mut content = Map::new();
@@ -47,7 +55,7 @@ impl<'a> Call<'a> {
             }
         }
         let content = crate::has_content(&route.method).then_some(Value::Object(content));
-        Self { method: route.method.as_str(), address: address + &query, content }
+        Self { method: route.method.as_str(), address: address + &query, content, authority: None }
     }
 
     /// One sample per language.
@@ -62,8 +70,8 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn curl(&self) -> String {
-        let Self { method, address, content } = self;
-        let mut text = String::from("curl --silent --show-error ");
+        let Self { method, address, content, authority } = self;
+        let mut text = format!("curl --silent --show-error {}", cacert(*authority));
         if *method != "GET" && !(*method == "POST" && content.is_some()) {
             let _ = write!(text, "--request {method} ");
         }
@@ -77,8 +85,13 @@ impl<'a> Call<'a> {
     }
 
     fn javascript(&self) -> String {
-        let Self { method, address, content } = self;
-        let mut text = format!("const response = await fetch(\"{address}\", {{\n");
+        let Self { method, address, content, authority } = self;
+        let mut text = String::new();
+        if let Some(file) = authority {
+            // Node reads its authorities once, at its start.
+            let _ = writeln!(text, "// Start Node with NODE_EXTRA_CA_CERTS={}", shell_word(file));
+        }
+        let _ = writeln!(text, "const response = await fetch(\"{address}\", {{");
         if *method != "GET" {
             let _ = writeln!(text, "  method: \"{method}\",");
         }
@@ -97,7 +110,7 @@ impl<'a> Call<'a> {
     }
 
     fn python(&self) -> String {
-        let Self { method, address, content } = self;
+        let Self { method, address, content, authority } = self;
         let mut text = format!(
             "import os\n\nimport requests\n\nresponse = requests.{}(\n    \"{address}\",\n    \
              headers={{\"Authorization\": \"Bearer \" + os.environ[\"{VARIABLE}\"]}},\n",
@@ -106,13 +119,21 @@ impl<'a> Call<'a> {
         if let Some(content) = content {
             let _ = writeln!(text, "    json={},", python_literal(content));
         }
+        if let Some(file) = authority {
+            let _ = writeln!(text, "    verify={},", Value::from(*file));
+        }
         text.push_str("    timeout=10,\n)\nresponse.raise_for_status()\nprint(response.json())");
         text
     }
 
     fn powershell(&self) -> String {
-        let Self { method, address, content } = self;
-        let mut text = format!(
+        let Self { method, address, content, authority } = self;
+        let mut text = String::new();
+        if let Some(file) = authority {
+            let _ = writeln!(text, "# Trust this authority first: {file}");
+        }
+        let _ = write!(
+            text,
             "$call = @{{\n    Method  = \"{method}\"\n    Uri     = \"{address}\"\n    \
              Headers = @{{ Authorization = \"Bearer $env:{VARIABLE}\" }}\n"
         );
@@ -123,6 +144,16 @@ impl<'a> Call<'a> {
         text.push_str("}\nInvoke-RestMethod @call | ConvertTo-Json -Depth 10");
         text
     }
+}
+
+/// The option of curl that names the file of an authority.
+pub(super) fn cacert(authority: Option<&str>) -> String {
+    authority.map_or_else(String::new, |file| format!("--cacert {} ", shell_word(file)))
+}
+
+/// Text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// How to set the key in each shell.
@@ -181,16 +212,33 @@ mod tests {
             part("kind", Location::Query, true, json!("x y&z")),
             part("other", Location::Query, false, json!("left out")),
         ];
-        let call = Call::new(&route, &parts, "https://api.example/2026-11-01");
+        let call = Call::of(&route, &parts, "https://api.example/2026-11-01");
         assert_eq!(call.address, "https://api.example/2026-11-01/things/a%2Fb.json?limit=7&kind=x%20y%26z");
         assert!(call.content.is_none());
         route.method = http::Method::POST;
         let parts =
             [part("id", Location::Path, true, json!(1)), part("it's", Location::Content, false, json!(null))];
-        let call = Call::new(&route, &parts, "");
+        let call = Call::of(&route, &parts, "");
         assert!(call.curl().contains(r#"--data '{"it'\''s":null}'"#), "{}", call.curl());
         assert!(call.python().contains(r#"json={"it's": None}"#), "{}", call.python());
         assert!(call.powershell().contains(r#"Body    = '{"it''s":null}'"#), "{}", call.powershell());
         assert!(call.javascript().contains(r#"JSON.stringify({"it's":null})"#), "{}", call.javascript());
+    }
+
+    #[test]
+    fn samples_name_the_authority_only_where_there_is_one() {
+        let route = &crate::v2026_11_01::RELEASE.added[0];
+        let plain = Call::of(route, &[], "https://api.example/2026-11-01");
+        let local =
+            Call { authority: Some("/it's/ca.pem"), ..Call::of(route, &[], "https://localhost:8443") };
+        for (text, plain, clue) in [
+            (local.curl(), plain.curl(), r"--cacert '/it'\''s/ca.pem' "),
+            (local.javascript(), plain.javascript(), r"NODE_EXTRA_CA_CERTS='/it'\''s/ca.pem'"),
+            (local.python(), plain.python(), "verify=\"/it's/ca.pem\","),
+            (local.powershell(), plain.powershell(), "/it's/ca.pem"),
+        ] {
+            assert!(text.contains(clue), "{text}");
+            assert!(!plain.contains("ca.pem") && !plain.contains("cacert"), "{plain}");
+        }
     }
 }
