@@ -72,7 +72,7 @@ pub(crate) async fn request(
     let run = async |requests: u64| {
         let file = runner.file("callgrind.out");
         let subject = contestant.start(runner, "callgrind", Some(&file)).await?;
-        runner.load(&subject, protocol, load::Options { requests, ..load }).await?;
+        subject.load(runner, protocol, load::Options { requests, ..load }).await?;
         subject.end().await?;
         Profile::read(&file, &contestant.program).with_context(|| format!("profile of {}", contestant.name))
     };

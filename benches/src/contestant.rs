@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 
-use crate::peers::{self, Peer};
+use crate::load::{self, Load, Outcome};
 use crate::proc::{children, memory_bytes};
 use crate::protocol::Protocol;
 use crate::runner::Runner;
@@ -14,7 +15,6 @@ use crate::seed::{KEYS, seed};
 use crate::server::{Readiness, Server};
 
 /// A server that can be started, any number of times.
-#[derive(Debug)]
 pub(crate) struct Contestant {
     /// Its name in reports.
     pub(crate) name: String,
@@ -30,15 +30,17 @@ pub(crate) struct Contestant {
     pub(crate) end_signal: Signal,
 }
 
-#[derive(Debug)]
 pub(crate) enum Kind {
     Floor,
     /// The floor's plain QUIC streams in place of HTTP/3.
     QuicStreams,
     Gateway(Settings),
-    /// With the folder of the libraries that it was unpacked with.
-    Peer(Peer, Option<PathBuf>),
+    /// With what writes its files and options.
+    Peer(Box<Configure>),
 }
+
+/// Configures a server of these protocols, with its files in a folder, on ports that are free now.
+type Configure = dyn Fn(&[Protocol], &Path, &mut Command) -> anyhow::Result<Readiness>;
 
 /// The file of this program.
 pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
@@ -58,7 +60,6 @@ pub(crate) struct Settings {
 }
 
 /// A running contestant. Dropping it ends the process.
-#[derive(Debug)]
 pub(crate) struct Subject<'c> {
     pub(crate) contestant: &'c Contestant,
     pub(crate) server: Server,
@@ -139,10 +140,7 @@ impl Contestant {
                 command.arg("--data-dir").arg(&data).arg("--config").arg(&config);
                 Readiness::File(ready_file)
             }
-            Kind::Peer(peer, libraries) => {
-                command.current_dir(&folder).envs(libraries.iter().map(|folder| ("LD_LIBRARY_PATH", folder)));
-                peers::configure(*peer, &self.protocols, &folder, &mut command)?
-            }
+            Kind::Peer(configure) => configure(&self.protocols, &folder, &mut command)?,
         };
         let server = Server::start(command, &folder.join("log"), readiness).await;
         let server = server.with_context(|| format!("cannot start {}", self.name))?;
@@ -183,6 +181,30 @@ addresses = ["127.0.0.1:0"]
 }
 
 impl Subject<'_> {
+    /// Checks that a server accepts every key with every path, refuses another key and does the work in the measured
+    /// process.
+    pub(crate) async fn check(&self, runner: &Runner, protocol: Protocol) -> anyhow::Result<()> {
+        for (load, claim) in [(Load::EveryKey, "accept every key"), (Load::WrongKey, "refuse a wrong key")] {
+            if load == Load::WrongKey && self.contestant.is_floor() {
+                continue;
+            }
+            let once = runner.options(load, 0, load.requests() as u64);
+            self.load(runner, protocol, once).await.with_context(|| format!("it does not {claim}"))?;
+        }
+        self.ensure_one_process()
+    }
+
+    /// Runs the load.
+    pub(crate) async fn load(
+        &self,
+        runner: &Runner,
+        protocol: Protocol,
+        options: load::Options,
+    ) -> anyhow::Result<Outcome> {
+        let protocol = self.contestant.protocol(protocol);
+        runner.within(load::measure(&self.server.ready, protocol, &options)).await
+    }
+
     /// Ends it in order.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         let Contestant { name, end_signal, .. } = self.contestant;

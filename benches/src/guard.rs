@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::callgrind::{self, LONG_RUN, Profile, REQUESTS, WARM_UP};
 use crate::contestant::{Contestant, Settings, this_program};
 use crate::load::{self, Load};
-use crate::options::{GATEWAY, name};
-use crate::protocol::Protocol;
+use crate::options::GATEWAY;
+use crate::protocol::{Protocol, name};
 use crate::runner::{Runner, block_on, need};
 
 /// How far a figure may move, as a part of the committed one.

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
 use crate::protocol::Protocol;
 
 /// The gateway as `cargo build --release` builds it.
@@ -32,9 +30,4 @@ pub struct Rounds {
     /// Rounds, whose medians are printed.
     #[arg(long, value_name = "NUMBER", default_value_t = 31, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) rounds: u32,
-}
-
-/// The name of a value on the command line.
-pub(crate) fn name(value: impl ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }

@@ -18,8 +18,7 @@ use clap::ValueEnum;
 use rustix::process::Signal;
 
 use crate::contestant::{Contestant, Kind};
-use crate::options::name;
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, name};
 use crate::ready::Listener;
 use crate::server::Readiness;
 use files::{Files, STREAM_PATH};
@@ -65,7 +64,11 @@ pub(crate) fn contestant(peer: Peer) -> anyhow::Result<Contestant> {
     let version = about.trim_start_matches(|first: char| !first.is_ascii_digit());
     let version = version.split(|next: char| !next.is_ascii_digit() && next != '.').next();
     let name = format!("{name} {}", version.unwrap_or_default());
-    let mut contestant = Contestant::new(name.trim_end(), Kind::Peer(peer, libraries), program);
+    let configure = move |protocols: &[Protocol], folder: &Path, command: &mut Command| {
+        command.current_dir(folder).envs(libraries.iter().map(|folder| ("LD_LIBRARY_PATH", folder)));
+        configure(peer, protocols, folder, command)
+    };
+    let mut contestant = Contestant::new(name.trim_end(), Kind::Peer(Box::new(configure)), program);
     if peer == Peer::Caddy {
         contestant.no_callgrind = Some("callgrind aborts at the signals of Go's scheduler");
     } else if !about.contains(nginx::HTTP3_MODULE) {
@@ -82,7 +85,7 @@ pub(crate) fn contestant(peer: Peer) -> anyhow::Result<Contestant> {
 }
 
 /// Configures a peer on ports that are free now.
-pub(crate) fn configure(
+fn configure(
     peer: Peer,
     protocols: &[Protocol],
     folder: &Path,

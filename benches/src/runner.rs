@@ -11,10 +11,8 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::contestant::Subject;
-use crate::load::{self, Load, Outcome};
+use crate::load::{self, Load};
 use crate::proc::allowed_cores;
-use crate::protocol::Protocol;
 
 /// How long a run of the load may take; callgrind makes a server fifty times slower.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(600);
@@ -85,33 +83,9 @@ impl Runner {
         command
     }
 
-    /// Checks that a server accepts every key with every path, refuses another key and does the work in the measured
-    /// process.
-    pub(crate) async fn check(&self, subject: &Subject<'_>, protocol: Protocol) -> anyhow::Result<()> {
-        for (load, claim) in [(Load::EveryKey, "accept every key"), (Load::WrongKey, "refuse a wrong key")] {
-            if load == Load::WrongKey && subject.contestant.is_floor() {
-                continue;
-            }
-            let once = self.options(load, 0, load.requests() as u64);
-            self.load(subject, protocol, once).await.with_context(|| format!("it does not {claim}"))?;
-        }
-        subject.ensure_one_process()
-    }
-
     /// Requests as fast as they are answered.
     pub(crate) fn options(&self, load: Load, warm_up: u64, requests: u64) -> load::Options {
         load::Options { load, shape: None, warm_up, requests, rate: None, awake: self.load_is_alone }
-    }
-
-    /// Runs the load.
-    pub(crate) async fn load(
-        &self,
-        subject: &Subject<'_>,
-        protocol: Protocol,
-        options: load::Options,
-    ) -> anyhow::Result<Outcome> {
-        let protocol = subject.contestant.protocol(protocol);
-        self.within(load::measure(&subject.server.ready, protocol, &options)).await
     }
 
     /// Gives up what takes too long.

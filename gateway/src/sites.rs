@@ -57,7 +57,7 @@ impl Sites {
             return self.first;
         }
         let host = request_host(head).unwrap_or_default();
-        let is_host = |hosts: &[String]| hosts.iter().any(|name| name.eq_ignore_ascii_case(host));
+        let is_host = |hosts: &[String]| hosts.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(host));
         self.by_host.iter().find(|(hosts, _)| is_host(hosts)).map_or(self.first, |(_, site)| *site)
     }
 }

@@ -12,9 +12,8 @@ use super::figure::{Figure, Sample};
 use crate::callgrind::{self, LONG_RUN};
 use crate::contestant::{Contestant, Subject};
 use crate::load::{self, Connected};
-use crate::options::name;
 use crate::proc::{is_traced, memory_bytes};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, name};
 use crate::runner::Runner;
 
 /// The requests per second of a smoke run, and where no contestant can be measured.
@@ -49,7 +48,7 @@ impl<'a> Run<'a> {
             let subject = contestant.start(&runner, "compare", None).await?;
             for &protocol in protocols.iter().filter(|&&protocol| contestant.protocols.contains(&protocol)) {
                 let what = || format!("{} over {protocol}", contestant.name);
-                runner.check(&subject, protocol).await.with_context(what)?;
+                subject.check(&runner, protocol).await.with_context(what)?;
             }
             subjects.push(subject);
         }
@@ -113,7 +112,7 @@ impl<'a> Run<'a> {
 
     async fn cpu(&self, subject: &Subject<'_>, protocol: Protocol) -> anyhow::Result<Sample> {
         let load = self.load(WARM_UP, self.requests(Figure::Cpu));
-        let outcome = self.runner.load(subject, protocol, load).await?;
+        let outcome = subject.load(&self.runner, protocol, load).await?;
         Ok(Sample::of([outcome.server_cpu_us, outcome.requests_per_second, outcome.server_busy * 100.0]))
     }
 
@@ -129,7 +128,7 @@ impl<'a> Run<'a> {
         for subject in self.subjects.iter().filter(|subject| subject.contestant.protocols.contains(&protocol))
         {
             let load = self.load(WARM_UP, self.requests(Figure::Latency));
-            if let Ok(outcome) = self.runner.load(subject, protocol, load).await {
+            if let Ok(outcome) = subject.load(&self.runner, protocol, load).await {
                 least = least.min(outcome.requests_per_second);
             }
         }
@@ -138,7 +137,7 @@ impl<'a> Run<'a> {
 
     async fn latency(&self, subject: &Subject<'_>, protocol: Protocol, rate: u64) -> anyhow::Result<Sample> {
         let open = load::Options { rate: Some(rate), ..self.load(WARM_UP, rate * LATENCY_SECONDS) };
-        let outcome = self.runner.load(subject, protocol, open).await?;
+        let outcome = subject.load(&self.runner, protocol, open).await?;
         Ok(Sample::of([outcome.p999_us]))
     }
 
@@ -159,7 +158,7 @@ impl<'a> Run<'a> {
         let subject = contestant.start(&self.runner, "memory", None).await?;
         // What only the first requests need is not a connection's.
         let warm_up = load::Options { shape: Some((4, 1)), ..self.load(0, 2_000) };
-        self.runner.load(&subject, protocol, warm_up).await?;
+        subject.load(&self.runner, protocol, warm_up).await?;
         let before = memory_bytes(subject.server.pid())?;
         let connections = u32::try_from(self.requests(Figure::Memory))?;
         let held = load::hold(&subject.server.ready, protocol, connections as usize);
@@ -219,7 +218,7 @@ impl<'a> Run<'a> {
             ensure!(Instant::now() < deadline, "strace did not attach; does the system allow it?");
             tokio::time::sleep(STRACE_INTERVAL).await;
         }
-        self.runner.load(subject, protocol, self.load(100, requests)).await?;
+        subject.load(&self.runner, protocol, self.load(100, requests)).await?;
         let pid = strace.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         kill_process(pid.context("strace ended too early")?, Signal::INT)?;
         tokio::time::timeout(STRACE_TIMEOUT, strace.wait()).await.context("strace did not end")??;

@@ -99,19 +99,17 @@ fn host<'h>(head: &'h Parts, fields: &Fields<'h>) -> Result<Option<&'h [u8]>, Er
 }
 
 /// The host that a request names, without its port; for choosing the site before the head is checked.
-pub fn request_host(head: &Parts) -> Option<&str> {
-    let target = head.uri.authority().map(|authority| authority.as_str());
-    let field = || head.headers.get(http::header::HOST)?.to_str().ok();
+pub fn request_host(head: &Parts) -> Option<&[u8]> {
+    let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let field = || head.headers.get(http::header::HOST).map(http::HeaderValue::as_bytes);
     well_formed_host(target.or_else(field)?)
 }
 
 /// Refuses a host that is malformed or not one of the listener's.
 fn check_host(host: &[u8], hosts: &[String]) -> Result<(), Error> {
-    let text = str::from_utf8(host).ok().filter(|text| text.is_ascii());
-    let host = text
-        .and_then(well_formed_host)
+    let host = well_formed_host(host)
         .ok_or_else(|| malformed("The host of the request is not a host name or address."))?;
-    if hosts.is_empty() || hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
+    if hosts.is_empty() || hosts.iter().any(|ours| ours.as_bytes().eq_ignore_ascii_case(host)) {
         return Ok(());
     }
     Err(misdirected())
@@ -122,24 +120,22 @@ fn misdirected() -> Error {
 }
 
 /// The host of `host[:port]`, if the text has that form: no user, path or spaces (RFC 3986 §3.2.2).
-fn well_formed_host(text: &str) -> Option<&str> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']')?;
-            address.parse::<Ipv6Addr>().ok()?;
-            (&text[..address.len() + 2], port)
-        }
-        None => {
-            let name = text.bytes().position(|byte| !NAME_BYTES[usize::from(byte)]).unwrap_or(text.len());
-            text.split_at_checked(name)?
-        }
+fn well_formed_host(text: &[u8]) -> Option<&[u8]> {
+    let length = if text.first() == Some(&b'[') {
+        let end = text.iter().position(|byte| *byte == b']')?;
+        str::from_utf8(&text[1..end]).ok()?.parse::<Ipv6Addr>().ok()?;
+        end + 1
+    } else {
+        text.iter().position(|byte| !NAME_BYTES[usize::from(*byte)]).unwrap_or(text.len())
     };
-    let port_is_number = match port.strip_prefix(':') {
-        Some(digits) => {
-            digits.is_empty()
-                || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+    let (host, port) = text.split_at(length);
+    let port_is_number = match port {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
         }
-        None => port.is_empty(),
+        _ => false,
     };
     (port_is_number && !host.is_empty()).then_some(host)
 }
