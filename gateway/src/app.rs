@@ -52,7 +52,7 @@ use crate::warnings;
 /// threads are logged.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the follower may take for its last writes at the end.
-const FOLLOWER_FAREWELL: Duration = Duration::from_secs(2);
+const FOLLOWER_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves these releases until a signal stops it and everything in flight is finished. `ready_file`, if
 /// given, is written once all listeners are bound; `color` allows colours on a terminal.
@@ -140,12 +140,12 @@ pub fn serve(
         description["listeners"].clone(),
     )?;
     pipeline.open_store(store.clone());
-    let (follower_ended, farewell) = std::sync::mpsc::channel::<()>();
+    let (follower_ends, follower_ended) = std::sync::mpsc::channel::<()>();
     let alive = readiness.register_thread("store");
     std::thread::Builder::new().name("store".to_owned()).spawn(move || {
         let _alive = alive;
         follower.run();
-        drop(follower_ended);
+        drop(follower_ends);
     })?;
 
     let ended = runtime.block_on(async {
@@ -183,7 +183,7 @@ pub fn serve(
     drop(ready_file);
     store.stop();
     // An error is expected: the follower has dropped its end, or is too slow.
-    let _ = farewell.recv_timeout(FOLLOWER_FAREWELL);
+    let _ = follower_ended.recv_timeout(FOLLOWER_END_TIMEOUT);
     match ended {
         Ended::Drained => Ok(()),
         Ended::Cut => {

@@ -38,7 +38,7 @@ pub struct Frontend {
     draining: AtomicBool,
 }
 
-/// What a client is told that speaks HTTP in cleartext where TLS is expected.
+/// The message to a client that speaks HTTP in cleartext where TLS is expected.
 pub(crate) const TLS_EXPECTED: &str = "This port speaks TLS: use https:// instead of http://.";
 const CLEAR: HeaderValue = HeaderValue::from_static("clear");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");

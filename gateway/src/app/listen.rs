@@ -289,7 +289,7 @@ impl BoundListener {
         !self.udp.is_empty() && !self.serves_operations()
     }
 
-    /// Whether whoever reaches the other reaches it by the same family of addresses.
+    /// Whether it accepts every family of addresses that the other accepts.
     fn accepts_families_of(&self, other: &Self) -> bool {
         self.both_families || (!other.both_families && self.address.is_ipv4() == other.address.is_ipv4())
     }

@@ -90,8 +90,8 @@ fn requests<S: Service>(
     service_fn(move |request: Request<Incoming>| {
         let in_flight = InFlight::begin(Arc::clone(&peer));
         let (head, body) = request.into_parts();
-        let response = service.serve(head, RequestBody::Http1(body), Arc::clone(&peer), Arc::clone(&state));
-        RecycledFuture::new(response)
+        let (peer, state) = (Arc::clone(&peer), Arc::clone(&state));
+        RecycledFuture::new(|| service.serve(head, RequestBody::Http1(body), peer, state))
             .map(|response| Ok(response.map(|body| CountedBody::new(body, in_flight))))
     })
 }

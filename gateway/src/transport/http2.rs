@@ -107,7 +107,7 @@ where
                 for (request, respond) in accepted.drain(..) {
                     let (peer, state, link) = (Arc::clone(peer), Arc::clone(&state), Arc::clone(&link));
                     let mut answer =
-                        RecycledFuture::new(answer(request, respond, peer, state, link, service));
+                        RecycledFuture::new(|| answer(request, respond, peer, state, link, service));
                     match Pin::new(&mut answer).poll(context) {
                         Poll::Ready(None) => {}
                         Poll::Ready(Some(sending)) => drop(tokio::spawn(sending)),

@@ -108,7 +108,7 @@ pub(super) async fn serve<S: Service>(
                 begun = begun.max(number + 1);
                 let (link, peer, state) = (Arc::clone(link), Arc::clone(peer), Arc::clone(&state));
                 let mut request =
-                    RecycledFuture::new(serve_request(send, receive, link, peer, state, service));
+                    RecycledFuture::new(|| serve_request(send, receive, link, peer, state, service));
                 // Most requests are complete when they are accepted and handled at once, without a task.
                 if poll_once(Pin::new(&mut request)).await.is_pending() {
                     tokio::spawn(request);

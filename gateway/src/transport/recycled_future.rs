@@ -1,9 +1,7 @@
-//! Reuses one allocation of each thread for the futures of HTTP/3 requests, because most of them complete at
-//! once.
+//! Reuses one allocation of each thread for the futures of requests, because most of them complete at once.
 //!
-//! Such a future is large, because it may have to wait for the head and for the client's window. One that
-//! waits keeps the allocation; all others leave it to the next request. So no idle connection holds memory
-//! for a request, and no future is moved.
+//! Such a future is large, because it may have to wait. One that waits keeps the allocation; all others leave it to
+//! the next request. So no idle connection holds memory for a request, and no future is moved once it is polled.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -22,15 +20,21 @@ thread_local! {
 }
 
 impl<F: Future + 'static> RecycledFuture<F> {
-    /// Puts a future into the thread's free allocation, or into a new one if there is none.
-    pub(super) fn new(future: F) -> Self {
+    /// Makes a future in the thread's free allocation, or in a new one if there is none.
+    pub(super) fn new(make: impl FnOnce() -> F) -> Self {
         let free = FREE.with_borrow_mut(|free| {
             let found = free.iter().position(|place| place.is::<Place<F>>())?;
-            free.swap_remove(found).downcast().ok()
+            free.swap_remove(found).downcast::<Place<F>>().ok()
         });
-        let mut place: Box<Place<F>> = free.unwrap_or_else(|| Box::new(Box::pin(None)));
-        place.set(Some(future));
-        Self(Some(place))
+        // A free allocation is empty. Looking again lets the compiler write the future where it stays: nothing has to
+        // be dropped before, so nothing can go wrong on the way.
+        match free {
+            Some(mut place) if place.is_none() => {
+                place.set(Some(make()));
+                Self(Some(place))
+            }
+            _ => Self(Some(Box::new(Box::pin(Some(make()))))),
+        }
     }
 }
 
@@ -68,7 +72,7 @@ mod tests {
     #[test]
     fn a_waiting_future_keeps_its_allocation() {
         let placed =
-            |receiver: Option<oneshot::Receiver<u8>>| RecycledFuture::new(async { receiver?.await.ok() });
+            |receiver: Option<oneshot::Receiver<u8>>| RecycledFuture::new(|| async { receiver?.await.ok() });
         assert_eq!(placed(None).now_or_never(), Some(None));
         assert_eq!(free(), 1);
         let (sender, receiver) = oneshot::channel();
@@ -84,8 +88,8 @@ mod tests {
     #[test]
     fn futures_of_different_types_have_separate_allocations() {
         for number in 0..3 {
-            assert_eq!(RecycledFuture::new(async move { number }).now_or_never(), Some(number));
-            assert_eq!(RecycledFuture::new(std::future::ready(number)).now_or_never(), Some(number));
+            assert_eq!(RecycledFuture::new(|| async move { number }).now_or_never(), Some(number));
+            assert_eq!(RecycledFuture::new(|| std::future::ready(number)).now_or_never(), Some(number));
         }
         assert_eq!(free(), 2);
     }
