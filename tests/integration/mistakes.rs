@@ -75,7 +75,7 @@ async fn wrong_arguments_exit_with_2_and_say_what_is_accepted() {
         (vec!["key", "update", "--allow", "any", id], &["before options", "key update ID"]),
         (vec!["key", "update", id], &["--permission", "--expires"]),
         (vec!["key", "rotate", id, "--overlap", "soon"], &["'soon'", "24h"]),
-        (vec!["partner", "create", " x"], &["printable", "blank"]),
+        (vec!["partner", "create", " x"], &["printable", "spaces"]),
         (vec!["health", "--timeout", "0s"], &["1ms to 24h"]),
     ] {
         let output = start.run(&arguments).await;
