@@ -85,13 +85,13 @@ impl Caller {
 pub struct CallerSlot(Arc<Caller>);
 
 impl CallerSlot {
-    /// Counts a request of this caller; where `places_are_short`, only up to `max`.
+    /// Counts a request of this caller; where `is_busy`, only up to `max`.
     ///
     /// # Errors
     /// [`ErrorCode::Overloaded`].
-    pub(crate) fn take(caller: &Arc<Caller>, max: usize, places_are_short: bool) -> Result<Self, Error> {
+    pub(crate) fn take(caller: &Arc<Caller>, max: usize, is_busy: bool) -> Result<Self, Error> {
         let slot = Self(Arc::clone(caller));
-        if caller.key.begin_request() >= max && places_are_short {
+        if caller.key.begin_request() >= max && is_busy {
             return Err(overloaded(
                 "This key has more requests open than its share, and the gateway is busy. Wait for responses first.",
             ));

@@ -159,10 +159,10 @@ impl Pipeline {
         // report what is left; an exceeded rate is refused only after authorization.
         exchange.record.client = client_address(&head.headers, peer);
         let caller = self.authenticate(exchange, fields.authorization)?;
-        let short = self.slots.are_short(limits.requests_in_flight_max)
-            || self.uploads.are_short(limits.uploads_in_flight_max);
+        let is_busy = self.slots.are_over_half_taken(limits.requests_in_flight_max)
+            || self.uploads.are_over_half_taken(limits.uploads_in_flight_max);
         exchange.places.of_caller =
-            Some(CallerSlot::take(&caller, limits.requests_in_flight_per_caller_max, short)?);
+            Some(CallerSlot::take(&caller, limits.requests_in_flight_per_caller_max, is_busy)?);
         let spent = caller.rate_limit().spend(exchange.record.received);
         exchange.rate = Some(rate_fields(caller.rate_limit().policy(), spent.unwrap_or_else(|spent| spent)));
 

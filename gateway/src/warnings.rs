@@ -42,7 +42,7 @@ fn check_hosts(name: &str, listener: &Listener, config: &Config, warnings: &mut 
         let is_local = has_local && LOCAL_HOSTS.contains(&host.as_str());
         if !is_local && !loaded.iter().any(|certificate| is_valid_for(certificate, host)) {
             warnings.push(format!(
-                "`listeners.{name}.certificate`: no certificate is valid for {host}, which clients that ask for it refuse; add one that is"
+                "`listeners.{name}.certificate`: no certificate is valid for {host}, so clients that ask for that host refuse the connection; add one that is"
             ));
         }
     }
@@ -95,7 +95,7 @@ mod tests {
             let warnings = warnings(&config, &Sources::default(), "2026-01-01T00:00:00Z".parse().unwrap());
             let expected: Vec<String> = reported
                 .iter()
-                .map(|host| format!("`listeners.https.certificate`: no certificate is valid for {host}, which clients that ask for it refuse; add one that is"))
+                .map(|host| format!("`listeners.https.certificate`: no certificate is valid for {host}, so clients that ask for that host refuse the connection; add one that is"))
                 .collect();
             assert_eq!(warnings, expected, "{sites}");
         }

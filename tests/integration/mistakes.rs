@@ -55,7 +55,7 @@ async fn wrong_arguments_exit_with_2_and_say_what_is_accepted() {
         (create(&["--expires", "2020-01-01T00:00:00Z"]), &["2020-01-01T00:00:00Z", "has passed", "later"]),
         (
             create(&["--expires", "2090-01-01T00:00:00Z", "--not-before", "2090-01-02T00:00:00Z"]),
-            &["2090-01-02", "expired", "before the end"],
+            &["2090-01-02", "expired", "before the expiry"],
         ),
         (create(&["--expires", "90"]), &["'90'", "90d", right]),
         (create(&["--allow", "10.1.2.3/8"]), &["'10.1.2.3/8'", "10.0.0.0/8", "address is 10.1.2.3"]),
@@ -75,7 +75,7 @@ async fn wrong_arguments_exit_with_2_and_say_what_is_accepted() {
         (vec!["key", "update", "--allow", "any", id], &["before options", "key update ID"]),
         (vec!["key", "update", id], &["--permission", "--expires"]),
         (vec!["key", "rotate", id, "--overlap", "soon"], &["'soon'", "24h"]),
-        (vec!["partner", "create", " x"], &["printable", "blank"]),
+        (vec!["partner", "create", " x"], &["printable", "spaces"]),
         (vec!["health", "--timeout", "0s"], &["1ms to 24h"]),
     ] {
         let output = start.run(&arguments).await;

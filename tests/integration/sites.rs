@@ -165,7 +165,7 @@ async fn a_reload_replaces_the_certificate_of_one_host() {
         shared.at(protocol, API).await;
     }
     let log = shared.gateway.log();
-    assert!(log.contains("`listeners.https.serves.docs.hosts` has changed; it takes a restart"), "{log}");
+    assert!(log.contains("`listeners.https.serves.docs.hosts` has changed; this needs a restart"), "{log}");
 }
 
 #[tokio::test]

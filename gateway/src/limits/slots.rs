@@ -41,7 +41,7 @@ impl Slots {
     }
 
     /// Whether more than half of `max` are taken.
-    pub fn are_short(&self, max: usize) -> bool {
+    pub fn are_over_half_taken(&self, max: usize) -> bool {
         self.taken() > max / 2
     }
 }
@@ -68,7 +68,10 @@ mod tests {
         let first = slots.take(2).unwrap();
         let _second = slots.take(2).unwrap();
         assert_eq!(slots.take(2).unwrap_err().code, ErrorCode::Overloaded);
-        assert_eq!((slots.taken(), slots.are_short(3), slots.are_short(4)), (2, true, false));
+        assert_eq!(
+            (slots.taken(), slots.are_over_half_taken(3), slots.are_over_half_taken(4)),
+            (2, true, false)
+        );
         drop(first);
         assert!(slots.take(2).is_ok());
     }

@@ -128,7 +128,7 @@ impl Pages {
             let address = std::mem::take(&mut document.address);
             (address.into_boxed_str(), File::new(document, durations))
         });
-        Self { files: files.collect(), missing: pages::missing(&about).whole(), until, site }
+        Self { files: files.collect(), missing: pages::missing(&about).to_bytes(), until, site }
     }
 
     /// The configuration that they are rendered from.

@@ -45,7 +45,7 @@ impl Content {
 
     /// All pieces in one.
     #[must_use]
-    pub fn whole(&self) -> Bytes {
+    pub fn to_bytes(&self) -> Bytes {
         match self.0.as_slice() {
             [only] => only.clone(),
             pieces => pieces.concat().into(),
@@ -68,7 +68,7 @@ mod tests {
     fn shared_pieces_replace_their_marks() {
         let shared = [b"one", b"two"].map(|piece| Bytes::from_static(piece));
         let content = Content::woven("a\0b\0", shared.clone());
-        assert_eq!((content.whole(), content.len()), (Bytes::from_static(b"aonebtwo"), 8));
+        assert_eq!((content.to_bytes(), content.len()), (Bytes::from_static(b"aonebtwo"), 8));
         assert_eq!(content.pieces()[1].as_ptr(), shared[0].as_ptr(), "it is not copied");
         assert!(Content::default().is_empty());
     }

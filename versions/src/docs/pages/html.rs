@@ -53,7 +53,7 @@ pub(super) fn page(page: &Page, navigation: &Bytes, site: &str) -> Content {
         }
     }
     shared.extend(page.shared().map(|shared| shared.html.clone()));
-    let description = page.lead.words();
+    let description = page.lead.plain_text();
     let contents: Vec<(String, &str)> =
         page.sections.iter().map(|section| (section.id(), section.heading.as_str())).collect();
     let view = View { page, beside, site, description, contents, markdown: twin(&page.address) };

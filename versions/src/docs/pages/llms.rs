@@ -28,7 +28,7 @@ pub(super) fn index(site: &Site<'_>, pages: &[Page]) -> String {
                 }
                 _ => page.title.clone(),
             };
-            let lead = page.lead.words();
+            let lead = page.lead.plain_text();
             let _ = writeln!(text, "- [{title}]({}{}): {lead}", site.docs_url, twin(&page.address));
         }
     };
@@ -54,8 +54,8 @@ pub(super) fn full(site: &Site<'_>, pages: &[Page]) -> String {
     let mut text = String::new();
     for page in pages.iter().filter(wanted) {
         let _ = write!(text, "<!-- {}{} -->\n\n", site.docs_url, page.address);
-        let whole = super::markdown::page(page).whole();
-        text.extend([&String::from_utf8_lossy(&whole), "\n"]);
+        let page_bytes = super::markdown::page(page).to_bytes();
+        text.extend([&String::from_utf8_lossy(&page_bytes), "\n"]);
     }
     text
 }

@@ -76,7 +76,8 @@ mod tests {
     fn nested_fields_have_their_full_names() {
         let route = &crate::v2026_02_01::RELEASE.added;
         let connection = route.iter().find(|route| route.name == "connection").unwrap();
-        let names: Vec<String> = response_fields(connection).iter().map(|[name, ..]| name.words()).collect();
+        let names: Vec<String> =
+            response_fields(connection).iter().map(|[name, ..]| name.plain_text()).collect();
         assert_eq!(
             names,
             [
@@ -100,10 +101,10 @@ mod tests {
             assert!(!fields.is_empty(), "{} has no fields", entry.template);
             for [name, kind, description] in fields {
                 assert!(
-                    !kind.words().is_empty() && !description.words().is_empty(),
+                    !kind.plain_text().is_empty() && !description.plain_text().is_empty(),
                     "{}: {}",
                     entry.template,
-                    name.words()
+                    name.plain_text()
                 );
             }
         }

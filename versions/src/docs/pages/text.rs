@@ -118,11 +118,11 @@ impl Text {
 
     /// Whether it is a single word: a date, a state.
     pub(super) fn is_word(&self) -> bool {
-        self.0.len() < 48 && !self.words().contains(char::is_whitespace)
+        self.0.len() < 48 && !self.plain_text().contains(char::is_whitespace)
     }
 
     /// The text without markup, for titles and descriptions.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn plain_text(&self) -> String {
         let pieces = self.pieces();
         let words = pieces.iter().map(|piece| match piece {
             Piece::Plain(words) => words.as_ref(),
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn plain_text_is_escaped() {
         for words in ["`a` **b** [c](d)", "\\", "ä*", "x\\`"] {
-            assert_eq!(Text::plain(words).words(), words);
+            assert_eq!(Text::plain(words).plain_text(), words);
         }
     }
 
