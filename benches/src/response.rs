@@ -49,7 +49,7 @@ pub static ENDPOINTS: [Endpoint; 5] = [
         path: "/2026-11-01/versions.json",
         version: "2026-11-01",
         body: r#"{"versions":[{"version":"2026-02-01","state":"current","published":"2026-02-01","deprecated":null,"sunset":null,"successor":null},{"version":"2026-11-01","state":"current","published":"2026-11-01","deprecated":null,"sunset":null,"successor":null}]}"#,
-        prefix: r#"{"versions":[{"version":"2026-02-01","#,
+        prefix: r#"{"versions":[{"version":"#,
     },
 ];
 
