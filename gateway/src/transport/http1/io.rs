@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head_watch::HeadWatch;
@@ -154,7 +154,8 @@ pub(in crate::transport) fn http1_text(response: &Response<Bytes>) -> Bytes {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or_default();
     let mut text = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
-    for (name, value) in response.headers() {
+    // The field of the connection is written below.
+    for (name, value) in response.headers().iter().filter(|(name, _)| **name != header::CONNECTION) {
         text.extend_from_slice(name.as_str().as_bytes());
         text.extend_from_slice(b": ");
         text.extend_from_slice(value.as_bytes());
@@ -193,6 +194,7 @@ mod tests {
         let mut response = Response::new(Bytes::from_static(b"{}"));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response.headers_mut().insert("x-a", http::HeaderValue::from_static("1"));
+        response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
         let expected =
             "HTTP/1.1 400 Bad Request\r\nx-a: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
         assert_eq!(http1_text(&response), expected);
