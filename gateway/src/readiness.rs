@@ -130,7 +130,9 @@ impl Readiness {
     /// The store's state for `/readyz`, and unless it is `ok`, how many seconds ago the keys in memory were
     /// last compared with the store.
     pub fn store_report(&self) -> (&'static str, Option<u64>) {
-        let failing = self.store_failing.load(Ordering::Relaxed);
+        // The second is known before the first, and both are read without a lock.
+        let failing =
+            self.store_failing.load(Ordering::Relaxed) || self.store_detached.load(Ordering::Relaxed);
         match self.store_age() {
             Some(age) if age >= self.staleness_limit => ("stale", Some(age.as_secs())),
             Some(age) if failing => ("failing", Some(age.as_secs())),
@@ -291,6 +293,8 @@ mod tests {
         readiness.store_was_followed();
         readiness.store_failing.store(false, Ordering::Relaxed);
         assert_eq!((readiness.verdict(), readiness.store_report()), (ready(), ("ok", None)));
+        readiness.store_detached.store(true, Ordering::Relaxed);
+        assert_eq!(readiness.store_report(), ("failing", Some(0)), "also before the store was next used");
     }
 
     #[test]
