@@ -1,5 +1,5 @@
 //! The sites that a listener serves: the API, its documentation, the operator's tools. One listener may serve
-//! several, told apart by the host of a request.
+//! several, chosen by the host of a request.
 
 mod documents;
 mod operations;

@@ -1,4 +1,4 @@
-//! One listener with several sites, told apart by host, and a certificate for each.
+//! One listener with several sites, chosen by host, and a certificate for each.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -90,7 +90,8 @@ pub trait Handler: Endpoint {
 
 /// The conversion for callers of the date before when an endpoint changes; the newer endpoint implements it.
 ///
-/// The older endpoint's handler is then one call, [`successor`], and the behaviour exists once.
+/// The older endpoint's handler is then one call, [`successor`], and the behaviour exists once. It stands beside the
+/// change: a date's folder names older dates, never newer ones.
 pub trait Change: Endpoint {
     /// The older endpoint.
     type Before: Endpoint;

@@ -123,7 +123,7 @@ fn is_loopback(host: &str) -> bool {
 pub enum Serves {
     /// `serves = ["api"]`: one site, with the listener's `hosts`.
     List(Vec<Service>),
-    /// `serves.api.hosts = ["api.example.com"]`: sites, told apart by the host of a request.
+    /// `serves.api.hosts = ["api.example.com"]`: sites, chosen by the host of a request.
     Sites(BTreeMap<Service, SiteOptions>),
 }
 

@@ -49,7 +49,7 @@ fn check_listener(name: &str, listener: &Listener, warnings: &mut Vec<String>) {
     }
 }
 
-/// Readers on other machines are told where the API is.
+/// Documentation that other machines can read has to say where the API is.
 fn check_public_url(config: &Config, warnings: &mut Vec<String>) {
     let addresses = |service| {
         let enabled = config.listeners.values().filter(|listener| listener.enabled);

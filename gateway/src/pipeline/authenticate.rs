@@ -140,7 +140,7 @@ fn check(key: &Key, exchange: &Exchange<'_>) -> Result<(), Denial> {
     let (peer, record) = (exchange.peer, &exchange.record);
     let check = |address| key.check(record.time, address, peer.listener.environments);
     match record.client {
-        // Whoever has stolen a key could spoof an allowed address as the connection's new one, so the address
+        // A thief of a key could spoof an allowed address as the connection's new one, so the address
         // that the handshake has validated must be allowed too.
         ClientAddress::Visible(address) if address != peer.origin && !is_proxy(peer) => {
             check(address).and_then(|()| check(peer.origin))

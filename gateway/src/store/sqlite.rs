@@ -105,7 +105,7 @@ impl Engine for Sqlite {
 
     fn connect_again(&self) -> Result<Box<dyn Engine>, StoreError> {
         let second = Self::connect_existing(&self.path, self.busy_timeout)?;
-        // Whoever commits with FULL afterwards also syncs what this one has written to the log.
+        // A later commit with FULL also syncs what this one has written to the log.
         second.read(|connection| connection.pragma_update(None, "synchronous", "NORMAL"))?;
         Ok(Box::new(second))
     }

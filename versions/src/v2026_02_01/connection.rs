@@ -7,7 +7,7 @@ use permissions::{ApiAccessPermission, Environment};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Context, Empty, Endpoint, Error, Handler, Protocol, Version, successor, v2026_11_01};
+use crate::{Empty, Endpoint, Protocol, Version};
 
 /// Returns metadata of the caller's connection.
 pub struct Connection;
@@ -96,12 +96,6 @@ impl Endpoint for Connection {
     }
 }
 
-impl Handler for Connection {
-    async fn handle(context: &Context<'_>, request: Empty) -> Result<ConnectionResponse, Error> {
-        successor::<v2026_11_01::connection::Connection>(context, request).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -109,8 +103,8 @@ mod tests {
     use http::{HeaderMap, HeaderValue, header};
 
     use super::*;
-    use crate::Instant;
     use crate::context::tests::{Still, context};
+    use crate::{Handler as _, Instant};
 
     fn answer(client: &str, user_agent: Option<&[u8]>) -> String {
         let services = Still::new(Instant::now());

@@ -8,7 +8,7 @@ use permissions::{ApiAccessPermission, Environment};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::{Context, Empty, Endpoint, Error, Handler, successor, v2026_11_01};
+use crate::{Empty, Endpoint};
 
 /// Checks that the API is up and that the key works.
 pub struct Ping;
@@ -68,19 +68,13 @@ impl Endpoint for Ping {
     }
 }
 
-impl Handler for Ping {
-    async fn handle(context: &Context<'_>, request: Empty) -> Result<PingResponse, Error> {
-        successor::<v2026_11_01::ping::Ping>(context, request).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::Instant;
     use crate::context::tests::{Still, context};
+    use crate::{Handler as _, Instant};
 
     #[test]
     fn the_example_is_the_documented_body() {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::ping::Milliseconds;
 use crate::v2026_02_01::connection as before;
-use crate::{Change, Context, Empty, Endpoint, Error, Handler, Protocol, Tls, Version};
+use crate::{Change, Context, Empty, Endpoint, Error, Handler, Protocol, Tls, Version, successor};
 
 /// Returns metadata of the caller's connection.
 pub struct Connection;
@@ -232,6 +232,12 @@ impl Change for Connection {
                 protocol: endpoint.protocol.protocol().name(),
             },
         }
+    }
+}
+
+impl Handler for before::Connection {
+    async fn handle(context: &Context<'_>, request: Empty) -> Result<before::ConnectionResponse, Error> {
+        successor::<Connection>(context, request).await
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::v2026_02_01::ping as before;
-use crate::{Change, Context, Empty, Endpoint, Error, Handler, Version};
+use crate::{Change, Context, Empty, Endpoint, Error, Handler, Version, successor};
 
 /// Checks that the API is up and that the key works.
 pub struct Ping;
@@ -85,6 +85,12 @@ impl Change for Ping {
     fn down(_: &Context<'_>, response: PingResponse) -> before::PingResponse {
         let rrt = before::Milliseconds(response.processing_time.0);
         before::PingResponse { status: response.status, env: response.env, rrt }
+    }
+}
+
+impl Handler for before::Ping {
+    async fn handle(context: &Context<'_>, request: Empty) -> Result<before::PingResponse, Error> {
+        successor::<Ping>(context, request).await
     }
 }
 

@@ -45,7 +45,7 @@ fn check_listener(name: &str, listener: &Listener, locations: &Locations<'_>, pr
     }
 }
 
-/// The sites of one listener are told apart by their hosts.
+/// The sites of one listener are chosen by host.
 fn check_sites(name: &str, listener: &Listener, locations: &Locations<'_>, problems: &mut Vec<Problem>) {
     let services: Vec<Service> = listener.sites().map(|(service, _)| service).collect();
     let location = locations.of(&["listeners", name, "serves"]);
@@ -103,7 +103,7 @@ fn check_hosts(name: &str, listener: &Listener, locations: &Locations<'_>, probl
             problems.push(
                 Problem::new(format!("`{option}` is missing or empty"))
                     .at_option(locations.of(&["listeners", name, "serves", service.name()]), "")
-                    .help("the sites of one listener are told apart by their hosts, so each needs its own"),
+                    .help("the sites of one listener are chosen by host, so each needs its own"),
             );
         }
         for (index, host) in hosts.iter().enumerate() {
@@ -113,7 +113,7 @@ fn check_hosts(name: &str, listener: &Listener, locations: &Locations<'_>, probl
                     Problem::new(format!("`{option}`: \"{host}\" is a host of `{}` too", owner.name()))
                         .at_option(location, "")
                         .at_option(other.clone(), "also listed here")
-                        .help("the sites of one listener are told apart by their hosts; remove one of them"),
+                        .help("the sites of one listener are chosen by host; remove one of them"),
                 ),
                 Some(_) => {}
                 None => {

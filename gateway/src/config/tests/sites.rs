@@ -59,7 +59,7 @@ fn a_certificate_is_one_name_or_a_list() {
 
 #[test]
 fn sites_that_nothing_tells_apart_are_refused_with_the_remedy() {
-    const APART: &str = "the sites of one listener are told apart by their hosts";
+    const APART: &str = "the sites of one listener are chosen by host";
     let table = [
         (
             "[listeners.https]\nserves = [\"api\", \"docs\"]\n",

@@ -49,7 +49,7 @@ macro_rules! endpoint {
             const METHOD: Method = Method::$method;
             const PATH: &'static str = $path;
             const PERMISSION: ApiAccessPermission = ApiAccessPermission::PING_READ;
-            const SUMMARY: &'static str = "Does what it is told.";
+            const SUMMARY: &'static str = "Does what it is asked.";
 
             type Request = $request;
             type Response = $response;
