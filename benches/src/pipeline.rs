@@ -16,7 +16,7 @@ use gateway::pipeline::{ConnectionCache, Pipeline};
 use gateway::transport::{Listener, Peer, RequestBody, ResponseBody as _, Service as _};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use jiff::Timestamp;
-use permissions::{Environments, ServerSecret};
+use permissions::ServerSecret;
 use versions::{Catalog, RELEASES};
 
 use crate::options::Rounds;
@@ -101,16 +101,8 @@ impl Client {
         let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
         let (key, text) = seed::keys(&secret)?.next().context("there is no key")?;
         pipeline.keys().apply(&key, Timestamp::UNIX_EPOCH);
-        let listener = Listener {
-            name: "bench",
-            tls: true,
-            takes_credentials: true,
-            environments: Environments::all(),
-            hosts: Vec::new(),
-            trusted_proxies: Vec::new(),
-            forwarded_field: http::HeaderName::from_static("x-forwarded-for"),
-            alt_svc: Some(HeaderValue::from_static(r#"h3=":8443"; ma=86400"#)),
-        };
+        let alt_svc = Some(HeaderValue::from_static(r#"h3=":8443"; ma=86400"#));
+        let listener = Listener { tls: true, alt_svc, ..Listener::plain() };
         Ok(Self {
             pipeline,
             peer: Peer::alone([127, 0, 0, 1].into(), listener),

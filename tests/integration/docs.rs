@@ -30,6 +30,14 @@ protocols = [\"http1\", \"http2\", \"http3\"]
 certificate = \"local\"
 serves = [\"docs\"]
 ";
+/// The listener of [`EVERYWHERE`] for each protocol.
+const LISTENERS: [(&str, Protocol); 5] = [
+    ("docs", Protocol::H1),
+    ("docs", Protocol::H2c),
+    ("pages", Protocol::H1Tls),
+    ("pages", Protocol::H2),
+    ("pages", Protocol::H3),
+];
 
 fn base(gateway: &TestGateway) -> String {
     format!("http://{}", gateway.listener("docs", Family::V4).address)
@@ -240,13 +248,7 @@ async fn unknown_paths_and_methods_other_than_get_and_head_are_refused() {
 async fn every_protocol_gives_the_same_page_with_the_same_fields() {
     let gateway = TestGateway::start(EVERYWHERE).await;
     let mut seen = BTreeSet::new();
-    for (listener, protocol) in [
-        ("docs", Protocol::H1),
-        ("docs", Protocol::H2c),
-        ("pages", Protocol::H1Tls),
-        ("pages", Protocol::H2),
-        ("pages", Protocol::H3),
-    ] {
+    for (listener, protocol) in LISTENERS {
         let way = Way { protocol, family: Family::V4 };
         let client = Client::open(&gateway, listener, way).await.expect("it is served");
         let page = client.ask(get("/2026-11-01/ping")).await;
@@ -567,13 +569,7 @@ async fn security_txt_says_where_vulnerabilities_are_reported_and_is_missing_wit
         (reader(&gateway).await.ask(get(SECURITY)).await.status == 200).then_some(())
     });
     assert!(served.await.is_some(), "a reload serves it");
-    for (listener, protocol) in [
-        ("docs", Protocol::H1),
-        ("docs", Protocol::H2c),
-        ("pages", Protocol::H1Tls),
-        ("pages", Protocol::H2),
-        ("pages", Protocol::H3),
-    ] {
+    for (listener, protocol) in LISTENERS {
         let way = Way { protocol, family: Family::V4 };
         let client = Client::open(&gateway, listener, way).await.expect("it is served");
         let answer = client.ask(get(SECURITY)).await;

@@ -32,12 +32,10 @@ impl Listener {
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
-}
 
-#[cfg(test)]
-impl Listener {
-    /// A cleartext listener that accepts every key and trusts no proxy.
-    pub(crate) fn plain() -> Self {
+    /// A cleartext listener that accepts every key and trusts no proxy, for benches and tests of a service.
+    #[must_use]
+    pub fn plain() -> Self {
         Self {
             name: "test",
             tls: false,

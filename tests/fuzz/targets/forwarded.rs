@@ -12,7 +12,6 @@ use gateway::http::{ClientAddress, client_address};
 use gateway::transport::{Listener, Peer};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use permissions::Environments;
 
 const PROXY: &str = "10.0.0.1";
 /// As many as are looked at.
@@ -23,16 +22,8 @@ static LEGACY: LazyLock<Arc<Peer>> =
 static STANDARD: LazyLock<Arc<Peer>> = LazyLock::new(|| behind_proxy(header::FORWARDED));
 
 fn behind_proxy(forwarded_field: HeaderName) -> Arc<Peer> {
-    let listener = Listener {
-        name: "fuzz",
-        tls: false,
-        takes_credentials: true,
-        environments: Environments::all(),
-        hosts: Vec::new(),
-        trusted_proxies: vec!["10.0.0.0/8".parse().expect("it is a network")],
-        forwarded_field,
-        alt_svc: None,
-    };
+    let trusted_proxies = vec!["10.0.0.0/8".parse().expect("it is a network")];
+    let listener = Listener { trusted_proxies, forwarded_field, ..Listener::plain() };
     Peer::alone(PROXY.parse().expect("it is an address"), listener)
 }
 
@@ -117,18 +108,11 @@ fuzz_target!(|input: &[u8]| {
         values.pop();
     }
     // Behind no trusted proxy, the same fields say nothing.
+    let (trusted_proxies, forwarded_field) =
+        (peer.listener.trusted_proxies.clone(), peer.listener.forwarded_field.clone());
     let stranger = Peer::alone(
         "203.0.113.9".parse().expect("it is an address"),
-        Listener {
-            name: "fuzz",
-            tls: false,
-            takes_credentials: true,
-            environments: Environments::all(),
-            hosts: Vec::new(),
-            trusted_proxies: peer.listener.trusted_proxies.clone(),
-            forwarded_field: peer.listener.forwarded_field.clone(),
-            alt_svc: None,
-        },
+        Listener { trusted_proxies, forwarded_field, ..Listener::plain() },
     );
     assert_eq!(client(&stranger, &values).visible(), Some(stranger.origin));
 });

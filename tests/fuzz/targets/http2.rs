@@ -17,12 +17,10 @@ use gateway::pipeline::Pipeline;
 use gateway::sites::{Documents, Site, Sites};
 use gateway::store::StoredKey;
 use gateway::transport::{Close, Listener, Peer, Settings, serve_http2};
-use http::HeaderName;
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use permissions::{
-    ApiAccessPermission, Brand, Environment, Environments, KeyId, KeyRecord, KeySecret, PartnerId,
-    ServerSecret,
+    ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret, PartnerId, ServerSecret,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use versions::{Catalog, RELEASES};
@@ -86,17 +84,7 @@ fn settings() -> Arc<Settings> {
 static SETTINGS: LazyLock<Arc<Settings>> = LazyLock::new(settings);
 
 fn peer() -> Arc<Peer> {
-    let listener = Listener {
-        name: "fuzz",
-        tls: false,
-        takes_credentials: true,
-        environments: Environments::all(),
-        hosts: Vec::new(),
-        trusted_proxies: Vec::new(),
-        forwarded_field: HeaderName::from_static("x-forwarded-for"),
-        alt_svc: None,
-    };
-    Peer::alone([192, 0, 2, 1].into(), listener)
+    Peer::alone([192, 0, 2, 1].into(), Listener::plain())
 }
 
 /// How much the server sent.
