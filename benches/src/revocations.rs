@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use gateway::clock::SystemClock;
 use gateway::folder::DataFolder;
-use gateway::keys::revoke;
+use gateway::provisioning::revoke;
 use gateway::store::Store;
 use permissions::KeyId;
 

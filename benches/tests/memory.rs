@@ -1,7 +1,7 @@
 //! A key takes little memory, and that stays so: a process holds all of them.
 
 use benches::seed;
-use gateway::keys::index::KeyIndex;
+use gateway::callers::index::KeyIndex;
 use jiff::Timestamp;
 use permissions::ServerSecret;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

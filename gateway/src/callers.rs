@@ -1,12 +1,14 @@
 //! Callers: a valid credential, with the rights and limits that follow from it.
 
+pub mod index;
+
 use std::sync::Arc;
 
 use permissions::{ApiAccessPermission, secrets_are_equal};
 use versions::{Credential, Error, ErrorCode, Help};
 use zeroize::Zeroizing;
 
-use crate::keys::index::Key;
+use crate::callers::index::Key;
 use crate::limits::{RateLimit, overloaded};
 
 /// A caller, as of one generation of the key index. A connection remembers its last one.

@@ -16,9 +16,9 @@ use uuid::Builder;
 
 use last_used::LastUsed;
 
+use crate::callers::index::KeyIndex;
 use crate::clock::Clock;
 use crate::config;
-use crate::keys::index::KeyIndex;
 use crate::readiness::Readiness;
 use crate::store::{Changes, Job, Jobs, Node, Receipt, Store, StoreError, StoreHandle, job_queue};
 

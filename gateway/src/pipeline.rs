@@ -31,10 +31,10 @@ use tracing::info;
 use versions::docs::pages::ServerUrl;
 use versions::{Body, Calendar, Catalog, Error, ErrorCode, Help, Instant, Reply, ServiceFuture, Services};
 
+use crate::callers::index::KeyIndex;
 use crate::callers::{Caller, CallerSlot};
 use crate::config::Config;
 use crate::http::{Frontend, ReplyBody, TLS_EXPECTED, check_head, client_address, date};
-use crate::keys::index::KeyIndex;
 use crate::limits::{Failures, Slots, overloaded};
 use crate::snapshot::Snapshot;
 use crate::store::{StoreError, StoreHandle};

@@ -187,17 +187,18 @@ fn permissions_and_versions_use_neither_io_nor_clocks() {
 }
 
 #[test]
-fn transport_does_not_use_keys_versions_config_or_store() {
+fn transport_does_not_use_callers_versions_config_or_store() {
     for (path, code) in sources("gateway/src/transport") {
         let modules = modules_of("crate", &code);
         for room in [
             "app",
+            "callers",
             "cli",
             "config",
-            "keys",
             "limits",
             "node",
             "pipeline",
+            "provisioning",
             "sites",
             "snapshot",
             "store",

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::listen::LOCAL;
 use crate::config::{self, Config, FirstKeys, Service};
 use crate::folder::{DataFolder, replace_private};
-use crate::keys::{Created, FIRST_PARTNER, FirstLaunch};
+use crate::provisioning::{Created, FIRST_PARTNER, FirstLaunch};
 
 /// Whether the first launch is to create keys.
 pub(super) fn wants_keys(config: &Config) -> bool {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::exit::Unavailable;
 use super::{Form, arguments};
 use crate::clock::Clock;
-use crate::keys::Committed;
+use crate::provisioning::Committed;
 use crate::store::{Node, Receipt, Store, StoreError};
 
 /// The polling interval; the servers poll about as often.

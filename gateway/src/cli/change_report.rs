@@ -9,7 +9,7 @@ use super::applied::{self, After, Applied};
 use super::key_view::{KeyView, lines};
 use super::output::{print, print_json, second, second_or_dash};
 use crate::clock::{Clock, SystemClock};
-use crate::keys::Committed;
+use crate::provisioning::Committed;
 use crate::store::Store;
 
 /// The report in `--json`.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::folder::FolderError;
-use crate::keys::KeyError;
+use crate::provisioning::KeyError;
 use crate::store::{Failure, StoreError};
 use crate::transport::TlsError;
 

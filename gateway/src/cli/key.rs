@@ -20,7 +20,7 @@ use super::output::{print, print_json, second_or_dash, table};
 use super::{Form, Session, partner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
-use crate::keys::{self, Created, KeyError, KeyUpdate, NewKey, Provisioning};
+use crate::provisioning::{self, Created, KeyError, KeyUpdate, NewKey, Provisioning};
 use crate::store::{KeyFilter, Store};
 
 #[derive(Debug, Subcommand)]
@@ -193,7 +193,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         }
         Command::Revoke { id, after } => {
             let mut store = session.open_to_write()?;
-            let revoked = keys::revoke(&mut store, &SystemClock, id)?;
+            let revoked = provisioning::revoke(&mut store, &SystemClock, id)?;
             let report = ChangeReport {
                 already_revoked: Some(revoked.already),
                 ..ChangeReport::new(&revoked.record, None, revoked.change)
@@ -203,7 +203,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Update { id, settings, after } => {
             let update = settings.try_into()?;
             let mut store = session.open_to_write()?;
-            let updated = keys::update(&mut store, &SystemClock, id, update)?;
+            let updated = provisioning::update(&mut store, &SystemClock, id, update)?;
             ChangeReport::new(&updated.record, None, updated.change).print(&mut store, session, after)
         }
     }

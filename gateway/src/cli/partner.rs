@@ -7,7 +7,7 @@ use super::applied::{self, After, Applied};
 use super::output::{print, print_json, second, table};
 use super::{Form, Session};
 use crate::clock::SystemClock;
-use crate::keys::{
+use crate::provisioning::{
     PartnerChange, create_partner, remove_partner, rename_partner, resume_partner, suspend_partner,
 };
 use crate::store::{Partner, Store};

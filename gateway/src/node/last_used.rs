@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use permissions::KeyId;
 use tracing::warn;
 
-use crate::keys::index::KeyIndex;
+use crate::callers::index::KeyIndex;
 use crate::store::{Store, StoreError};
 
 /// How many keys are written in one transaction. A command that writes waits for one at most where it is lucky; it

@@ -12,8 +12,8 @@ use versions::{Error, ErrorCode, Help};
 use super::Pipeline;
 use super::exchange::Exchange;
 use crate::callers::Caller;
+use crate::callers::index::Key;
 use crate::http::{ClientAddress, Field, is_proxy};
-use crate::keys::index::Key;
 use crate::transport::network;
 
 /// Why authentication failed; for the log and the metrics, not for the caller.

@@ -4,7 +4,6 @@
 //! for the person who asked. Each operation is one transaction of the store, so a crash leaves all of it or
 //! nothing. Nothing here depends on requests, servers or terminals.
 
-pub mod index;
 mod partners;
 mod rules;
 #[cfg(test)]
