@@ -185,6 +185,8 @@ fn conversions(rounds: u32) -> anyhow::Result<()> {
     let headers = HeaderMap::new();
     let caller = Caller {
         credential: Credential::Key(KeyId(uuid::Uuid::nil())),
+        organization: permissions::PartnerId(uuid::Uuid::nil()),
+        person: None,
         environment: Environment::Staging,
         permissions: ApiAccessPermission::all(),
     };

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use gateway::clock::SystemClock;
 use gateway::folder::DataFolder;
-use gateway::provisioning::revoke;
+use gateway::provisioning::{Actor, revoke};
 use gateway::store::Store;
 use permissions::KeyId;
 
@@ -87,7 +87,8 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     for id in chosen.into_iter().take(revocations) {
         tokio::time::sleep(PAUSE_MAX.mul_f64(rand::random())).await;
         let begin = Instant::now();
-        let revoked = revoke(&mut store, &SystemClock, id).context("cannot revoke a key")?;
+        let revoked =
+            revoke(&mut store, &SystemClock, &Actor::operator(), id).context("cannot revoke a key")?;
         let receipt = loop {
             if let Some(receipt) = store.receipts(revoked.change.change)?.pop() {
                 break receipt;

@@ -40,7 +40,7 @@ use crate::folder::DataFolder;
 use crate::http::Frontend;
 use crate::node::Follower;
 use crate::pipeline::Pipeline;
-use crate::provisioning::Provisioning;
+use crate::provisioning::{Actor, Provisioning};
 use crate::readiness::Readiness;
 use crate::sites::{Documents, Operations, Site, Sites};
 use crate::store::Store;
@@ -86,6 +86,7 @@ pub fn serve(
     // After everything that may fail: keys that are created but never printed are lost.
     let brand = store.require_brand(&config.api.brand)?;
     let mut provisioning = Provisioning {
+        actor: &Actor::gateway(),
         store: &mut store,
         secret: &secret,
         brand: &brand,

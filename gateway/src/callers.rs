@@ -1,11 +1,12 @@
 //! Callers: a valid credential, with the rights and limits that follow from it.
 
 pub mod index;
+pub mod people;
 
 use std::sync::Arc;
 
 use permissions::{ApiAccessPermission, secrets_are_equal};
-use versions::{Credential, Error, ErrorCode, Help};
+use versions::{Error, ErrorCode, Help};
 use zeroize::Zeroizing;
 
 use crate::callers::index::Key;
@@ -31,9 +32,11 @@ impl Caller {
     /// The caller that presented `authorization`, which was this key's in this generation.
     pub(crate) fn new(key: Arc<Key>, authorization: &[u8], generation: u64) -> Self {
         let identity = versions::Caller {
-            credential: Credential::Key(key.id),
+            credential: key.credential,
+            organization: key.organization(),
+            person: key.person(),
             environment: key.environment,
-            permissions: key.permissions,
+            permissions: key.permissions(),
         };
         let is_remembered = authorization.len() <= REMEMBERED_BYTES_MAX;
         let authorization = is_remembered.then(|| Zeroizing::new(authorization.into()));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use permissions::{Credential, MembershipId, PartnerId, RoleId};
 use tracing::{error, info, warn};
 use uuid::Builder;
 
@@ -20,6 +21,7 @@ use crate::callers::index::KeyIndex;
 use crate::clock::Clock;
 use crate::config;
 use crate::readiness::Readiness;
+use crate::store::people::MemberFilter;
 use crate::store::{Changes, Job, Jobs, Node, Receipt, Store, StoreError, StoreHandle, job_queue};
 
 /// How often opening a replaced or missing store is retried.
@@ -67,9 +69,7 @@ impl Follower {
         store.announce_node(&node)?;
         store.changed()?;
         keys.reserve(store.key_count()?);
-        let applied = store.each_key(&mut |key| {
-            keys.apply(&key, now);
-        })?;
+        let applied = load(&mut store, keys, now, &mut Seen::default())?;
         // A command may have found this node and be waiting: its change is loaded.
         store.write_receipt(&Receipt {
             node: id,
@@ -178,19 +178,30 @@ impl Follower {
         let mut closed = 0;
         let last = if changes.gap {
             warn!("The change feed does not reach back far enough; every key is loaded again");
-            let mut seen = HashSet::new();
-            let last = self.store.each_key(&mut |key| {
-                seen.insert(key.record.id);
-                closed += self.keys.apply(&key, now);
-            })?;
-            // Keys that were removed or cannot be read are refused.
-            closed += self.keys.retain(&seen);
+            let mut seen = Seen::default();
+            let last = load(&mut self.store, self.keys, now, &mut seen)?;
+            // What was removed or cannot be read is refused.
+            closed += seen.closed;
+            let Seen { credentials, members, roles, organizations, .. } = &seen;
+            let people = self.keys.people();
+            people.retain(
+                |id| members.contains(&id),
+                |id| roles.contains(&id),
+                |id| organizations.contains(&id),
+            );
+            closed += self.keys.retain(credentials);
+            closed += self.keys.people_changed();
             last
         } else {
+            closed += self.apply_people(changes);
             closed += changes.keys.written.iter().map(|key| self.keys.apply(key, now)).sum::<usize>();
+            closed +=
+                changes.tokens.written.iter().map(|token| self.keys.apply_token(token, now)).sum::<usize>();
             changes.last
         };
-        closed += self.keys.remove(&changes.keys.removed.iter().copied().collect());
+        let keys = changes.keys.removed.iter().copied().map(Credential::Key);
+        let tokens = changes.tokens.removed.iter().copied().map(Credential::Token);
+        closed += self.keys.remove(&keys.chain(tokens).collect());
         if last == self.applied && !self.reload {
             return Ok(());
         }
@@ -213,6 +224,20 @@ impl Follower {
         self.applied = last;
         self.reload = false;
         Ok(())
+    }
+
+    /// Applies changes of organizations, roles and memberships, whose credentials follow.
+    fn apply_people(&self, changes: &Changes) -> usize {
+        let Changes { partners, members, roles, .. } = changes;
+        let people = self.keys.people();
+        partners.written.iter().for_each(|partner| people.apply_organization(partner));
+        people.remove_organizations(&partners.removed);
+        roles.written.iter().for_each(|role| people.apply_role(role));
+        people.remove_roles(&roles.removed);
+        members.written.iter().for_each(|member| people.apply_member(member));
+        people.remove_members(&members.removed);
+        let is_changed = !(partners.is_empty() && members.is_empty() && roles.is_empty());
+        if is_changed { self.keys.people_changed() } else { 0 }
     }
 
     fn send_heartbeat(&mut self) -> Result<(), StoreError> {
@@ -246,6 +271,49 @@ impl Follower {
             }
         }
     }
+}
+
+/// What a load has found.
+#[derive(Default)]
+struct Seen {
+    credentials: HashSet<Credential>,
+    members: HashSet<MembershipId>,
+    roles: HashSet<RoleId>,
+    organizations: HashSet<PartnerId>,
+    /// How many connections it closed.
+    closed: usize,
+}
+
+/// Loads everything that requests are checked against; returns the number of the last change before it.
+///
+/// What changes meanwhile is loaded in its newer state, or again with the change.
+fn load(
+    store: &mut Store,
+    keys: &KeyIndex,
+    now: jiff::Timestamp,
+    seen: &mut Seen,
+) -> Result<i64, StoreError> {
+    let last = store.each_key(&mut |key| {
+        seen.credentials.insert(Credential::Key(key.record.id));
+        seen.closed += keys.apply(&key, now);
+    })?;
+    for partner in store.list_partners()? {
+        seen.organizations.insert(partner.id);
+        keys.people().apply_organization(&partner);
+    }
+    for role in store.list_roles(None)? {
+        seen.roles.insert(role.id);
+        keys.people().apply_role(&role);
+    }
+    for member in store.list_members(MemberFilter::default())? {
+        seen.members.insert(member.membership.id);
+        keys.people().apply_member(&member);
+    }
+    store.each_token(&mut |token| {
+        seen.credentials.insert(Credential::Token(token.record.id));
+        seen.closed += keys.apply_token(&token, now);
+    })?;
+    Ok(last)
 }
 
 /// Whether `interval` has passed; if so, restarts it.

@@ -1,4 +1,4 @@
-//! The store: partners, keys, the feed of changes and the nodes that serve them.
+//! The store: partners, keys, people, the feed of changes and the nodes that serve them.
 //!
 //! Commands write to it beside running servers. A server reads it at start and after a change, never while it
 //! handles a request. This module holds the records and the traits that a storage engine implements; each
@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod handle;
 mod installation;
+pub mod people;
 mod records;
 mod sqlite;
 
@@ -26,7 +27,7 @@ pub use error::{Failure, StoreError};
 pub use handle::{Job, Jobs, Reply, StoreHandle, job_queue};
 use installation::FINGERPRINT;
 pub use records::{
-    Changed, Changes, KeyFilter, KeyUpdate, Node, Partner, Receipt, StoredKey, to_stored_precision,
+    Changed, Changes, Granted, KeyFilter, KeyUpdate, Node, Partner, Receipt, StoredKey, to_stored_precision,
 };
 use sqlite::Sqlite;
 
@@ -159,6 +160,7 @@ pub(crate) mod tests {
                 name: format!("key {number}"),
                 environment: Environment::Staging,
                 permissions: permissions::ApiAccessPermission::all(),
+                ceiling: permissions::ApiAccessPermission::SELF_MANAGEMENT,
                 hint: "abcd".to_owned(),
                 created: NOW,
                 not_before: Some(NOW),

@@ -14,9 +14,12 @@ pub enum Denial {
     /// The key was revoked.
     #[error("the key was revoked")]
     Revoked,
-    /// The key's partner is suspended.
-    #[error("the key's partner is suspended")]
+    /// The organization is suspended.
+    #[error("the organization is suspended")]
     Suspended,
+    /// The user is no longer a member of the organization.
+    #[error("the user is no longer a member of the organization")]
+    NotAMember,
     /// The key has expired.
     #[error("the key has expired")]
     Expired,

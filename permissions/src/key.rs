@@ -281,8 +281,10 @@ pub struct KeyRecord {
     pub name: String,
     /// Its environment.
     pub environment: Environment,
-    /// Its permissions.
+    /// Its own permissions.
     pub permissions: ApiAccessPermission,
+    /// What no key of its partner exceeds in its environment.
+    pub ceiling: ApiAccessPermission,
     /// The last four characters of its text.
     pub hint: String,
     /// When it was created.
@@ -337,6 +339,12 @@ impl fmt::Display for OnRetired {
 }
 
 impl KeyRecord {
+    /// What the key may do now: its own permissions, as far as its partner is granted them.
+    #[must_use]
+    pub fn effective(&self) -> ApiAccessPermission {
+        self.permissions & self.ceiling
+    }
+
     /// A record without names and without limits of time, network or rate, which are set afterwards.
     #[must_use]
     pub fn new(
@@ -355,6 +363,7 @@ impl KeyRecord {
             name: String::new(),
             environment,
             permissions,
+            ceiling: ApiAccessPermission::all(),
             hint,
             created,
             not_before: None,

@@ -1,4 +1,4 @@
-//! Who may call: permissions, environments, keys and rates.
+//! Who may call: permissions, environments, keys, people and rates.
 //!
 //! Data and pure functions only: no I/O, no HTTP, no clock. Time and randomness are arguments, so every rule can be
 //! tested at the second at which it applies.
@@ -8,8 +8,10 @@
 mod authorize;
 mod environment;
 mod key;
+mod people;
 mod permission;
 mod rate;
+mod role;
 
 pub use authorize::{Denial, Validity};
 pub use environment::{Environment, EnvironmentError, Environments};
@@ -17,5 +19,10 @@ pub use key::{
     Brand, BrandError, KeyHash, KeyId, KeyRecord, KeySecret, Malformed, OnRetired, PartnerId, ServerSecret,
     secrets_are_equal,
 };
+pub use people::{
+    AppToken, Credential, CustomRole, Identity, InvitationId, LinkId, Membership, MembershipId, RequestId,
+    RoleId, SessionId, TokenId, TokenSecret, User, UserId,
+};
 pub use permission::{ApiAccessPermission, UnknownPermission};
 pub use rate::{Period, Rate, RateError};
+pub use role::{BuiltInRole, RoleOf, ceiling};

@@ -20,6 +20,35 @@ bitflags! {
         const PING_READ = 1 << 0;
         /// Read metadata of the caller's connection.
         const CONNECTION_READ = 1 << 1;
+
+        /// Read who the caller is.
+        const ME_READ = 1 << 2;
+        /// Read the organization's keys.
+        const KEYS_READ = 1 << 3;
+        /// Create, rotate, change and revoke the organization's keys.
+        const KEYS_WRITE = 1 << 4;
+        /// Read the organization's members and invitations.
+        const MEMBERS_READ = 1 << 5;
+        /// Invite members, change their roles, and remove them.
+        const MEMBERS_WRITE = 1 << 6;
+        /// Read the organization's roles.
+        const ROLES_READ = 1 << 7;
+        /// Create, change and remove the organization's own roles.
+        const ROLES_WRITE = 1 << 8;
+        /// Read the organization's access requests.
+        const REQUESTS_READ = 1 << 9;
+        /// File and withdraw access requests for the organization.
+        const REQUESTS_WRITE = 1 << 10;
+        /// Read and decide every organization's access requests.
+        const REQUESTS_REVIEW = 1 << 11;
+        /// Read the caller's own devices.
+        const DEVICES_READ = 1 << 12;
+        /// Revoke the tokens of the caller's own devices.
+        const DEVICES_WRITE = 1 << 13;
+        /// Read the organization's audit log.
+        const AUDIT_READ = 1 << 14;
+        /// Read the caller's own requests and why they were refused.
+        const LOGS_READ = 1 << 15;
     }
 }
 
@@ -27,6 +56,31 @@ bitflags! {
 const NAME_BYTES_MAX: usize = 64;
 
 impl ApiAccessPermission {
+    /// What an organization may do with its own keys, members and requests. Every organization has these, so they are
+    /// not granted.
+    pub const SELF_MANAGEMENT: Self = Self::ME_READ
+        .union(Self::KEYS_READ)
+        .union(Self::KEYS_WRITE)
+        .union(Self::MEMBERS_READ)
+        .union(Self::MEMBERS_WRITE)
+        .union(Self::ROLES_READ)
+        .union(Self::ROLES_WRITE)
+        .union(Self::REQUESTS_READ)
+        .union(Self::REQUESTS_WRITE)
+        .union(Self::DEVICES_READ)
+        .union(Self::DEVICES_WRITE)
+        .union(Self::AUDIT_READ)
+        .union(Self::LOGS_READ);
+
+    /// What only the operator's organization can have.
+    pub const OPERATION: Self = Self::REQUESTS_REVIEW;
+
+    /// The API itself: what an operator grants to an organization.
+    #[must_use]
+    pub const fn grantable() -> Self {
+        Self::all().difference(Self::SELF_MANAGEMENT).difference(Self::OPERATION)
+    }
+
     /// The names in this set, in the order of their bits.
     pub fn names(self) -> impl Iterator<Item = String> {
         self.iter_names().map(|(constant, _)| public_name(constant))
@@ -127,7 +181,24 @@ mod tests {
     use super::*;
 
     /// Every permission. Lines are added here and never changed.
-    const PINNED: &[(&str, u128)] = &[("ping:read", 1 << 0), ("connection:read", 1 << 1)];
+    const PINNED: &[(&str, u128)] = &[
+        ("ping:read", 1 << 0),
+        ("connection:read", 1 << 1),
+        ("me:read", 1 << 2),
+        ("keys:read", 1 << 3),
+        ("keys:write", 1 << 4),
+        ("members:read", 1 << 5),
+        ("members:write", 1 << 6),
+        ("roles:read", 1 << 7),
+        ("roles:write", 1 << 8),
+        ("requests:read", 1 << 9),
+        ("requests:write", 1 << 10),
+        ("requests:review", 1 << 11),
+        ("devices:read", 1 << 12),
+        ("devices:write", 1 << 13),
+        ("audit:read", 1 << 14),
+        ("logs:read", 1 << 15),
+    ];
 
     #[test]
     fn names_and_bits_never_change() {
@@ -150,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn every_permission_is_granted_inherent_or_the_operators() {
+        let sets = [
+            ApiAccessPermission::grantable(),
+            ApiAccessPermission::SELF_MANAGEMENT,
+            ApiAccessPermission::OPERATION,
+        ];
+        let union = sets.iter().fold(ApiAccessPermission::empty(), |union, set| union | *set);
+        assert_eq!(union, ApiAccessPermission::all());
+        assert_eq!(sets.iter().map(|set| set.bits().count_ones()).sum::<u32>(), union.bits().count_ones());
+        assert_eq!(
+            ApiAccessPermission::grantable(),
+            ApiAccessPermission::PING_READ | ApiAccessPermission::CONNECTION_READ
+        );
+    }
+
+    #[test]
     fn an_unknown_stored_name_grants_nothing() {
         let (set, unknown) = ApiAccessPermission::from_stored("ping:read  everything:write");
         assert_eq!(set, ApiAccessPermission::PING_READ);
@@ -166,10 +253,10 @@ mod tests {
 
     #[test]
     fn json_is_a_list_of_names_and_refuses_unknown_ones() {
-        let all = ApiAccessPermission::all();
-        let json = serde_json::to_string(&all).unwrap();
+        let two = ApiAccessPermission::PING_READ | ApiAccessPermission::CONNECTION_READ;
+        let json = serde_json::to_string(&two).unwrap();
         assert_eq!(json, r#"["ping:read","connection:read"]"#);
-        assert_eq!(serde_json::from_str::<ApiAccessPermission>(&json).unwrap(), all);
+        assert_eq!(serde_json::from_str::<ApiAccessPermission>(&json).unwrap(), two);
         let error = serde_json::from_str::<ApiAccessPermission>(r#"["ping:raed"]"#).unwrap_err();
         assert!(error.to_string().contains("unknown permission `ping:raed`"), "{error}");
     }

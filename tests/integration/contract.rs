@@ -40,9 +40,9 @@ pub(crate) fn routes() -> Vec<Route> {
     rows.collect()
 }
 
-/// Every permission that a key can hold.
+/// Every permission that the key of a partner can hold.
 pub(crate) fn permissions() -> Vec<String> {
-    ApiAccessPermission::all().names().collect()
+    (ApiAccessPermission::all() - ApiAccessPermission::OPERATION).names().collect()
 }
 
 /// The body of every 401.

@@ -3,7 +3,7 @@
 //! so is 503.
 
 use http::HeaderValue;
-use permissions::{ApiAccessPermission, Environment};
+use permissions::Environment;
 use tests::{Client, KeySpec, Protocol, Response, TestGateway, get};
 
 use crate::contract::{assert_problem, assert_unauthorized};
@@ -62,7 +62,7 @@ pub(crate) async fn unauthorized(path: &str) {
 pub(crate) async fn forbidden(path: &str, permission: &str) {
     let gateway = TestGateway::start("").await;
     let others: Vec<String> =
-        ApiAccessPermission::all().names().filter(|name| name.as_str() != permission).collect();
+        crate::contract::permissions().into_iter().filter(|name| name != permission).collect();
     let others: Vec<&str> = others.iter().map(String::as_str).collect();
     let key = gateway.create_key(KeySpec::with_permissions(Environment::Production, &others)).await;
     for protocol in PROTOCOLS {

@@ -13,8 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, Sleep};
 use versions::{
-    Body, BoxError, Context, Credential, Empty, Endpoint, Error, Handler, Lifecycle, NoContent, Release,
-    Reply, Route, Version,
+    Body, BoxError, Context, Credential, Empty, Endpoint, Error, ErrorCode, Handler, Lifecycle, NoContent,
+    Release, Reply, Route, Version,
 };
 
 /// The releases that `test-gateway` serves.
@@ -96,7 +96,9 @@ impl Endpoint for OwnKey {
 
 impl Handler for OwnKey {
     async fn handle(context: &Context<'_>, _: Empty) -> Result<KeyInfo, Error> {
-        let Credential::Key(id) = context.caller.credential;
+        let Credential::Key(id) = context.caller.credential else {
+            return Err(Error::new(ErrorCode::MalformedRequest, "Call this with a key."));
+        };
         let key = context.services.key(id).await?.ok_or_else(|| Error::internal("the key is gone"))?;
         Ok(KeyInfo { partner: key.partner, name: key.name })
     }

@@ -149,6 +149,8 @@ pub(crate) mod tests {
             let calendar = Calendar::new(crate::RELEASES, |_| crate::Lifecycle::default()).unwrap();
             let caller = Caller {
                 credential: Credential::Key(KeyId(uuid::Uuid::nil())),
+                organization: permissions::PartnerId(uuid::Uuid::nil()),
+                person: None,
                 environment: Environment::Staging,
                 permissions: ApiAccessPermission::empty(),
             };

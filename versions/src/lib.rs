@@ -24,7 +24,7 @@ mod version;
 pub mod v2026_02_01;
 pub mod v2026_11_01;
 
-pub use caller::{Caller, Credential};
+pub use caller::{Caller, Credential, Person};
 pub use catalog::{Catalog, CatalogError, Entry, Resource, VersionTable};
 pub use context::{ConnectionInfo, Context, Instant, Protocol, ServiceFuture, Services, Tls};
 pub use endpoint::{Change, Endpoint, Handler, successor};

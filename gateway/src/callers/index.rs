@@ -1,4 +1,5 @@
-//! The index of all keys in memory. Requests look a key up by the hash of the presented credential.
+//! The index of all credentials in memory: partner keys and app tokens. Requests look one up by the hash of what was
+//! presented. What is said of keys here holds for tokens too, but that the rights of a token are its member's.
 //!
 //! A look-up takes no lock and does not touch the store. A change replaces a key's entry and keeps its usage
 //! (spent rate, last use, the connections that it was used on). When a key loses rights, the connections that
@@ -16,23 +17,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use permissions::{
-    ApiAccessPermission, Denial, Environment, Environments, KeyHash, KeyId, KeyRecord, OnRetired, Rate,
-    Validity,
+    ApiAccessPermission, AppToken, Credential, Denial, Environment, Environments, KeyHash, KeyRecord,
+    OnRetired, PartnerId, Rate, Validity,
 };
+use versions::Person;
 
+use super::people::{Member, People};
 use crate::limits::{Policy, RateLimit};
 use crate::store::StoredKey;
+use crate::store::people::StoredToken;
 use crate::transport::{Close, Peer};
 
 /// A key as requests use it: only the settings that decide about a call.
 #[derive(Clone)]
 pub struct Key {
     /// Its id, for logs.
-    pub id: KeyId,
+    pub credential: Credential,
     /// Its environment.
     pub environment: Environment,
-    /// Its permissions.
-    pub permissions: ApiAccessPermission,
+    owner: Owner,
     /// Its rate limit.
     pub rate_limit: RateLimit,
     /// Whether the successor answers this key's calls to a retired version.
@@ -45,6 +48,15 @@ pub struct Key {
     usage: Arc<Usage>,
 }
 
+/// Whose rights a credential has.
+#[derive(Clone)]
+enum Owner {
+    /// It is an organization's key: it has rights of its own, within what the organization was granted.
+    Organization(PartnerId, ApiAccessPermission),
+    /// It is a person's: it has the rights of the member now.
+    Member { member: Arc<Member>, authenticated: Timestamp },
+}
+
 /// When a key is valid and from which networks.
 #[derive(Clone, PartialEq, Eq)]
 struct Bounds {
@@ -54,7 +66,7 @@ struct Bounds {
 }
 
 /// Valid at any time, from any network.
-static NO_BOUNDS: Bounds = Bounds { not_before: None, expires: None, allow: Vec::new() };
+const NO_BOUNDS: Bounds = Bounds { not_before: None, expires: None, allow: Vec::new() };
 
 /// The usage of a key, kept through its changes.
 struct Usage {
@@ -79,12 +91,46 @@ enum KeyConnections {
 const CONNECTIONS_SWEEP_SIZE: usize = 64;
 
 impl Key {
+    /// Its effective permissions.
+    #[must_use]
+    pub fn permissions(&self) -> ApiAccessPermission {
+        match &self.owner {
+            Owner::Organization(_, permissions) => *permissions,
+            Owner::Member { member, .. } => member.permissions(self.environment),
+        }
+    }
+
+    /// The organization that it acts for.
+    #[must_use]
+    pub fn organization(&self) -> PartnerId {
+        match &self.owner {
+            Owner::Organization(organization, _) => *organization,
+            Owner::Member { member, .. } => member.organization,
+        }
+    }
+
+    /// The person who acts with it; none where it is an organization's key.
+    #[must_use]
+    pub fn person(&self) -> Option<Person> {
+        match &self.owner {
+            Owner::Organization(..) => None,
+            Owner::Member { member, authenticated } => {
+                Some(Person { user: member.user, membership: member.id, authenticated: *authenticated })
+            }
+        }
+    }
+
     /// Checks that it is valid at `now`, from `address`, on a listener that serves `environments`.
     ///
     /// # Errors
     /// The first reason to refuse it.
     pub fn check(&self, now: Timestamp, address: IpAddr, environments: Environments) -> Result<(), Denial> {
         let Bounds { not_before, expires, ref allow } = *self.bounds();
+        let of_owner = match &self.owner {
+            Owner::Organization(..) => Ok(()),
+            Owner::Member { member, .. } => member.check(),
+        };
+        of_owner?;
         Validity {
             revoked: self.revoked,
             suspended: self.suspended,
@@ -98,11 +144,18 @@ impl Key {
 
     /// Whether it is refused everywhere, so that no connection may keep using it.
     fn is_refused(&self) -> bool {
-        self.revoked || self.suspended
+        self.revoked || self.suspended || self.member().is_some_and(|member| member.is_refused())
+    }
+
+    fn member(&self) -> Option<&Arc<Member>> {
+        match &self.owner {
+            Owner::Organization(..) => None,
+            Owner::Member { member, .. } => Some(member),
+        }
     }
 
     fn bounds(&self) -> &Bounds {
-        self.bounds.as_deref().unwrap_or(&NO_BOUNDS)
+        self.bounds.as_deref().unwrap_or(const { &NO_BOUNDS })
     }
 
     /// Records that it was used, and on which connection. Takes a lock only if the connection's last key was
@@ -144,7 +197,7 @@ impl Key {
         next.is_refused()
             || over
             || ahead
-            || !next.permissions.contains(self.permissions)
+            || !next.permissions().contains(self.permissions())
             || (*allow != self.bounds().allow && !allow.is_empty())
     }
 }
@@ -216,6 +269,7 @@ pub struct KeyIndex {
     keys: papaya::HashMap<KeyHash, Arc<Key>, BuildHasherDefault<DigestHasher>>,
     /// The rate of keys without one. Only changes and reloads read and write it.
     default_rate: RwLock<Arc<Policy>>,
+    people: People,
     numbers: AtomicU64,
     count: AtomicUsize,
     generation: AtomicU64,
@@ -231,6 +285,7 @@ impl KeyIndex {
         Self {
             keys: papaya::HashMap::default(),
             default_rate: RwLock::new(Policy::new(default_rate)),
+            people: People::default(),
             numbers: AtomicU64::new(1),
             count: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
@@ -266,17 +321,48 @@ impl KeyIndex {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// The members of all organizations, whose rights the credentials of people have. After a change of theirs call
+    /// [`Self::people_changed`].
+    pub const fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// Makes every request look its credential up again, and closes the connections of people who are no longer
+    /// accepted; returns how many.
+    pub fn people_changed(&self) -> usize {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.begin_generation();
+        let keys = self.keys.pin();
+        let refused = keys.values().filter(|key| key.member().is_some_and(|member| member.is_refused()));
+        refused.map(|key| key.usage.close_connections(true)).sum()
+    }
+
     /// Applies a key from the store at `now`; returns how many connections this closed.
     pub fn apply(&self, stored: &StoredKey, now: Timestamp) -> usize {
+        self.put(&stored.hash, now, |before| self.build(&stored.record, before))
+    }
+
+    /// Applies an app token from the store at `now`, after its member; returns how many connections this closed. A
+    /// token without a member is refused.
+    pub fn apply_token(&self, stored: &StoredToken, now: Timestamp) -> usize {
+        match self.people.member(stored.record.membership) {
+            Some(member) => {
+                self.put(&stored.hash, now, |before| self.build_token(&stored.record, member, before))
+            }
+            None => self.remove(&HashSet::from([Credential::Token(stored.record.id)])),
+        }
+    }
+
+    fn put(&self, hash: &KeyHash, now: Timestamp, build: impl FnOnce(Option<&Arc<Key>>) -> Key) -> usize {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys.pin();
-        let before = keys.get(&stored.hash);
-        let key = Arc::new(self.build(&stored.record, before));
+        let before = keys.get(hash);
+        let key = Arc::new(build(before));
         let refused = key.is_refused();
         let was_refused = before.is_some_and(|before| before.is_refused());
         let narrowed = before.is_some_and(|before| before.is_narrowed_by(&key, now));
         let usage = Arc::clone(&key.usage);
-        if keys.insert(stored.hash, key).is_none() {
+        if keys.insert(*hash, key).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         self.begin_generation();
@@ -293,13 +379,13 @@ impl KeyIndex {
 
     /// Removes keys that are gone or cannot be read; returns how many connections this closed. It scans every
     /// key, so several are best removed at once.
-    pub fn remove(&self, ids: &HashSet<KeyId>) -> usize {
-        if ids.is_empty() { 0 } else { self.remove_where(|key| ids.contains(&key.id)) }
+    pub fn remove(&self, ids: &HashSet<Credential>) -> usize {
+        if ids.is_empty() { 0 } else { self.remove_where(|key| ids.contains(&key.credential)) }
     }
 
     /// Removes every key but these; returns how many connections this closed.
-    pub fn retain(&self, kept: &HashSet<KeyId>) -> usize {
-        self.remove_where(|key| !kept.contains(&key.id))
+    pub fn retain(&self, kept: &HashSet<Credential>) -> usize {
+        self.remove_where(|key| !kept.contains(&key.credential))
     }
 
     fn remove_where(&self, gone: impl Fn(&Key) -> bool) -> usize {
@@ -335,13 +421,13 @@ impl KeyIndex {
 
     /// The keys that were used since `since`, with the second of their last use.
     #[must_use]
-    pub fn used_since(&self, since: Timestamp) -> Vec<(KeyId, Timestamp)> {
+    pub fn used_since(&self, since: Timestamp) -> Vec<(Credential, Timestamp)> {
         let keys = self.keys.pin();
         keys.values()
             .filter_map(|key| {
                 let second = key.usage.last_used.load(Ordering::Relaxed);
                 (second != 0 && second >= since.as_second())
-                    .then(|| Some((key.id, Timestamp::from_second(second).ok()?)))
+                    .then(|| Some((key.credential, Timestamp::from_second(second).ok()?)))
                     .flatten()
             })
             .collect()
@@ -359,9 +445,9 @@ impl KeyIndex {
         let bounds =
             Bounds { not_before: record.not_before, expires: record.expires, allow: record.allow.clone() };
         Key {
-            id: record.id,
+            credential: Credential::Key(record.id),
             environment: record.environment,
-            permissions: record.permissions,
+            owner: Owner::Organization(record.partner_id, record.effective()),
             rate_limit: match same_rate {
                 Some(before) => before.rate_limit.clone(),
                 None => RateLimit::new(policy()),
@@ -371,18 +457,43 @@ impl KeyIndex {
             revoked: record.revoked.is_some(),
             suspended: record.suspended,
             bounds: (bounds != NO_BOUNDS).then(|| Box::new(bounds)),
-            usage: before.map_or_else(
-                || {
-                    Arc::new(Usage {
-                        number: self.numbers.fetch_add(1, Ordering::Relaxed),
-                        last_used: AtomicI64::new(0),
-                        open_requests: AtomicU32::new(0),
-                        connections: Mutex::new(None),
-                    })
-                },
-                |before| Arc::clone(&before.usage),
-            ),
+            usage: self.usage(before),
         }
+    }
+
+    fn build_token(&self, record: &AppToken, member: Arc<Member>, before: Option<&Arc<Key>>) -> Key {
+        let bounds = Bounds { expires: Some(record.expires), ..NO_BOUNDS };
+        Key {
+            credential: Credential::Token(record.id),
+            environment: record.environment,
+            owner: Owner::Member { member, authenticated: record.authenticated },
+            rate_limit: match before {
+                Some(before) => before.rate_limit.clone(),
+                None => RateLimit::new(self.default_policy()),
+            },
+            forwards_retired: false,
+            rate_is_default: true,
+            revoked: record.revoked.is_some(),
+            // The member is asked.
+            suspended: false,
+            bounds: Some(Box::new(bounds)),
+            usage: self.usage(before),
+        }
+    }
+
+    /// The usage of a credential, which survives its changes.
+    fn usage(&self, before: Option<&Arc<Key>>) -> Arc<Usage> {
+        before.map_or_else(
+            || {
+                Arc::new(Usage {
+                    number: self.numbers.fetch_add(1, Ordering::Relaxed),
+                    last_used: AtomicI64::new(0),
+                    open_requests: AtomicU32::new(0),
+                    connections: Mutex::new(None),
+                })
+            },
+            |before| Arc::clone(&before.usage),
+        )
     }
 }
 

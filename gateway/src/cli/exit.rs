@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::folder::FolderError;
-use crate::provisioning::KeyError;
+use crate::provisioning::ProvisioningError;
 use crate::store::{Failure, StoreError};
 use crate::transport::TlsError;
 
@@ -94,15 +94,15 @@ fn code(error: &anyhow::Error) -> u8 {
             return UNAVAILABLE;
         }
         if cause.is::<WrongUsage>()
-            || cause.downcast_ref::<KeyError>().is_some_and(KeyError::is_invalid_request)
+            || cause.downcast_ref::<ProvisioningError>().is_some_and(ProvisioningError::is_invalid_request)
         {
             return WRONG_USAGE;
         }
         if cause.downcast_ref::<FolderError>().is_some_and(FolderError::is_permission) {
             return NOT_PERMITTED;
         }
-        let store = match cause.downcast_ref::<KeyError>() {
-            Some(KeyError::Store(error)) => Some(error),
+        let store = match cause.downcast_ref::<ProvisioningError>() {
+            Some(ProvisioningError::Store(error)) => Some(error),
             _ => cause.downcast_ref::<StoreError>(),
         };
         if let Some(store) = store {
@@ -157,11 +157,11 @@ mod tests {
         let folder = || FolderError::Shared { path: "/tmp".into() };
         assert_eq!(code(&folder().into()), 77);
         assert_eq!(code(&StoreError::Folder(folder()).into()), 77);
-        assert_eq!(code(&KeyError::Store(StoreError::Folder(folder())).into()), 77);
-        assert_eq!(code(&KeyError::NoPermission.into()), 2);
-        assert_eq!(code(&KeyError::OverlapTooLong.into()), 2);
+        assert_eq!(code(&ProvisioningError::Store(StoreError::Folder(folder())).into()), 77);
+        assert_eq!(code(&ProvisioningError::NoPermission.into()), 2);
+        assert_eq!(code(&ProvisioningError::OverlapTooLong.into()), 2);
         assert_eq!(code(&WrongUsage("never".to_owned()).into()), 2);
-        assert_eq!(code(&KeyError::PartnerExists("acme".to_owned()).into()), 1);
+        assert_eq!(code(&ProvisioningError::PartnerExists("acme".to_owned()).into()), 1);
         let (stored, configured) = ("a".to_owned(), "b".to_owned());
         let brand = || StoreError::OtherBrand {
             store: "s".into(),
@@ -169,7 +169,7 @@ mod tests {
             configured: configured.clone(),
         };
         assert_eq!(code(&brand().into()), 78);
-        assert_eq!(code(&KeyError::Store(brand()).into()), 78);
+        assert_eq!(code(&ProvisioningError::Store(brand()).into()), 78);
         assert_eq!(code(&StoreError::Older { path: "s".into() }.into()), 77);
         assert_eq!(code(&StoreError::Missing { path: "s".into() }.into()), 1);
         assert_eq!(code(&FolderError::Nowhere.into()), 1);

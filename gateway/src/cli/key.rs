@@ -20,7 +20,7 @@ use super::output::{print, print_json, second_or_dash, table};
 use super::{Form, Session, partner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
-use crate::provisioning::{self, Created, KeyError, KeyUpdate, NewKey, Provisioning};
+use crate::provisioning::{self, Actor, Created, KeyUpdate, NewKey, Provisioning, ProvisioningError};
 use crate::store::{KeyFilter, Store};
 
 #[derive(Debug, Subcommand)]
@@ -193,7 +193,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         }
         Command::Revoke { id, after } => {
             let mut store = session.open_to_write()?;
-            let revoked = provisioning::revoke(&mut store, &SystemClock, id)?;
+            let revoked = provisioning::revoke(&mut store, &SystemClock, &Actor::operator(), id)?;
             let report = ChangeReport {
                 already_revoked: Some(revoked.already),
                 ..ChangeReport::new(&revoked.record, None, revoked.change)
@@ -203,7 +203,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Update { id, settings, after } => {
             let update = settings.try_into()?;
             let mut store = session.open_to_write()?;
-            let updated = provisioning::update(&mut store, &SystemClock, id, update)?;
+            let updated = provisioning::update(&mut store, &SystemClock, &Actor::operator(), id, update)?;
             ChangeReport::new(&updated.record, None, updated.change).print(&mut store, session, after)
         }
     }
@@ -239,7 +239,7 @@ fn list(arguments: List, session: &Session) -> anyhow::Result<()> {
     let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
     let mut filter = KeyFilter { environment: arguments.environment, ..KeyFilter::default() };
     if let Some(name) = arguments.partner {
-        filter.partner = Some(store.find_partner(&name)?.ok_or(KeyError::UnknownPartner(name))?.id);
+        filter.partner = Some(store.find_partner(&name)?.ok_or(ProvisioningError::UnknownPartner(name))?.id);
     }
     let keys = store.list_keys(&filter)?;
     let now = SystemClock.now();
@@ -267,7 +267,7 @@ fn list(arguments: List, session: &Session) -> anyhow::Result<()> {
 
 fn show(id: KeyId, form: Form, session: &Session) -> anyhow::Result<()> {
     let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
-    let key = store.key(id)?.ok_or(KeyError::Unknown(id))?;
+    let key = store.key(id)?.ok_or(ProvisioningError::Unknown(id))?;
     let now = SystemClock.now();
     if form.json { print_json(&KeyView::new(&key, None, now)) } else { print(&lines(&key, now)) }
 }
@@ -276,7 +276,7 @@ fn show(id: KeyId, form: Form, session: &Session) -> anyhow::Result<()> {
 /// brand.
 fn create_key(
     session: &Session,
-    work: impl FnOnce(&mut Provisioning<'_>) -> Result<Created, KeyError>,
+    work: impl FnOnce(&mut Provisioning<'_>) -> Result<Created, ProvisioningError>,
 ) -> anyhow::Result<(Store, Created)> {
     let (mut store, secret) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
     let configured = &session.config.api.brand;
@@ -284,6 +284,7 @@ fn create_key(
     let is_default = *configured == Config::load(&Sources::default())?.api.brand;
     let brand = if is_default { store.brand(configured)? } else { store.require_brand(configured)? };
     let created = work(&mut Provisioning {
+        actor: &Actor::operator(),
         store: &mut store,
         secret: &secret,
         brand: &brand,

@@ -157,7 +157,7 @@ mod tests {
             serde_json::json!({
                 "id": "00000000-0000-0000-0000-000000000001",
                 "environment": "staging",
-                "permissions": ["ping:read", "connection:read"],
+                "permissions": ApiAccessPermission::all(),
                 "partner": "acme",
                 "partner_id": "00000000-0000-0000-0000-00000000ac3e",
                 "name": "key 1",

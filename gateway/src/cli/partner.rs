@@ -8,7 +8,7 @@ use super::output::{print, print_json, second, table};
 use super::{Form, Session};
 use crate::clock::SystemClock;
 use crate::provisioning::{
-    PartnerChange, create_partner, remove_partner, rename_partner, resume_partner, suspend_partner,
+    Actor, PartnerChange, create_partner, remove_partner, rename_partner, resume_partner, suspend_partner,
 };
 use crate::store::{Partner, Store};
 
@@ -103,7 +103,8 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Create { name, form } => {
             // With the secret, which an empty store gets now.
             let (mut store, _) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
-            let created = create_partner(&mut store, &SystemClock, &mut rand::rng(), &name)?;
+            let created =
+                create_partner(&mut store, &SystemClock, &mut rand::rng(), &Actor::operator(), &name, false)?;
             if form.json {
                 return print_json(&created.partner);
             }
@@ -112,22 +113,22 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::List(form) => list(form, session),
         Command::Rename { partner, name, after } => {
             let mut store = session.open_to_write()?;
-            let change = rename_partner(&mut store, &SystemClock, &partner, &name)?;
+            let change = rename_partner(&mut store, &SystemClock, &Actor::operator(), &partner, &name)?;
             report(&mut store, session, &change, &format!("was renamed; it was `{partner}`"), after)
         }
         Command::Suspend { partner, after } => {
             let mut store = session.open_to_write()?;
-            let change = suspend_partner(&mut store, &SystemClock, &partner)?;
+            let change = suspend_partner(&mut store, &SystemClock, &Actor::operator(), &partner)?;
             report(&mut store, session, &change, "is suspended; its keys are refused", after)
         }
         Command::Resume { partner, after } => {
             let mut store = session.open_to_write()?;
-            let change = resume_partner(&mut store, &SystemClock, &partner)?;
+            let change = resume_partner(&mut store, &SystemClock, &Actor::operator(), &partner)?;
             report(&mut store, session, &change, "is not suspended", after)
         }
         Command::Remove { partner, revoke_keys, after } => {
             let mut store = session.open_to_write()?;
-            let change = remove_partner(&mut store, &SystemClock, &partner, revoke_keys)?;
+            let change = remove_partner(&mut store, &SystemClock, &Actor::operator(), &partner, revoke_keys)?;
             report(&mut store, session, &change, "was removed with all its keys", after)
         }
     }
@@ -206,6 +207,8 @@ mod tests {
 
     fn partners(names: &[&str]) -> Vec<Partner> {
         let partner = |name: &&str| Partner {
+            is_operator: false,
+            granted: Default::default(),
             id: PARTNER,
             name: (*name).to_owned(),
             created: NOW,

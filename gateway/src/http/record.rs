@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
-use permissions::KeyId;
+use permissions::Credential;
 use rand::rngs::SmallRng;
 use rand::{RngCore as _, SeedableRng as _};
 use tracing::{debug, error};
@@ -43,8 +43,8 @@ pub(crate) struct Record {
     pub(crate) client: ClientAddress,
     /// The label of its endpoint.
     pub(crate) route: &'static RouteDurations,
-    /// The key that it presented.
-    pub(crate) key: Option<KeyId>,
+    /// The credential that it presented, if that is one of ours.
+    pub(crate) credential: Option<Credential>,
     /// Why its credential was refused.
     pub(crate) auth_failure: Option<&'static str>,
     /// Whether the client disconnected while its request was read, so that no response arrives.
@@ -76,7 +76,7 @@ impl Record {
             time,
             client: ClientAddress::Visible(peer.address()),
             route: frontend.durations.unmatched(),
-            key: None,
+            credential: None,
             auth_failure: None,
             client_is_gone: false,
             status: CLIENT_CLOSED_REQUEST,
@@ -147,10 +147,19 @@ impl Drop for Record {
             debug!(request_id = self.id(), "The response was not sent completely");
         }
         if self.is_logged && self.frontend.access_log.load(Ordering::Relaxed) {
+            let (mut key_id, mut token_id, mut user_id) = (None, None, None);
+            match self.credential {
+                Some(Credential::Key(id)) => key_id = Some(id),
+                Some(Credential::Token(id)) => token_id = Some(id),
+                Some(Credential::Session(user)) => user_id = Some(user),
+                None => {}
+            }
             let access = Access {
                 time: self.time,
                 request_id: Some(self.id()),
-                key_id: self.key,
+                key_id,
+                token_id,
+                user_id,
                 method: self.method.name(),
                 route: self.route.label(),
                 status: self.status,

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use permissions::KeyId;
+use permissions::Credential;
 use tracing::warn;
 
 use crate::callers::index::KeyIndex;
@@ -92,7 +92,7 @@ impl LastUsed {
 }
 
 /// In the store's order: neighbours are on the same pages.
-fn used_since(keys: &KeyIndex, since: Timestamp) -> Vec<(KeyId, Timestamp)> {
+fn used_since(keys: &KeyIndex, since: Timestamp) -> Vec<(Credential, Timestamp)> {
     let mut used = keys.used_since(since);
     used.sort_unstable_by_key(|(id, _)| *id);
     used

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use permissions::{Denial, KeyId, KeySecret, Malformed};
+use permissions::{Credential, Denial, KeySecret, Malformed, TokenSecret};
 use versions::{Error, ErrorCode, Help};
 
 use super::Pipeline;
@@ -46,6 +46,7 @@ impl AuthFailure {
             Self::Unknown => "unknown",
             Self::Denied(Denial::Revoked) => "revoked",
             Self::Denied(Denial::Suspended) => "suspended",
+            Self::Denied(Denial::NotAMember) => "not_a_member",
             Self::Denied(Denial::Expired) => "expired",
             Self::Denied(Denial::NotYetValid) => "not_yet_valid",
             Self::Denied(Denial::Address) => "address",
@@ -69,12 +70,12 @@ impl Pipeline {
         let caller =
             self.recognize(exchange, authorization, remembered.take()).map_err(|(failure, key)| {
                 exchange.record.auth_failure = Some(failure.name());
-                exchange.record.key = key;
+                exchange.record.credential = key;
                 self.count_failure(exchange)
             })?;
         // After the check: a refused key is looked up each time, like an unknown one.
         *remembered = Some(Arc::clone(&caller));
-        exchange.record.key = Some(caller.key().id);
+        exchange.record.credential = Some(caller.key().credential);
         caller.key().record_use(exchange.record.time, exchange.peer);
         Ok(caller)
     }
@@ -84,7 +85,7 @@ impl Pipeline {
         exchange: &Exchange<'_>,
         authorization: Field<'_>,
         remembered: Option<Arc<Caller>>,
-    ) -> Result<Arc<Caller>, (AuthFailure, Option<KeyId>)> {
+    ) -> Result<Arc<Caller>, (AuthFailure, Option<Credential>)> {
         let authorization = match authorization {
             Field::Missing => return Err((AuthFailure::Missing, None)),
             Field::Repeated(_) => return Err((AuthFailure::Unreadable, None)),
@@ -101,16 +102,19 @@ impl Pipeline {
         };
         match check(caller.key(), exchange) {
             Ok(()) => Ok(caller),
-            Err(denial) => Err((AuthFailure::Denied(denial), Some(caller.key().id))),
+            Err(denial) => Err((AuthFailure::Denied(denial), Some(caller.key().credential))),
         }
     }
 
     fn look_up(&self, authorization: &[u8]) -> Result<Arc<Key>, AuthFailure> {
         let credential = credential(authorization)?;
-        KeySecret::check(&self.brand, credential).map_err(|malformed| match malformed {
-            Malformed::Form => AuthFailure::Malformed,
-            Malformed::Checksum => AuthFailure::Checksum,
-        })?;
+        // The shape tells the kind. A token has no checksum.
+        if !TokenSecret::has_form(credential) {
+            KeySecret::check(&self.brand, credential).map_err(|malformed| match malformed {
+                Malformed::Form => AuthFailure::Malformed,
+                Malformed::Checksum => AuthFailure::Checksum,
+            })?;
+        }
         self.keys.find(&self.secret.hash(credential)).ok_or(AuthFailure::Unknown)
     }
 

@@ -254,7 +254,7 @@ fn a_cached_caller_is_looked_up_again_after_a_change() {
         "one that is refused takes as long as one that nobody has"
     );
 
-    pipeline.keys().remove(&[key.record.id].into());
+    pipeline.keys().remove(&[permissions::Credential::Key(key.record.id)].into());
     assert_eq!(status(pipeline, &peer, &authorization), 401);
 }
 

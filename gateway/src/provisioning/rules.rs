@@ -4,7 +4,8 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, KeyId, KeyRecord, PartnerId};
+use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, PartnerId};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::store::StoreError;
 
@@ -15,7 +16,7 @@ pub const NETWORKS_MAX: usize = 64;
 
 /// Why a key or partner cannot be created or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub enum ProvisioningError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,12 +102,57 @@ pub enum KeyError {
     /// Too many networks.
     #[error("a key names at most {NETWORKS_MAX} networks, not {0}")]
     TooManyNetworks(usize),
+    /// A person's name breaks the rules.
+    #[error("a name is 1 to {NAME_CHARACTERS_MAX} printable characters, without spaces at either end")]
+    Name,
+    /// The text is no e-mail address.
+    #[error("`{0}` is not an e-mail address")]
+    Email(String),
+    /// There is no such thing that the actor may see.
+    #[error("there is no such {what}: {id}")]
+    NotFound {
+        /// What was looked for, such as `member`.
+        what: &'static str,
+        /// Its name or id.
+        id: String,
+    },
+    /// The actor would give more than it has, or more than the organization was granted.
+    #[error("this exceeds what you may give in {environment}: {missing}")]
+    Exceeds {
+        /// What is too much.
+        missing: ApiAccessPermission,
+        /// Where.
+        environment: Environment,
+    },
+    /// The person must authenticate again first.
+    #[error("sign in again first: this needs an authentication of the last 15 minutes")]
+    StepUpRequired,
+    /// A credential of staging was used to change production.
+    #[error("a credential of staging manages staging only; use one of production")]
+    StagingOnly,
+    /// Nobody would be left who may do everything.
+    #[error("an organization keeps at least one owner; make another member an owner first")]
+    LastOwner,
+    /// The user is a member already.
+    #[error("the user is a member of the organization already")]
+    MemberExists,
+    /// The organization has a role of this name.
+    #[error("there is a role `{0}` already")]
+    RoleExists(String),
+    /// The role is a member's, or that of an open invitation.
+    #[error("the role is in use; give its members another role first, and revoke invitations with it")]
+    RoleInUse,
+    /// These are not granted: every organization has them, or only the operator.
+    #[error(
+        "only permissions of the API are granted, not {0}: an organization manages itself without a grant, and reviewing is the operator's"
+    )]
+    NotGrantable(ApiAccessPermission),
     /// The overlap ends after the last time that can be stored.
     #[error("the overlap is too long")]
     OverlapTooLong,
 }
 
-impl KeyError {
+impl ProvisioningError {
     /// Whether the request itself is wrong, whatever is in the store.
     #[must_use]
     pub fn is_invalid_request(&self) -> bool {
@@ -117,6 +163,9 @@ impl KeyError {
             | Self::PartnerName
             | Self::KeyName
             | Self::TooManyNetworks(_)
+            | Self::Name
+            | Self::Email(_)
+            | Self::NotGrantable(_)
             | Self::OverlapTooLong => true,
             Self::Store(_)
             | Self::Unknown(_)
@@ -125,33 +174,65 @@ impl KeyError {
             | Self::Expired { .. }
             | Self::UnknownPartner(_)
             | Self::ActiveKeys { .. }
+            | Self::NotFound { .. }
+            | Self::Exceeds { .. }
+            | Self::StepUpRequired
+            | Self::StagingOnly
+            | Self::LastOwner
+            | Self::MemberExists
+            | Self::RoleExists(_)
+            | Self::RoleInUse
             | Self::PartnerExists(_) => false,
         }
     }
 }
 
-pub(super) fn check_times(record: &KeyRecord, now: Timestamp) -> Result<(), KeyError> {
+pub(super) fn check_times(record: &KeyRecord, now: Timestamp) -> Result<(), ProvisioningError> {
     let Some(expires) = record.expires else { return Ok(()) };
     if expires <= now {
-        return Err(KeyError::ExpiresPassed { expires, now });
+        return Err(ProvisioningError::ExpiresPassed { expires, now });
     }
     match record.not_before {
-        Some(not_before) if not_before >= expires => Err(KeyError::NeverValid { not_before, expires }),
+        Some(not_before) if not_before >= expires => {
+            Err(ProvisioningError::NeverValid { not_before, expires })
+        }
         _ => Ok(()),
     }
 }
 
-pub(super) fn check_partner_name(name: &str) -> Result<(), KeyError> {
+pub(super) fn check_partner_name(name: &str) -> Result<String, ProvisioningError> {
     // Commands find a partner by its name or its id: a name must not be mistaken for an id.
-    if !name.is_empty() && is_name(name) && name.parse::<PartnerId>().is_err() {
-        Ok(())
-    } else {
-        Err(KeyError::PartnerName)
+    let name = normalized(name).filter(|name| !name.is_empty() && name.parse::<PartnerId>().is_err());
+    name.ok_or(ProvisioningError::PartnerName)
+}
+
+pub(super) fn check_key_name(name: &str) -> Result<String, ProvisioningError> {
+    normalized(name).ok_or(ProvisioningError::KeyName)
+}
+
+/// The name of a person, a role, an app or a device.
+pub(super) fn check_name(name: &str) -> Result<String, ProvisioningError> {
+    normalized(name).filter(|name| !name.is_empty()).ok_or(ProvisioningError::Name)
+}
+
+/// An e-mail address: one `@` between two texts without spaces, and short enough for SMTP (RFC 5321 §4.5.3.1.3).
+pub(super) fn check_email(address: &str) -> Result<String, ProvisioningError> {
+    let parts = address.rsplit_once('@').filter(|(local, domain)| {
+        !local.is_empty() && domain.contains('.') && !domain.starts_with('.') && !domain.ends_with('.')
+    });
+    let is_plain =
+        address.len() <= 254 && !address.contains(|c: char| c.is_whitespace() || "<>,;\"".contains(c));
+    match (parts, normalized(address)) {
+        (Some(_), Some(address)) if is_plain => Ok(address),
+        _ => Err(ProvisioningError::Email(address.chars().take(64).collect())),
     }
 }
 
-pub(super) fn check_key_name(name: &str) -> Result<(), KeyError> {
-    if is_name(name) { Ok(()) } else { Err(KeyError::KeyName) }
+/// The name in Unicode's form NFC, so that two that look alike are alike; `None` if it is none.
+fn normalized(name: &str) -> Option<String> {
+    // Bounded before it is looked at.
+    let name: String = (name.len() <= NAME_CHARACTERS_MAX * 16).then(|| name.nfc().collect())?;
+    is_name(&name).then_some(name)
 }
 
 /// Names go into listings and logs. Invisible characters, or those that change the text's direction, would
@@ -166,9 +247,9 @@ fn is_name(name: &str) -> bool {
 
 /// Normalizes networks to the form in which client addresses are compared: host bits zero, no duplicates, and
 /// IPv4-mapped ones as IPv4, as clients of a dual-stack socket are.
-pub(super) fn normalize_networks(allow: Vec<IpNet>) -> Result<Vec<IpNet>, KeyError> {
+pub(super) fn normalize_networks(allow: Vec<IpNet>) -> Result<Vec<IpNet>, ProvisioningError> {
     if allow.len() > NETWORKS_MAX {
-        return Err(KeyError::TooManyNetworks(allow.len()));
+        return Err(ProvisioningError::TooManyNetworks(allow.len()));
     }
     let mut tidy = Vec::with_capacity(allow.len());
     for network in allow {
@@ -213,13 +294,19 @@ mod tests {
             "a\u{feff}",
             &too_long,
         ] {
-            assert!(matches!(check_partner_name(wrong), Err(KeyError::PartnerName)), "{wrong:?}");
-            assert!(matches!(check_key_name(wrong), Err(KeyError::KeyName)), "{wrong:?}");
+            assert!(matches!(check_partner_name(wrong), Err(ProvisioningError::PartnerName)), "{wrong:?}");
+            assert!(matches!(check_key_name(wrong), Err(ProvisioningError::KeyName)), "{wrong:?}");
         }
         for wrong in ["", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"] {
-            assert!(matches!(check_partner_name(wrong), Err(KeyError::PartnerName)), "{wrong}");
+            assert!(matches!(check_partner_name(wrong), Err(ProvisioningError::PartnerName)), "{wrong}");
         }
         assert!(check_key_name("").is_ok());
+        assert_eq!(check_name("Zoe\u{308}").unwrap(), "Zo\u{eb}", "two that look alike are alike");
+        for wrong in ["ada", "@example.com", "ada@", "ada@localhost", "a b@example.com", "a@example.com\nbcc"]
+        {
+            assert!(matches!(check_email(wrong), Err(ProvisioningError::Email(_))), "{wrong}");
+        }
+        assert_eq!(check_email("ada@example.com").unwrap(), "ada@example.com");
     }
 
     #[test]
@@ -238,6 +325,6 @@ mod tests {
             (0..count).map(|last| IpNet::from(std::net::IpAddr::from([192, 0, 2, last]))).collect()
         };
         assert_eq!(normalize_networks(many(64)).unwrap().len(), NETWORKS_MAX);
-        assert!(matches!(normalize_networks(many(65)), Err(KeyError::TooManyNetworks(65))));
+        assert!(matches!(normalize_networks(many(65)), Err(ProvisioningError::TooManyNetworks(65))));
     }
 }

@@ -1,5 +1,11 @@
 //! Tests of provisioning, with a clock that is moved by hand.
 
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret};
+
+use super::keys::first_key;
 use super::*;
 use crate::clock::ManualClock;
 use crate::store::KeyFilter;
@@ -19,6 +25,7 @@ impl Harness {
 
     fn run<T>(&mut self, body: impl FnOnce(&mut Provisioning<'_>) -> T) -> T {
         body(&mut Provisioning {
+            actor: &Actor::operator(),
             store: &mut self.fixture.store,
             secret: &self.fixture.secret,
             brand: &self.brand,
@@ -27,14 +34,14 @@ impl Harness {
         })
     }
 
-    fn create(&mut self, change: impl FnOnce(&mut NewKey)) -> Result<Created, KeyError> {
+    fn create(&mut self, change: impl FnOnce(&mut NewKey)) -> Result<Created, ProvisioningError> {
         let mut new = NewKey { partner: "acme".to_owned(), ..first_key(Environment::Staging) };
         change(&mut new);
         self.run(|provisioning| provisioning.create(new))
     }
 
-    fn revoke(&mut self, id: KeyId) -> Result<Revoked, KeyError> {
-        revoke(&mut self.fixture.store, &self.clock, id)
+    fn revoke(&mut self, id: KeyId) -> Result<Revoked, ProvisioningError> {
+        revoke(&mut self.fixture.store, &self.clock, &Actor::operator(), id)
     }
 
     fn stored(&mut self, id: KeyId) -> KeyRecord {
@@ -65,7 +72,7 @@ fn a_created_key_is_stored_by_its_hash() {
     assert_eq!(harness.stored(created.record.id), created.record);
     assert_eq!(created.record.created, NOW);
     assert_eq!(created.record.id.0.get_version_num(), 7);
-    assert_eq!(created.change, Committed { change: 2, at: NOW });
+    assert_eq!(created.change, Committed { change: 3, at: NOW });
     let text = created.secret.expose();
     assert_eq!(KeySecret::check(&harness.brand, text.as_bytes()), Ok(Environment::Staging));
     let mut hashes = Vec::new();
@@ -81,18 +88,27 @@ fn a_created_key_is_stored_by_its_hash() {
 fn a_key_that_would_break_a_rule_is_not_created() {
     let mut harness = Harness::new();
     let refused = |harness: &mut Harness, change: fn(&mut NewKey)| harness.create(change).unwrap_err();
-    assert!(matches!(refused(&mut harness, |new| new.partner.clear()), KeyError::PartnerName));
-    assert!(matches!(refused(&mut harness, |new| new.name = "a\nb".into()), KeyError::KeyName));
+    assert!(matches!(refused(&mut harness, |new| new.partner.clear()), ProvisioningError::PartnerName));
+    assert!(matches!(refused(&mut harness, |new| new.name = "a\nb".into()), ProvisioningError::KeyName));
     let none = ApiAccessPermission::empty();
-    assert!(matches!(harness.create(|new| new.permissions = none).unwrap_err(), KeyError::NoPermission));
-    assert!(matches!(refused(&mut harness, |new| new.expires = Some(NOW)), KeyError::ExpiresPassed { .. }));
+    assert!(matches!(
+        harness.create(|new| new.permissions = none).unwrap_err(),
+        ProvisioningError::NoPermission
+    ));
+    assert!(matches!(
+        refused(&mut harness, |new| new.expires = Some(NOW)),
+        ProvisioningError::ExpiresPassed { .. }
+    ));
     let never = refused(&mut harness, |new| {
         new.expires = Some(second(5));
         new.not_before = Some(second(5));
     });
-    assert!(matches!(never, KeyError::NeverValid { .. }), "{never}");
+    assert!(matches!(never, ProvisioningError::NeverValid { .. }), "{never}");
     let many = vec!["192.0.2.0/24".parse().unwrap(); 65];
-    assert!(matches!(harness.create(|new| new.allow = many).unwrap_err(), KeyError::TooManyNetworks(65)));
+    assert!(matches!(
+        harness.create(|new| new.allow = many).unwrap_err(),
+        ProvisioningError::TooManyNetworks(65)
+    ));
     assert!(harness.fixture.store.is_empty().unwrap(), "the partner was not created either");
 }
 
@@ -113,7 +129,7 @@ fn a_rotation_without_overlap_ends_the_old_key_at_once() {
     assert_eq!(harness.stored(new.record.id), expected);
     assert_ne!(new.record.id, old.record.id);
     assert_ne!(new.secret, old.secret);
-    assert_eq!(new.change.change, 4, "both writes are in the feed, committed together");
+    assert_eq!(new.change.change, 5, "both writes are in the feed, committed together");
 }
 
 #[test]
@@ -137,17 +153,21 @@ fn a_revoked_or_expired_key_is_not_rotated() {
     let nobody = KeyId(Uuid::nil());
     let rotate =
         |harness: &mut Harness, id, overlap| harness.run(|provisioning| provisioning.rotate(id, overlap));
-    assert!(matches!(rotate(&mut harness, nobody, HOUR), Err(KeyError::Unknown(id)) if id == nobody));
+    assert!(
+        matches!(rotate(&mut harness, nobody, HOUR), Err(ProvisioningError::Unknown(id)) if id == nobody)
+    );
     let expired = harness.create(|new| new.expires = Some(second(1))).unwrap().record.id;
     let revoked = harness.create(|_| ()).unwrap().record.id;
     harness.revoke(revoked).unwrap();
     harness.clock.advance(Duration::from_secs(1));
     assert!(
-        matches!(rotate(&mut harness, expired, HOUR), Err(KeyError::Expired { at, .. }) if at == second(1))
+        matches!(rotate(&mut harness, expired, HOUR), Err(ProvisioningError::Expired { at, .. }) if at == second(1))
     );
-    assert!(matches!(rotate(&mut harness, revoked, HOUR), Err(KeyError::Revoked { at, .. }) if at == NOW));
+    assert!(
+        matches!(rotate(&mut harness, revoked, HOUR), Err(ProvisioningError::Revoked { at, .. }) if at == NOW)
+    );
     let fresh = harness.create(|_| ()).unwrap().record.id;
-    assert!(matches!(rotate(&mut harness, fresh, Duration::MAX), Err(KeyError::OverlapTooLong)));
+    assert!(matches!(rotate(&mut harness, fresh, Duration::MAX), Err(ProvisioningError::OverlapTooLong)));
     assert_eq!(harness.keys(), 3);
     assert_eq!(harness.stored(fresh).expires, None);
 }
@@ -158,21 +178,22 @@ fn a_key_is_revoked_once() {
     let id = harness.create(|_| ()).unwrap().record.id;
     let first = harness.revoke(id).unwrap();
     assert!(!first.already);
-    assert_eq!((first.record.revoked, first.change.change), (Some(NOW), 3));
+    assert_eq!((first.record.revoked, first.change.change), (Some(NOW), 4));
     harness.clock.advance(HOUR);
     let again = harness.revoke(id).unwrap();
     assert!(again.already);
-    assert_eq!((again.record.revoked, again.change.change), (Some(NOW), 3));
+    assert_eq!((again.record.revoked, again.change.change), (Some(NOW), 4));
     let nobody = KeyId(Uuid::nil());
-    assert!(matches!(harness.revoke(nobody), Err(KeyError::Unknown(_))));
+    assert!(matches!(harness.revoke(nobody), Err(ProvisioningError::Unknown(_))));
 }
 
 #[test]
 fn an_update_follows_the_rules_of_creation() {
     let mut harness = Harness::new();
     let id = harness.create(|new| new.expires = Some(second(60))).unwrap().record.id;
-    let update =
-        |harness: &mut Harness, change| update(&mut harness.fixture.store, &harness.clock, id, change);
+    let update = |harness: &mut Harness, change| {
+        update(&mut harness.fixture.store, &harness.clock, &Actor::operator(), id, change)
+    };
     let none = KeyUpdate::default;
     let narrowed = update(
         &mut harness,
@@ -184,19 +205,19 @@ fn an_update_follows_the_rules_of_creation() {
     )
     .unwrap();
     assert_eq!(narrowed.record.permissions, ApiAccessPermission::PING_READ);
-    assert_eq!(narrowed.record.allow, ["192.0.2.0/24".parse::<IpNet>().unwrap()]);
+    assert_eq!(narrowed.record.allow, ["192.0.2.0/24".parse::<ipnet::IpNet>().unwrap()]);
     assert_eq!(narrowed.record.expires, Some(second(60)));
     assert_eq!(harness.stored(id), narrowed.record);
 
     let empty = Some(ApiAccessPermission::empty());
     let wrong = update(&mut harness, KeyUpdate { permissions: empty, ..none() });
-    assert!(matches!(wrong, Err(KeyError::NoPermission)));
+    assert!(matches!(wrong, Err(ProvisioningError::NoPermission)));
     let wrong = update(&mut harness, KeyUpdate { expires: Some(Some(NOW)), ..none() });
-    assert!(matches!(wrong, Err(KeyError::ExpiresPassed { .. })));
+    assert!(matches!(wrong, Err(ProvisioningError::ExpiresPassed { .. })));
     let wrong = update(&mut harness, KeyUpdate { not_before: Some(Some(second(60))), ..none() });
-    assert!(matches!(wrong, Err(KeyError::NeverValid { .. })));
+    assert!(matches!(wrong, Err(ProvisioningError::NeverValid { .. })));
     let wrong = update(&mut harness, KeyUpdate { name: Some("\u{7}".into()), ..none() });
-    assert!(matches!(wrong, Err(KeyError::KeyName)));
+    assert!(matches!(wrong, Err(ProvisioningError::KeyName)));
     assert_eq!(harness.stored(id), narrowed.record, "a refused update changes nothing");
 
     let open = update(&mut harness, KeyUpdate { expires: Some(None), allow: Some(Vec::new()), ..none() });
@@ -204,7 +225,7 @@ fn an_update_follows_the_rules_of_creation() {
     assert_eq!((open.expires, open.allow), (None, Vec::new()));
     harness.revoke(id).unwrap();
     let wrong = update(&mut harness, KeyUpdate { name: Some("late".into()), ..none() });
-    assert!(matches!(wrong, Err(KeyError::Revoked { .. })));
+    assert!(matches!(wrong, Err(ProvisioningError::Revoked { .. })));
 }
 
 #[test]
@@ -215,7 +236,9 @@ fn a_first_launch_happens_once_even_when_two_launch_at_once() {
         let launch = |mut store: Store| {
             scope.spawn(move || {
                 let rng = &mut rand::rng();
-                Provisioning { store: &mut store, secret, brand, clock, rng }.first_launch().unwrap()
+                Provisioning { actor: &Actor::gateway(), store: &mut store, secret, brand, clock, rng }
+                    .first_launch()
+                    .unwrap()
             })
         };
         let threads: Vec<_> = (0..4).map(|_| launch(harness.fixture.other())).collect();
@@ -229,7 +252,7 @@ fn a_first_launch_happens_once_even_when_two_launch_at_once() {
     {
         let stored = harness.stored(created.record.id);
         assert_eq!((stored.environment, stored.partner.as_str()), (environment, FIRST_PARTNER));
-        assert_eq!(stored.permissions, ApiAccessPermission::all());
+        assert_eq!(stored.effective(), ApiAccessPermission::grantable());
     }
     harness.revoke(made[0].staging.record.id).unwrap();
     assert!(harness.run(|provisioning| provisioning.first_launch()).unwrap().is_none());
@@ -239,11 +262,18 @@ fn a_first_launch_happens_once_even_when_two_launch_at_once() {
 fn a_partner_is_created_once() {
     let mut harness = Harness::new();
     let create = |harness: &mut Harness| {
-        create_partner(&mut harness.fixture.store, &harness.clock, &mut rand::rng(), "acme")
+        create_partner(
+            &mut harness.fixture.store,
+            &harness.clock,
+            &mut rand::rng(),
+            &Actor::operator(),
+            "acme",
+            false,
+        )
     };
     assert_eq!(create(&mut harness).unwrap().partner.created, NOW);
     let again = create(&mut harness);
-    assert!(matches!(again, Err(KeyError::PartnerExists(name)) if name == "acme"));
+    assert!(matches!(again, Err(ProvisioningError::PartnerExists(name)) if name == "acme"));
     assert!(!harness.create(|_| ()).unwrap().partner_created, "it was there");
     assert_eq!(harness.fixture.store.list_partners().unwrap().len(), 1);
     assert!(harness.create(|new| new.partner = "acne".to_owned()).unwrap().partner_created);
@@ -255,11 +285,11 @@ fn a_renamed_partner_keeps_its_keys_and_frees_its_name() {
     let id = harness.create(|_| ()).unwrap().record.id;
     harness.create(|new| new.partner = "other".to_owned()).unwrap();
     let rename = |harness: &mut Harness, old, new| {
-        rename_partner(&mut harness.fixture.store, &harness.clock, old, new)
+        rename_partner(&mut harness.fixture.store, &harness.clock, &Actor::operator(), old, new)
     };
-    assert!(matches!(rename(&mut harness, "acme", "other"), Err(KeyError::PartnerExists(_))));
-    assert!(matches!(rename(&mut harness, "nobody", "x"), Err(KeyError::UnknownPartner(_))));
-    assert!(matches!(rename(&mut harness, "acme", " x"), Err(KeyError::PartnerName)));
+    assert!(matches!(rename(&mut harness, "acme", "other"), Err(ProvisioningError::PartnerExists(_))));
+    assert!(matches!(rename(&mut harness, "nobody", "x"), Err(ProvisioningError::UnknownPartner(_))));
+    assert!(matches!(rename(&mut harness, "acme", " x"), Err(ProvisioningError::PartnerName)));
     let renamed = rename(&mut harness, "acme", "Acme GmbH").unwrap();
     assert!(renamed.changed);
     let record = harness.stored(id);
@@ -276,8 +306,9 @@ fn a_renamed_partner_keeps_its_keys_and_frees_its_name() {
 fn suspending_a_partner_suspends_its_keys_and_doing_it_again_changes_nothing() {
     let mut harness = Harness::new();
     let id = harness.create(|_| ()).unwrap().record.id;
-    let suspend =
-        |harness: &mut Harness| suspend_partner(&mut harness.fixture.store, &harness.clock, "acme").unwrap();
+    let suspend = |harness: &mut Harness| {
+        suspend_partner(&mut harness.fixture.store, &harness.clock, &Actor::operator(), "acme").unwrap()
+    };
     let first = suspend(&mut harness);
     assert_eq!((first.changed, first.partner.suspended), (true, Some(NOW)));
     harness.clock.advance(HOUR);
@@ -285,7 +316,8 @@ fn suspending_a_partner_suspends_its_keys_and_doing_it_again_changes_nothing() {
     assert_eq!((again.changed, again.partner.suspended), (false, Some(NOW)));
     assert!(harness.stored(id).suspended);
     assert!(harness.create(|_| ()).unwrap().record.suspended, "a new key is refused as well");
-    let resumed = resume_partner(&mut harness.fixture.store, &harness.clock, "acme").unwrap();
+    let resumed =
+        resume_partner(&mut harness.fixture.store, &harness.clock, &Actor::operator(), "acme").unwrap();
     assert_eq!((resumed.changed, resumed.partner.suspended), (true, None));
     assert!(!harness.stored(id).suspended);
 }
@@ -297,13 +329,13 @@ fn a_partner_with_active_keys_is_removed_only_with_revoke_keys() {
     let revoked = harness.create(|_| ()).unwrap().record.id;
     harness.revoke(revoked).unwrap();
     let remove = |harness: &mut Harness, revoke| {
-        remove_partner(&mut harness.fixture.store, &harness.clock, "acme", revoke)
+        remove_partner(&mut harness.fixture.store, &harness.clock, &Actor::operator(), "acme", revoke)
     };
-    assert!(matches!(remove(&mut harness, false), Err(KeyError::ActiveKeys { active: 1, .. })));
+    assert!(matches!(remove(&mut harness, false), Err(ProvisioningError::ActiveKeys { active: 1, .. })));
     harness.clock.advance(HOUR);
     assert!(remove(&mut harness, false).unwrap().changed);
     assert!(harness.fixture.store.is_empty().unwrap());
-    assert!(matches!(remove(&mut harness, true), Err(KeyError::UnknownPartner(_))));
+    assert!(matches!(remove(&mut harness, true), Err(ProvisioningError::UnknownPartner(_))));
     let old = harness.create(|_| ()).unwrap().record.id;
     harness.run(|provisioning| provisioning.rotate(old, HOUR)).unwrap();
     assert_eq!(remove(&mut harness, true).unwrap().partner.keys, 2);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use permissions::{ApiAccessPermission, Environment, KeyId, OnRetired, PartnerId};
+use permissions::{ApiAccessPermission, Credential, Environment, KeyId, OnRetired, PartnerId};
 use uuid::Uuid;
 
 use super::tests::{NOW, PARTNER, insert, key};
@@ -90,7 +90,18 @@ pub(super) fn records_read_back_as_they_were_written(setup: &impl Setup) {
     assert_eq!(other.successor(second.record.id).unwrap(), None);
     assert_eq!(all_keys(&mut other).0, [first, second.clone()]);
     assert_eq!(other.key_count().unwrap(), 2);
-    let partner = Partner { id: PARTNER, name: "acme".to_owned(), created: NOW, suspended: None, keys: 2 };
+    let partner = Partner {
+        id: PARTNER,
+        name: "acme".to_owned(),
+        created: NOW,
+        suspended: None,
+        keys: 2,
+        is_operator: false,
+        granted: Granted {
+            staging: Some(ApiAccessPermission::empty()),
+            production: Some(ApiAccessPermission::empty()),
+        },
+    };
     assert_eq!(other.list_partners().unwrap(), [partner]);
     let update = KeyUpdate {
         permissions: Some(ApiAccessPermission::PING_READ),
@@ -336,7 +347,9 @@ pub(super) fn the_last_use_only_moves_forward(setup: &impl Setup) {
     let id = key(1).record.id;
     let last = insert(&mut store, &key(1));
     for (at, expected) in [(0, 0), (60, 60), (30, 60)] {
-        store.write_last_used(&[(id, second(at)), (key(9).record.id, NOW)]).unwrap();
+        store
+            .write_last_used(&[(Credential::Key(id), second(at)), (Credential::Key(key(9).record.id), NOW)])
+            .unwrap();
         assert_eq!(store.key(id).unwrap().unwrap().last_used, Some(second(expected)));
     }
     assert_eq!(store.changes_since(0).unwrap().last, last, "a last use is not in the feed");

@@ -8,13 +8,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use permissions::{KeyHash, KeyId, KeyRecord, PartnerId};
+use permissions::{Credential, KeyHash, KeyId, KeyRecord, PartnerId};
 use uuid::Uuid;
 
+use super::people::{People, WritePeople};
 use super::{Changes, KeyFilter, KeyUpdate, Node, Partner, Receipt, StoreError, StoredKey};
 
 /// A connection to a storage engine.
-pub trait Engine: Records + Feed + Nodes + Send {
+pub trait Engine: Records + People + Feed + Nodes + Send {
     /// Where the store is, for error messages.
     fn location(&self) -> String;
 
@@ -35,9 +36,9 @@ pub trait Engine: Records + Feed + Nodes + Send {
     /// Begins a write transaction; everything in it happens at `now`.
     fn begin(&mut self, now: Timestamp) -> Result<Box<dyn Write + '_>, StoreError>;
 
-    /// Records when keys were last used, in one transaction that other writers wait for. Servers do not need
-    /// it, so it adds nothing to the feed.
-    fn write_last_used(&mut self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+    /// Records when keys and app tokens were last used, in one transaction that other writers wait for. Servers do not
+    /// need it, so it adds nothing to the feed.
+    fn write_last_used(&mut self, used: &[(Credential, Timestamp)]) -> Result<(), StoreError>;
 
     /// Reads a fact about the installation.
     fn fact(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
@@ -120,7 +121,7 @@ pub trait Nodes {
 /// A write transaction. Dropping it rolls it back; [`Write::commit`] commits it.
 ///
 /// Each write to a key or a partner adds a row to the feed in the same transaction, so no server misses one.
-pub trait Write: Records {
+pub trait Write: Records + WritePeople {
     /// The time of this transaction.
     fn now(&self) -> Timestamp;
 

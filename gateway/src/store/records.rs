@@ -1,10 +1,15 @@
-//! The records of the store: partners, keys, changes, nodes and their receipts.
+//! The records of the store: partners, keys, changes, nodes and their receipts. Those of people are in `people.rs`.
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environment, KeyHash, KeyId, KeyRecord, OnRetired, PartnerId, Rate};
+use permissions::{
+    ApiAccessPermission, CustomRole, Environment, KeyHash, KeyId, KeyRecord, MembershipId, OnRetired,
+    PartnerId, Rate, RoleId, TokenId, ceiling,
+};
 use serde::Serialize;
 use uuid::Uuid;
+
+use super::people::{Member, StoredToken};
 
 /// A key as it is stored: its record, and the hash by which it is looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +33,39 @@ pub struct Partner {
     pub suspended: Option<Timestamp>,
     /// How many keys it has, revoked ones included.
     pub keys: u32,
+    /// Whether it is the operator's own organization.
+    pub is_operator: bool,
+    /// What it was granted in each environment; `None` where an older build made it: then its keys are bounded by their
+    /// own permissions only.
+    pub granted: Granted,
+}
+
+/// What an organization was granted in each environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Granted {
+    /// In staging.
+    pub staging: Option<ApiAccessPermission>,
+    /// In production.
+    pub production: Option<ApiAccessPermission>,
+}
+
+impl Granted {
+    /// What it was granted in this environment.
+    #[must_use]
+    pub const fn of(&self, environment: Environment) -> Option<ApiAccessPermission> {
+        match environment {
+            Environment::Staging => self.staging,
+            Environment::Production => self.production,
+        }
+    }
+}
+
+impl Partner {
+    /// What no key, role or member of it exceeds in this environment.
+    #[must_use]
+    pub fn ceiling(&self, environment: Environment) -> ApiAccessPermission {
+        ceiling(self.is_operator, self.granted.of(environment))
+    }
 }
 
 /// Which keys to list; the default is all of them.
@@ -67,6 +105,12 @@ pub struct Changes {
     pub keys: Changed<KeyId, StoredKey>,
     /// The partners that were written.
     pub partners: Changed<PartnerId, Partner>,
+    /// The app tokens that were written.
+    pub tokens: Changed<TokenId, StoredToken>,
+    /// The memberships that were written.
+    pub members: Changed<MembershipId, Member>,
+    /// The organizations' own roles that were written.
+    pub roles: Changed<RoleId, CustomRole>,
     /// The feed no longer reaches back to the number: load every key again.
     pub gap: bool,
 }
@@ -78,6 +122,14 @@ pub struct Changed<Id, T> {
     pub written: Vec<T>,
     /// Ids of records that were removed or can no longer be read.
     pub removed: Vec<Id>,
+}
+
+impl<Id, T> Changed<Id, T> {
+    /// Whether nothing of this kind changed.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.written.is_empty() && self.removed.is_empty()
+    }
 }
 
 impl<Id, T> Default for Changed<Id, T> {

@@ -3,28 +3,37 @@
 //! A write is a transaction that takes the lock at once (`BEGIN IMMEDIATE`), is on disk before it is
 //! acknowledged (WAL, `synchronous = FULL`), and leaves a numbered row in the feed.
 
+mod audit;
 mod backup;
 mod failure;
 mod feed;
 mod migrations;
 mod node;
 mod open;
+mod people;
 mod presence;
 mod read_only;
 mod records;
 mod row;
 mod switch;
 mod write;
+mod write_people;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use permissions::{KeyId, KeyRecord};
+use permissions::{
+    AppToken, Credential, CustomRole, Identity, KeyId, KeyRecord, MembershipId, PartnerId, RoleId, TokenId,
+    User, UserId,
+};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use uuid::Uuid;
 
+use super::people::{
+    AuditCheck, AuditFilter, AuditRecord, Member, MemberFilter, People, StoredToken, TokenFilter,
+};
 use super::{Engine, KeyFilter, Partner, Records, StoreError, Write};
 use presence::Presence;
 use switch::FileId;
@@ -69,11 +78,6 @@ impl Sqlite {
         }
     }
 
-    /// Runs a read and converts its error.
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        read(&self.connection).map_err(|source| failure::error(&self.path, source))
-    }
-
     /// Runs a short write that adds nothing to the feed.
     fn run<T>(&mut self, body: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let run = || {
@@ -114,13 +118,20 @@ impl Engine for Sqlite {
         Ok(Box::new(SqliteWrite::begin(self, now)?))
     }
 
-    fn write_last_used(&mut self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+    fn write_last_used(&mut self, used: &[(Credential, Timestamp)]) -> Result<(), StoreError> {
         self.run(|transaction| {
             // Another server may have seen the key later than this one.
             let sql = "UPDATE key SET last_used = max(coalesce(last_used, ?2), ?2) WHERE id = ?1";
-            let mut statement = transaction.prepare_cached(sql)?;
-            for (id, at) in used {
-                statement.execute((id.to_string(), at.as_microsecond()))?;
+            let mut keys = transaction.prepare_cached(sql)?;
+            let sql = "UPDATE token SET last_used = max(coalesce(last_used, ?2), ?2) WHERE id = ?1";
+            let mut tokens = transaction.prepare_cached(sql)?;
+            for (credential, at) in used {
+                match credential {
+                    Credential::Key(id) => keys.execute((id.to_string(), at.as_microsecond()))?,
+                    Credential::Token(id) => tokens.execute((id.to_string(), at.as_microsecond()))?,
+                    // Sessions are their provider's.
+                    Credential::Session(_) => 0,
+                };
             }
             Ok(())
         })
@@ -151,7 +162,19 @@ fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>
     connection.query_row("SELECT value FROM setting WHERE name = ?1", [name], |row| row.get(0)).optional()
 }
 
-impl Records for Sqlite {
+/// A connection, or a transaction on one. Whatever can be read, both can read.
+trait Reads {
+    /// Runs a read and converts its error.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError>;
+}
+
+impl Reads for Sqlite {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        read(&self.connection).map_err(|source| failure::error(&self.path, source))
+    }
+}
+
+impl<R: Reads> Records for R {
     fn is_empty(&mut self) -> Result<bool, StoreError> {
         self.read(records::is_empty)
     }
@@ -174,6 +197,60 @@ impl Records for Sqlite {
 
     fn successor(&mut self, id: KeyId) -> Result<Option<KeyId>, StoreError> {
         self.read(|connection| records::successor(connection, id))
+    }
+}
+
+impl<R: Reads> People for R {
+    fn list_users(&mut self) -> Result<Vec<User>, StoreError> {
+        self.read(people::list_users)
+    }
+
+    fn user(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
+        self.read(|connection| people::find_user_by_id(connection, id))
+    }
+
+    fn find_user(&mut self, identity: &Identity) -> Result<Option<User>, StoreError> {
+        self.read(|connection| people::find_user(connection, identity))
+    }
+
+    fn identities(&mut self, user: UserId) -> Result<Vec<Identity>, StoreError> {
+        self.read(|connection| people::identities(connection, user))
+    }
+
+    fn list_members(&mut self, filter: MemberFilter) -> Result<Vec<Member>, StoreError> {
+        self.read(|connection| people::list_members(connection, filter))
+    }
+
+    fn member(&mut self, id: MembershipId) -> Result<Option<Member>, StoreError> {
+        self.read(|connection| people::find_member(connection, id))
+    }
+
+    fn list_roles(&mut self, organization: Option<PartnerId>) -> Result<Vec<CustomRole>, StoreError> {
+        self.read(|connection| people::list_roles(connection, organization))
+    }
+
+    fn role(&mut self, id: RoleId) -> Result<Option<CustomRole>, StoreError> {
+        self.read(|connection| people::find_role(connection, id))
+    }
+
+    fn list_tokens(&mut self, filter: TokenFilter) -> Result<Vec<AppToken>, StoreError> {
+        self.read(|connection| people::list_tokens(connection, filter))
+    }
+
+    fn token(&mut self, id: TokenId) -> Result<Option<AppToken>, StoreError> {
+        self.read(|connection| people::find_token(connection, id))
+    }
+
+    fn each_token(&mut self, visit: &mut dyn FnMut(StoredToken)) -> Result<(), StoreError> {
+        self.read(|connection| people::each_token(connection, visit))
+    }
+
+    fn list_audit(&mut self, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+        self.read(|connection| audit::list(connection, filter))
+    }
+
+    fn check_audit(&mut self) -> Result<AuditCheck, StoreError> {
+        self.read(audit::check)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use permissions::KeyId;
+use permissions::{KeyId, TokenId, UserId};
 use serde::{Serialize, Serializer};
 use tracing::{error, info};
 
@@ -24,6 +24,11 @@ pub(crate) struct Access<'a> {
     pub(crate) request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key_id: Option<KeyId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_id: Option<TokenId>,
+    /// The person of a session at an identity provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user_id: Option<UserId>,
     pub(crate) method: &'static str,
     pub(crate) route: &'a str,
     pub(crate) status: u16,
@@ -78,6 +83,8 @@ impl Access<'_> {
             target: "access",
             request_id = self.request_id,
             key_id = self.key_id.map(tracing::field::display),
+            token_id = self.token_id.map(tracing::field::display),
+            user_id = self.user_id.map(tracing::field::display),
             method = self.method,
             route = self.route,
             status = self.status,
@@ -140,6 +147,8 @@ mod tests {
             time: "2026-11-22T04:05:06.078Z".parse().unwrap(),
             request_id: Some("a\"b"),
             key_id: Some(id.parse().unwrap()),
+            token_id: None,
+            user_id: None,
             method: "GET",
             route: "/2026-02-01/ping.json",
             status: 200,

@@ -1,6 +1,6 @@
 //! Tests of the key index: look-ups, and which connections a change closes.
 
-use permissions::ServerSecret;
+use permissions::{KeyId, ServerSecret};
 use versions::Instant;
 
 use super::*;
@@ -9,7 +9,7 @@ const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
 fn stored(name: &str) -> StoredKey {
     let id = KeyId(uuid::Builder::from_random_bytes([u8::try_from(name.len()).unwrap(); 16]).into_uuid());
-    let (partner, hint) = (permissions::PartnerId(id.0), "abcd".to_owned());
+    let (partner, hint) = (PartnerId(id.0), "abcd".to_owned());
     let record = KeyRecord::new(id, partner, Environment::Staging, ApiAccessPermission::all(), hint, NOW);
     StoredKey { record, hash: ServerSecret::new([1; 32]).hash(name.as_bytes()) }
 }
@@ -141,7 +141,7 @@ fn used_since_lists_only_keys_used_since_then() {
     index.apply(&key, NOW);
     index.apply(&idle, NOW);
     index.find(&key.hash).unwrap().record_use(NOW, &peer());
-    assert_eq!(index.used_since(NOW), [(key.record.id, NOW)]);
+    assert_eq!(index.used_since(NOW), [(Credential::Key(key.record.id), NOW)]);
     assert_eq!(index.used_since(NOW + jiff::SignedDuration::from_secs(1)), []);
 }
 
@@ -159,7 +159,7 @@ fn every_change_begins_a_new_generation() {
     generations.push(index.generation());
     assert!(generations.is_sorted_by(|before, after| before < after), "{generations:?}");
     let last = index.generation();
-    index.remove(&HashSet::from([key.record.id]));
+    index.remove(&HashSet::from([Credential::Key(key.record.id)]));
     index.set_default_rate("20/s".parse().unwrap());
     assert_eq!(index.generation(), last, "nothing was changed");
 }
@@ -168,10 +168,10 @@ fn every_change_begins_a_new_generation() {
 fn a_removed_key_is_not_found() {
     let (index, key) = (index(), stored("key"));
     index.apply(&key, NOW);
-    index.remove(&HashSet::from([key.record.id]));
+    index.remove(&HashSet::from([Credential::Key(key.record.id)]));
     assert!(index.find(&key.hash).is_none());
     assert_eq!(index.count(), 0);
-    assert_eq!(index.remove(&HashSet::from([key.record.id])), 0);
+    assert_eq!(index.remove(&HashSet::from([Credential::Key(key.record.id)])), 0);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn keys_that_a_restored_store_lacks_are_removed() {
     index.apply(&kept, NOW);
     index.apply(&lost, NOW);
     index.find(&lost.hash).unwrap().record_use(NOW, &peer);
-    assert_eq!(index.retain(&HashSet::from([kept.record.id])), 1);
+    assert_eq!(index.retain(&HashSet::from([Credential::Key(kept.record.id)])), 1);
     assert!(peer.is_closing());
     assert!(index.find(&lost.hash).is_none());
     assert_eq!(check(&index, &kept), Ok(()));

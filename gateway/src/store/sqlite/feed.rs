@@ -1,11 +1,17 @@
 //! The feed: numbered rows in table `change`, written with the change itself (see `write.rs`).
 
-use rusqlite::types::ValueRef;
+use std::str::FromStr;
 
-use super::super::{Changes, Feed, StoreError, StoredKey};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use super::super::{Changed, Changes, Feed, StoreError, StoredKey};
+use super::people::{
+    MEMBER_COLUMNS, TOKEN_COLUMNS, member, member_columns, readable_row, role, token, token_columns,
+};
 use super::records::{PARTNER_COLUMNS, partner_columns, readable_partner};
 use super::row::{KEY_COLUMNS, key_columns, keys_with_partners, readable_key, short_text};
-use super::{Sqlite, failure};
+use super::{Reads as _, Sqlite, failure};
 
 impl Feed for Sqlite {
     fn key_count(&mut self) -> Result<usize, StoreError> {
@@ -57,50 +63,93 @@ impl Feed for Sqlite {
                 return Ok(Changes { last, gap: true, ..Changes::default() });
             }
             let mut changes = Changes { last, ..Changes::default() };
-            let mut statement = transaction.prepare_cached(concat!(
-                "SELECT ",
-                key_columns!(),
-                ", changed.id FROM (
-                    SELECT key_id AS id FROM change WHERE number > ?1 AND kind = 'key'
-                    UNION
-                    SELECT key.id FROM change JOIN key ON key.partner_id = change.key_id
-                        WHERE number > ?1 AND kind = 'partner'
-                 ) AS changed LEFT JOIN key ON key.id = changed.id
-                 LEFT JOIN partner ON partner.id = key.partner_id"
-            ))?;
-            let mut rows = statement.query([number])?;
-            while let Some(row) = rows.next()? {
-                let id = short_text(row, KEY_COLUMNS);
-                let exists = row.get_ref(0)? != ValueRef::Null;
-                match (exists.then(|| readable_key(row)).flatten(), id.parse()) {
-                    (Some(key), _) => changes.keys.written.push(key),
-                    (None, Ok(id)) => changes.keys.removed.push(id),
-                    (None, Err(_)) => tracing::warn!("The feed names {id:?}, which is not the id of a key"),
-                }
-            }
-            let mut statement = transaction.prepare_cached(concat!(
-                "SELECT ",
-                partner_columns!(),
-                ", changed.id FROM
-                 (SELECT DISTINCT key_id AS id FROM change WHERE number > ?1 AND kind = 'partner') AS changed
-                 LEFT JOIN partner ON partner.id = changed.id"
-            ))?;
-            let mut rows = statement.query([number])?;
-            while let Some(row) = rows.next()? {
-                let id = short_text(row, PARTNER_COLUMNS);
-                let exists = row.get_ref(0)? != ValueRef::Null;
-                match (exists.then(|| readable_partner(row)).flatten(), id.parse()) {
-                    (Some(partner), _) => changes.partners.written.push(partner),
-                    (None, Ok(id)) => changes.partners.removed.push(id),
-                    (None, Err(_)) => {
-                        tracing::warn!("The feed names {id:?}, which is not a partner's id")
-                    }
-                }
-            }
+            changes.keys = changed(
+                &transaction,
+                concat!(
+                    "SELECT ",
+                    key_columns!(),
+                    ", changed.id FROM (
+                        SELECT key_id AS id FROM change WHERE number > ?1 AND kind = 'key'
+                        UNION
+                        SELECT key.id FROM change JOIN key ON key.partner_id = change.key_id
+                            WHERE number > ?1 AND kind = 'partner'
+                     ) AS changed LEFT JOIN key ON key.id = changed.id
+                     LEFT JOIN partner ON partner.id = key.partner_id"
+                ),
+                (number, KEY_COLUMNS),
+                readable_key,
+            )?;
+            changes.partners = changed(
+                &transaction,
+                concat!(
+                    "SELECT ",
+                    partner_columns!(),
+                    ", changed.id FROM
+                     (SELECT DISTINCT key_id AS id FROM change WHERE number > ?1 AND kind = 'partner') AS changed
+                     LEFT JOIN partner ON partner.id = changed.id"
+                ),
+                (number, PARTNER_COLUMNS),
+                readable_partner,
+            )?;
+            changes.tokens = changed(
+                &transaction,
+                concat!(
+                    "SELECT ",
+                    token_columns!(),
+                    ", changed.id FROM
+                     (SELECT DISTINCT key_id AS id FROM change WHERE number > ?1 AND kind = 'token') AS changed
+                     LEFT JOIN token ON token.id = changed.id"
+                ),
+                (number, TOKEN_COLUMNS),
+                |row| readable_row(row, "token", token),
+            )?;
+            changes.members = changed(
+                &transaction,
+                concat!(
+                    "SELECT ",
+                    member_columns!(),
+                    ", changed.id FROM
+                     (SELECT DISTINCT key_id AS id FROM change WHERE number > ?1 AND kind = 'membership') AS changed
+                     LEFT JOIN membership ON membership.id = changed.id
+                     LEFT JOIN user ON user.id = membership.user_id"
+                ),
+                (number, MEMBER_COLUMNS),
+                |row| readable_row(row, "membership", member),
+            )?;
+            changes.roles = changed(
+                &transaction,
+                "SELECT role.id, role.organization, role.name, role.permissions, role.created, changed.id FROM
+                 (SELECT DISTINCT key_id AS id FROM change WHERE number > ?1 AND kind = 'role') AS changed
+                 LEFT JOIN role ON role.id = changed.id",
+                (number, 5),
+                |row| readable_row(row, "role", role),
+            )?;
             Ok(changes)
         };
         run().map_err(|source| failure::error(&self.path, source))
     }
+}
+
+/// The records of one kind that changed after `number`; their ids are in column `id`, behind their own columns.
+fn changed<Id: FromStr, T>(
+    connection: &Connection,
+    sql: &str,
+    (number, id): (i64, usize),
+    read: impl Fn(&Row<'_>) -> Option<T>,
+) -> rusqlite::Result<Changed<Id, T>> {
+    let mut changed = Changed::default();
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([number])?;
+    while let Some(row) = rows.next()? {
+        let exists = row.get_ref(0)? != ValueRef::Null;
+        let text = short_text(row, id);
+        match (exists.then(|| read(row)).flatten(), text.parse()) {
+            (Some(record), _) => changed.written.push(record),
+            (None, Ok(id)) => changed.removed.push(id),
+            (None, Err(_)) => tracing::warn!("The feed names {text:?}, which is not an id"),
+        }
+    }
+    Ok(changed)
 }
 
 /// The number of the last change, or 0.
@@ -112,6 +161,8 @@ const FIRST_AND_LAST_CHANGE: &str =
 
 #[cfg(test)]
 mod tests {
+    use permissions::Credential;
+
     use super::super::super::tests::{Fixture, NOW, insert, key};
 
     #[test]
@@ -119,7 +170,7 @@ mod tests {
         let mut fixture = Fixture::new();
         insert(&mut fixture.store, &key(1));
         fixture.store.changed().unwrap();
-        fixture.store.write_last_used(&[(key(1).record.id, NOW)]).unwrap();
+        fixture.store.write_last_used(&[(Credential::Key(key(1).record.id), NOW)]).unwrap();
         assert!(!fixture.store.changed().unwrap());
     }
 

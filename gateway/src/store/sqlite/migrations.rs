@@ -38,6 +38,12 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0003_partner_id.sql"),
         compatible: true,
     },
+    Migration {
+        number: 4,
+        name: "people",
+        sql: include_str!("migrations/0004_people.sql"),
+        compatible: true,
+    },
 ];
 
 /// The record of a migration in the store it was applied to.
@@ -178,7 +184,7 @@ mod tests {
 
     /// The next migration after the existing ones.
     const NEXT: Migration =
-        Migration { number: 4, name: "notes", sql: "CREATE TABLE note (text TEXT) STRICT", compatible: true };
+        Migration { number: 5, name: "notes", sql: "CREATE TABLE note (text TEXT) STRICT", compatible: true };
 
     fn and(next: Migration) -> Vec<Migration> {
         [MIGRATIONS, &[next]].concat()
@@ -203,11 +209,11 @@ mod tests {
     #[test]
     fn each_migration_is_applied_once() {
         let mut connection = migrated(MIGRATIONS);
-        assert_eq!(numbers(&connection), [1, 2, 3]);
-        migrate(&mut connection, Path::new(PATH), NOW).unwrap();
-        assert_eq!(numbers(&connection), [1, 2, 3]);
-        run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
         assert_eq!(numbers(&connection), [1, 2, 3, 4]);
+        migrate(&mut connection, Path::new(PATH), NOW).unwrap();
+        assert_eq!(numbers(&connection), [1, 2, 3, 4]);
+        run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
+        assert_eq!(numbers(&connection), [1, 2, 3, 4, 5]);
     }
 
     #[test]
@@ -228,7 +234,7 @@ mod tests {
     fn an_incompatible_migration_of_a_newer_build_is_refused() {
         let mut connection = migrated(&and(Migration { compatible: false, ..NEXT }));
         let error = migrate(&mut connection, Path::new(PATH), NOW).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { number: 4, latest: 3, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { number: 5, latest: 4, .. }), "{error}");
     }
 
     #[test]
@@ -236,7 +242,7 @@ mod tests {
         let mut connection = migrated(&and(NEXT));
         let changed = Migration { sql: "CREATE TABLE note (text BLOB) STRICT", ..NEXT };
         let error = run(&mut connection, Path::new(PATH), NOW, &and(changed)).unwrap_err();
-        assert!(matches!(error, StoreError::Differs { number: 4, .. }), "{error}");
+        assert!(matches!(error, StoreError::Differs { number: 5, .. }), "{error}");
     }
 
     #[test]
@@ -244,7 +250,7 @@ mod tests {
         let mut connection = migrated(MIGRATIONS);
         let broken = Migration { sql: "CREATE TABLE note (text TEXT) STRICT; CREATE NONSENSE", ..NEXT };
         run(&mut connection, Path::new(PATH), NOW, &and(broken)).unwrap_err();
-        assert_eq!(numbers(&connection), [1, 2, 3]);
+        assert_eq!(numbers(&connection), [1, 2, 3, 4]);
         run(&mut connection, Path::new(PATH), NOW, &and(NEXT)).unwrap();
     }
 
@@ -289,6 +295,25 @@ mod tests {
             let (seconds, nanoseconds) = id.get_timestamp().unwrap().to_unix();
             let milliseconds = seconds * 1_000 + u64::from(nanoseconds / 1_000_000);
             assert_eq!(milliseconds.to_string(), created, "{row}");
+        }
+    }
+
+    #[test]
+    fn an_organization_of_an_older_folder_is_granted_the_union_of_its_keys() {
+        let mut store = of_migration_2();
+        migrate(&mut store, Path::new(PATH), NOW).unwrap();
+        for environment in ["staging", "production"] {
+            let rows = format!(
+                "SELECT granted_{environment} || '|' || coalesce((SELECT group_concat(permissions, ' ') FROM key
+                 WHERE partner_id = partner.id AND environment = '{environment}'), '') FROM partner"
+            );
+            let rows = texts(&store, &rows);
+            assert!(rows.iter().any(|row| row.contains(':')), "{rows:?}");
+            for row in rows {
+                let (granted, keys) = row.split_once('|').unwrap();
+                let set = |names| permissions::ApiAccessPermission::from_stored(names).0;
+                assert_eq!(set(granted), set(keys), "{row}");
+            }
         }
     }
 

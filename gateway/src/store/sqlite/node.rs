@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::super::{Node, Nodes, Receipt, StoreError};
-use super::Sqlite;
 use super::presence::{self, Liveness, Presence};
 use super::row::{moment, parsed};
+use super::{Reads as _, Sqlite};
 
 /// A node without a heartbeat for this long is removed when another announces itself.
 const REMOVED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);

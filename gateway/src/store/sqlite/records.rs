@@ -1,22 +1,23 @@
 //! Queries for partners and keys, on a connection or inside a transaction.
 
-use permissions::{Environment, KeyId, KeyRecord, PartnerId};
+use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, PartnerId};
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
-use super::super::{KeyFilter, Partner};
+use super::super::{Granted, KeyFilter, Partner};
 use super::row::{self, key_columns, keys_with_partners, readable_key};
 
 /// The columns of a partner in the order in which [`partner`] reads them.
 macro_rules! partner_columns {
     () => {
         "partner.id, partner.name, partner.created, partner.suspended, \
-         (SELECT count(*) FROM key WHERE key.partner_id = partner.id)"
+         (SELECT count(*) FROM key WHERE key.partner_id = partner.id), \
+         partner.is_operator, partner.granted_staging, partner.granted_production"
     };
 }
 pub(super) use partner_columns;
 
 /// How many columns [`partner_columns`] names.
-pub(super) const PARTNER_COLUMNS: usize = 5;
+pub(super) const PARTNER_COLUMNS: usize = 8;
 
 pub(super) fn is_empty(connection: &Connection) -> Result<bool> {
     connection.query_row(
@@ -70,7 +71,14 @@ fn partner(row: &Row<'_>) -> Result<Partner> {
         created: row::moment(row, 2)?,
         suspended: row.get::<_, Option<i64>>(3)?.map(|_| row::moment(row, 3)).transpose()?,
         keys: row.get(4)?,
+        is_operator: row.get(5)?,
+        granted: Granted { staging: granted(row, 6)?, production: granted(row, 7)? },
     })
+}
+
+fn granted(row: &Row<'_>, column: usize) -> Result<Option<ApiAccessPermission>> {
+    let names: Option<String> = row.get(column)?;
+    Ok(names.map(|names| ApiAccessPermission::from_stored(&names).0))
 }
 
 pub(super) fn list_keys(connection: &Connection, filter: &KeyFilter) -> Result<Vec<KeyRecord>> {

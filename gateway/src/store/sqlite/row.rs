@@ -6,7 +6,7 @@
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use permissions::{ApiAccessPermission, Environment, KeyHash, KeyId, KeyRecord, OnRetired};
+use permissions::{ApiAccessPermission, Environment, KeyHash, KeyId, KeyRecord, OnRetired, ceiling};
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
 
@@ -18,7 +18,8 @@ macro_rules! key_columns {
     () => {
         "key.id, partner.name, key.name, key.environment, key.permissions, key.hash, key.algorithm, key.hint, \
          key.created, key.not_before, key.expires, key.revoked, key.allow, key.rate, key.replaces, key.last_used, \
-         key.on_retired, key.partner_id, partner.suspended"
+         key.on_retired, key.partner_id, partner.suspended, partner.is_operator, partner.granted_staging, \
+         partner.granted_production"
     };
 }
 pub(super) use key_columns;
@@ -32,7 +33,7 @@ macro_rules! keys_with_partners {
 pub(super) use keys_with_partners;
 
 /// The number of columns in [`key_columns`]: where further columns of a query begin.
-pub(super) const KEY_COLUMNS: usize = 19;
+pub(super) const KEY_COLUMNS: usize = 22;
 
 /// Reads the key in a row; a row that cannot be read is logged and skipped.
 pub(super) fn readable_key(row: &Row<'_>) -> Option<StoredKey> {
@@ -59,6 +60,12 @@ fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
     let allow = text(row, 12)?.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<IpNet>, _>>();
     let rate = optional_text(row, 13)?.map(str::parse).transpose().map_err(|_| "its rate is malformed")?;
     let replaces = optional_text(row, 14)?.map(str::parse).transpose();
+    let granted = match environment {
+        Environment::Staging => optional_text(row, 20)?,
+        Environment::Production => optional_text(row, 21)?,
+    };
+    let granted = granted.map(|names| ApiAccessPermission::from_stored(names).0);
+    let is_operator = matches!(value(row, 19)?, ValueRef::Integer(number) if number != 0);
     let record = KeyRecord {
         id,
         partner_id: text(row, 17)?.parse().map_err(|_| "the id of its partner is not a UUID")?,
@@ -67,6 +74,7 @@ fn read_key(row: &Row<'_>) -> Result<StoredKey, &'static str> {
         name: text(row, 2)?.to_owned(),
         environment,
         permissions,
+        ceiling: ceiling(is_operator, granted),
         hint: text(row, 7)?.to_owned(),
         created: optional_moment(row, 8)?.ok_or("a column that must be set is null")?,
         not_before: optional_moment(row, 9)?,
@@ -126,6 +134,11 @@ fn optional_moment(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, &'
 pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     from_microseconds(row.get(column)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
+}
+
+/// Reads a time that may be missing, from rows other than keys.
+pub(super) fn optional_moment_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<i64>>(column)?.map(|_| moment(row, column)).transpose()
 }
 
 /// Parses a text column, from rows other than keys.

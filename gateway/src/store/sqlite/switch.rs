@@ -15,7 +15,7 @@ use rusqlite::config::DbConfig;
 
 use super::super::{FINGERPRINT, StoreError};
 use super::presence;
-use super::{Sqlite, fact, failure, migrations};
+use super::{Reads as _, Sqlite, fact, failure, migrations};
 use crate::clock::{Clock as _, SystemClock};
 
 /// How long a process waits for the servers to switch: they check at least once a second.

@@ -7,15 +7,15 @@ use permissions::{KeyHash, KeyId, KeyRecord, PartnerId};
 use rusqlite::{Connection, ToSql, Transaction, TransactionBehavior};
 use uuid::Uuid;
 
-use super::super::{KeyFilter, KeyUpdate, Partner, Records, StoreError, Write};
+use super::super::{KeyUpdate, StoreError, Write};
 use super::feed::LAST_CHANGE;
-use super::{Sqlite, failure, records, row};
+use super::{Reads, Sqlite, failure, row};
 
 /// A write transaction.
 pub(super) struct SqliteWrite<'a> {
     transaction: Transaction<'a>,
     path: &'a Path,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     changes_kept: i64,
     has_written: &'a mut bool,
     /// Whether this transaction has added a row to the feed.
@@ -30,16 +30,12 @@ impl<'a> SqliteWrite<'a> {
         Ok(Self { transaction, path, now, changes_kept: *changes_kept, has_written, wrote: false })
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        read(&self.transaction).map_err(|source| failure::error(self.path, source))
-    }
-
-    fn execute(&self, sql: &str, values: &[&dyn ToSql]) -> Result<usize, StoreError> {
+    pub(super) fn execute(&self, sql: &str, values: &[&dyn ToSql]) -> Result<usize, StoreError> {
         self.read(|transaction| transaction.prepare_cached(sql)?.execute(values))
     }
 
     /// Adds a row to the feed if `written`; returns `written`.
-    fn add_change_if(&mut self, written: bool, kind: &str, id: Uuid) -> Result<bool, StoreError> {
+    pub(super) fn add_change_if(&mut self, written: bool, kind: &str, id: Uuid) -> Result<bool, StoreError> {
         if written {
             self.wrote = true;
             let sql = "INSERT INTO change (kind, key_id, at) VALUES (?1, ?2, ?3)";
@@ -49,29 +45,9 @@ impl<'a> SqliteWrite<'a> {
     }
 }
 
-impl Records for SqliteWrite<'_> {
-    fn is_empty(&mut self) -> Result<bool, StoreError> {
-        self.read(records::is_empty)
-    }
-
-    fn list_partners(&mut self) -> Result<Vec<Partner>, StoreError> {
-        self.read(records::list_partners)
-    }
-
-    fn find_partner(&mut self, name_or_id: &str) -> Result<Option<Partner>, StoreError> {
-        self.read(|transaction| records::find_partner(transaction, name_or_id))
-    }
-
-    fn list_keys(&mut self, filter: &KeyFilter) -> Result<Vec<KeyRecord>, StoreError> {
-        self.read(|transaction| records::list_keys(transaction, filter))
-    }
-
-    fn key(&mut self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        self.read(|transaction| records::key(transaction, id))
-    }
-
-    fn successor(&mut self, id: KeyId) -> Result<Option<KeyId>, StoreError> {
-        self.read(|transaction| records::successor(transaction, id))
+impl Reads for SqliteWrite<'_> {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        read(&self.transaction).map_err(|source| failure::error(self.path, source))
     }
 }
 
@@ -81,7 +57,8 @@ impl Write for SqliteWrite<'_> {
     }
 
     fn add_partner(&mut self, id: PartnerId, name: &str) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO partner (id, name, created) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING";
+        let sql = "INSERT INTO partner (id, name, created, granted_staging, granted_production)
+                   VALUES (?1, ?2, ?3, '', '') ON CONFLICT (name) DO NOTHING";
         let rows = self.execute(sql, &[&id.to_string(), &name, &self.now.as_microsecond()])?;
         self.add_change_if(rows == 1, "partner", id.0)
     }
