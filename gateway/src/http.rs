@@ -3,7 +3,10 @@
 
 mod body;
 mod client;
+mod content;
+mod cookies;
 mod cors;
+mod cross_origin;
 mod durations;
 mod fields;
 mod head;
@@ -21,7 +24,10 @@ use crate::transport::Peer;
 pub use body::{Places, ReplyBody};
 pub(crate) use client::is_proxy;
 pub use client::{ClientAddress, client_address};
+pub(crate) use content::{ContentBounds, check_declared, receive_content};
+pub(crate) use cookies::{SameSite, SetCookie, cookies};
 pub(crate) use cors::{is_preflight, preflight_fields};
+pub(crate) use cross_origin::{CrossOrigin, check_same_origin};
 pub use durations::{Durations, RouteDurations};
 pub use fields::{API_VERSION_PREVIEW, Field, Fields};
 pub use head::{check_head, declared_length, request_host};

@@ -35,7 +35,7 @@ use crate::callers::index::KeyIndex;
 use crate::callers::{Caller, CallerSlot};
 use crate::config::Config;
 use crate::http::{Frontend, ReplyBody, TLS_EXPECTED, check_head, client_address, date};
-use crate::limits::{Failures, Slots, overloaded};
+use crate::limits::{Failures, Slot, Slots, overloaded};
 use crate::snapshot::Snapshot;
 use crate::store::{StoreError, StoreHandle};
 use crate::transport::{Peer, RequestBody, Service};
@@ -124,6 +124,11 @@ impl Pipeline {
     /// Whether the next request would get no slot.
     pub fn is_full(&self) -> bool {
         self.slots.taken() >= self.snapshot.load().limits.requests_in_flight_max
+    }
+
+    /// A slot for receiving content, for the other sites.
+    pub(crate) fn take_upload(&'static self) -> Result<Slot, Error> {
+        self.uploads.take(self.snapshot.load().limits.uploads_in_flight_max)
     }
 
     /// Applies a reloaded configuration.

@@ -2,6 +2,8 @@
 //! several, chosen by the host of a request.
 
 mod documents;
+mod form;
+mod html;
 mod operations;
 mod page;
 mod process;
@@ -77,10 +79,10 @@ impl Service for Sites {
         match self.choose(&head) {
             Site::Api(pipeline) => Either::Left(pipeline.serve(head, body, peer, cache)),
             Site::Documents(documents) => {
-                Either::Right(async move { serve_page(documents, &head, &peer).await }.boxed())
+                Either::Right(async move { serve_page(documents, &head, body, &peer).await }.boxed())
             }
             Site::Operations(operations) => {
-                Either::Right(async move { serve_page(operations, &head, &peer).await }.boxed())
+                Either::Right(async move { serve_page(operations, &head, body, &peer).await }.boxed())
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -14,8 +14,8 @@ use versions::{
 use super::exchange::Exchange;
 use super::{Pipeline, negotiate};
 use crate::callers::Caller;
-use crate::http::{Fields, declared_length};
-use crate::transport::{RequestBody, within};
+use crate::http::{ContentBounds, Fields, check_declared, declared_length, receive_content};
+use crate::transport::RequestBody;
 
 /// A request that no step has refused.
 pub(super) struct Call<'r> {
@@ -65,39 +65,16 @@ impl Pipeline {
 
     /// Receives content, within its limits. Meanwhile the request holds an upload slot instead of a slot in
     /// flight.
-    async fn receive(
-        &'static self,
-        exchange: &mut Exchange<'_>,
-        mut body: RequestBody,
-    ) -> Result<Bytes, Error> {
+    async fn receive(&'static self, exchange: &mut Exchange<'_>, body: RequestBody) -> Result<Bytes, Error> {
         let (limits, timeouts) = (&exchange.snapshot.limits, &exchange.snapshot.timeouts);
         exchange.places.slot = None;
         let upload = self.uploads.take(limits.uploads_in_flight_max)?;
         let head = exchange.head;
-        let declared = declared_length(Fields::find(&head.headers).content_length)?;
-        let late = || Error::new(ErrorCode::RequestTimeout, "The content did not arrive in time.");
-        let receive = async {
-            let mut content = BytesMut::new();
-            while let Some(frame) = within(timeouts.body, body.frame()).await.ok_or_else(late)? {
-                let frame = frame.map_err(|error| {
-                    exchange.record.client_is_gone = !error.is_malformed();
-                    Error::new(ErrorCode::MalformedRequest, "The content is malformed or broke off.")
-                })?;
-                let Some(data) = frame.data_ref() else { continue };
-                if content.is_empty() && !data.is_empty() {
-                    // Over HTTP/3, the first bytes show that there is content at all.
-                    negotiate::content(&head.headers)?;
-                }
-                if content.len() + data.len() > limits.body_bytes_max {
-                    let detail = format!("The content has more than {} bytes.", limits.body_bytes_max);
-                    return Err(Error::new(ErrorCode::ContentTooLarge, detail));
-                }
-                content.extend_from_slice(data);
-            }
-            Ok(content.freeze())
-        };
-        let content = within(timeouts.request, receive).await.unwrap_or_else(|| Err(late()))?;
-        check_declared(declared, content.len())?;
+        let bounds =
+            ContentBounds { bytes_max: limits.body_bytes_max, chunk: timeouts.body, total: timeouts.request };
+        let is_gone = &mut exchange.record.client_is_gone;
+        let begins = || negotiate::content(&head.headers);
+        let content = receive_content(body, &head.headers, bounds, is_gone, begins).await?;
         drop(upload);
         exchange.places.slot = Some(self.slots.take(limits.requests_in_flight_max)?);
         Ok(content)
@@ -123,16 +100,6 @@ fn discard(exchange: &Exchange<'_>, mut body: RequestBody) -> Result<bool, Error
         }
     }
     Ok(false)
-}
-
-/// Checks the content's length. hyper and h2 do that over HTTP/1 and HTTP/2, so this is for HTTP/3 (RFC 9114
-/// §4.1.2).
-fn check_declared(declared: Option<u64>, length: usize) -> Result<(), Error> {
-    if declared.is_none_or(|declared| declared == length as u64) {
-        return Ok(());
-    }
-    let detail = format!("The content has {length} bytes, and `Content-Length` says something else.");
-    Err(Error::new(ErrorCode::MalformedRequest, detail))
 }
 
 /// Calls the endpoint's handler.

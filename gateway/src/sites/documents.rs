@@ -225,7 +225,7 @@ mod tests {
     use crate::clock::{Clock as _, ManualClock};
     use crate::config::{Config, Sources};
     use crate::http::Frontend;
-    use crate::transport::Peer;
+    use crate::transport::{Peer, RequestBody};
 
     #[tokio::test]
     async fn the_first_request_after_midnight_gets_pages_of_the_new_day() {
@@ -240,7 +240,8 @@ mod tests {
         let read = async || {
             let request = Request::get("/2026-02-01").header(header::HOST, "localhost").body(());
             let (head, ()) = request.unwrap().into_parts();
-            let page = serve_page(&*documents, &head, &peer).await.into_body().collect().await;
+            let page =
+                serve_page(&*documents, &head, RequestBody::Empty, &peer).await.into_body().collect().await;
             String::from_utf8(page.ok().unwrap().to_bytes().to_vec()).unwrap()
         };
         assert!(!read().await.contains("<strong>Deprecated.</strong>"));
@@ -269,7 +270,7 @@ mod tests {
             let request =
                 Request::get("/.well-known/security.txt").header(header::HOST, "localhost").body(());
             let (head, ()) = request.unwrap().into_parts();
-            let page = serve_page(&*documents, &head, &peer).await;
+            let page = serve_page(&*documents, &head, RequestBody::Empty, &peer).await;
             assert_eq!(page.status(), StatusCode::OK);
             assert_eq!(page.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
             let text = page.into_body().collect().await.ok().unwrap().to_bytes();

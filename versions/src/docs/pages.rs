@@ -84,6 +84,10 @@ pub struct Document {
 
 /// The media type of pages.
 pub const HTML: &str = "text/html; charset=utf-8";
+/// The style sheet, for other sites that look the same.
+pub const STYLE: &str = include_str!("pages/style.css");
+/// The icon.
+pub const FAVICON: &str = include_str!("pages/favicon.svg");
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -133,13 +137,8 @@ fn prose(site: &Site<'_>) -> Vec<Document> {
     add("/llms.txt", "/llms.txt", PLAIN, llms::index(site, &pages).into());
     add("/llms-full.txt", "/llms-full.txt", PLAIN, llms::full(site, &pages).into());
     add("/robots.txt", "/robots.txt", PLAIN, "User-agent: *\nAllow: /\n".to_owned().into());
-    add(
-        "/style.css",
-        "/style.css",
-        "text/css; charset=utf-8",
-        include_str!("pages/style.css").to_owned().into(),
-    );
-    add("/favicon.svg", "/favicon.svg", "image/svg+xml", include_str!("pages/favicon.svg").to_owned().into());
+    add("/style.css", "/style.css", "text/css; charset=utf-8", STYLE.to_owned().into());
+    add("/favicon.svg", "/favicon.svg", "image/svg+xml", FAVICON.to_owned().into());
     documents
 }
 
