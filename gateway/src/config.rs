@@ -8,6 +8,7 @@
 
 mod checks;
 mod diagnostics;
+mod identity;
 mod layers;
 mod listener;
 mod reload;
@@ -32,6 +33,8 @@ use layers::Form;
 use schema::Schema;
 
 pub use diagnostics::{ConfigError, Problem};
+pub(crate) use identity::provider_url;
+pub use identity::{Algorithm, Identity, Provider};
 pub use listener::{ForwardedField, Listener, Protocol, Serves, Service, SiteOptions, host_at, is_public};
 pub use reload::differences_needing_restart;
 pub use sections::{

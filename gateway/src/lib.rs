@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod folder;
 pub mod http;
+pub mod identity;
 pub mod limits;
 pub mod node;
 pub mod pipeline;

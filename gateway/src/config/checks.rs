@@ -2,6 +2,7 @@
 //!
 //! Only enabled listeners are checked, because a disabled one is often incomplete.
 
+mod identity;
 mod listeners;
 
 use toml::Spanned;
@@ -23,6 +24,7 @@ pub(super) fn check(config: &Config, tree: &DeTable<'_>, problems: &mut Vec<Prob
     check_certificates(config, &locations, problems);
     check_order(config, &locations, problems);
     check_versions(config, &locations, problems);
+    identity::check(config, &locations, problems);
     let serves_api = |listener: &Listener| listener.enabled && listener.serves(Service::Api);
     if !config.listeners.values().any(serves_api) {
         let switches = config.listeners.keys().map(|name| locations.of(&["listeners", name, "enabled"]));

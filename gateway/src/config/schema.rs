@@ -18,6 +18,26 @@ key_file = \"\"
 published = \"\"
 deprecated = \"\"
 sunset = \"\"
+[providers]
+issuer = \"\"
+audience = \"\"
+jwks_url = \"\"
+environment = \"\"
+algorithms = []
+clock_leeway = \"\"
+organization_claim = \"\"
+email_domains = []
+client_id = \"\"
+client_secret_file = \"\"
+scopes = []
+refresh_interval = \"\"
+refresh_interval_min = \"\"
+ca_file = \"\"
+connect_timeout = \"\"
+request_timeout = \"\"
+[providers.organizations]
+[organization]
+any = \"\"
 [sites.api]
 hosts = []
 [sites.docs]
@@ -50,6 +70,11 @@ impl<'t> Schema<'t> {
             ["listeners", _, rest @ ..] => {
                 (self.defaults.get("listeners")?.get_ref().get("http")?.get_ref(), rest)
             }
+            // The claim's values are the provider's.
+            ["identity", "providers", _, "organizations", _] => {
+                (self.named.get("organization")?.get_ref(), &["any"][..])
+            }
+            ["identity", "providers", _, rest @ ..] => (self.named.get("providers")?.get_ref(), rest),
             [section @ ("certificates" | "versions"), _, rest @ ..] => {
                 (self.named.get(*section)?.get_ref(), rest)
             }

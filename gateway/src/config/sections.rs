@@ -13,6 +13,7 @@ use permissions::{Brand, Rate};
 use serde::{Deserialize, Serialize};
 use versions::{Lifecycle, Version};
 
+use super::identity::Identity;
 use super::listener::Listener;
 use super::values::{self, DAY, HOUR, MINUTE, SECOND};
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub certificates: BTreeMap<String, Certificate>,
     /// The days of versions, by the version's name, where they are not those of its release.
     pub versions: BTreeMap<String, Days>,
+    /// Identity providers.
+    pub identity: Identity,
     /// Settings of all TLS listeners.
     pub tls: Tls,
     /// Limits on requests and connections.

@@ -1,6 +1,7 @@
 //! Tests of the configuration: the defaults, the reloadable options, and arbitrary input.
 
 mod days;
+mod identity;
 mod problems;
 mod risks;
 mod sites;

@@ -1,0 +1,132 @@
+//! An identity provider of another make, as a process that takes commands, and a browser to sign in there.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::{PATIENCE, client_script, repository, tool};
+
+/// Where a provider sends the browser back to. Nothing listens there: the tests take the URL.
+const CALLBACK: &str = "https://portal.example.com/callback";
+
+/// A running provider. It ends with its input, and is killed when it is dropped.
+pub struct IdentityProvider {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: mpsc::UnboundedReceiver<String>,
+    issuer: String,
+    ca: Option<PathBuf>,
+}
+
+impl IdentityProvider {
+    /// npm's `oidc-provider`: ES256, PS256 or EdDSA by client; it names its issuer in its responses. With a
+    /// certificate (chain, key, authority) it is served over TLS.
+    pub async fn node(certificate: Option<[&Path; 3]>) -> Self {
+        tool("node/node_modules/oidc-provider");
+        let file = |index: usize| certificate.map(|files| files[index].to_owned()).unwrap_or_default();
+        let mut command = Command::new("node");
+        command.arg(script("oidc_provider.mjs")).args([file(0), file(1)]).arg(CALLBACK);
+        command.env("NODE_PATH", repository().join("target/tools/node/node_modules"));
+        Self::start(command, certificate.map(|files| files[2].to_owned())).await
+    }
+
+    /// PyPI's `oidc-provider-mock`, on Authlib: RS256, without a key id in its tokens or an issuer in its responses.
+    pub async fn python() -> Self {
+        let mut command = Command::new(tool("py-oidc/bin/python"));
+        command.arg(script("oidc_mock.py"));
+        Self::start(command, None).await
+    }
+
+    async fn start(mut command: Command, ca: Option<PathBuf>) -> Self {
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let output = child.stdout.take().expect("it is piped");
+        let (sender, lines) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok())
+        });
+        let input = child.stdin.take();
+        let mut provider = Self { child, input, lines, issuer: String::new(), ca };
+        let started = provider.answer().await;
+        provider.issuer = started["issuer"].as_str().expect("it begins with its issuer").to_owned();
+        provider
+    }
+
+    /// The next line of its output. Libraries print lines of their own, which are no JSON.
+    async fn answer(&mut self) -> Value {
+        loop {
+            let line = timeout(PATIENCE, self.lines.recv()).await.expect("the provider responds");
+            let line = line.expect("the provider runs");
+            if let Ok(answer) = serde_json::from_str(&line) {
+                return answer;
+            }
+        }
+    }
+
+    async fn ask(&mut self, command: &str) -> Value {
+        let input = self.input.as_mut().expect("it was not stopped");
+        writeln!(input, "{command}").expect("the provider reads");
+        self.answer().await
+    }
+
+    /// Its issuer.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Where it sends the browser back to.
+    pub fn callback(&self) -> &'static str {
+        CALLBACK
+    }
+
+    /// Replaces its keys.
+    pub async fn rotate(&mut self) {
+        self.ask("rotate").await;
+    }
+
+    /// How often its keys were fetched.
+    pub async fn fetches(&mut self) -> u64 {
+        self.ask("fetches").await["fetches"].as_u64().expect("it counts")
+    }
+
+    /// Ends it, and waits until its port is closed.
+    pub fn stop(&mut self) {
+        self.input = None;
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Signs a person in from this URL on, and returns the query of the URL at which the browser came back.
+    pub async fn sign_in(&self, url: &str, person: &str) -> String {
+        let arguments = ["browser", url, CALLBACK, &self.ca(), person].map(str::to_owned);
+        let came_back = client_script("node".into(), "oidc_sign_in.mjs", &arguments, PATIENCE).await;
+        let url = came_back["callback"].as_str().expect("a URL").to_owned();
+        url.split_once('?').map(|(_, query)| query.to_owned()).expect("a query")
+    }
+
+    /// An id token of a person, obtained by a client that is not the gateway.
+    pub async fn token(&self, client: &str, secret: &str, person: &str) -> String {
+        let arguments =
+            ["token", &self.issuer, client, secret, CALLBACK, &self.ca(), person].map(str::to_owned);
+        let signed_in = client_script("node".into(), "oidc_sign_in.mjs", &arguments, PATIENCE).await;
+        signed_in["token"].as_str().expect("a token").to_owned()
+    }
+
+    fn ca(&self) -> String {
+        self.ca.as_ref().map(|file| file.display().to_string()).unwrap_or_default()
+    }
+}
+
+impl Drop for IdentityProvider {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    repository().join("tests/clients").join(name)
+}
