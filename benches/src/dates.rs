@@ -194,6 +194,7 @@ fn conversions(rounds: u32) -> anyhow::Result<()> {
         version: RELEASES[0].version,
         caller: &caller,
         client: [192, 0, 2, 1].into(),
+        request_id: "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
         protocol: Protocol::Http2,
         headers: &headers,
         received: Instant::now(),

@@ -9,6 +9,8 @@ mod connection;
 mod cors;
 mod exchange;
 mod handle;
+mod idempotency;
+mod management;
 mod negotiate;
 mod preview;
 mod respond;
@@ -29,6 +31,7 @@ use jiff::Timestamp;
 use permissions::{Brand, KeyId, KeyRecord, ServerSecret};
 use tracing::info;
 use versions::docs::pages::ServerUrl;
+use versions::management::Management;
 use versions::{Body, Calendar, Catalog, Error, ErrorCode, Help, Instant, Reply, ServiceFuture, Services};
 
 use crate::callers::index::KeyIndex;
@@ -281,6 +284,10 @@ impl Services for Pipeline {
             let store = self.store.get().ok_or_else(|| Error::internal("the store is not open yet"))?;
             store.run(move |store| store.key(id)).await.map_err(store_error)
         })
+    }
+
+    fn management(&self) -> Option<&dyn Management> {
+        Some(self)
     }
 }
 

@@ -77,7 +77,7 @@ fn audit(write: &mut dyn Write, actor: &Actor, done: &Done<'_>) -> Result<(), Pr
         before: done.before.cloned(),
         after: done.after.cloned(),
         address: actor.address.map(|address| address.to_string()),
-        request_id: actor.request_id,
+        request_id: actor.request_id.clone(),
     };
     write.append_audit(&entry)?;
     Ok(())

@@ -13,6 +13,7 @@ pub use quanta::Instant;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::management::{Management, Requester};
 use crate::{Calendar, Caller, Error, Version};
 
 /// What a handler waits for.
@@ -31,6 +32,8 @@ pub trait Services: Send + Sync {
     /// # Errors
     /// [`crate::ErrorCode::Overloaded`] where too much waits for the store; else an internal error.
     fn key(&self, id: KeyId) -> ServiceFuture<'_, Option<KeyRecord>>;
+    /// What organizations manage; `None` where nothing is stored.
+    fn management(&self) -> Option<&dyn Management>;
 }
 
 /// The connection of a request.
@@ -69,6 +72,8 @@ pub struct Context<'a> {
     pub caller: &'a Caller,
     /// The client's address: the peer's, or the one that a trusted proxy reports.
     pub client: IpAddr,
+    /// The id of the request.
+    pub request_id: &'a str,
     /// The protocol of the request.
     pub protocol: Protocol,
     /// The request's headers.
@@ -86,6 +91,24 @@ impl Context<'_> {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.services.monotonic().saturating_duration_since(self.received)
+    }
+
+    /// What organizations manage.
+    ///
+    /// # Errors
+    /// An internal error where nothing is stored.
+    pub fn management(&self) -> Result<&dyn Management, Error> {
+        self.services.management().ok_or_else(|| Error::internal("the store is not open"))
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn requester(&self) -> Requester {
+        Requester {
+            caller: self.caller.clone(),
+            address: self.client,
+            request_id: self.request_id.to_owned(),
+        }
     }
 }
 
@@ -174,6 +197,10 @@ pub(crate) mod tests {
         fn key(&self, _: KeyId) -> ServiceFuture<'_, Option<KeyRecord>> {
             Box::pin(std::future::ready(Ok(None)))
         }
+
+        fn management(&self) -> Option<&dyn Management> {
+            None
+        }
     }
 
     /// A connection with fixed metadata.
@@ -209,6 +236,7 @@ pub(crate) mod tests {
             version: crate::v2026_02_01::RELEASE.version,
             caller: &services.caller,
             client: [192, 0, 2, 1].into(),
+            request_id: "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
             protocol: Protocol::Http2,
             headers,
             received: services.instant.checked_sub(age).expect("the clock has run for longer"),

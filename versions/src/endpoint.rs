@@ -8,7 +8,7 @@ use permissions::ApiAccessPermission;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Context, Error, IntoReply};
+use crate::{Context, Error, ErrorCode, IntoReply};
 
 /// The declaration of an endpoint, which dispatch, the permission check, documents, metrics and tests read.
 ///
@@ -65,6 +65,10 @@ pub trait Endpoint: 'static {
     const SAFE: bool = false;
     /// The status of a response, unless the reply sets another.
     const STATUS: StatusCode = StatusCode::OK;
+    /// The errors that it can respond with beside those of every endpoint.
+    const ERRORS: &'static [ErrorCode] = &[];
+    /// Whether a call may have an `Idempotency-Key`, so that it can be repeated without being made twice.
+    const IDEMPOTENCY_KEY: bool = false;
 
     /// The request. Fields that [`Self::PATH`] names come from the path; the others from the JSON content of
     /// a method that has one (`POST`, `PUT`, `PATCH`), otherwise from the query.

@@ -22,6 +22,8 @@ pub enum ErrorCode {
     InvalidToken,
     /// The key lacks the permission of this endpoint.
     PermissionMissing,
+    /// The person must authenticate again first.
+    StepUpRequired,
     /// There is no such date.
     UnknownVersion,
     /// The date is past its sunset.
@@ -34,6 +36,10 @@ pub enum ErrorCode {
     NotAcceptable,
     /// The request did not arrive in time.
     RequestTimeout,
+    /// The request contradicts what is stored, or the first of two calls with one `Idempotency-Key` is still running.
+    Conflict,
+    /// The `Idempotency-Key` was used for another call.
+    IdempotencyKeyReused,
     /// The content is larger than the limit.
     ContentTooLarge,
     /// The target is longer than the limit.
@@ -58,16 +64,19 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::InvalidToken,
         Self::PermissionMissing,
+        Self::StepUpRequired,
         Self::UnknownVersion,
         Self::RetiredVersion,
         Self::UnknownResource,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::RequestTimeout,
+        Self::Conflict,
+        Self::IdempotencyKeyReused,
         Self::ContentTooLarge,
         Self::UriTooLong,
         Self::UnsupportedMediaType,
@@ -90,6 +99,17 @@ impl ErrorCode {
             Self::PermissionMissing => {
                 (StatusCode::FORBIDDEN, "permission-missing", "The key lacks a permission")
             }
+            Self::StepUpRequired => {
+                (StatusCode::FORBIDDEN, "step-up-required", "A recent authentication is required")
+            }
+            Self::Conflict => {
+                (StatusCode::CONFLICT, "conflict", "The request contradicts the state of the resource")
+            }
+            Self::IdempotencyKeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The idempotency key was used for another call",
+            ),
             Self::UnknownVersion => (StatusCode::NOT_FOUND, "unknown-version", "There is no such version"),
             Self::RetiredVersion => (StatusCode::GONE, "retired-version", "The version is retired"),
             Self::UnknownResource => (StatusCode::NOT_FOUND, "unknown-resource", "There is no such resource"),
@@ -133,6 +153,12 @@ impl ErrorCode {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The gateway is overloaded"),
         }
+    }
+
+    /// Whether every endpoint can respond with it; others are declared by the endpoints that can.
+    #[must_use]
+    pub const fn is_general(self) -> bool {
+        !matches!(self, Self::StepUpRequired | Self::Conflict | Self::IdempotencyKeyReused)
     }
 
     /// The status of the response.

@@ -15,6 +15,7 @@ pub mod docs;
 mod endpoint;
 mod error;
 mod lifecycle;
+pub mod management;
 mod release;
 pub mod reply;
 mod request;
@@ -23,6 +24,7 @@ mod version;
 
 pub mod v2026_02_01;
 pub mod v2026_11_01;
+pub mod v2026_11_15;
 
 pub use caller::{Caller, Credential, Person};
 pub use catalog::{Catalog, CatalogError, Entry, Resource, VersionTable};
@@ -37,4 +39,4 @@ pub use route::{Action, Replaced, ReplyFuture, Route};
 pub use version::{Version, VersionError};
 
 /// Every release, oldest first; labels come before dates.
-pub const RELEASES: &[Release] = &[v2026_02_01::RELEASE, v2026_11_01::RELEASE];
+pub const RELEASES: &[Release] = &[v2026_02_01::RELEASE, v2026_11_01::RELEASE, v2026_11_15::RELEASE];

@@ -8,7 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use stackfuture::StackFuture;
 
 use crate::request::{Input, decode};
-use crate::{Body, Change, Context, Endpoint, Error, Handler, IntoReply, Reply};
+use crate::{Body, Change, Context, Endpoint, Error, ErrorCode, Handler, IntoReply, Reply};
 
 /// The future of a reply.
 ///
@@ -56,6 +56,10 @@ pub struct Route {
     pub safe: bool,
     /// The status of a response, unless the reply sets another.
     pub status: StatusCode,
+    /// The errors that it can respond with beside those of every endpoint.
+    pub errors: &'static [ErrorCode],
+    /// Whether a call may have an `Idempotency-Key`.
+    pub takes_idempotency_key: bool,
     /// The media type of the response, if it has a body.
     pub media_type: Option<&'static str>,
     /// The JSON schema of the request.
@@ -93,6 +97,8 @@ impl Route {
             early_data_safe: E::EARLY_DATA_SAFE,
             safe: E::SAFE,
             status: E::STATUS,
+            errors: E::ERRORS,
+            takes_idempotency_key: E::IDEMPOTENCY_KEY,
             media_type: E::Response::MEDIA_TYPE,
             request_schema: |generator| generator.root_schema_for::<E::Request>(),
             response_schema: E::Response::schema,

@@ -12,6 +12,7 @@ use versions::{
 };
 
 use super::exchange::Exchange;
+use super::idempotency::{Begun, Kept};
 use super::{Pipeline, negotiate};
 use crate::callers::Caller;
 use crate::http::{ContentBounds, Fields, check_declared, declared_length, receive_content};
@@ -48,12 +49,16 @@ impl Pipeline {
             version: call.table.version,
             caller: call.caller.identity(),
             client: exchange.record.client.nearest(),
+            request_id: exchange.record.id(),
             protocol: exchange.record.protocol,
             headers: &exchange.head.headers,
             received: exchange.record.received,
             connection: &**exchange.peer,
             services: self,
         };
+        if call.entry.route.takes_idempotency_key {
+            return Box::pin(self.handle_once(exchange, call, &context, input)).await;
+        }
         let again = newer.map(|newer| (newer, Box::new(input.clone())));
         let reply = pin!(reply(call.entry, &context, input)).await?;
         let Some((newer, again)) = again else { return Ok(reply) };
@@ -61,6 +66,26 @@ impl Pipeline {
         let preview = Box::pin(self.preview(exchange, newer, call, &context, *again, previewed)).await;
         exchange.preview = Some(Box::new(preview));
         Ok(reply)
+    }
+
+    /// Calls an endpoint that takes an `Idempotency-Key`.
+    async fn handle_once(
+        &self,
+        exchange: &Exchange<'_>,
+        call: &Call<'_>,
+        context: &Context<'_>,
+        input: Input<'_>,
+    ) -> Result<Reply, Error> {
+        match self.begin_idempotent(exchange, call, &input.content).await? {
+            Begun::Plain => reply(call.entry, context, input).await,
+            Begun::Repeated(reply) => Ok(reply),
+            Begun::First(first) => {
+                let outcome = reply(call.entry, context, input).await;
+                let kept = outcome.as_ref().ok().map(Kept::of);
+                self.end_idempotent(exchange, first, kept).await?;
+                outcome
+            }
+        }
     }
 
     /// Receives content, within its limits. Meanwhile the request holds an upload slot instead of a slot in

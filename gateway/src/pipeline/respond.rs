@@ -9,6 +9,7 @@ use super::authenticate::NO_CREDENTIAL;
 use super::cors;
 use super::exchange::Exchange;
 use crate::http::{Places, ReplyBody, content_length, date, never_indexed};
+use crate::provisioning::STEP_UP_AGE_MAX;
 use crate::snapshot::{JSON, ResponseValues};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -105,9 +106,19 @@ impl Pipeline {
             }
             code => {
                 let scope = error.help.as_ref().and_then(|help| help.required_permission).unwrap_or_default();
-                let challenge = (code == ErrorCode::PermissionMissing).then(|| {
-                    format!(r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#)
-                });
+                let challenge = match code {
+                    ErrorCode::PermissionMissing if !scope.is_empty() => Some(format!(
+                        r#"Bearer realm="{realm}", error="insufficient_scope", scope="{scope}""#
+                    )),
+                    // RFC 9470 §3.
+                    ErrorCode::StepUpRequired => {
+                        let age_max = STEP_UP_AGE_MAX.as_secs();
+                        Some(format!(
+                            r#"Bearer realm="{realm}", error="insufficient_user_authentication", max_age="{age_max}""#
+                        ))
+                    }
+                    _ => None,
+                };
                 (PROBLEM, error.problem(&snapshot.docs_url, record.id()).into(), challenge)
             }
         };

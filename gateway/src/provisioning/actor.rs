@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use permissions::{ApiAccessPermission, Credential, Environment, PartnerId, RoleOf};
-use uuid::Uuid;
 use versions::Caller;
 
 use super::ProvisioningError;
@@ -24,7 +23,7 @@ pub struct Actor {
     /// From which address.
     pub address: Option<IpAddr>,
     /// In which request.
-    pub request_id: Option<Uuid>,
+    pub request_id: Option<String>,
 }
 
 /// Who asks.

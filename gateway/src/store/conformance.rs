@@ -153,7 +153,7 @@ pub(super) fn filters_select_keys(setup: &impl Setup) {
         insert(&mut store, key);
     }
     let mut list = |partner, environment| {
-        let keys = store.list_keys(&KeyFilter { partner, environment }).unwrap();
+        let keys = store.list_keys(&KeyFilter { partner, environment, ..KeyFilter::default() }).unwrap();
         keys.iter().map(|key| key.id.0.as_u128()).collect::<Vec<_>>()
     };
     assert_eq!(list(None, None), [1, 2, 3]);

@@ -8,7 +8,6 @@ use permissions::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::StoreError;
 
@@ -68,7 +67,7 @@ pub struct AuditEntry {
     /// From which address.
     pub address: Option<String>,
     /// In which request.
-    pub request_id: Option<Uuid>,
+    pub request_id: Option<String>,
 }
 
 /// An entry of the audit log, as it stands there.

@@ -75,6 +75,10 @@ pub struct KeyFilter {
     pub partner: Option<PartnerId>,
     /// Only keys of this environment.
     pub environment: Option<Environment>,
+    /// Only keys whose ids follow this one.
+    pub after: Option<String>,
+    /// At most this many.
+    pub count: Option<usize>,
 }
 
 /// Changes to a key. `None` leaves a setting as it is, `Some(None)` clears it.

@@ -62,7 +62,7 @@ pub fn openapi(catalog: &Catalog, release: &Release) -> Result<Value, Declaratio
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": responses::errors(),
+            "responses": responses::errors(entries.iter().map(|entry| &entry.route)),
             "headers": responses::headers(),
             "securitySchemes": { KEY: {
                 "type": "http",

@@ -137,13 +137,15 @@ const HEADERS: [Header; 16] = [
 
 /// The errors of an endpoint by status, each with the name of its response.
 pub(super) fn errors_of(route: &Route) -> Vec<(StatusCode, String)> {
-    let statuses = errors_by_status().into_iter();
-    let errors = statuses.filter(|(_, codes)| codes[0] != ErrorCode::TooEarly || !route.early_data_safe);
-    errors.map(|(status, codes)| (status, response_name(codes[0]))).collect()
+    codes_of(route).into_iter().map(|(status, codes)| (status, response_name(&codes))).collect()
 }
 
-/// Every error as a response that operations refer to.
-pub(super) fn errors() -> Map<String, Value> {
+/// The errors of these endpoints as responses that operations refer to: those of every endpoint first.
+pub(super) fn errors<'r>(routes: impl Iterator<Item = &'r Route>) -> Map<String, Value> {
+    let general = by_status(ErrorCode::ALL.into_iter().filter(|code| code.is_general()));
+    let special = routes.flat_map(codes_of).filter(|(_, codes)| codes.iter().any(|code| !code.is_general()));
+    let special: BTreeMap<String, (StatusCode, Vec<ErrorCode>)> =
+        special.map(|(status, codes)| (response_name(&codes), (status, codes))).collect();
     let error = |(status, codes): (StatusCode, Vec<ErrorCode>)| {
         let titles: Vec<_> = codes.iter().map(|code| code.title()).collect();
         let (kind, schema) = match codes[0] {
@@ -155,23 +157,37 @@ pub(super) fn errors() -> Map<String, Value> {
             "headers": headers_of(status),
             "content": { kind: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } },
         });
-        (response_name(codes[0]), response)
+        (response_name(&codes), response)
     };
-    errors_by_status().into_iter().map(error).collect()
+    general.into_iter().chain(special.into_values()).map(error).collect()
 }
 
-/// The errors that an operation can respond with; the first code of a status names its response.
-fn errors_by_status() -> BTreeMap<StatusCode, Vec<ErrorCode>> {
+/// The errors that an endpoint can respond with.
+fn codes_of(route: &Route) -> BTreeMap<StatusCode, Vec<ErrorCode>> {
+    let keyed: &[_] = if route.takes_idempotency_key {
+        &[ErrorCode::Conflict, ErrorCode::IdempotencyKeyReused]
+    } else {
+        &[]
+    };
+    by_status(ErrorCode::ALL.into_iter().filter(|code| match code {
+        ErrorCode::TooEarly => !route.early_data_safe,
+        code => code.is_general() || route.errors.contains(code) || keyed.contains(code),
+    }))
+}
+
+fn by_status(codes: impl Iterator<Item = ErrorCode>) -> BTreeMap<StatusCode, Vec<ErrorCode>> {
     let mut statuses: BTreeMap<_, Vec<_>> = BTreeMap::new();
     // A method that is not allowed is not an operation.
-    for code in ErrorCode::ALL.into_iter().filter(|code| *code != ErrorCode::MethodNotAllowed) {
+    for code in codes.filter(|code| *code != ErrorCode::MethodNotAllowed) {
         statuses.entry(code.status()).or_default().push(code);
     }
     statuses
 }
 
-fn response_name(code: ErrorCode) -> String {
-    camel_case(code.name(), '-')
+/// The first code names a response, but where an endpoint has an error of its own with that status, that one does.
+fn response_name(codes: &[ErrorCode]) -> String {
+    let own = codes.iter().rfind(|code| !code.is_general());
+    camel_case(own.or(codes.first()).map_or("", |code| code.name()), '-')
 }
 
 /// `RateLimited` for `rate-limited`.

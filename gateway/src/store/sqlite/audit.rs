@@ -70,7 +70,7 @@ fn record(row: &Row<'_>) -> Result<AuditRecord> {
         before: json(6)?,
         after: json(7)?,
         address: row.get(8)?,
-        request_id: optional(row, 9, str::parse)?,
+        request_id: row.get(9)?,
     };
     Ok(AuditRecord { number: row.get(0)?, at: moment(row, 1)?, entry })
 }

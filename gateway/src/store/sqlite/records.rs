@@ -88,10 +88,13 @@ pub(super) fn list_keys(connection: &Connection, filter: &KeyFilter) -> Result<V
         " FROM ",
         keys_with_partners!(),
         " WHERE (?1 IS NULL OR key.partner_id = ?1) AND (?2 IS NULL OR key.environment = ?2)
-         ORDER BY key.id"
+           AND (?3 IS NULL OR key.id > ?3) ORDER BY key.id LIMIT ?4"
     ))?;
-    let mut rows = statement
-        .query((filter.partner.map(|id| id.to_string()), filter.environment.map(Environment::name)))?;
+    // A negative limit is none.
+    let count = filter.count.map_or(-1, |count| i64::try_from(count).unwrap_or(i64::MAX));
+    let (partner, environment) =
+        (filter.partner.map(|id| id.to_string()), filter.environment.map(Environment::name));
+    let mut rows = statement.query((partner, environment, &filter.after, count))?;
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
         keys.extend(readable_key(row).map(|key| key.record));

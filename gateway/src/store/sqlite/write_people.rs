@@ -164,7 +164,7 @@ impl WritePeople for SqliteWrite<'_> {
                 &json(&entry.before),
                 &json(&entry.after),
                 &entry.address,
-                &entry.request_id.map(|id| id.to_string()),
+                &entry.request_id,
                 &hash,
             ],
         )?;

@@ -41,6 +41,27 @@ const fn advice(code: ErrorCode) -> Advice {
                 "Do not retry before you have the permission.",
             ],
         ),
+        ErrorCode::StepUpRequired => (
+            "The credential may do this, but only shortly after its owner has signed in: production keys, rotation, \
+             revocation, members and roles need an authentication of the last 15 minutes. A key cannot sign in, so it \
+             cannot do any of these.",
+            &[
+                "Sign in again, on the device or in the browser, and repeat the call with the new token.",
+                "Use a person's token instead of a key.",
+            ],
+        ),
+        ErrorCode::Conflict => (
+            "The request contradicts what is stored, such as a name that is taken, or a call with the same \
+             `Idempotency-Key` is still running. `detail` says which.",
+            &[
+                "Read the resource again and decide anew.",
+                "If the first call is still running, wait for its response, then repeat the call.",
+            ],
+        ),
+        ErrorCode::IdempotencyKeyReused => (
+            "The `Idempotency-Key` was sent with another call within the last 24 hours. Nothing was done.",
+            &["Send a new key with each new call, and the same key only with an exact repetition."],
+        ),
         ErrorCode::UnknownVersion => (
             "The path does not start with a version of this API, or starts with a preview, which is available to \
              staging keys only.",
@@ -146,7 +167,7 @@ pub(super) fn example(
     let help = match code {
         ErrorCode::PermissionMissing => Help {
             required_permission: Some(required),
-            granted_permissions: Some(permissions::ApiAccessPermission::all() - required),
+            granted_permissions: Some(permissions::ApiAccessPermission::grantable() - required),
             ..Help::default()
         },
         ErrorCode::UnknownVersion => Help { supported_versions: Some(supported()), ..Help::default() },
@@ -172,6 +193,14 @@ fn detail(code: ErrorCode, version: Version, required: permissions::ApiAccessPer
         ErrorCode::InvalidToken => String::new(),
         ErrorCode::PermissionMissing => {
             format!("This key lacks the permission `{required}`. Ask for it, or use a key that has it.")
+        }
+        ErrorCode::StepUpRequired => {
+            "Sign in again first: this needs an authentication of the last 15 minutes.".to_owned()
+        }
+        ErrorCode::Conflict => "There is a role `monitoring` already.".to_owned(),
+        ErrorCode::IdempotencyKeyReused => {
+            "This `Idempotency-Key` was used for another call. Nothing was done; send a new key with a new call."
+                .to_owned()
         }
         ErrorCode::UnknownVersion => {
             "The path does not begin with a version that exists; see `supportedVersions`.".to_owned()

@@ -280,7 +280,9 @@ fn can_meet(code: ErrorCode, route: &Route) -> bool {
         // These are errors of other paths.
         ErrorCode::UnknownVersion | ErrorCode::UnknownResource => false,
         ErrorCode::TooEarly => !route.early_data_safe,
-        _ => true,
+        ErrorCode::IdempotencyKeyReused => route.takes_idempotency_key,
+        ErrorCode::Conflict if route.takes_idempotency_key => true,
+        code => code.is_general() || route.errors.contains(&code),
     }
 }
 

@@ -98,7 +98,8 @@ mod tests {
     fn every_field_of_every_response_is_described() {
         for entry in Catalog::new(RELEASES).unwrap().entries() {
             let fields = response_fields(&entry.route);
-            assert!(!fields.is_empty(), "{} has no fields", entry.template);
+            let has_body = entry.route.media_type.is_some();
+            assert_eq!(!fields.is_empty(), has_body, "{} has no fields", entry.template);
             for [name, kind, description] in fields {
                 assert!(
                     !kind.plain_text().is_empty() && !description.plain_text().is_empty(),

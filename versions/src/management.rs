@@ -1,0 +1,201 @@
+//! What an organization manages of its own: the functions behind the management endpoints, as handlers see them.
+//!
+//! They check what the caller may reach, so an endpoint does nothing but convert. All of them wait for the store.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use permissions::{
+    ApiAccessPermission, AppToken, CustomRole, Environment, KeyId, KeyRecord, KeySecret, Membership,
+    MembershipId, OnRetired, Rate, RoleId, TokenId, User,
+};
+
+use crate::{Caller, ServiceFuture};
+
+/// Who asks, and from where.
+#[derive(Clone, Debug)]
+pub struct Requester {
+    /// The caller.
+    pub caller: Caller,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The id of the request, for the audit log.
+    pub request_id: String,
+}
+
+/// The part of a list that is wanted.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Only what follows this, the last item of the page before.
+    pub after: Option<String>,
+    /// At most this many.
+    pub count: usize,
+}
+
+/// The organization of a caller, and the person.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The organization's name.
+    pub organization: String,
+    /// The person, where the credential is a person's, with the name of the role.
+    pub person: Option<(User, String)>,
+}
+
+/// Settings of a new key.
+#[derive(Clone, Debug)]
+pub struct KeySettings {
+    /// Its name; may be empty.
+    pub name: String,
+    /// Its environment.
+    pub environment: Environment,
+    /// Its permissions; at least one.
+    pub permissions: ApiAccessPermission,
+    /// When it expires.
+    pub expires: Option<Timestamp>,
+    /// The networks it may be used from; empty means any.
+    pub allow: Vec<IpNet>,
+    /// Its rate; `None` means the default rate.
+    pub rate: Option<Rate>,
+    /// How its calls to a retired version are handled.
+    pub on_retired: OnRetired,
+}
+
+/// Changes to a key. `None` leaves a setting as it is, `Some(None)` clears it.
+#[derive(Clone, Debug, Default)]
+pub struct KeyChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its permissions.
+    pub permissions: Option<ApiAccessPermission>,
+    /// The networks it may be used from; empty means any.
+    pub allow: Option<Vec<IpNet>>,
+    /// When it expires.
+    pub expires: Option<Option<Timestamp>>,
+    /// How its calls to a retired version are handled.
+    pub on_retired: Option<OnRetired>,
+}
+
+/// A member of an organization.
+#[derive(Clone, Debug)]
+pub struct MemberInfo {
+    /// The membership.
+    pub membership: Membership,
+    /// The user.
+    pub user: User,
+    /// The name of the role.
+    pub role: String,
+}
+
+/// An entry of the audit log.
+#[derive(Clone, Debug)]
+pub struct AuditInfo {
+    /// Its number; numbers rise.
+    pub number: i64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Who did it, such as `user:019a…`.
+    pub actor: String,
+    /// What was done, such as `key.create`.
+    pub action: String,
+    /// On what, such as `key:019a…`.
+    pub target: String,
+    /// The target before.
+    pub before: Option<serde_json::Value>,
+    /// The target after.
+    pub after: Option<serde_json::Value>,
+    /// From which address.
+    pub address: Option<String>,
+    /// In which request.
+    pub request_id: Option<String>,
+}
+
+/// The functions. Errors are those of the API: whatever the caller may not see does not exist for it.
+pub trait Management: Send + Sync {
+    /// Who the caller is.
+    fn account(&self, requester: Requester) -> ServiceFuture<'_, Account>;
+
+    /// The keys of the organization, the oldest first.
+    fn list_keys(
+        &self,
+        requester: Requester,
+        environment: Option<Environment>,
+        page: Page,
+    ) -> ServiceFuture<'_, Vec<KeyRecord>>;
+
+    /// One key.
+    fn show_key(&self, requester: Requester, id: KeyId) -> ServiceFuture<'_, KeyRecord>;
+
+    /// Creates a key.
+    fn create_key(
+        &self,
+        requester: Requester,
+        settings: KeySettings,
+    ) -> ServiceFuture<'_, (KeyRecord, KeySecret)>;
+
+    /// Changes a key.
+    fn change_key(&self, requester: Requester, id: KeyId, change: KeyChange) -> ServiceFuture<'_, KeyRecord>;
+
+    /// Replaces a key; the old one ends after the overlap. Returns the new key, and the old one as it is now.
+    fn rotate_key(
+        &self,
+        requester: Requester,
+        id: KeyId,
+        overlap: Duration,
+    ) -> ServiceFuture<'_, (KeyRecord, KeySecret, KeyRecord)>;
+
+    /// Revokes a key.
+    fn revoke_key(&self, requester: Requester, id: KeyId) -> ServiceFuture<'_, KeyRecord>;
+
+    /// The members of the organization, the oldest first.
+    fn list_members(&self, requester: Requester, page: Page) -> ServiceFuture<'_, Vec<MemberInfo>>;
+
+    /// Gives a member another role, by its name or its id.
+    fn change_member(
+        &self,
+        requester: Requester,
+        id: MembershipId,
+        role: String,
+    ) -> ServiceFuture<'_, MemberInfo>;
+
+    /// Removes a member.
+    fn remove_member(&self, requester: Requester, id: MembershipId) -> ServiceFuture<'_, ()>;
+
+    /// The roles that the organization has made, by name.
+    fn list_roles(&self, requester: Requester) -> ServiceFuture<'_, Vec<CustomRole>>;
+
+    /// Creates a role.
+    fn create_role(
+        &self,
+        requester: Requester,
+        name: String,
+        permissions: ApiAccessPermission,
+    ) -> ServiceFuture<'_, CustomRole>;
+
+    /// Changes the permissions of a role.
+    fn change_role(
+        &self,
+        requester: Requester,
+        id: RoleId,
+        permissions: ApiAccessPermission,
+    ) -> ServiceFuture<'_, CustomRole>;
+
+    /// Removes a role that nobody has.
+    fn remove_role(&self, requester: Requester, id: RoleId) -> ServiceFuture<'_, ()>;
+
+    /// The caller's own app tokens in this organization, the oldest first.
+    fn list_devices(&self, requester: Requester, page: Page) -> ServiceFuture<'_, Vec<AppToken>>;
+
+    /// Revokes one of them.
+    fn revoke_device(&self, requester: Requester, id: TokenId) -> ServiceFuture<'_, ()>;
+
+    /// The organization's audit log, the newest first.
+    fn list_audit(
+        &self,
+        requester: Requester,
+        action: Option<String>,
+        target: Option<String>,
+        page: Page,
+    ) -> ServiceFuture<'_, Vec<AuditInfo>>;
+}

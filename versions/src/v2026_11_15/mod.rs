@@ -1,0 +1,42 @@
+//! 2026-11-15: an organization manages itself through the API: keys, members, roles, devices and the audit log.
+//!
+//! What every list has in common is in `list.rs`. The functions behind these endpoints, which decide what a caller may
+//! reach, are [`crate::management::Management`].
+
+pub mod audit;
+pub mod devices;
+pub mod keys;
+pub mod list;
+pub mod me;
+pub mod members;
+pub mod roles;
+
+use crate::{Lifecycle, Release, Route, Version};
+
+/// The third version.
+pub const RELEASE: Release = Release {
+    added: &[
+        Route::native::<me::Me>(),
+        Route::native::<keys::ListKeys>(),
+        Route::native::<keys::CreateKey>(),
+        Route::native::<keys::ShowKey>(),
+        Route::native::<keys::UpdateKey>(),
+        Route::native::<keys::RotateKey>(),
+        Route::native::<keys::RevokeKey>(),
+        Route::native::<members::ListMembers>(),
+        Route::native::<members::UpdateMember>(),
+        Route::native::<members::RemoveMember>(),
+        Route::native::<roles::ListRoles>(),
+        Route::native::<roles::CreateRole>(),
+        Route::native::<roles::UpdateRole>(),
+        Route::native::<roles::RemoveRole>(),
+        Route::native::<devices::ListDevices>(),
+        Route::native::<devices::RevokeDevice>(),
+        Route::native::<audit::ListAudit>(),
+    ],
+    ..Release::new(
+        Version::new(2026, 11, 15),
+        "Manage your organization through the API: keys, members, roles, devices and the audit log.",
+        Lifecycle::published(2026, 11, 15),
+    )
+};
