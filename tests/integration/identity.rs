@@ -33,7 +33,7 @@ impl Side {
             config::Identity { sessions_cached_max: 1000, providers: [("corp".to_owned(), settings)].into() };
         let clock = Arc::new(ManualClock::new(tests::now()));
         let shared: Arc<dyn Clock> = clock.clone();
-        let identity = Identity::new(&config, &shared, rand::random()).expect("the settings are valid");
+        let identity = Identity::new(&config, 2, &shared, rand::random()).expect("the settings are valid");
         Self { identity: Arc::new(identity), clock }
     }
 
@@ -64,7 +64,6 @@ fn folder() -> tempfile::TempDir {
 /// A token whose header names a key that no provider has.
 fn with_key_id(token: &str, id: &str) -> String {
     let claims_and_signature = token.split_once('.').expect("three parts").1;
-    // `{"alg":"ES256","kid":"` and the id in base64 would need a crate; the parts of a header need not be ours.
     let header = base64(format!(r#"{{"alg":"ES256","kid":"{id}"}}"#).as_bytes());
     format!("{header}.{claims_and_signature}")
 }
@@ -159,6 +158,14 @@ async fn people_sign_in_through_authlib() {
     assert!(!query.contains("iss="), "{query}");
     let session = side.finish(pending, &query).await.expect("the sign-in is good");
     assert_eq!(session.subject, "ada@example.com");
+    // A step-up that the provider ignores is none: as if it had been asked for in an hour from now.
+    let later = tests::now() + Duration::from_secs(3600);
+    let minute = Some(Duration::from_secs(60));
+    let begun = side.corp().begin(provider.callback(), minute, later, &mut rand::rng());
+    let (url, pending) = begun.expect("the provider was reached");
+    let query = provider.sign_in(&url, "ada@example.com").await;
+    let refused = side.finish(pending, &query).await.expect_err("the authentication is too old");
+    assert_eq!(refused.name(), "sign_in_not_recent");
 }
 
 #[tokio::test]
