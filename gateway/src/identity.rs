@@ -73,7 +73,8 @@ impl Identity {
         self.providers.get(name)
     }
 
-    /// Keeps the keys of all providers fresh; it never ends. Run it once, beside the workers.
+    /// Fetches the keys of all providers now and then at their intervals; it never ends. Run it once in the process, on a
+    /// runtime with I/O and time.
     pub async fn keep_fresh(&self) {
         future::join_all(self.providers.values().map(|provider| provider.keep_fresh())).await;
     }
@@ -81,7 +82,8 @@ impl Identity {
     /// Verifies a session, or finds that it was verified before and still holds. Never waits.
     ///
     /// # Errors
-    /// Why it is refused. After [`JwtError::UnknownKey`], a caller that can wait asks [`Identity::verify_fresh`].
+    /// Why it is refused. After [`JwtError::UnknownKey`], a caller that can wait calls [`Provider::refreshed`] and tries
+    /// once more, as [`Identity::verify_fresh`] does.
     pub fn verify(&self, token: &[u8], now: Timestamp) -> Result<Arc<VerifiedSession>, JwtError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(JwtError::TooLong);

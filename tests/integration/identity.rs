@@ -276,3 +276,49 @@ async fn the_keys_are_fetched_at_the_start_and_kept_fresh() {
     assert_eq!(provider.fetches().await, 1);
     fresh.abort();
 }
+
+/// Each worker has a runtime of its own, on which the fetch that it began runs.
+#[tokio::test]
+async fn workers_share_a_fetch_and_the_end_of_one_holds_up_no_other() {
+    let mut provider = IdentityProvider::node(None).await;
+    let side = Arc::new(Side::new(&provider, "gateway", config::Provider::default()));
+    let token = provider.token("gateway", SECRET, "ada").await;
+    let worker = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let workers = [0, 1].map(|_| {
+        let (side, token) = (side.clone(), token.clone());
+        std::thread::spawn(move || {
+            let requests = (0..50).map(|_| side.identity.verify_fresh(token.as_bytes(), &SystemClock));
+            worker().block_on(join_all(requests)).into_iter().filter(Result::is_ok).count()
+        })
+    });
+    for worker in workers {
+        let accepted = tokio::task::spawn_blocking(|| worker.join()).await.expect("it is joined");
+        assert_eq!(accepted.expect("it does not panic"), 50);
+    }
+    assert_eq!(provider.fetches().await, 1);
+    assert!((1..=2).contains(&side.identity.cached()), "a worker remembers the session once");
+
+    side.clock.advance(Duration::from_secs(3600));
+    let began = side.corp().clone();
+    let (started, wait) = (tokio::sync::oneshot::channel(), std::sync::mpsc::channel::<()>());
+    let stopping = std::thread::spawn(move || {
+        let runtime = worker();
+        let polled =
+            runtime.block_on(async { tokio::time::timeout(Duration::ZERO, began.refreshed()).await });
+        started.0.send(polled.is_err()).expect("the test waits");
+        // The runtime stands still, with the fetch in it, until it is dropped.
+        wait.1.recv().expect("the test says when");
+    });
+    assert!(started.1.await.expect("the worker began"), "the fetch runs");
+    let joined = tokio::spawn({
+        let corp = side.corp().clone();
+        async move { corp.refreshed().await }
+    });
+    tokio::task::yield_now().await;
+    wait.0.send(()).expect("the worker waits");
+    let unfinished = joined.await.expect("it does not panic").expect_err("its worker has stopped");
+    assert!(matches!(unfinished, RefreshError::Unfinished), "{unfinished}");
+    stopping.join().expect("it does not panic");
+    side.clock.advance(config::Provider::default().refresh_interval_min);
+    side.corp().refreshed().await.expect("another worker fetches");
+}
