@@ -6,7 +6,7 @@
 //! - [`settings`]: the cost of the gateway's settings, by the same comparison.
 //! - [`revocations`]: how long a revocation takes while many keys are in use.
 //! - [`guard`]: instructions and allocations beside the committed ones.
-//! - [`pipeline`], [`dates`], [`documents`]: parts of the gateway alone, without sockets.
+//! - [`pipeline`], [`dates`], [`documents`], [`sessions`]: parts of the gateway alone, without sockets.
 //!
 //! The gateway is measured from outside, as a process: `contestant` has its command line, [`seed`] its store. `peers`
 //! has the other servers; those that are libraries are programs of `benches/peers`.
@@ -31,5 +31,6 @@ pub mod revocations;
 mod runner;
 pub mod seed;
 mod server;
+pub mod sessions;
 pub mod settings;
 mod statistics;

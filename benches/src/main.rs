@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use benches::{compare, dates, documents, floor, guard, pipeline, revocations, settings};
+use benches::{compare, dates, documents, floor, guard, pipeline, revocations, sessions, settings};
 use clap::{Parser, Subcommand};
 
 /// What a request costs on the gateway, on its stack with no gateway, and on other servers.
@@ -41,6 +41,8 @@ enum Command {
     Dates(dates::Options),
     /// Time and size of the documentation of an API with many dates.
     Documents(documents::Options),
+    /// Microseconds of verifying a session JWT, and of finding it again.
+    Sessions(sessions::Options),
     /// The floor, as the other commands start it.
     #[command(hide = true)]
     Floor(floor::Options),
@@ -62,6 +64,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Pipeline(options) => pipeline::run(options)?,
         Command::Dates(options) => dates::run(options)?,
         Command::Documents(options) => documents::run(options)?,
+        Command::Sessions(options) => sessions::run(options)?,
         Command::Floor(options) => floor::run(&options)?,
         Command::Exercise(options) => options.run()?,
     }

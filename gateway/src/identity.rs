@@ -14,17 +14,18 @@ mod provider;
 mod signer;
 #[cfg(test)]
 mod tests;
+mod verified;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future;
 use jiff::Timestamp;
-use quick_cache::sync::Cache;
 
 use crate::clock::Clock;
 use crate::config;
 use jwt::{Expected, Token};
+use verified::Verified;
 
 pub use fetch::FetchError;
 pub use files::FileError;
@@ -36,21 +37,19 @@ pub use provider::{KeyStatus, Provider, ProviderError, RefreshError};
 /// The providers, and the sessions that were verified. One for the process.
 pub struct Identity {
     providers: BTreeMap<String, Arc<Provider>>,
-    /// By a keyed hash of the whole token, so that nobody can choose what collides. It is cut into shards, each with a
-    /// lock of its own that readers share.
-    verified: Cache<[u8; 32], Arc<VerifiedSession>>,
-    hash_key: [u8; 32],
+    verified: Verified,
 }
 
 impl Identity {
     /// Reads the files that the configuration names. No key is fetched yet: [`Identity::keep_fresh`] does that.
     ///
-    /// `hash_key` is random; it need not outlive the process.
+    /// `workers` is how many threads verify sessions; `hash_key` is random and need not outlive the process.
     ///
     /// # Errors
     /// [`ProviderError`] names the provider and the file.
     pub fn new(
         config: &config::Identity,
+        workers: usize,
         clock: &Arc<dyn Clock>,
         hash_key: [u8; 32],
     ) -> Result<Self, ProviderError> {
@@ -59,8 +58,7 @@ impl Identity {
         };
         Ok(Self {
             providers: config.providers.iter().map(provider).collect::<Result<_, _>>()?,
-            verified: Cache::new(config.sessions_cached_max),
-            hash_key,
+            verified: Verified::new(workers, config.sessions_cached_max, hash_key),
         })
     }
 
@@ -75,7 +73,8 @@ impl Identity {
         self.providers.get(name)
     }
 
-    /// Keeps the keys of all providers fresh; it never ends. Run it once, beside the workers.
+    /// Fetches the keys of all providers now and then at their intervals; it never ends. Run it once in the process, on a
+    /// runtime with I/O and time.
     pub async fn keep_fresh(&self) {
         future::join_all(self.providers.values().map(|provider| provider.keep_fresh())).await;
     }
@@ -83,23 +82,19 @@ impl Identity {
     /// Verifies a session, or finds that it was verified before and still holds. Never waits.
     ///
     /// # Errors
-    /// Why it is refused. After [`JwtError::UnknownKey`], a caller that can wait asks [`Identity::verify_fresh`].
+    /// Why it is refused. After [`JwtError::UnknownKey`], a caller that can wait calls [`Provider::refreshed`] and tries
+    /// once more, as [`Identity::verify_fresh`] does.
     pub fn verify(&self, token: &[u8], now: Timestamp) -> Result<Arc<VerifiedSession>, JwtError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(JwtError::TooLong);
         }
-        let hash = blake3::keyed_hash(&self.hash_key, token).into();
+        let hash = self.verified.hash(token);
         if let Some(session) = self.verified.get(&hash) {
             // The provider may have withdrawn the key since.
-            let holds = session.provider.keys().holds(&session.key);
-            match session.check_time(now) {
-                Ok(()) if holds => return Ok(session),
-                Ok(()) => {}
-                Err(error) => {
-                    self.verified.remove(&hash);
-                    return Err(error);
-                }
+            if session.check_time(now).is_ok() && session.provider.keys().holds(&session.key) {
+                return Ok(session);
             }
+            // The whole token is looked at again, which says why.
             self.verified.remove(&hash);
         }
         let token = Token::parse(token)?;
@@ -127,7 +122,7 @@ impl Identity {
         self.verify(token, clock.now())
     }
 
-    /// How many sessions are remembered.
+    /// How many sessions are remembered, one that several workers remember for each of them.
     #[must_use]
     pub fn cached(&self) -> usize {
         self.verified.len()

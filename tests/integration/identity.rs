@@ -33,7 +33,7 @@ impl Side {
             config::Identity { sessions_cached_max: 1000, providers: [("corp".to_owned(), settings)].into() };
         let clock = Arc::new(ManualClock::new(tests::now()));
         let shared: Arc<dyn Clock> = clock.clone();
-        let identity = Identity::new(&config, &shared, rand::random()).expect("the settings are valid");
+        let identity = Identity::new(&config, 2, &shared, rand::random()).expect("the settings are valid");
         Self { identity: Arc::new(identity), clock }
     }
 
@@ -64,7 +64,6 @@ fn folder() -> tempfile::TempDir {
 /// A token whose header names a key that no provider has.
 fn with_key_id(token: &str, id: &str) -> String {
     let claims_and_signature = token.split_once('.').expect("three parts").1;
-    // `{"alg":"ES256","kid":"` and the id in base64 would need a crate; the parts of a header need not be ours.
     let header = base64(format!(r#"{{"alg":"ES256","kid":"{id}"}}"#).as_bytes());
     format!("{header}.{claims_and_signature}")
 }
@@ -159,6 +158,14 @@ async fn people_sign_in_through_authlib() {
     assert!(!query.contains("iss="), "{query}");
     let session = side.finish(pending, &query).await.expect("the sign-in is good");
     assert_eq!(session.subject, "ada@example.com");
+    // A step-up that the provider ignores is none: as if it had been asked for in an hour from now.
+    let later = tests::now() + Duration::from_secs(3600);
+    let minute = Some(Duration::from_secs(60));
+    let begun = side.corp().begin(provider.callback(), minute, later, &mut rand::rng());
+    let (url, pending) = begun.expect("the provider was reached");
+    let query = provider.sign_in(&url, "ada@example.com").await;
+    let refused = side.finish(pending, &query).await.expect_err("the authentication is too old");
+    assert_eq!(refused.name(), "sign_in_not_recent");
 }
 
 #[tokio::test]
@@ -268,4 +275,50 @@ async fn the_keys_are_fetched_at_the_start_and_kept_fresh() {
     assert_eq!(verified.await.expect("the keys were fetched").subject, "ada");
     assert_eq!(provider.fetches().await, 1);
     fresh.abort();
+}
+
+/// Each worker has a runtime of its own, on which the fetch that it began runs.
+#[tokio::test]
+async fn workers_share_a_fetch_and_the_end_of_one_holds_up_no_other() {
+    let mut provider = IdentityProvider::node(None).await;
+    let side = Arc::new(Side::new(&provider, "gateway", config::Provider::default()));
+    let token = provider.token("gateway", SECRET, "ada").await;
+    let worker = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let workers = [0, 1].map(|_| {
+        let (side, token) = (side.clone(), token.clone());
+        std::thread::spawn(move || {
+            let requests = (0..50).map(|_| side.identity.verify_fresh(token.as_bytes(), &SystemClock));
+            worker().block_on(join_all(requests)).into_iter().filter(Result::is_ok).count()
+        })
+    });
+    for worker in workers {
+        let accepted = tokio::task::spawn_blocking(|| worker.join()).await.expect("it is joined");
+        assert_eq!(accepted.expect("it does not panic"), 50);
+    }
+    assert_eq!(provider.fetches().await, 1);
+    assert!((1..=2).contains(&side.identity.cached()), "a worker remembers the session once");
+
+    side.clock.advance(Duration::from_secs(3600));
+    let began = side.corp().clone();
+    let (started, wait) = (tokio::sync::oneshot::channel(), std::sync::mpsc::channel::<()>());
+    let stopping = std::thread::spawn(move || {
+        let runtime = worker();
+        let polled =
+            runtime.block_on(async { tokio::time::timeout(Duration::ZERO, began.refreshed()).await });
+        started.0.send(polled.is_err()).expect("the test waits");
+        // The runtime stands still, with the fetch in it, until it is dropped.
+        wait.1.recv().expect("the test says when");
+    });
+    assert!(started.1.await.expect("the worker began"), "the fetch runs");
+    let joined = tokio::spawn({
+        let corp = side.corp().clone();
+        async move { corp.refreshed().await }
+    });
+    tokio::task::yield_now().await;
+    wait.0.send(()).expect("the worker waits");
+    let unfinished = joined.await.expect("it does not panic").expect_err("its worker has stopped");
+    assert!(matches!(unfinished, RefreshError::Unfinished), "{unfinished}");
+    stopping.join().expect("it does not panic");
+    side.clock.advance(config::Provider::default().refresh_interval_min);
+    side.corp().refreshed().await.expect("another worker fetches");
 }

@@ -20,7 +20,7 @@ use super::values::{self, DAY, HOUR, Kind, MINUTE, SECOND};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// Verified sessions that are remembered until they expire.
+    /// Verified sessions that each worker remembers until they expire.
     #[serde(deserialize_with = "values::count::<1, 1_048_576, _, _>")]
     pub sessions_cached_max: usize,
     /// The providers, by name.

@@ -20,8 +20,12 @@ pub fn warnings(config: &Config, sources: &Sources) -> Vec<String> {
         check_listener(name, listener, &mut warnings);
     }
     check_public_url(config, &mut warnings);
-    for (name, files) in &config.certificates {
-        check_key(name, files, &mut warnings);
+    for (name, Certificate { key_file, .. }) in &config.certificates {
+        check_secret(&format!("certificates.{name}.key_file"), key_file, "private key", &mut warnings);
+    }
+    for (name, provider) in &config.identity.providers {
+        let option = format!("identity.providers.{name}.client_secret_file");
+        check_secret(&option, &provider.client_secret_file, "client secret", &mut warnings);
     }
     check_files(sources, &mut warnings);
     warnings
@@ -67,13 +71,12 @@ fn check_public_url(config: &Config, warnings: &mut Vec<String>) {
     }
 }
 
-fn check_key(name: &str, files: &Certificate, warnings: &mut Vec<String>) {
+fn check_secret(option: &str, file: &Path, secret: &str, warnings: &mut Vec<String>) {
     // Group permissions are common: packages have a group for certificates.
-    let open = fs::metadata(&files.key_file).is_ok_and(|metadata| metadata.mode() & 0o007 != 0);
-    if open {
-        let file = files.key_file.display();
+    if fs::metadata(file).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
+        let file = file.display();
         warnings.push(format!(
-            "`certificates.{name}.key_file`: every user of this machine may read the private key; run: chmod o-rwx {file}"
+            "`{option}`: every user of this machine may read the {secret}; run: chmod o-rwx {file}"
         ));
     }
 }

@@ -293,7 +293,7 @@ impl Provider {
             Err(error) => {
                 warn!(
                     provider = %self.name, error = %error, keys = status.keys,
-                    "The keys of the identity provider {} cannot be fetched, those from before stay in use: {error}",
+                    "The identity provider {} cannot be asked, its keys from before stay in use: {error}",
                     self.name
                 );
                 status.failure = Some(error.to_string());

@@ -118,7 +118,7 @@ pub(super) fn identity(settings: config::Provider, keys: &[Value]) -> Identity {
     let config =
         config::Identity { sessions_cached_max: 64, providers: [("corp".to_owned(), settings)].into() };
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
-    let identity = Identity::new(&config, &clock, [7; 32]).unwrap();
+    let identity = Identity::new(&config, 1, &clock, [7; 32]).unwrap();
     identity.provider("corp").unwrap().put_keys(&json!({ "keys": keys }));
     identity
 }

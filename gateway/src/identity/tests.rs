@@ -73,7 +73,7 @@ fn the_audience_chooses_among_the_environments_of_an_issuer() {
         .into(),
     };
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(NOW));
-    let identity = Identity::new(&config, &clock, [0; 32]).unwrap();
+    let identity = Identity::new(&config, 1, &clock, [0; 32]).unwrap();
     for provider in identity.providers() {
         provider.put_keys(&json!({"keys": [key.jwk("a")]}));
     }

@@ -91,14 +91,27 @@ fn files_and_directories_that_others_may_write_are_reported() {
 }
 
 #[test]
-fn a_private_key_that_others_may_read_is_reported() {
+fn a_secret_that_others_may_read_is_reported() {
     let parent = tempfile::tempdir().unwrap();
     let key = parent.path().join("key.pem");
     fs::write(&key, "").unwrap();
-    let text = format!("[certificates.a]\nchain_file = \"c\"\nkey_file = \"{}\"\n", key.display());
-    for (mode, reported) in [(0o644, true), (0o640, false), (0o600, false)] {
-        fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        let warnings = of_text(&text);
-        assert_eq!(warnings.iter().any(|warning| warning.contains("chmod o-rwx")), reported, "{warnings:?}");
+    let file = key.display();
+    for (text, what) in [
+        (
+            format!("[certificates.a]\nchain_file = \"c\"\nkey_file = \"{file}\"\n"),
+            "the private key; run: chmod o-rwx",
+        ),
+        (
+            format!(
+                "[identity.providers.a]\nissuer = \"https://a\"\naudience = \"a\"\nclient_id = \"a\"\nclient_secret_file = \"{file}\"\n"
+            ),
+            "the client secret; run: chmod o-rwx",
+        ),
+    ] {
+        for (mode, reported) in [(0o644, true), (0o640, false), (0o600, false)] {
+            fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+            let warnings = of_text(&text);
+            assert_eq!(warnings.iter().any(|warning| warning.contains(what)), reported, "{warnings:?}");
+        }
     }
 }

@@ -30,6 +30,7 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
         organizations: [("partner-a".to_owned(), "acme".to_owned()), ("b".to_owned(), "bolt".to_owned())]
             .into(),
         email_domains: vec!["example.com".to_owned()],
+        client_id: "gateway".to_owned(),
         ..config::Provider::default()
     };
     let identity = identity(settings, &jwks);
@@ -252,6 +253,35 @@ fn text_that_is_no_signed_token_is_refused() {
         assert_eq!(refused(&token), name, "{what}");
     }
     assert_eq!(KEYS.identity.verify(&vec![b'a'; 1 << 20], NOW).unwrap_err().name(), "jwt_too_long");
+}
+
+#[test]
+fn an_id_token_belongs_to_one_sign_in_of_one_client() {
+    let provider = KEYS.identity.provider("corp").unwrap();
+    for (changes, name) in [
+        (json!({}), "accepted"),
+        (json!({"aud": ["gateway"]}), "accepted"),
+        (json!({"azp": "gateway"}), "accepted"),
+        (json!({"aud": ["gateway", "other"], "azp": "gateway"}), "accepted"),
+        (json!({"aud": ["gateway", "other"]}), "jwt_party"),
+        (json!({"azp": "other"}), "jwt_party"),
+        (json!({"aud": "https://api.example.com"}), "jwt_audience"),
+        (json!({"nonce": "another"}), "jwt_nonce"),
+        (json!({"nonce": ""}), "jwt_nonce"),
+        (json!({"nonce": null}), "jwt_nonce"),
+        (json!({"nonce": ["n-1"]}), "jwt_nonce"),
+        (json!({"iss": "https://evil.example.com"}), "jwt_issuer"),
+        (json!({"exp": 0}), "jwt_expired"),
+    ] {
+        let mut all = json!({"aud": "gateway", "nonce": "n-1"});
+        for (name, value) in changes.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        let text = with_claims(&claims_with(all));
+        let token = Token::parse(text.as_bytes()).unwrap();
+        let verified = token.verify(provider, &Expected::SignIn { nonce: "n-1" }, NOW);
+        assert_eq!(verified.err().map_or("accepted", |error| error.name()), name, "{changes}");
+    }
 }
 
 #[test]
