@@ -6,6 +6,7 @@
 
 mod applied;
 mod arguments;
+mod audit;
 mod backup;
 mod change_report;
 mod exit;
@@ -14,8 +15,11 @@ mod hints;
 mod inspect;
 mod key;
 mod key_view;
+mod org;
 mod output;
-mod partner;
+mod role;
+mod token;
+mod user;
 mod versions;
 
 use std::ffi::OsString;
@@ -100,9 +104,21 @@ Examples:
     /// Create, list, show, update, rotate and revoke keys
     #[command(subcommand)]
     Key(key::Command),
-    /// Create, list, rename, suspend and remove partners
+    /// Create, list, grant, suspend and remove organizations, and manage their members
+    #[command(subcommand, visible_alias = "partner")]
+    Org(org::Command),
+    /// List and create users
     #[command(subcommand)]
-    Partner(partner::Command),
+    User(user::Command),
+    /// List, create, change and remove the roles of organizations
+    #[command(subcommand)]
+    Role(role::Command),
+    /// List and revoke the app tokens of users
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Read and verify the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// List the versions of the API, the changes between them, and their OpenAPI documents
     #[command(subcommand)]
     Versions(versions::Command),
@@ -217,7 +233,11 @@ fn dispatch(cli: Cli, color: bool, serve: impl FnOnce(Serve) -> anyhow::Result<(
             serve(Serve { folder, config, sources, ready_file, color })
         }
         Command::Key(command) => key::run(command, &global.session()?),
-        Command::Partner(command) => partner::run(command, &global.session()?),
+        Command::Org(command) => org::run(command, &global.session()?),
+        Command::User(command) => user::run(command, &global.session()?),
+        Command::Role(command) => role::run(command, &global.session()?),
+        Command::Token(command) => token::run(command, &global.session()?),
+        Command::Audit(command) => audit::run(command, &global.session()?),
         Command::Versions(command) => versions::run(command, &global.sources()),
         Command::CheckConfig(form) => inspect::check(&global.sources(), form, color),
         Command::Config(command) => inspect::run(&command, &Config::load(&global.sources())?),
@@ -333,6 +353,22 @@ mod tests {
             "pg partner suspend acme --json",
             "pg partner resume acme --json",
             "pg partner remove acme --revoke-keys --json",
+            "pg org grant acme --environment staging --permission ping:read,connection:read --json",
+            "pg org grant acme --environment staging --nothing",
+            "pg org members acme --json",
+            "pg org change-member {id} --role admin --json",
+            "pg org remove-member {id} --json",
+            "pg user list --json",
+            "pg user create Ada --org acme --role owner --email ada@example.com --json",
+            "pg role list --org acme --json",
+            "pg role create --org acme pinger --permission ping:read --json",
+            "pg role update {id} --permission ping:read --json",
+            "pg role remove {id} --json",
+            "pg token list --org acme --json",
+            "pg token revoke {id} --json",
+            "pg token revoke-all --org acme --json",
+            "pg audit list --org acme --json",
+            "pg audit verify --json",
             "pg versions list --json --config f",
             "pg versions diff 2026-02-01 2026-11-01 --json",
             "pg versions openapi 2026-11-01",

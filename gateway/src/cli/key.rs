@@ -17,7 +17,7 @@ use super::change_report::{ChangeReport, Replaced};
 use super::exit::eprintln_quietly;
 use super::key_view::{KeyState, KeyView, lines, permission_list};
 use super::output::{print, print_json, second_or_dash, table};
-use super::{Form, Session, partner};
+use super::{Form, Session, org};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
 use crate::provisioning::{self, Actor, Created, KeyUpdate, NewKey, Provisioning, ProvisioningError};
@@ -226,7 +226,7 @@ fn create(arguments: Create, session: &Session) -> anyhow::Result<()> {
     if created.partner_created {
         // The key exists: nothing may prevent that its text is printed.
         let partners = store.list_partners().unwrap_or_default();
-        eprintln_quietly(&partner::created_with_a_key(&created.record.partner, &partners));
+        eprintln_quietly(&org::created_with_a_key(&created.record.partner, &partners));
     }
     let report = ChangeReport {
         partner_created: Some(created.partner_created),
