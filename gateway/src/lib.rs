@@ -9,6 +9,7 @@ pub mod config;
 pub mod folder;
 pub mod http;
 pub mod limits;
+pub mod local;
 pub mod node;
 pub mod pipeline;
 pub mod provisioning;

@@ -18,6 +18,7 @@ mod generated_clients;
 mod hostile_h1;
 mod hostile_h2;
 mod hostile_h3;
+mod local_profile;
 mod log;
 mod migration;
 mod mistakes;

@@ -24,6 +24,8 @@ hosts = []
 hosts = []
 [sites.operations]
 hosts = []
+[sites.settings]
+hosts = []
 ";
 
 /// All options.
