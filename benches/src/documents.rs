@@ -35,6 +35,7 @@ pub fn run(Rounds { rounds }: Options) -> anyhow::Result<()> {
         server_urls: &server_urls,
         brand: "pgw",
         invalid_token_message: "Invalid token",
+        key_variable: "PARTNER_API_KEY",
         key_rate: "500/s+1000".parse::<Rate>()?,
     };
     let mut milliseconds = Vec::new();

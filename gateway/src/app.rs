@@ -7,6 +7,7 @@ mod addresses;
 mod certificate_watch;
 mod drain;
 mod listen;
+mod local;
 mod pools;
 mod ready_file;
 mod reload;
@@ -15,8 +16,8 @@ mod welcome;
 mod workers;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -81,7 +82,10 @@ pub fn serve(
     let (mut store, secret) = Store::open_with_secret(folder, config.store.busy_timeout)?;
     authority::ensure(folder, clock.now())?;
     let certificates = listen::certificates(&config, folder)?;
-    let bound = listen::bind(&config, &certificates, folder)?;
+    let local = local::Local::read(&config, &mut store)?;
+    let binding = local.as_ref().map_or_else(|| config.clone(), |local| local.apply(&config));
+    let closed = local.as_ref().and_then(local::Local::closed);
+    let mut bound = listen::bind(&binding, &certificates, folder, closed)?;
     let description = bound.describe();
     // After everything that may fail: keys that are created but never printed are lost.
     let brand = store.require_brand(&config.api.brand)?;
@@ -94,7 +98,8 @@ pub fn serve(
         rng: &mut OsRng.unwrap_err(),
     };
     let first_launch = if welcome::wants_keys(&config) { provisioning.first_launch()? } else { None };
-    welcome::print(&config, &description, first_launch.as_ref(), folder)?;
+    let panel = local.as_ref().map(|local| local.launch(&mut provisioning, folder, &bound)).transpose()?;
+    welcome::print(&config, &description, first_launch.as_ref(), panel.as_ref(), folder)?;
 
     let reset_key: transport::ResetKey = Arc::new(reset_key::ResetKey::new(&secret));
     let catalog = Catalog::new(releases).context("the list of releases contradicts itself")?;
@@ -108,7 +113,7 @@ pub fn serve(
         Box::leak(Box::new(Frontend::new(Box::new(SystemClock), workers, config.log.access)));
     let server_urls = addresses.server_urls(&filled);
     let pipeline: &'static Pipeline =
-        Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret, frontend)));
+        Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret.clone(), frontend)));
     let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));
     let pools = Arc::new(Pools::new(&config, &bound));
     let readiness = Arc::new(Readiness::new(
@@ -123,15 +128,6 @@ pub fn serve(
         connections: pools.partners(),
         logs: Arc::clone(&logs),
     }));
-    let sites = |bound: &BoundListener| {
-        let site = |service| match service {
-            Service::Api => Site::Api(pipeline),
-            Service::Docs => Site::Documents(documents),
-            Service::Operations => Site::Operations(operations),
-        };
-        Sites::new(bound.sites.iter().map(|(service, hosts)| (hosts.clone(), site(*service))).collect())
-    };
-
     let (follower, store) = Follower::start(
         store,
         pipeline.keys(),
@@ -141,6 +137,28 @@ pub fn serve(
         description["listeners"].clone(),
     )?;
     pipeline.open_store(store.clone());
+    let serving = local.zip(panel).map(|(local, panel)| {
+        let rotate = local::rotate(store.clone(), secret, brand, folder, &clock);
+        local::Serving::prepare(local, panel, &mut bound, pipeline, folder, rotate)
+    });
+    let serving = serving.transpose()?;
+    let page = serving.as_ref().map(|serving| serving.page);
+    let sites = |bound: &BoundListener| -> anyhow::Result<&'static Sites> {
+        let site = |service| {
+            anyhow::Ok(match service {
+                Service::Api => Site::Api(pipeline),
+                Service::Docs => Site::Documents(documents),
+                Service::Operations => Site::Operations(operations),
+                Service::Settings => Site::Settings(page.context("there is no settings page")?),
+            })
+        };
+        let by_host = bound.sites.iter().map(|(service, hosts)| anyhow::Ok((hosts.clone(), site(*service)?)));
+        Ok(Box::leak(Box::new(Sites::new(by_host.collect::<anyhow::Result<_>>()?)?)))
+    };
+    let is_switched = |bound: &&BoundListener| {
+        serving.as_ref().is_some_and(|serving| serving.listener() == bound.listener.name)
+    };
+    let switched = bound.iter().find(is_switched).map(sites).transpose()?;
     let (follower_ends, follower_ended) = std::sync::mpsc::channel::<()>();
     let alive = readiness.register_thread("store");
     std::thread::Builder::new().name("store".to_owned()).spawn(move || {
@@ -152,6 +170,22 @@ pub fn serve(
     let ended = runtime.block_on(async {
         let workers = Workers::start(bound.into_listeners(), workers, sites, &reset_key, &pools, &readiness)?;
         pools.start_sweeps();
+        let reloader = Arc::new(reload::Reloader {
+            sources: sources.clone(),
+            started: config.clone(),
+            folder: folder.clone(),
+            certificates: certificates.clone(),
+            addresses: Mutex::new(addresses),
+            current: Mutex::new(config.clone()),
+            pipeline,
+            pools: Arc::clone(&pools),
+            logs: Arc::clone(&logs),
+        });
+        if let (Some(serving), Some(sites)) = (serving, switched) {
+            let pool = Arc::clone(pools.of(serving.listener()));
+            let reloader = Arc::clone(&reloader);
+            serving.start(&workers, sites, pool, store.clone(), Arc::clone(&clock), reloader).await;
+        }
         readiness.started.store(true, Ordering::Relaxed);
         if let Some(file) = &ready_file {
             file.write(&description)?;
@@ -159,7 +193,7 @@ pub fn serve(
         info!(workers = config.runtime.worker_count(), "Serving");
 
         let watched = Arc::clone(&readiness);
-        let mut certificate_watch = CertificateWatch::new(certificates.clone(), folder.clone());
+        let mut certificate_watch = CertificateWatch::new(certificates, folder.clone());
         tokio::spawn(async move {
             let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
             loop {
@@ -169,16 +203,6 @@ pub fn serve(
                 certificate_watch.run(clock.now());
             }
         });
-        let reloader = reload::Reloader {
-            sources: sources.clone(),
-            started: config.clone(),
-            folder: folder.clone(),
-            certificates,
-            addresses,
-            pipeline,
-            pools: Arc::clone(&pools),
-            logs: Arc::clone(&logs),
-        };
         anyhow::Ok(drain::until_ended(signals, workers, pipeline, &pools, &readiness, &reloader).await)
     })?;
     drop(ready_file);

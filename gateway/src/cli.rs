@@ -15,6 +15,7 @@ mod hints;
 mod inspect;
 mod key;
 mod key_view;
+mod local;
 mod org;
 mod output;
 mod role;
@@ -34,7 +35,7 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 use exit::WrongUsage;
 use output::print;
 
-use crate::config::{Config, SYSTEM_FILE, Sources};
+use crate::config::{Config, Profile, SYSTEM_FILE, Sources};
 use crate::folder::DataFolder;
 use crate::store::{Store, StoreError};
 
@@ -55,6 +56,7 @@ const EXAMPLES: &str = "\
 Examples:
   partner-gateway                                   serve with the defaults
   partner-gateway serve --config gateway.toml       serve with your own configuration
+  partner-gateway serve --profile local             serve one program on this machine
   partner-gateway key create --partner acme --environment staging --permission ping:read
   partner-gateway key list
   partner-gateway key revoke 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b
@@ -72,6 +74,9 @@ struct Global {
     /// The configuration file [default: /etc/partner-gateway/gateway.toml where it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Start from the options of a profile: `local` is the API of one program on its user's machine
+    #[arg(long, global = true, value_name = "NAME", value_parser = arguments::profile())]
+    profile: Option<Profile>,
     /// Set an option; overrides files and variables: `--set limits.key_rate=50/s`
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = arguments::assignment)]
     set: Vec<(String, String)>,
@@ -119,6 +124,9 @@ Examples:
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Switch the local profile's API, change its port, print and rotate its token
+    #[command(subcommand)]
+    Local(local::Command),
     /// List the versions of the API, the changes between them, and their OpenAPI documents
     #[command(subcommand)]
     Versions(versions::Command),
@@ -238,6 +246,7 @@ fn dispatch(cli: Cli, color: bool, serve: impl FnOnce(Serve) -> anyhow::Result<(
         Command::Role(command) => role::run(command, &global.session()?),
         Command::Token(command) => token::run(command, &global.session()?),
         Command::Audit(command) => audit::run(command, &global.session()?),
+        Command::Local(command) => local::run(command, &global.session()?),
         Command::Versions(command) => versions::run(command, &global.sources()),
         Command::CheckConfig(form) => inspect::check(&global.sources(), form, color),
         Command::Config(command) => inspect::run(&command, &Config::load(&global.sources())?),
@@ -292,6 +301,7 @@ fn warn_on_standard_error(color: bool) {
 impl Global {
     fn sources(&self) -> Sources {
         Sources {
+            profile: self.profile,
             file: self.config.clone(),
             environment: Sources::process_environment(),
             flags: self.set.clone(),
@@ -369,6 +379,13 @@ mod tests {
             "pg token revoke-all --org acme --json",
             "pg audit list --org acme --json",
             "pg audit verify --json",
+            "pg serve --profile local",
+            "pg local on --json",
+            "pg local off --wait 5s",
+            "pg local port 10200 --json",
+            "pg local token --json",
+            "pg local rotate --json --wait 5s",
+            "pg local panel --json",
             "pg versions list --json --config f",
             "pg versions diff 2026-02-01 2026-11-01 --json",
             "pg versions openapi 2026-11-01",
@@ -407,6 +424,9 @@ mod tests {
             "pg key revoke 42",
             "pg key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
             "pg key rotate 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --overlap soon",
+            "pg serve --profile remote",
+            "pg local port 0",
+            "pg local port 70000",
             "pg versions diff 2026-02-01",
             "pg versions diff 2026-02-01 2026-02-02",
             "pg versions openapi",

@@ -52,6 +52,32 @@ const ENVIRONMENT_NEAR_PREFIX: &str = "GATEWAY_";
 
 const DEFAULTS: &str = include_str!("../../config/gateway.toml");
 
+/// A named set of options that is compiled in, between the defaults and the user's own files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// The API of one program on its user's machine: `config/local.toml`.
+    Local,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 1] = [Self::Local];
+
+    /// Its name, as `--profile` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Local => include_str!("../../config/local.toml"),
+        }
+    }
+}
+
 /// Enough for the deepest document that the parser accepts: it bounds the nesting of tables and the length of a dotted
 /// key, but not one inside the other, so a document can be thousands of levels deep.
 const STACK_BYTES: usize = 64 << 20;
@@ -59,6 +85,8 @@ const STACK_BYTES: usize = 64 << 20;
 /// Where configuration comes from. By default only from the compiled-in defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
+    /// The profile, if one was chosen.
+    pub profile: Option<Profile>,
     /// The file that `--config` named; it must exist.
     pub file: Option<PathBuf>,
     /// Environment variables. Those with [`ENVIRONMENT_PREFIX`] hold options; one that differs from an option only in
@@ -105,6 +133,18 @@ impl Config {
                 }
             }
         })
+    }
+
+    /// The name of the listener whose API the settings page switches, and its address; none where no settings page is
+    /// served.
+    #[must_use]
+    pub fn local_api(&self) -> Option<(&str, SocketAddr)> {
+        let serves = |service| {
+            move |(_, listener): &(&String, &Listener)| listener.enabled && listener.serves(service)
+        };
+        self.listeners.iter().find(serves(Service::Settings))?;
+        let (name, api) = self.listeners.iter().find(serves(Service::Api))?;
+        Some((name, *api.addresses.first()?))
     }
 
     /// Whether an address of a listener accepts IPv4 beside IPv6: `[::]` does, unless IPv4 is served on this port by

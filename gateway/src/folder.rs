@@ -187,9 +187,21 @@ impl DataFolder {
         self.path.join(format!("first-key.{environment}"))
     }
 
+    /// The token of the local profile.
+    #[must_use]
+    pub fn local_token(&self) -> PathBuf {
+        self.path.join("local.token")
+    }
+
+    /// The address of the settings page of the local profile, with its secret path; of the newest start.
+    #[must_use]
+    pub fn local_panel(&self) -> PathBuf {
+        self.path.join("local.panel")
+    }
+
     /// The files of an installation, in the order in which a backup copies them.
     #[must_use]
-    pub fn files(&self) -> [PathBuf; 6] {
+    pub fn files(&self) -> [PathBuf; 7] {
         [
             self.store(),
             self.secret(),
@@ -197,12 +209,15 @@ impl DataFolder {
             self.authority_key(),
             self.localhost_certificate(),
             self.localhost_key(),
+            self.local_token(),
         ]
     }
 
     /// The files that only their owner may read.
-    fn secrets(&self) -> [PathBuf; 8] {
+    fn secrets(&self) -> [PathBuf; 10] {
         [
+            self.local_token(),
+            self.local_panel(),
             self.store(),
             self.path.join("store.sqlite-wal"),
             self.path.join("store.sqlite-shm"),

@@ -7,6 +7,7 @@ mod html;
 mod operations;
 mod page;
 mod process;
+mod settings;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::transport::{Peer, RequestBody, Service};
 pub use documents::Documents;
 pub use operations::Operations;
 use page::{refuse_page, serve_page};
+pub use settings::{Rotate, SettingsPage};
 
 /// One site.
 #[derive(Clone, Copy)]
@@ -34,6 +36,8 @@ pub enum Site {
     Documents(&'static Documents),
     /// The operator's tools.
     Operations(&'static Operations),
+    /// The settings page of the local profile.
+    Settings(&'static SettingsPage),
 }
 
 /// The sites of one listener.
@@ -84,6 +88,9 @@ impl Service for Sites {
             Site::Operations(operations) => {
                 Either::Right(async move { serve_page(operations, &head, body, &peer).await }.boxed())
             }
+            Site::Settings(settings) => {
+                Either::Right(async move { serve_page(settings, &head, body, &peer).await }.boxed())
+            }
         }
     }
 
@@ -92,6 +99,7 @@ impl Service for Sites {
             Site::Api(pipeline) => pipeline.refuse(status, version, peer),
             Site::Documents(documents) => refuse_page(documents, status, version, peer),
             Site::Operations(operations) => refuse_page(operations, status, version, peer),
+            Site::Settings(settings) => refuse_page(settings, status, version, peer),
         }
     }
 }

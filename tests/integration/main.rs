@@ -19,6 +19,7 @@ mod hostile_h1;
 mod hostile_h2;
 mod hostile_h3;
 mod identity;
+mod local_profile;
 mod log;
 mod migration;
 mod mistakes;

@@ -54,6 +54,7 @@ pub struct Start {
     folder: Arc<TempDir>,
     data: PathBuf,
     environment: Vec<(String, String)>,
+    profile: Option<&'static str>,
 }
 
 impl Start {
@@ -65,7 +66,14 @@ impl Start {
         let folder = TempDir::with_prefix("partner-gateway-").expect("a temporary folder can be made");
         let data = folder.path().join("data");
         let program = gateway_binary().to_owned();
-        Self { program, config: merged(overlay), folder: Arc::new(folder), data, environment: Vec::new() }
+        Self {
+            program,
+            config: merged(overlay),
+            folder: Arc::new(folder),
+            data,
+            environment: Vec::new(),
+            profile: None,
+        }
     }
 
     /// With the endpoints of [`crate::endpoints`] beside the product's.
@@ -79,6 +87,13 @@ impl Start {
     #[must_use]
     pub fn data_folder(mut self, path: &Path) -> Self {
         self.data = path.to_owned();
+        self
+    }
+
+    /// Uses a profile, for the server and the commands.
+    #[must_use]
+    pub fn profile(mut self, name: &'static str) -> Self {
+        self.profile = Some(name);
         self
     }
 
@@ -108,6 +123,7 @@ impl Start {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--data-dir").arg(&self.data).arg("--config").arg(self.config_file());
+        command.args(self.profile.into_iter().flat_map(|profile| ["--profile", profile]));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("RUST_BACKTRACE", "1");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

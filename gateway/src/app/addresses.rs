@@ -70,6 +70,17 @@ impl Addresses {
         }]
     }
 
+    /// From now on, the API is at another port.
+    pub(super) fn move_api(&mut self, from: SocketAddr, to: SocketAddr) {
+        let (from, to) = (format!(":{}", from.port()), format!(":{}", to.port()));
+        let urls = self.server_urls.iter_mut().map(|server| &mut server.url);
+        for url in urls.chain([&mut self.api]) {
+            if let Some(start) = url.strip_suffix(&from) {
+                *url = format!("{start}{to}");
+            }
+        }
+    }
+
     /// Puts them where the configuration leaves them open.
     pub(super) fn fill(&self, config: &mut Config) {
         for (option, found) in
@@ -121,6 +132,25 @@ mod tests {
             let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
             assert_eq!(url(tls, &hosts, address.parse().unwrap(), false).as_deref(), expected, "{address}");
         }
+    }
+
+    #[test]
+    fn the_api_moves_to_another_port() {
+        let url = "http://127.0.0.1:10108".to_owned();
+        let server = ServerUrl { url: url.clone(), environments: Environments::STAGING, authority: None };
+        let mut addresses = Addresses {
+            docs: "http://127.0.0.1:8180".to_owned(),
+            api: url,
+            server_urls: vec![server],
+            environments: Environments::STAGING,
+        };
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        addresses.move_api(address(10_108), address(4000));
+        assert_eq!(
+            (&*addresses.api, &*addresses.server_urls[0].url),
+            ("http://127.0.0.1:4000", "http://127.0.0.1:4000")
+        );
+        assert_eq!(addresses.docs, "http://127.0.0.1:8180");
     }
 
     #[test]

@@ -79,17 +79,22 @@ pub(super) struct Bindings {
     pub(super) authority: std::path::PathBuf,
 }
 
-/// Binds every address of every enabled listener.
+/// Binds every address of every enabled listener, other than the one that is to stay `closed`.
 pub(super) fn bind(
     config: &Config,
     certificates: &CertificatesByName,
     folder: &DataFolder,
+    closed: Option<&str>,
 ) -> anyhow::Result<Bindings> {
-    let workers = config.runtime.worker_count();
     let mut bound = Vec::new();
     for (name, listener) in config.listeners.iter().filter(|(_, listener)| listener.enabled) {
         let before = bound.len();
         let mut port = 0;
+        let workers = match closed {
+            Some(closed) if closed == name => 0,
+            _ if listener.is_internal() => 1,
+            _ => config.runtime.worker_count(),
+        };
         for address in &listener.addresses {
             match bind_address(config, certificates, name, listener, *address, port, workers) {
                 Ok(one) => {
@@ -103,7 +108,15 @@ pub(super) fn bind(
                 Err(error) => {
                     let taken = error.downcast_ref::<BindError>().map(|error| error.reason.kind());
                     let help = if taken == Some(io::ErrorKind::AddrInUse) {
-                        format!("; end what has its address, or set another in `listeners.{name}.addresses`")
+                        let local = config.local_api().is_some_and(|(api, _)| api == name);
+                        let local = if local {
+                            ", or another port with `partner-gateway local port PORT`"
+                        } else {
+                            ""
+                        };
+                        format!(
+                            "; end what has its address, or set another in `listeners.{name}.addresses`{local}"
+                        )
                     } else {
                         String::new()
                     };
@@ -160,14 +173,16 @@ fn bind_address(
     let speaks = |protocol| listener.protocols.contains(&protocol);
     let over_tcp = speaks(Protocol::Http1) || speaks(Protocol::Http2);
     let over_udp = speaks(Protocol::Http3);
-    let workers = if listener.serves(Service::Operations) { 1 } else { workers };
     let both_families = config.accepts_both_families(listener, address);
-    let (address, tcp, udp) =
-        bind_sockets(address, both_families, sibling_port, over_tcp, over_udp, workers)?;
+    let (address, tcp, udp) = match workers {
+        0 => (address, Vec::new(), Vec::new()),
+        _ => bind_sockets(address, both_families, sibling_port, over_tcp, over_udp, workers)?,
+    };
 
     let mut sites: Vec<_> = listener.sites().map(|(service, hosts)| (service, hosts.to_vec())).collect();
     for (service, hosts) in &mut sites {
-        if hosts.is_empty() && *service == Service::Operations && address.ip().is_loopback() {
+        let is_internal = matches!(service, Service::Operations | Service::Settings);
+        if hosts.is_empty() && is_internal && address.ip().is_loopback() {
             // A page in a browser of this machine must not reach it by a name of its own (DNS rebinding).
             *hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
         }
@@ -251,6 +266,7 @@ impl Bindings {
         let listeners: Vec<Value> = self
             .bound
             .iter()
+            .filter(|bound| !(bound.tcp.is_empty() && bound.udp.is_empty()))
             .map(|bound| {
                 json!({
                     "name": bound.listener.name,
@@ -270,14 +286,18 @@ impl Bindings {
         self.bound.iter()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut BoundListener> {
+        self.bound.iter_mut()
+    }
+
     pub(super) fn into_listeners(self) -> Vec<BoundListener> {
         self.bound
     }
 }
 
 impl BoundListener {
-    pub(super) fn serves_operations(&self) -> bool {
-        self.hosts_of(Service::Operations).is_some()
+    pub(super) fn is_internal(&self) -> bool {
+        [Service::Operations, Service::Settings].into_iter().any(|service| self.hosts_of(service).is_some())
     }
 
     /// The hosts of one of its sites.
@@ -286,7 +306,7 @@ impl BoundListener {
     }
 
     fn speaks_http3(&self) -> bool {
-        !self.udp.is_empty() && !self.serves_operations()
+        !self.udp.is_empty() && !self.is_internal()
     }
 
     /// Whether it accepts every family of addresses that the other accepts.

@@ -10,7 +10,7 @@ use crate::transport::{Close, Connections, Peer, Settings};
 /// The pools, by the names of their listeners.
 pub(super) struct Pools {
     partners: BTreeMap<&'static str, Arc<Connections>>,
-    /// The pools of operations listeners, which stay open to the end.
+    /// The pools of operators' listeners, which stay open to the end.
     operators: BTreeMap<&'static str, Arc<Connections>>,
 }
 
@@ -18,7 +18,7 @@ impl Pools {
     pub(super) fn new(config: &Config, bindings: &Bindings) -> Self {
         let mut pools = Self { partners: BTreeMap::new(), operators: BTreeMap::new() };
         for bound in bindings.iter() {
-            let of = if bound.serves_operations() { &mut pools.operators } else { &mut pools.partners };
+            let of = if bound.is_internal() { &mut pools.operators } else { &mut pools.partners };
             of.entry(bound.listener.name).or_insert_with(|| Arc::new(Connections::new(settings(config))));
             if bound.listener.takes_credentials {
                 // Exported from the start, at zero: a rule cannot watch a series that does not exist.

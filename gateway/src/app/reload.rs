@@ -1,7 +1,8 @@
 //! SIGHUP: reads the configuration and the certificates again. Either all of it is valid and applied, or
 //! nothing is and the log has the reason.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{error, info, warn};
 
@@ -22,7 +23,9 @@ pub(super) struct Reloader {
     pub(super) started: Config,
     pub(super) folder: DataFolder,
     pub(super) certificates: CertificatesByName,
-    pub(super) addresses: Addresses,
+    pub(super) addresses: Mutex<Addresses>,
+    /// The configuration in force, whose addresses may move.
+    pub(super) current: Mutex<Config>,
     pub(super) pipeline: &'static Pipeline,
     pub(super) pools: Arc<Pools>,
     pub(super) logs: Arc<Logs>,
@@ -58,6 +61,20 @@ impl Reloader {
         Ok((config, certificates))
     }
 
+    /// From now on, the API is at another port, which the documentation says.
+    pub(super) fn move_api(&self, from: SocketAddr, to: SocketAddr) {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).move_api(from, to);
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.write_addresses(&current);
+    }
+
+    fn write_addresses(&self, config: &Config) {
+        let mut filled = config.clone();
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.fill(&mut filled);
+        self.pipeline.reload(&filled, addresses.server_urls(&filled));
+    }
+
     fn take_over(&self, config: &Config, certificates: Vec<(String, rustls::sign::CertifiedKey)>) {
         for option in differences_needing_restart(&self.started, config) {
             warn!(option, "`{option}` has changed; this needs a restart");
@@ -67,9 +84,8 @@ impl Reloader {
                 used.replace(certificate);
             }
         }
-        let mut filled = config.clone();
-        self.addresses.fill(&mut filled);
-        self.pipeline.reload(&filled, self.addresses.server_urls(&filled));
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
+        self.write_addresses(config);
         self.pipeline.frontend().set_access_log(config.log.access);
         self.pools.reload(config);
         self.logs.set_level(config.log.level);

@@ -9,6 +9,7 @@ use permissions::{Environment, Environments};
 use serde_json::Value;
 
 use super::listen::LOCAL;
+use super::local::Panel;
 use crate::config::{self, Config, FirstKeys, Service};
 use crate::folder::{DataFolder, replace_private};
 use crate::provisioning::{Created, FIRST_PARTNER, FirstLaunch};
@@ -27,6 +28,7 @@ pub(super) fn print(
     config: &Config,
     description: &Value,
     first_launch: Option<&FirstLaunch>,
+    panel: Option<&Panel>,
     folder: &DataFolder,
 ) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
@@ -46,7 +48,10 @@ pub(super) fn print(
                 .context(LOST)?;
         }
     }
-    let text = text(config, description, first_launch.map(|keys| (keys, show)), folder);
+    let mut text = text(config, description, first_launch.map(|keys| (keys, show)), folder);
+    if let Some(panel) = panel {
+        text.push_str(&local(config, description, panel, output.is_terminal(), folder));
+    }
     let printed = output.write_all(text.as_bytes()).and_then(|()| output.flush());
     if first_launch.is_some() && show { printed.context(LOST) } else { Ok(()) }
 }
@@ -120,6 +125,37 @@ fn text(
         let url = host.and_then(|host| at_host(&url, &host)).unwrap_or(url);
         let _ = writeln!(text, "\nRead the documentation:\n\n  {url}/\n");
     }
+    text
+}
+
+/// What the local profile says: where the token is, and the settings page. That page shows the token, so its address goes
+/// to a terminal only, as a key does.
+fn local(
+    config: &Config,
+    description: &Value,
+    panel: &Panel,
+    is_terminal: bool,
+    folder: &DataFolder,
+) -> String {
+    let made = if panel.is_token_new { "was made; it is" } else { "is" };
+    let file = folder.local_token();
+    let mut text = format!(
+        "Local profile: the token {made} in a file that only this user can read.\n\n  {}\n\n",
+        file.display()
+    );
+    let listeners: Vec<&Value> = description["listeners"].as_array().into_iter().flatten().collect();
+    match curl(config, &listeners, folder) {
+        Some((_, curl, url)) => {
+            let file = quoted(&file.display().to_string());
+            let _ = writeln!(
+                text,
+                "Try it:\n\n  printf 'Authorization: Bearer %s\\n' \"$(cat {file})\" | {curl} -H @- {url}\n"
+            );
+        }
+        None => text.push_str("The API is switched off; `partner-gateway local on` switches it on.\n\n"),
+    }
+    let page = if is_terminal { &panel.url } else { "`partner-gateway local panel` prints its address" };
+    let _ = writeln!(text, "Settings (port, token, on and off):\n\n  {page}\n");
     text
 }
 

@@ -5,8 +5,10 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use tokio::sync::watch;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
@@ -27,7 +29,20 @@ pub(super) struct Workers {
     pub(super) end: watch::Sender<bool>,
     /// Resolves when all threads have ended.
     pub(super) threads: JoinHandle<()>,
+    /// Gives each worker further sockets.
+    pub(super) added: Vec<mpsc::Sender<Added>>,
 }
+
+/// A socket that a worker serves from now on, until its own `stop` is `true`.
+pub(super) struct Added {
+    pub(super) socket: TcpListener,
+    pub(super) tcp: TcpService<Sites>,
+    pub(super) pool: Arc<Connections>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// How many sockets may wait for a worker.
+const ADDED_MAX: usize = 4;
 
 impl Workers {
     /// Starts `count` workers, and the operations listeners on the calling runtime: they respond while the
@@ -35,7 +50,7 @@ impl Workers {
     pub(super) fn start(
         bound: Vec<BoundListener>,
         count: usize,
-        sites: impl Fn(&BoundListener) -> anyhow::Result<Sites>,
+        sites: impl Fn(&BoundListener) -> anyhow::Result<&'static Sites>,
         reset_key: &ResetKey,
         pools: &Pools,
         readiness: &Arc<Readiness>,
@@ -45,20 +60,21 @@ impl Workers {
         let mut workers: Vec<WorkerSockets> = (0..count).map(|_| WorkerSockets::default()).collect();
         let mut operations = WorkerSockets::default();
         for listener in bound {
-            let sites: &'static Sites = Box::leak(Box::new(sites(&listener)?));
+            let sites = sites(&listener)?;
             let pool = pools.of(listener.listener.name);
-            let workers = if listener.serves_operations() {
-                std::slice::from_mut(&mut operations)
-            } else {
-                &mut workers[..]
-            };
+            let workers =
+                if listener.is_internal() { std::slice::from_mut(&mut operations) } else { &mut workers[..] };
             distribute(listener, workers, sites, reset_key, pool)?;
         }
         tokio::spawn(operations.serve(end.subscribe()));
 
         let mut threads = Vec::new();
-        for (number, sockets) in workers.into_iter().enumerate() {
+        let mut added = Vec::new();
+        for (number, mut sockets) in workers.into_iter().enumerate() {
             let (stop, mut end) = (stop.subscribe(), end.subscribe());
+            let (sender, receiver) = mpsc::channel(ADDED_MAX);
+            added.push(sender);
+            sockets.added = Some(receiver);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("worker-{number}");
             let alive = readiness.register_thread(&name);
@@ -79,7 +95,7 @@ impl Workers {
                 let _ = thread.join();
             }
         });
-        Ok(Self { stop, end, threads })
+        Ok(Self { stop, end, threads, added })
     }
 }
 
@@ -88,6 +104,8 @@ impl Workers {
 struct WorkerSockets {
     tcp: Vec<(TcpListener, TcpService<Sites>, Arc<Connections>)>,
     udp: Vec<(QuicSocket, QuicListener<Sites>, Arc<Connections>)>,
+    /// Sockets that come later.
+    added: Option<mpsc::Receiver<Added>>,
 }
 
 /// Gives each worker its socket of a listener.
@@ -127,7 +145,30 @@ impl WorkerSockets {
             report("UDP", serve_quic(socket, quic, Arc::clone(&pool), stop.clone()).await);
             pool.all_closed().await;
         });
-        tokio::join!(join_all(tcp), join_all(udp));
+        tokio::join!(join_all(tcp), join_all(udp), serve_added(self.added, stop.clone()));
+    }
+}
+
+/// Serves sockets as they come, each until it is stopped by itself; after `stop`, until no connection is open.
+async fn serve_added(added: Option<mpsc::Receiver<Added>>, mut stop: watch::Receiver<bool>) {
+    let Some(mut added) = added else { return };
+    let mut serving = FuturesUnordered::new();
+    let mut last_pool = None;
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(Added { socket, tcp, pool, stop }) = added.recv() => {
+                last_pool = Some(Arc::clone(&pool));
+                serving.push(async move { report("TCP", serve_tcp(socket, tcp, pool, stop).await) });
+            }
+            Some(()) = serving.next() => {}
+        }
+    }
+    // Whoever gave the sockets stops them as well.
+    while serving.next().await.is_some() {}
+    if let Some(pool) = last_pool {
+        pool.all_closed().await;
     }
 }
 

@@ -16,6 +16,7 @@ use permissions::{ApiAccessPermission, Environment, KeyId, OnRetired, Rate};
 use versions::{RELEASES, Version};
 
 use crate::clock::{Clock, SystemClock};
+use crate::config::Profile;
 
 /// The longest wait of a command.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -31,6 +32,13 @@ pub(super) fn on_retired() -> impl TypedValueParser<Value = OnRetired> {
     PossibleValuesParser::new(OnRetired::ALL.map(OnRetired::name)).map(|name| {
         let choice = OnRetired::ALL.into_iter().find(|choice| choice.name() == name);
         choice.unwrap_or_default()
+    })
+}
+
+/// The name of a profile; a shell can complete it.
+pub(super) fn profile() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.map(Profile::name)).try_map(|name| {
+        Profile::ALL.into_iter().find(|profile| profile.name() == name).ok_or("there is no such profile")
     })
 }
 

@@ -1,6 +1,6 @@
 //! The layers of the configuration, their order, and how they are merged into one tree.
 //!
-//! Defaults, then one file, then the files of `conf.d` beside it, then the environment, then flags. Tables are merged,
+//! Defaults, then a profile, then one file, then the files of `conf.d` beside it, then the environment, then flags. Tables are merged,
 //! anything else is replaced. Every value keeps its location in the layer that it came from.
 
 use std::fs::{self, File};
@@ -39,6 +39,10 @@ pub(super) fn gather(
     let mut layers = Vec::new();
     texts.add("gateway.toml (compiled in)".to_owned(), defaults.to_owned());
     layers.push((texts.last(), Form::Document));
+    if let Some(profile) = sources.profile {
+        texts.add(format!("{}.toml (profile, compiled in)", profile.name()), profile.text().to_owned());
+        layers.push((texts.last(), Form::Document));
+    }
     for file in files(sources, problems) {
         match read_file(&file) {
             Ok(text) => {

@@ -80,6 +80,12 @@ impl Listener {
         self.sites().any(|(served, _)| served == service)
     }
 
+    /// Whether it is for the operator of this machine: such a listener is not served by the workers, and to the end.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.serves(Service::Operations) || self.serves(Service::Settings)
+    }
+
     /// The hosts of one of its sites; none are every host.
     #[must_use]
     pub fn hosts_of(&self, service: Service) -> &[String] {
@@ -170,6 +176,8 @@ pub enum Service {
     Docs,
     /// Probes, metrics and the version, for operators.
     Operations,
+    /// The settings page of the local profile.
+    Settings,
 }
 
 impl Service {
@@ -180,6 +188,7 @@ impl Service {
             Self::Api => "api",
             Self::Docs => "docs",
             Self::Operations => "operations",
+            Self::Settings => "settings",
         }
     }
 }

@@ -14,6 +14,7 @@ pub(super) const RELOADABLE: &[&str] = &[
     "api.invalid_token_message",
     "api.public_url",
     "certificates.",
+    "docs.key_variable",
     "docs.security_contacts",
     "docs.security_languages",
     "docs.security_policy",

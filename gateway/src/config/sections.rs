@@ -74,10 +74,13 @@ pub struct Api {
     pub cors_origins: Vec<String>,
 }
 
-/// What the documentation says beside the API: `/.well-known/security.txt` (RFC 9116).
+/// What the documentation says beside the API: its samples, and `/.well-known/security.txt` (RFC 9116).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Docs {
+    /// The environment variable from which code samples read the key.
+    #[serde(deserialize_with = "values::text::<values::Variable, _>")]
+    pub key_variable: String,
     /// Where vulnerabilities are reported, the preferred address first; without one, the file is not served.
     #[serde(deserialize_with = "values::list::<values::Contact, _>")]
     pub security_contacts: Vec<String>,

@@ -256,6 +256,21 @@ impl Kind for QuotedText {
     }
 }
 
+/// The name of an environment variable.
+pub(super) enum Variable {}
+
+impl Kind for Variable {
+    type Value = String;
+    const EXPECTED: &str =
+        "the name of an environment variable: 1 to 64 of A-Z, a-z, 0-9 and `_`, not beginning with a digit";
+
+    fn read(text: &str) -> Option<String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let begins = text.bytes().next().is_some_and(|first| !first.is_ascii_digit());
+        (begins && text.len() <= 64 && text.bytes().all(plain)).then(|| text.to_owned())
+    }
+}
+
 /// The start of a link: a path on this server, a URL, or nothing.
 pub(super) enum Link {}
 
@@ -464,6 +479,12 @@ mod tests {
         assert_eq!(QuotedText::read("partner-api (v2)").as_deref(), Some("partner-api (v2)"));
         for text in ["", "a\"b", "a\\b", "a\nb", "a\tb", "ä", "\u{7f}"] {
             assert_eq!(QuotedText::read(text), None, "{text:?}");
+        }
+        for text in ["PARTNER_API_KEY", "_k1"] {
+            assert_eq!(Variable::read(text).as_deref(), Some(text));
+        }
+        for text in ["", "1A", "A B", "A-B", "A$B", "A\nB", &"A".repeat(65)] {
+            assert_eq!(Variable::read(text), None, "{text:?}");
         }
         for text in ["docs", "javascript:x", "/do cs", "/docs<", "ftp://a", "/", "https://", "https://$a"] {
             assert_eq!(Link::read(text), None, "{text:?}");

@@ -99,7 +99,8 @@ mod tests {
         const SITE: &str = "sec-fetch-site";
         const ORIGIN: &str = "origin";
         let own = "https://example.com";
-        let cases: &[(&str, &[(&str, &str)], Result<(), CrossOrigin>)] = &[
+        type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], Result<(), CrossOrigin>);
+        let cases: &[Case<'_>] = &[
             ("POST", &[(SITE, "same-origin")], Ok(())),
             ("POST", &[(SITE, "none")], Ok(())),
             ("POST", &[(SITE, "cross-site")], Err(OtherSite)),

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
-use jiff::Timestamp;
 use versions::{Body, Error, ErrorCode};
 
 use super::form::{FORM_BYTES_MAX, Form, check_type};
@@ -55,8 +54,6 @@ pub(super) struct Post<'r> {
     pub(super) form: Form,
     /// The client, as far as trusted proxies say.
     pub(super) client: ClientAddress,
-    /// When the head was complete.
-    pub(super) time: Timestamp,
 }
 
 /// A site of pages.
@@ -148,9 +145,7 @@ pub(super) async fn serve_page<S: PageSite>(
         (Err(error), _) => Err(error),
         (Ok(()), Some(page)) => Ok(page),
         (Ok(()), None) if head.method == Method::POST => match receive(site, head, body, &mut record).await {
-            Ok(form) => {
-                Ok(Box::pin(site.post(Post { head, form, client: record.client, time: record.time })).await)
-            }
+            Ok(form) => Ok(Box::pin(site.post(Post { head, form, client: record.client })).await),
             Err(error) => {
                 is_unread = true;
                 Err(error)

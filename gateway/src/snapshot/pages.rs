@@ -119,6 +119,7 @@ impl Pages {
             server_urls: &site.server_urls,
             brand: &brand,
             invalid_token_message: &api.invalid_token_message,
+            key_variable: &site.config.docs.key_variable,
             key_rate: site.config.limits.key_rate,
         };
         let security = security::document(&site.config.docs, api, now);

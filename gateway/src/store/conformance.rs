@@ -38,6 +38,7 @@ macro_rules! conformance_tests {
             a_reader_that_fell_behind_the_feed_sees_a_gap_and_resumes
             the_last_use_only_moves_forward
             facts_are_recorded_once
+            a_fact_that_may_change_is_replaced_in_a_transaction
             receipts_cover_every_change_before_them
             nodes_come_and_go
         );
@@ -361,6 +362,26 @@ pub(super) fn facts_are_recorded_once(setup: &impl Setup) {
     assert_eq!(store.record_fact("a", b"\0first").unwrap(), b"\0first");
     assert_eq!(setup.open().record_fact("a", b"second").unwrap(), b"\0first");
     assert_eq!(store.fact("a").unwrap().as_deref(), Some(&b"\0first"[..]));
+}
+
+pub(super) fn a_fact_that_may_change_is_replaced_in_a_transaction(setup: &impl Setup) {
+    let (mut store, mut other) = (setup.open(), setup.open());
+    for value in [&b"first"[..], b"\0second", b""] {
+        let set = store.write(NOW, |write| {
+            write.set_fact("a", value)?;
+            write.fact("a")
+        });
+        assert_eq!(set.map_err(|error: StoreError| error).unwrap().0.as_deref(), Some(value));
+        assert_eq!(other.fact("a").unwrap().as_deref(), Some(value));
+    }
+    let last = other.each_key(&mut |_| ()).unwrap();
+    assert_eq!(last, 0, "it is not in the feed");
+    let dropped = store.write::<(), StoreError>(NOW, |write| {
+        write.set_fact("a", b"lost")?;
+        Err(StoreError::Stopped)
+    });
+    assert!(dropped.is_err());
+    assert_eq!(other.fact("a").unwrap().as_deref(), Some(&b""[..]));
 }
 
 /// The `number`th of a series of nodes.

@@ -148,6 +148,12 @@ pub trait Write: Records + WritePeople {
     /// Revokes a key from now on; returns whether there is such a key that was not revoked before.
     fn revoke_key(&mut self, id: KeyId) -> Result<bool, StoreError>;
 
+    /// Reads a fact about the installation.
+    fn fact(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Records a fact that may change, in place of the one of this name. It adds nothing to the feed.
+    fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError>;
+
     /// Commits to disk; returns the number of the last change in the feed.
     fn commit(self: Box<Self>) -> Result<i64, StoreError>;
 }

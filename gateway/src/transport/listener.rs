@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use permissions::Environments;
 
 /// A listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Its name in the configuration, which is `'static` like all listeners.
     pub name: &'static str,

@@ -48,6 +48,8 @@ pub struct Site<'a> {
     pub brand: &'a str,
     /// The message of every 401.
     pub invalid_token_message: &'a str,
+    /// The environment variable that samples read the key from.
+    pub key_variable: &'a str,
     /// The default rate of keys.
     pub key_rate: Rate,
 }

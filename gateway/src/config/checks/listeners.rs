@@ -17,6 +17,48 @@ pub(super) fn check(config: &Config, locations: &Locations<'_>, problems: &mut V
         check_certificates(name, listener, config, locations, problems);
     }
     check_addresses(config, locations, problems);
+    check_settings(config, locations, problems);
+}
+
+/// The settings page shows a token that has every permission, and switches the API's one listener.
+fn check_settings(config: &Config, locations: &Locations<'_>, problems: &mut Vec<Problem>) {
+    let enabled = || config.listeners.iter().filter(|(_, listener)| listener.enabled);
+    let settings: Vec<_> = enabled().filter(|(_, listener)| listener.serves(Service::Settings)).collect();
+    let Some((name, first)) = settings.first() else { return };
+    let serves = |name: &str| locations.of(&["listeners", name, "serves"]);
+    for (other, _) in settings.iter().skip(1) {
+        problems.push(
+            Problem::new(format!("`listeners.{other}.serves`: the settings page is served twice"))
+                .at_option(serves(other), "")
+                .at_option(serves(name), "also served here")
+                .help("serve it on one listener"),
+        );
+    }
+    let is_loopback =
+        |listener: &Listener| listener.addresses.iter().all(|address| address.ip().is_loopback());
+    if !is_loopback(first) || !first.trusted_proxies.is_empty() {
+        problems.push(
+            Problem::new(format!(
+                "`listeners.{name}` serves the settings page, which is for this machine only"
+            ))
+            .at_option(locations.of(&["listeners", name, "addresses"]), "")
+            .help("give it loopback addresses, such as \"127.0.0.1:10109\", and no `trusted_proxies`"),
+        );
+    }
+    let apis: Vec<_> = enabled().filter(|(_, listener)| listener.serves(Service::Api)).collect();
+    let is_plain = |api: &Listener| {
+        api.addresses.len() == 1 && is_loopback(api) && api.certificate.is_empty() && api.sites().count() == 1
+    };
+    if let Some((api, _)) = apis.iter().find(|(_, api)| apis.len() > 1 || !is_plain(api)) {
+        problems.push(
+            Problem::new(format!(
+                "`listeners.{api}`: with a settings page, the API has one listener, with one loopback address and no certificate"
+            ))
+            .at_option(locations.of(&["listeners", api, "addresses"]), "")
+            .at_option(serves(name), "the settings page is served here")
+            .help("start with `--profile local`, or disable the listener of the settings page"),
+        );
+    }
 }
 
 fn check_listener(name: &str, listener: &Listener, locations: &Locations<'_>, problems: &mut Vec<Problem>) {
@@ -60,11 +102,15 @@ fn check_sites(name: &str, listener: &Listener, locations: &Locations<'_>, probl
         );
         return;
     }
-    if services.len() > 1 && services.contains(&Service::Operations) {
+    let internal = [Service::Operations, Service::Settings].into_iter().find(|site| services.contains(site));
+    if let Some(internal) = internal.filter(|_| services.len() > 1) {
+        let name = internal.name();
         problems.push(
-            Problem::new(format!("`{option}` has \"operations\" beside another site"))
+            Problem::new(format!("`{option}` has \"{name}\" beside another site"))
                 .at_option(location, "")
-                .help("operations need a listener of their own, which responds while the others are busy"),
+                .help(format!(
+                    "{name} need a listener of their own, which responds while the others are busy"
+                )),
         );
         return;
     }

@@ -31,7 +31,7 @@ fn wrong_days_are_refused_with_their_location() {
         ),
         (
             "[versions.v1]\n",
-            "1:1 `versions`: there is no version `v1` | the versions are 2026-02-01, 2026-11-01",
+            "1:1 `versions`: there is no version `v1` | the versions are 2026-02-01, 2026-11-01, 2026-11-15",
         ),
         (
             "[versions.2026-02-01]\nsunset = \"2027-01-01\"\n",

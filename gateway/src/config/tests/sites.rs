@@ -106,6 +106,33 @@ fn sites_that_nothing_tells_apart_are_refused_with_the_remedy() {
 }
 
 #[test]
+fn a_settings_page_is_for_one_plain_listener_of_this_machine() {
+    let local = |text: &str| {
+        let sources = Sources { profile: Some(Profile::Local), ..Sources::default() };
+        let flags = text.lines().filter_map(|line| line.split_once(" = "));
+        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Config::load(&Sources { flags, ..sources })
+    };
+    let config = local("").unwrap();
+    assert_eq!(config.local_api(), Some(("http", "127.0.0.1:10108".parse().unwrap())));
+    assert_eq!(config.listeners["settings"].addresses, ["127.0.0.1:10109".parse().unwrap()]);
+    assert_eq!(config.first_launch.keys, FirstKeys::None);
+    assert_eq!(defaults().local_api(), None);
+    for (text, expected) in [
+        ("listeners.settings.addresses = [\"0.0.0.0:10109\"]", "for this machine only"),
+        ("listeners.settings.trusted_proxies = [\"192.0.2.0/24\"]", "for this machine only"),
+        ("listeners.http.addresses = [\"0.0.0.0:10108\"]", "the API has one listener"),
+        ("listeners.http.addresses = [\"127.0.0.1:1\", \"[::1]:1\"]", "the API has one listener"),
+        ("listeners.https.enabled = true", "the API has one listener"),
+        ("listeners.settings.serves = [\"settings\", \"docs\"]", "settings need a listener of their own"),
+        ("listeners.docs.serves = [\"settings\"]", "served twice"),
+    ] {
+        let error = local(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}\n{error}");
+    }
+}
+
+#[test]
 fn sites_need_a_restart() {
     let with = |sites: &str| read_text(&format!("[listeners.https]\n{sites}\n")).unwrap();
     let (api, docs) = ("serves.api.hosts = [\"a.example\"]", "serves.docs.hosts = [\"b.example\"]");

@@ -54,6 +54,17 @@ fn problem(sources: &Sources) -> (String, Option<(usize, usize)>, String) {
 }
 
 #[test]
+fn a_profile_is_between_the_defaults_and_the_users_own_file() {
+    let folder = Folder::new();
+    let own = folder.write("gateway.toml", "[listeners.http]\naddresses = [\"127.0.0.1:4000\"]\n");
+    let sources = Sources { profile: Some(Profile::Local), ..file(&own) };
+    let config = Config::load(&sources).unwrap();
+    assert_eq!(config.api.invalid_token_message, "missing or invalid bearer token");
+    assert_eq!(config.listeners["http"].addresses, ["127.0.0.1:4000".parse().unwrap()]);
+    assert_eq!(config.limits, defaults().limits);
+}
+
+#[test]
 fn each_layer_overrides_the_one_before() {
     let folder = Folder::new();
     let main = folder.write("gateway.toml", "[api]\nrealm = \"file\"\n[limits]\nheader_fields_max = 1\n");

@@ -56,6 +56,16 @@ impl Write for SqliteWrite<'_> {
         self.now
     }
 
+    fn fact(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|transaction| super::fact(transaction, name))
+    }
+
+    fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO setting (name, value) VALUES (?1, ?2)
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.execute(sql, &[&name, &value]).map(|_| ())
+    }
+
     fn add_partner(&mut self, id: PartnerId, name: &str) -> Result<bool, StoreError> {
         let sql = "INSERT INTO partner (id, name, created, granted_staging, granted_production)
                    VALUES (?1, ?2, ?3, '', '') ON CONFLICT (name) DO NOTHING";

@@ -3,7 +3,7 @@
 use permissions::Environment;
 
 use super::page::{Block, Code, Page, Section, Table};
-use super::samples::{Call, VARIABLE, exports};
+use super::samples::{Call, exports};
 use super::text::Text;
 use super::{Site, pretty, reference, versions};
 use crate::Entry;
@@ -56,12 +56,13 @@ fn first_call(site: &Site<'_>, entry: Option<&Entry>) -> Vec<Block> {
     let mut blocks = vec![Block::paragraph(
         "Set the environment variable that the code samples read your key from. Start with a staging key.",
     )];
-    blocks.extend(exports(&format!("{}_stg_…", site.brand)));
+    blocks.extend(exports(site.key_variable, &format!("{}_stg_…", site.brand)));
     blocks.extend([
-        Block::paragraph(
+        Block::paragraph(format!(
             "A key that you type on the command line stays in your shell's history. To avoid that, let the shell prompt \
-             for it: `read -rs PARTNER_API_KEY && export PARTNER_API_KEY`.",
-        ),
+             for it: `read -rs {0} && export {0}`.",
+            site.key_variable
+        )),
         Block::paragraph("Then call the API:"),
         Block::Code(Code { label: "curl", language: "sh", text: call.curl() }),
         Block::paragraph("The response:"),
@@ -85,7 +86,7 @@ fn authentication(site: &Site<'_>) -> Vec<Block> {
         Block::Code(Code {
             label: "Header",
             language: "http",
-            text: format!("Authorization: Bearer ${VARIABLE}"),
+            text: format!("Authorization: Bearer ${}", site.key_variable),
         }),
         Block::paragraph(format!(
             "A key starts with `{0}_stg_` for staging or `{0}_live_` for production, followed by 43 letters and digits and \

@@ -201,7 +201,7 @@ pub(super) fn endpoint(
         let mut blocks = vec![Block::paragraph(
             "The code samples read your key from an environment variable. Set it like this:",
         )];
-        blocks.extend(exports(&format!("{}_stg_…", site.brand)));
+        blocks.extend(exports(site.key_variable, &format!("{}_stg_…", site.brand)));
         shared(&blocks)
     });
     sections.push(Section::new("Set your API key", vec![Block::Shared(Rc::clone(exports))]));

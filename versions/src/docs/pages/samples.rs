@@ -10,9 +10,6 @@ use super::page::{Block, Code};
 use crate::docs::{Location, Parameter};
 use crate::{Entry, Route};
 
-/// The variable that holds the key.
-pub(super) const VARIABLE: &str = "PARTNER_API_KEY";
-
 /// Characters that need no percent-encoding (RFC 3986 §2.3).
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -23,16 +20,18 @@ pub(super) struct Call<'a> {
     content: Option<Value>,
     /// The file of the authority that the server's certificate needs, where clients do not trust that one anyway.
     authority: Option<&'a str>,
+    /// The variable that holds the key.
+    variable: &'a str,
 }
 
 impl<'a> Call<'a> {
     /// A call of an endpoint where the API is, with the required parameters only.
     pub(super) fn new(site: &'a Site<'_>, entry: &'a Entry, parameters: &[Parameter]) -> Self {
         let base = format!("{}/{}", site.api_url, entry.version);
-        Self { authority: site.authority(), ..Self::of(&entry.route, parameters, &base) }
+        Self { authority: site.authority(), ..Self::of(&entry.route, parameters, &base, site.key_variable) }
     }
 
-    fn of(route: &'a Route, parameters: &[Parameter], base: &str) -> Self {
+    fn of(route: &'a Route, parameters: &[Parameter], base: &str, variable: &'a str) -> Self {
         let mut address = format!("{base}{}", route.path);
         let mut query = String::new();
         let mut content = Map::new();
@@ -55,7 +54,7 @@ impl<'a> Call<'a> {
             }
         }
         let content = crate::has_content(&route.method).then_some(Value::Object(content));
-        Self { method: route.method.as_str(), address: address + &query, content, authority: None }
+        Self { method: route.method.as_str(), address: address + &query, content, authority: None, variable }
     }
 
     /// One sample per language.
@@ -70,12 +69,12 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn curl(&self) -> String {
-        let Self { method, address, content, authority } = self;
+        let Self { method, address, content, authority, variable } = self;
         let mut text = format!("curl --silent --show-error {}", cacert(*authority));
         if *method != "GET" && !(*method == "POST" && content.is_some()) {
             let _ = write!(text, "--request {method} ");
         }
-        let _ = write!(text, "\\\n  --header \"Authorization: Bearer ${VARIABLE}\" \\\n  ");
+        let _ = write!(text, "\\\n  --header \"Authorization: Bearer ${variable}\" \\\n  ");
         if let Some(content) = content {
             let content = content.to_string().replace('\'', r"'\''");
             let _ = write!(text, "--header 'Content-Type: application/json' \\\n  --data '{content}' \\\n  ");
@@ -85,7 +84,7 @@ impl<'a> Call<'a> {
     }
 
     fn javascript(&self) -> String {
-        let Self { method, address, content, authority } = self;
+        let Self { method, address, content, authority, variable } = self;
         let mut text = String::new();
         if let Some(file) = authority {
             // Node reads its authorities once, at its start.
@@ -98,7 +97,7 @@ impl<'a> Call<'a> {
         let kind = if content.is_some() { ",\n    \"Content-Type\": \"application/json\",\n  " } else { " " };
         let open = if content.is_some() { "\n    " } else { " " };
         let _ =
-            writeln!(text, "  headers: {{{open}Authorization: `Bearer ${{process.env.{VARIABLE}}}`{kind}}},");
+            writeln!(text, "  headers: {{{open}Authorization: `Bearer ${{process.env.{variable}}}`{kind}}},");
         if let Some(content) = content {
             let _ = writeln!(text, "  body: JSON.stringify({content}),");
         }
@@ -110,10 +109,10 @@ impl<'a> Call<'a> {
     }
 
     fn python(&self) -> String {
-        let Self { method, address, content, authority } = self;
+        let Self { method, address, content, authority, variable } = self;
         let mut text = format!(
             "import os\n\nimport requests\n\nresponse = requests.{}(\n    \"{address}\",\n    \
-             headers={{\"Authorization\": \"Bearer \" + os.environ[\"{VARIABLE}\"]}},\n",
+             headers={{\"Authorization\": \"Bearer \" + os.environ[\"{variable}\"]}},\n",
             method.to_ascii_lowercase()
         );
         if let Some(content) = content {
@@ -127,7 +126,7 @@ impl<'a> Call<'a> {
     }
 
     fn powershell(&self) -> String {
-        let Self { method, address, content, authority } = self;
+        let Self { method, address, content, authority, variable } = self;
         let mut text = String::new();
         if let Some(file) = authority {
             let _ = writeln!(text, "# Trust this authority first: {file}");
@@ -135,7 +134,7 @@ impl<'a> Call<'a> {
         let _ = write!(
             text,
             "$call = @{{\n    Method  = \"{method}\"\n    Uri     = \"{address}\"\n    \
-             Headers = @{{ Authorization = \"Bearer $env:{VARIABLE}\" }}\n"
+             Headers = @{{ Authorization = \"Bearer $env:{variable}\" }}\n"
         );
         if let Some(content) = content {
             let content = content.to_string().replace('\'', "''");
@@ -157,12 +156,12 @@ fn shell_word(text: &str) -> String {
 }
 
 /// How to set the key in each shell.
-pub(super) fn exports(secret: &str) -> [Block; 3] {
+pub(super) fn exports(variable: &str, secret: &str) -> [Block; 3] {
     let export = |label, language, text| Block::Code(Code { label, language, text });
     [
-        export("bash and zsh", "sh", format!("export {VARIABLE}=\"{secret}\"")),
-        export("fish", "fish", format!("set -gx {VARIABLE} \"{secret}\"")),
-        export("PowerShell", "powershell", format!("$env:{VARIABLE} = \"{secret}\"")),
+        export("bash and zsh", "sh", format!("export {variable}=\"{secret}\"")),
+        export("fish", "fish", format!("set -gx {variable} \"{secret}\"")),
+        export("PowerShell", "powershell", format!("$env:{variable} = \"{secret}\"")),
     ]
 }
 
@@ -212,13 +211,13 @@ mod tests {
             part("kind", Location::Query, true, json!("x y&z")),
             part("other", Location::Query, false, json!("left out")),
         ];
-        let call = Call::of(&route, &parts, "https://api.example/2026-11-01");
+        let call = Call::of(&route, &parts, "https://api.example/2026-11-01", "API_KEY");
         assert_eq!(call.address, "https://api.example/2026-11-01/things/a%2Fb.json?limit=7&kind=x%20y%26z");
         assert!(call.content.is_none());
         route.method = http::Method::POST;
         let parts =
             [part("id", Location::Path, true, json!(1)), part("it's", Location::Content, false, json!(null))];
-        let call = Call::of(&route, &parts, "");
+        let call = Call::of(&route, &parts, "", "API_KEY");
         assert!(call.curl().contains(r#"--data '{"it'\''s":null}'"#), "{}", call.curl());
         assert!(call.python().contains(r#"json={"it's": None}"#), "{}", call.python());
         assert!(call.powershell().contains(r#"Body    = '{"it''s":null}'"#), "{}", call.powershell());
@@ -228,9 +227,11 @@ mod tests {
     #[test]
     fn samples_name_the_authority_only_where_there_is_one() {
         let route = &crate::v2026_11_01::RELEASE.added[0];
-        let plain = Call::of(route, &[], "https://api.example/2026-11-01");
-        let local =
-            Call { authority: Some("/it's/ca.pem"), ..Call::of(route, &[], "https://localhost:8443") };
+        let plain = Call::of(route, &[], "https://api.example/2026-11-01", "API_KEY");
+        let local = Call {
+            authority: Some("/it's/ca.pem"),
+            ..Call::of(route, &[], "https://localhost:8443", "API_KEY")
+        };
         for (text, plain, clue) in [
             (local.curl(), plain.curl(), r"--cacert '/it'\''s/ca.pem' "),
             (local.javascript(), plain.javascript(), r"NODE_EXTRA_CA_CERTS='/it'\''s/ca.pem'"),

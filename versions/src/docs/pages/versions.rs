@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 
 use super::page::{Block, Code, Page, Section, Table};
-use super::samples::{VARIABLE, cacert};
+use super::samples::cacert;
 use super::text::Text;
 use super::{Site, errors};
 use crate::{ErrorCode, Schedule, VersionState};
@@ -115,9 +115,10 @@ fn preview(site: &Site<'_>) -> Vec<Block> {
             label: "curl",
             language: "sh",
             text: format!(
-                "curl --silent --show-error --dump-header - {}\\\n  --header \"Authorization: Bearer ${VARIABLE}\" \\\n  \
+                "curl --silent --show-error --dump-header - {}\\\n  --header \"Authorization: Bearer ${}\" \\\n  \
                  --header 'api-version-preview: {newer}' \\\n  '{}{}'",
                 cacert(site.authority()),
+                site.key_variable,
                 site.api_url,
                 entry.template
             ),
