@@ -39,6 +39,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Service, Sources};
 use crate::folder::DataFolder;
 use crate::http::Frontend;
+use crate::identity::Identity;
 use crate::node::Follower;
 use crate::pipeline::Pipeline;
 use crate::provisioning::{Actor, Provisioning};
@@ -111,10 +112,14 @@ pub fn serve(
     // Leaked, because requests of any duration borrow these.
     let frontend: &'static Frontend =
         Box::leak(Box::new(Frontend::new(Box::new(SystemClock), workers, config.log.access)));
+    let hash_key = *secret.derive("partner-gateway sessions").expose();
+    let identity: &'static Identity =
+        Box::leak(Box::new(Identity::new(&config.identity, workers, &clock, hash_key)?));
     let server_urls = addresses.server_urls(&filled);
     let pipeline: &'static Pipeline =
         Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret.clone(), frontend)));
     let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));
+    pipeline.accept_sessions(identity);
     let pools = Arc::new(Pools::new(&config, &bound));
     let readiness = Arc::new(Readiness::new(
         Arc::clone(&clock),
@@ -192,6 +197,7 @@ pub fn serve(
         }
         info!(workers = config.runtime.worker_count(), "Serving");
 
+        tokio::spawn(identity.keep_fresh());
         let watched = Arc::clone(&readiness);
         let mut certificate_watch = CertificateWatch::new(certificates, folder.clone());
         tokio::spawn(async move {

@@ -5,11 +5,13 @@ pub mod people;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use permissions::{ApiAccessPermission, secrets_are_equal};
-use versions::{Error, ErrorCode, Help};
+use versions::{Error, ErrorCode, Help, Person};
 use zeroize::Zeroizing;
 
 use crate::callers::index::Key;
+use crate::identity::{JwtError, VerifiedSession};
 use crate::limits::{RateLimit, overloaded};
 
 /// A caller, as of one generation of the key index. A connection remembers its last one.
@@ -23,24 +25,54 @@ pub struct Caller {
     /// The key index's generation from before the key was looked up.
     generation: u64,
     key: Arc<Key>,
+    /// The session at an identity provider, which ends by itself.
+    session: Option<Arc<VerifiedSession>>,
 }
 
 /// The longest `Authorization` with a key, without extra spaces: longer ones are not remembered.
 pub(crate) const REMEMBERED_BYTES_MAX: usize = 128;
+/// The longest `Authorization` with a session that is remembered; a longer one is found among the verified sessions.
+const SESSION_BYTES_MAX: usize = 2_048;
 
 impl Caller {
     /// The caller that presented `authorization`, which was this key's in this generation.
     pub(crate) fn new(key: Arc<Key>, authorization: &[u8], generation: u64) -> Self {
+        Self::with(key, None, authorization, generation)
+    }
+
+    /// The caller that presented a session, whose member's key this is.
+    pub(crate) fn of_session(
+        key: Arc<Key>,
+        session: Arc<VerifiedSession>,
+        authorization: &[u8],
+        generation: u64,
+    ) -> Self {
+        Self::with(key, Some(session), authorization, generation)
+    }
+
+    fn with(
+        key: Arc<Key>,
+        session: Option<Arc<VerifiedSession>>,
+        authorization: &[u8],
+        generation: u64,
+    ) -> Self {
+        // A silent renewal moves the time of issue, so only the time of authentication counts.
+        let authenticated =
+            session.as_ref().map(|session| session.auth_time.unwrap_or(Timestamp::UNIX_EPOCH));
+        let person = key
+            .person()
+            .map(|person| Person { authenticated: authenticated.unwrap_or(person.authenticated), ..person });
         let identity = versions::Caller {
             credential: key.credential,
             organization: key.organization(),
-            person: key.person(),
+            person,
             environment: key.environment,
             permissions: key.permissions(),
         };
-        let is_remembered = authorization.len() <= REMEMBERED_BYTES_MAX;
+        let bytes_max = if session.is_some() { SESSION_BYTES_MAX } else { REMEMBERED_BYTES_MAX };
+        let is_remembered = authorization.len() <= bytes_max;
         let authorization = is_remembered.then(|| Zeroizing::new(authorization.into()));
-        Self { identity, authorization, generation, key }
+        Self { identity, authorization, generation, key, session }
     }
 
     /// Whether this is the same credential and no key has changed since.
@@ -56,6 +88,15 @@ impl Caller {
 
     pub(crate) const fn key(&self) -> &Arc<Key> {
         &self.key
+    }
+
+    /// Why the session at an identity provider is over, if it is one and is over.
+    pub(crate) fn session_is_over(&self, now: Timestamp) -> Option<JwtError> {
+        let session = self.session.as_ref()?;
+        if !session.is_current() {
+            return Some(JwtError::Signature);
+        }
+        session.check_time(now).err()
     }
 
     /// The rate limit.

@@ -91,7 +91,7 @@ impl Identity {
         let hash = self.verified.hash(token);
         if let Some(session) = self.verified.get(&hash) {
             // The provider may have withdrawn the key since.
-            if session.check_time(now).is_ok() && session.provider.keys().holds(&session.key) {
+            if session.check_time(now).is_ok() && session.is_current() {
                 return Ok(session);
             }
             // The whole token is looked at again, which says why.

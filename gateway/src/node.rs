@@ -234,9 +234,14 @@ impl Follower {
         people.remove_organizations(&partners.removed);
         roles.written.iter().for_each(|role| people.apply_role(role));
         people.remove_roles(&roles.removed);
+        for (user, identities) in &changes.users.written {
+            people.apply_identities(*user, identities.iter().cloned());
+        }
+        changes.users.removed.iter().for_each(|user| people.apply_identities(*user, None));
         members.written.iter().for_each(|member| people.apply_member(member));
         people.remove_members(&members.removed);
-        let is_changed = !(partners.is_empty() && members.is_empty() && roles.is_empty());
+        let is_changed =
+            !(changes.users.is_empty() && partners.is_empty() && members.is_empty() && roles.is_empty());
         if is_changed { self.keys.people_changed() } else { 0 }
     }
 
@@ -309,6 +314,7 @@ fn load(
         seen.members.insert(member.membership.id);
         keys.people().apply_member(&member);
     }
+    keys.people().set_identities(store.list_identities()?);
     store.each_token(&mut |token| {
         seen.credentials.insert(Credential::Token(token.record.id));
         seen.closed += keys.apply_token(&token, now);

@@ -29,7 +29,7 @@ use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use jiff::Timestamp;
 use permissions::{Brand, KeyId, KeyRecord, ServerSecret};
-use tracing::info;
+use tracing::{debug, info};
 use versions::docs::pages::ServerUrl;
 use versions::management::Management;
 use versions::{Body, Calendar, Catalog, Error, ErrorCode, Help, Instant, Reply, ServiceFuture, Services};
@@ -38,11 +38,13 @@ use crate::callers::index::KeyIndex;
 use crate::callers::{Caller, CallerSlot};
 use crate::config::Config;
 use crate::http::{Frontend, ReplyBody, TLS_EXPECTED, check_head, client_address, date};
+use crate::identity::Identity;
 use crate::limits::{Failures, Slot, Slots, overloaded};
 use crate::snapshot::Snapshot;
 use crate::store::{StoreError, StoreHandle};
 use crate::transport::{Peer, RequestBody, Service};
 
+use authenticate::Unauthenticated;
 use exchange::{Exchange, rate_fields};
 use handle::Call;
 
@@ -55,6 +57,8 @@ pub struct Pipeline {
     keys: KeyIndex,
     /// The way to the store, for endpoints; no step of the path asks it.
     store: OnceLock<StoreHandle>,
+    /// The identity providers whose sessions are accepted.
+    identity: OnceLock<&'static Identity>,
     secret: ServerSecret,
     brand: Brand,
     realm: String,
@@ -91,6 +95,7 @@ impl Pipeline {
             keys: KeyIndex::new(config.limits.key_rate),
             store: OnceLock::new(),
             secret,
+            identity: OnceLock::new(),
             brand: config.api.brand.clone(),
             realm: config.api.realm.clone(),
             failures: Failures::new(config.limits.failure_addresses_max),
@@ -107,6 +112,11 @@ impl Pipeline {
     /// Lets endpoints read and write the store from now on. The first store stays.
     pub fn open_store(&self, store: StoreHandle) {
         self.store.get_or_init(|| store);
+    }
+
+    /// Accepts the sessions of identity providers from now on. The first providers stay.
+    pub fn accept_sessions(&self, identity: &'static Identity) {
+        self.identity.get_or_init(|| identity);
     }
 
     /// The state that it shares with other sites.
@@ -166,7 +176,18 @@ impl Pipeline {
         // Who is calling? Every request of a caller counts against its rate, so that every response can
         // report what is left; an exceeded rate is refused only after authorization.
         exchange.record.client = client_address(&head.headers, peer);
-        let caller = self.authenticate(exchange, fields.authorization)?;
+        let caller = match self.authenticate(exchange, fields.authorization) {
+            Err(Unauthenticated::KeysAreOld(provider)) => {
+                // The only wait before the handler: bounded, one fetch for all who wait, and seldom.
+                let fetched = Box::pin(provider.refreshed()).await;
+                if let Err(error) = fetched {
+                    debug!(%error, provider = provider.name(), "The keys of a provider were not fetched anew");
+                }
+                self.authenticate(exchange, fields.authorization)
+            }
+            authenticated => authenticated,
+        };
+        let caller = caller.map_err(|refused| self.refusal(exchange, refused))?;
         let is_busy = self.slots.are_over_half_taken(limits.requests_in_flight_max)
             || self.uploads.are_over_half_taken(limits.uploads_in_flight_max);
         exchange.places.of_caller =

@@ -76,7 +76,7 @@ async fn the_configuration_decides_what_happens_to_the_first_keys() {
     let gateway = TestGateway::start("[first_launch]\nkeys = \"none\"").await;
     assert!(keys_in(&gateway.stdout()).is_empty() && !gateway.stdout().contains("First launch"));
     let partners: serde_json::Value = gateway.json(&["partner", "list", "--json"]).await;
-    assert_eq!(partners, serde_json::json!({ "partners": [] }));
+    assert_eq!(partners, serde_json::json!({ "organizations": [] }));
     let made = gateway.create_key(KeySpec::staging()).await;
     assert_eq!(Client::over(&gateway, Protocol::H1).await.ask(made.get(PING)).await.status, 200);
 }

@@ -31,6 +31,7 @@ mod proxies;
 mod readme;
 mod reload;
 mod revocation;
+mod sessions;
 mod site_refusals;
 mod sites;
 mod smuggling;

@@ -144,7 +144,7 @@ async fn every_key_of_an_older_data_folder_is_accepted_or_refused_as_before() {
 async fn partners_of_an_older_data_folder_have_ids_and_can_be_renamed_and_suspended() {
     let gateway = upgraded().await;
     let listed: serde_json::Value = gateway.json(&["partner", "list", "--json"]).await;
-    let partners = listed["partners"].as_array().expect("it is a list");
+    let partners = listed["organizations"].as_array().expect("it is a list");
     let named = |name: &str| partners.iter().find(|partner| partner["name"] == name).expect("it is listed");
     assert_eq!(partners.len(), 4, "{listed}");
     for (name, keys) in [("acme", 10), ("Acme GmbH & Co. (EU)", 2), ("株式会社", 2), ("Umbrella AG", 0)] {

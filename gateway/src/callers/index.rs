@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use permissions::{
     ApiAccessPermission, AppToken, Credential, Denial, Environment, Environments, KeyHash, KeyRecord,
-    OnRetired, PartnerId, Rate, Validity,
+    MembershipId, OnRetired, PartnerId, Rate, Validity,
 };
 use versions::Person;
 
@@ -223,6 +223,11 @@ impl Usage {
         }
     }
 
+    /// As [`Self::accept_connections`], where it is not clear that the credential was refused.
+    fn reopen(&self) {
+        self.connections().take_if(|used_on| matches!(**used_on, KeyConnections::Refused));
+    }
+
     /// The key is accepted again: connections may use it.
     fn accept_connections(&self) {
         *self.connections() = None;
@@ -269,6 +274,8 @@ pub struct KeyIndex {
     keys: papaya::HashMap<KeyHash, Arc<Key>, BuildHasherDefault<DigestHasher>>,
     /// The rate of keys without one. Only changes and reloads read and write it.
     default_rate: RwLock<Arc<Policy>>,
+    /// What a person's sessions at a provider share: the rate, and the connections that they are used on.
+    sessions: papaya::HashMap<(MembershipId, Environment), Arc<Key>>,
     people: People,
     numbers: AtomicU64,
     count: AtomicUsize,
@@ -285,6 +292,7 @@ impl KeyIndex {
         Self {
             keys: papaya::HashMap::default(),
             default_rate: RwLock::new(Policy::new(default_rate)),
+            sessions: papaya::HashMap::default(),
             people: People::default(),
             numbers: AtomicU64::new(1),
             count: AtomicUsize::new(0),
@@ -303,6 +311,26 @@ impl KeyIndex {
     #[must_use]
     pub fn find(&self, hash: &KeyHash) -> Option<Arc<Key>> {
         self.keys.pin().get(hash).cloned()
+    }
+
+    /// What all sessions of a member in an environment share. There are at most two for each member.
+    #[must_use]
+    pub fn session_of(&self, member: &Arc<Member>, environment: Environment) -> Arc<Key> {
+        let sessions = self.sessions.pin();
+        Arc::clone(sessions.get_or_insert_with((member.id, environment), || {
+            Arc::new(Key {
+                credential: Credential::Session(member.user),
+                environment,
+                owner: Owner::Member { member: Arc::clone(member), authenticated: Timestamp::UNIX_EPOCH },
+                rate_limit: RateLimit::new(self.default_policy()),
+                forwards_retired: false,
+                rate_is_default: true,
+                revoked: false,
+                suspended: false,
+                bounds: None,
+                usage: self.usage(None),
+            })
+        }))
     }
 
     /// A number that every change increases. A key that was looked up after reading it is current as long as
@@ -333,8 +361,19 @@ impl KeyIndex {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.begin_generation();
         let keys = self.keys.pin();
-        let refused = keys.values().filter(|key| key.member().is_some_and(|member| member.is_refused()));
-        refused.map(|key| key.usage.close_connections(true)).sum()
+        let sessions = self.sessions.pin();
+        let mut closed = 0;
+        for key in keys.values().chain(sessions.values()) {
+            let Some(member) = key.member() else { continue };
+            if member.is_refused() {
+                closed += key.usage.close_connections(true);
+            } else if !key.revoked {
+                key.usage.reopen();
+            }
+        }
+        // A member who was removed does not come back with this membership.
+        sessions.retain(|_, key| key.member().is_none_or(|member| member.check() != Err(Denial::NotAMember)));
+        closed
     }
 
     /// Applies a key from the store at `now`; returns how many connections this closed.
@@ -412,6 +451,8 @@ impl KeyIndex {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         *self.default_rate.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policy);
         let keys = self.keys.pin();
+        // Made anew when they are next used.
+        self.sessions.pin().clear();
         for (hash, key) in keys.iter().filter(|(_, key)| key.rate_is_default) {
             let key = Key { rate_limit: RateLimit::new(Arc::clone(&policy)), ..Key::clone(key) };
             keys.insert(*hash, Arc::new(key));

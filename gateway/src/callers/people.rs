@@ -8,7 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use permissions::{
-    ApiAccessPermission, CustomRole, Denial, Environment, MembershipId, PartnerId, RoleId, RoleOf, UserId,
+    ApiAccessPermission, CustomRole, Denial, Environment, Identity, MembershipId, PartnerId, RoleId, RoleOf,
+    UserId,
 };
 
 use crate::store::people::Member as StoredMember;
@@ -80,6 +81,9 @@ struct State {
     by_user: HashMap<(UserId, PartnerId), Arc<Member>>,
     roles: HashMap<RoleId, ApiAccessPermission>,
     organizations: HashMap<PartnerId, Organization>,
+    /// The organizations by name.
+    names: HashMap<String, PartnerId>,
+    users: HashMap<Identity, UserId>,
 }
 
 /// What of an organization decides about its members.
@@ -103,6 +107,37 @@ impl People {
         self.read(|state| state.by_user.get(&(user, organization)).map(Arc::clone))
     }
 
+    /// The member whom a provider names so, in the first of these organizations, named by name or id, that the user is a
+    /// member of; without any, in the only organization of the user.
+    #[must_use]
+    pub fn member_by_identity(&self, identity: &Identity, organizations: &[String]) -> Option<Arc<Member>> {
+        self.read(|state| {
+            let user = *state.users.get(identity)?;
+            if organizations.is_empty() {
+                let mut all = state.by_user.values().filter(|member| member.user == user);
+                return all.next().filter(|_| all.next().is_none()).map(Arc::clone);
+            }
+            organizations.iter().find_map(|name| {
+                let named = state.names.get(name).copied();
+                let id = named.or_else(|| name.parse().ok())?;
+                state.by_user.get(&(user, id)).map(Arc::clone)
+            })
+        })
+    }
+
+    /// Sets how providers name a user.
+    pub fn apply_identities(&self, user: UserId, identities: impl IntoIterator<Item = Identity>) {
+        self.change(|state| {
+            state.users.retain(|_, known| *known != user);
+            state.users.extend(identities.into_iter().map(|identity| (identity, user)));
+        });
+    }
+
+    /// Sets how providers name all users.
+    pub fn set_identities(&self, all: Vec<(UserId, Identity)>) {
+        self.change(|state| state.users = all.into_iter().map(|(user, identity)| (identity, user)).collect());
+    }
+
     /// Sets an organization; its members' rights follow.
     pub fn apply_organization(&self, partner: &Partner) {
         self.change(|state| {
@@ -112,6 +147,8 @@ impl People {
                 granted: partner.granted,
             };
             state.organizations.insert(partner.id, organization);
+            state.names.retain(|_, id| *id != partner.id);
+            state.names.insert(partner.name.clone(), partner.id);
             state.compute(|_, member| member.organization == partner.id);
         });
     }
@@ -122,6 +159,7 @@ impl People {
             for id in ids {
                 state.organizations.remove(id);
             }
+            state.names.retain(|_, id| !ids.contains(id));
             state.compute(|_, member| ids.contains(&member.organization));
         });
     }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use permissions::{BuiltInRole, MembershipId, PartnerId, RoleOf, UserId};
+use permissions::{BuiltInRole, Identity, MembershipId, PartnerId, RoleOf, UserId};
 use serde::Serialize;
 
 use super::applied::{self, After, Applied};
@@ -24,7 +24,8 @@ Examples:
     /// Create a user as a member of an organization
     #[command(after_help = concat!(applied::exit_code!(), "\
 Examples:
-  partner-gateway user create 'Ada Lovelace' --org acme --role owner --email ada@example.com"))]
+  partner-gateway user create 'Ada Lovelace' --org acme --role owner --email ada@example.com
+  partner-gateway user create Bob --org acme --role viewer --issuer https://id.example.com --subject 42"))]
     Create {
         /// The person's name
         name: String,
@@ -37,6 +38,12 @@ Examples:
         /// The person's e-mail address
         #[arg(long, value_name = "ADDRESS")]
         email: Option<String>,
+        /// The identity provider that vouches for the person, as it is in `iss`
+        #[arg(long, value_name = "URL", requires = "subject")]
+        issuer: Option<String>,
+        /// The person's identifier there, as it is in `sub`
+        #[arg(long, value_name = "TEXT", requires = "issuer")]
+        subject: Option<String>,
         #[command(flatten)]
         after: After,
     },
@@ -107,11 +114,12 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
             }
             print(&table_of(&views))
         }
-        Command::Create { name, org, role, email, after } => {
+        Command::Create { name, org, role, email, issuer, subject, after } => {
             let mut store = session.open_to_write()?;
             let organization = find(&mut store, &org)?.id;
             let role = find_role(&mut store, organization, &role)?;
-            let new = NewMember { name, email, identity: None, organization, role };
+            let identity = issuer.zip(subject).map(|(issuer, subject)| Identity { issuer, subject });
+            let new = NewMember { name, email, identity, organization, role };
             let (member, change) = provisioning::create_user(
                 &mut store,
                 &SystemClock,

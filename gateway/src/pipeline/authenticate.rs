@@ -6,7 +6,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use permissions::{Credential, Denial, KeySecret, Malformed, TokenSecret};
+use jiff::Timestamp;
+use permissions::{Credential, Denial, Identity, KeySecret, Malformed, TokenSecret};
 use versions::{Error, ErrorCode, Help};
 
 use super::Pipeline;
@@ -14,6 +15,7 @@ use super::exchange::Exchange;
 use crate::callers::Caller;
 use crate::callers::index::Key;
 use crate::http::{ClientAddress, Field, is_proxy};
+use crate::identity::{JwtError, Provider};
 use crate::transport::network;
 
 /// Why authentication failed; for the log and the metrics, not for the caller.
@@ -31,6 +33,30 @@ enum AuthFailure {
     Unknown,
     /// There is such a key, but it is not valid for this request.
     Denied(Denial),
+    /// The session of an identity provider is refused; with the name of the reason.
+    Session(&'static str),
+    /// The session's person is a member of no organization that it is for.
+    NoMember,
+}
+
+/// Why there is no caller.
+pub(super) enum Unauthenticated {
+    /// The response.
+    Refused(Error),
+    /// A session was signed with a key that is not known yet: fetch the provider's keys, then try once more.
+    KeysAreOld(Arc<Provider>),
+}
+
+/// Why a credential is not recognized, and which one it is, if that is known.
+enum Unrecognized {
+    Failure(AuthFailure, Option<Credential>),
+    KeysAreOld(Arc<Provider>),
+}
+
+impl From<AuthFailure> for Unrecognized {
+    fn from(failure: AuthFailure) -> Self {
+        Self::Failure(failure, None)
+    }
 }
 
 /// The only failure that the response distinguishes: there was no credential at all.
@@ -44,6 +70,8 @@ impl AuthFailure {
             Self::Malformed => "malformed",
             Self::Checksum => "checksum",
             Self::Unknown => "unknown",
+            Self::Session(name) => name,
+            Self::NoMember => "jwt_no_member",
             Self::Denied(Denial::Revoked) => "revoked",
             Self::Denied(Denial::Suspended) => "suspended",
             Self::Denied(Denial::NotAMember) => "not_a_member",
@@ -65,14 +93,17 @@ impl Pipeline {
         &self,
         exchange: &mut Exchange<'_>,
         authorization: Field<'_>,
-    ) -> Result<Arc<Caller>, Error> {
+    ) -> Result<Arc<Caller>, Unauthenticated> {
         let mut remembered = exchange.cache.caller.lock().unwrap_or_else(PoisonError::into_inner);
-        let caller =
-            self.recognize(exchange, authorization, remembered.take()).map_err(|(failure, key)| {
+        let recognized = self.recognize(exchange, authorization, remembered.take());
+        let caller = recognized.map_err(|unrecognized| match unrecognized {
+            Unrecognized::Failure(failure, credential) => {
                 exchange.record.auth_failure = Some(failure.name());
-                exchange.record.credential = key;
-                self.count_failure(exchange)
-            })?;
+                exchange.record.credential = credential;
+                Unauthenticated::Refused(self.count_failure(exchange))
+            }
+            Unrecognized::KeysAreOld(provider) => Unauthenticated::KeysAreOld(provider),
+        })?;
         // After the check: a refused key is looked up each time, like an unknown one.
         *remembered = Some(Arc::clone(&caller));
         exchange.record.credential = Some(caller.key().credential);
@@ -85,37 +116,76 @@ impl Pipeline {
         exchange: &Exchange<'_>,
         authorization: Field<'_>,
         remembered: Option<Arc<Caller>>,
-    ) -> Result<Arc<Caller>, (AuthFailure, Option<Credential>)> {
+    ) -> Result<Arc<Caller>, Unrecognized> {
         let authorization = match authorization {
-            Field::Missing => return Err((AuthFailure::Missing, None)),
-            Field::Repeated(_) => return Err((AuthFailure::Unreadable, None)),
+            Field::Missing => return Err(AuthFailure::Missing.into()),
+            Field::Repeated(_) => return Err(AuthFailure::Unreadable.into()),
             Field::Once(value) => value.as_bytes(),
         };
         // Read before the look-up: a key that changes meanwhile is looked up again with the next request.
         let generation = self.keys.generation();
         let caller = match remembered {
             Some(caller) if caller.presented(authorization, generation) => caller,
-            _ => {
-                let key = self.look_up(authorization).map_err(|failure| (failure, None))?;
-                Arc::new(Caller::new(key, authorization, generation))
-            }
+            _ => Arc::new(self.look_up(authorization, exchange.record.time, generation)?),
         };
+        let credential = Some(caller.key().credential);
+        if let Some(over) = caller.session_is_over(exchange.record.time) {
+            return Err(Unrecognized::Failure(AuthFailure::Session(over.name()), credential));
+        }
         match check(caller.key(), exchange) {
             Ok(()) => Ok(caller),
-            Err(denial) => Err((AuthFailure::Denied(denial), Some(caller.key().credential))),
+            Err(denial) => Err(Unrecognized::Failure(AuthFailure::Denied(denial), credential)),
         }
     }
 
-    fn look_up(&self, authorization: &[u8]) -> Result<Arc<Key>, AuthFailure> {
+    /// The caller of a credential, whose shape tells its kind.
+    fn look_up(&self, authorization: &[u8], now: Timestamp, generation: u64) -> Result<Caller, Unrecognized> {
         let credential = credential(authorization)?;
-        // The shape tells the kind. A token has no checksum.
+        if credential.iter().filter(|byte| **byte == b'.').count() == 2 {
+            return self.look_up_session(credential, authorization, now, generation);
+        }
+        // A token has no checksum.
         if !TokenSecret::has_form(credential) {
             KeySecret::check(&self.brand, credential).map_err(|malformed| match malformed {
                 Malformed::Form => AuthFailure::Malformed,
                 Malformed::Checksum => AuthFailure::Checksum,
             })?;
         }
-        self.keys.find(&self.secret.hash(credential)).ok_or(AuthFailure::Unknown)
+        let key = self.keys.find(&self.secret.hash(credential)).ok_or(AuthFailure::Unknown)?;
+        Ok(Caller::new(key, authorization, generation))
+    }
+
+    /// The caller of a session of an identity provider.
+    fn look_up_session(
+        &self,
+        token: &[u8],
+        authorization: &[u8],
+        now: Timestamp,
+        generation: u64,
+    ) -> Result<Caller, Unrecognized> {
+        let identity = self.identity.get().ok_or(AuthFailure::Malformed)?;
+        let session = match identity.verify(token, now) {
+            Ok(session) => session,
+            Err(JwtError::UnknownKey(provider)) => return Err(Unrecognized::KeysAreOld(provider)),
+            Err(error) => return Err(AuthFailure::Session(error.name()).into()),
+        };
+        let identity = Identity { issuer: session.issuer().to_owned(), subject: session.subject.clone() };
+        let people = self.keys.people();
+        let member = people.member_by_identity(&identity, &session.organizations);
+        let member = member.ok_or(AuthFailure::NoMember)?;
+        let key = self.keys.session_of(&member, session.provider.environment());
+        Ok(Caller::of_session(key, session, authorization, generation))
+    }
+
+    /// The response where there is no caller.
+    pub(super) fn refusal(&self, exchange: &mut Exchange<'_>, refused: Unauthenticated) -> Error {
+        match refused {
+            Unauthenticated::Refused(error) => error,
+            Unauthenticated::KeysAreOld(provider) => {
+                exchange.record.auth_failure = Some(JwtError::UnknownKey(provider).name());
+                self.count_failure(exchange)
+            }
+        }
     }
 
     /// The response to a failure: 401, or 429 to an address that fails too often. A proxy that hides its clients

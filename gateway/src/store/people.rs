@@ -135,6 +135,9 @@ pub trait People {
     /// How providers name a user.
     fn identities(&mut self, user: UserId) -> Result<Vec<Identity>, StoreError>;
 
+    /// How providers name all users.
+    fn list_identities(&mut self) -> Result<Vec<(UserId, Identity)>, StoreError>;
+
     /// The memberships that pass the filter, the oldest first.
     fn list_members(&mut self, filter: MemberFilter) -> Result<Vec<Member>, StoreError>;
 

@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use jiff::Timestamp;
 use permissions::{
-    ApiAccessPermission, CustomRole, Environment, KeyHash, KeyId, KeyRecord, MembershipId, OnRetired,
-    PartnerId, Rate, RoleId, TokenId, ceiling,
+    ApiAccessPermission, CustomRole, Environment, Identity, KeyHash, KeyId, KeyRecord, MembershipId,
+    OnRetired, PartnerId, Rate, RoleId, TokenId, UserId, ceiling,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -111,6 +111,8 @@ pub struct Changes {
     pub partners: Changed<PartnerId, Partner>,
     /// The app tokens that were written.
     pub tokens: Changed<TokenId, StoredToken>,
+    /// The users whose identities were written, with those that they have now.
+    pub users: Changed<UserId, (UserId, Vec<Identity>)>,
     /// The memberships that were written.
     pub members: Changed<MembershipId, Member>,
     /// The organizations' own roles that were written.

@@ -217,6 +217,10 @@ impl<R: Reads> People for R {
         self.read(|connection| people::identities(connection, user))
     }
 
+    fn list_identities(&mut self) -> Result<Vec<(UserId, Identity)>, StoreError> {
+        self.read(people::list_identities)
+    }
+
     fn list_members(&mut self, filter: MemberFilter) -> Result<Vec<Member>, StoreError> {
         self.read(|connection| people::list_members(connection, filter))
     }

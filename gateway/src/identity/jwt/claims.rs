@@ -71,6 +71,12 @@ impl VerifiedSession {
         self.email.as_deref().filter(|email| self.provider.speaks_for(email))
     }
 
+    /// Whether the provider still has the key that verified it.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.provider.keys().holds(&self.key)
+    }
+
     /// Checks that it is valid at `now`, within the leeway of its provider.
     ///
     /// # Errors

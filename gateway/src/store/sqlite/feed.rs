@@ -7,10 +7,13 @@ use rusqlite::{Connection, Row};
 
 use super::super::{Changed, Changes, Feed, StoreError, StoredKey};
 use super::people::{
-    MEMBER_COLUMNS, TOKEN_COLUMNS, member, member_columns, readable_row, role, token, token_columns,
+    MEMBER_COLUMNS, TOKEN_COLUMNS, identities, member, member_columns, readable_row, role, token,
+    token_columns,
 };
 use super::records::{PARTNER_COLUMNS, partner_columns, readable_partner};
-use super::row::{KEY_COLUMNS, key_columns, keys_with_partners, readable_key, short_text};
+use permissions::UserId;
+
+use super::row::{KEY_COLUMNS, key_columns, keys_with_partners, parsed, readable_key, short_text};
 use super::{Reads as _, Sqlite, failure};
 
 impl Feed for Sqlite {
@@ -102,6 +105,19 @@ impl Feed for Sqlite {
                 ),
                 (number, TOKEN_COLUMNS),
                 |row| readable_row(row, "token", token),
+            )?;
+            changes.users = changed(
+                &transaction,
+                "SELECT user.id, changed.id FROM
+                 (SELECT DISTINCT key_id AS id FROM change WHERE number > ?1 AND kind = 'user') AS changed
+                 LEFT JOIN user ON user.id = changed.id",
+                (number, 1),
+                |row| {
+                    readable_row(row, "user", |row| {
+                        let id = parsed(row, 0, str::parse::<UserId>)?;
+                        Ok((id, identities(&transaction, id)?))
+                    })
+                },
             )?;
             changes.members = changed(
                 &transaction,

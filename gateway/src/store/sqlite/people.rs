@@ -85,6 +85,14 @@ pub(super) fn identities(connection: &Connection, user: UserId) -> Result<Vec<Id
         .collect()
 }
 
+pub(super) fn list_identities(connection: &Connection) -> Result<Vec<(UserId, Identity)>> {
+    let mut statement = connection.prepare_cached("SELECT user_id, issuer, subject FROM identity")?;
+    readable(statement.query(())?, "identity", |row| {
+        let identity = Identity { issuer: row.get(1)?, subject: row.get(2)? };
+        Ok((parsed(row, 0, str::parse::<UserId>)?, identity))
+    })
+}
+
 /// Reads a user whose id is in column `id`, and the rest from column `rest` on.
 fn user(row: &Row<'_>, id: usize, rest: usize) -> Result<User> {
     Ok(User {

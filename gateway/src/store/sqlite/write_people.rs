@@ -56,7 +56,7 @@ impl WritePeople for SqliteWrite<'_> {
              ON CONFLICT (issuer, subject) DO NOTHING",
             &[&identity.issuer, &identity.subject, &user.to_string(), &self.now.as_microsecond()],
         )?;
-        Ok(rows == 1)
+        self.add_change_if(rows == 1, "user", user.0)
     }
 
     fn insert_membership(&mut self, membership: &Membership) -> Result<bool, StoreError> {
