@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use permissions::{ApiAccessPermission, secrets_are_equal};
-use versions::{Error, ErrorCode, Help, Person};
+use versions::{Error, ErrorCode, Help, Person, Version, v2026_11_15};
 use zeroize::Zeroizing;
 
 use crate::callers::index::Key;
@@ -112,15 +112,19 @@ impl Caller {
     /// Checks that the caller has the permission that an endpoint requires.
     ///
     /// # Errors
-    /// [`ErrorCode::PermissionMissing`], with the required and the granted permissions.
-    pub(crate) fn authorize(&self, required: ApiAccessPermission) -> Result<(), Error> {
+    /// [`ErrorCode::PermissionMissing`], with the required and the granted permissions; from the version on that has access
+    /// requests, with what is missing and where to ask for it. The errors of older versions stay as they are.
+    pub(crate) fn authorize(&self, required: ApiAccessPermission, version: Version) -> Result<(), Error> {
         let granted = self.identity.permissions;
         granted.authorize(required).map_err(|_| {
             let detail =
                 format!("This key lacks the permission `{required}`. Ask for it, or use a key that has it.");
+            let has_requests = version >= v2026_11_15::RELEASE.version;
             Error::new(ErrorCode::PermissionMissing, detail).with_help(Help {
                 required_permission: Some(required),
                 granted_permissions: Some(granted),
+                missing_permissions: has_requests.then_some(required - granted),
+                access_requests: has_requests.then_some(v2026_11_15::ACCESS_REQUESTS),
                 ..Help::default()
             })
         })

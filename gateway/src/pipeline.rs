@@ -7,6 +7,7 @@
 mod authenticate;
 mod connection;
 mod cors;
+mod decisions;
 mod exchange;
 mod handle;
 mod idempotency;
@@ -45,6 +46,7 @@ use crate::store::{StoreError, StoreHandle};
 use crate::transport::{Peer, RequestBody, Service};
 
 use authenticate::Unauthenticated;
+use decisions::{Decisions, Step};
 use exchange::{Exchange, rate_fields};
 use handle::Call;
 
@@ -63,6 +65,7 @@ pub struct Pipeline {
     brand: Brand,
     realm: String,
     failures: Failures,
+    decisions: Decisions,
     /// Requests in flight.
     slots: Slots,
     /// Requests whose content is being received.
@@ -99,6 +102,7 @@ impl Pipeline {
             brand: config.api.brand.clone(),
             realm: config.api.realm.clone(),
             failures: Failures::new(config.limits.failure_addresses_max),
+            decisions: Decisions::new(),
             slots: Slots::default(),
             uploads: Slots::default(),
         }
@@ -167,6 +171,7 @@ impl Pipeline {
         // Admission: is there a free slot, and is the head valid?
         exchange.places.slot = Some(self.slots.take(limits.requests_in_flight_max)?);
         let fields = check_head(head, limits, peer)?;
+        exchange.trail.passed(Step::Admit, self.monotonic());
 
         if let Some(reply) = cors::preflight(head, snapshot) {
             exchange.is_read = body.is_end_stream();
@@ -188,6 +193,7 @@ impl Pipeline {
             authenticated => authenticated,
         };
         let caller = caller.map_err(|refused| self.refusal(exchange, refused))?;
+        exchange.trail.passed(Step::Authenticate, self.monotonic());
         let is_busy = self.slots.are_over_half_taken(limits.requests_in_flight_max)
             || self.uploads.are_over_half_taken(limits.uploads_in_flight_max);
         exchange.places.of_caller =
@@ -209,9 +215,11 @@ impl Pipeline {
             if is_options { None } else { Some(snapshot.catalog.entry(table, resource, &head.method)?) };
         exchange.found(entry);
 
+        exchange.trail.passed(Step::Dispatch, self.monotonic());
+
         // May they, and not too often?
         if let Some(entry) = entry {
-            caller.authorize(entry.route.permission)?;
+            caller.authorize(entry.route.permission, table.version)?;
         }
         spent.map_err(|spent| {
             Error::new(ErrorCode::RateLimited, "This key has reached its rate. Wait as `Retry-After` says.")
@@ -223,6 +231,7 @@ impl Pipeline {
             let reply = Reply::new(Body::Empty).with_status(StatusCode::NO_CONTENT);
             return Ok(reply.with_header(header::ALLOW, allow));
         };
+        exchange.trail.passed(Step::Authorize, self.monotonic());
         negotiate::accept(fields.accept, &head.headers)?;
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
 

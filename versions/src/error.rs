@@ -190,6 +190,12 @@ pub struct Help {
     /// The permissions that the key holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted_permissions: Option<ApiAccessPermission>,
+    /// The required permissions that the caller lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_permissions: Option<ApiAccessPermission>,
+    /// Where to ask for them: the path of `create_access_request`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_requests: Option<&'static str>,
     /// The dates that the caller may use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supported_versions: Option<Vec<Version>>,

@@ -1,6 +1,6 @@
 //! What an organization manages of its own: the functions behind the management endpoints, as handlers see them.
 //!
-//! They check what the caller may reach, so an endpoint does nothing but convert. All of them wait for the store.
+//! They check what the caller may reach, so an endpoint does nothing but convert. Most of them wait for the store.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use permissions::{
-    ApiAccessPermission, AppToken, CustomRole, Environment, KeyId, KeyRecord, KeySecret, Membership,
-    MembershipId, OnRetired, Rate, RoleId, TokenId, User,
+    ApiAccessPermission, AppToken, Credential, CustomRole, Environment, KeyId, KeyRecord, KeySecret,
+    Membership, MembershipId, OnRetired, Rate, RoleId, TokenId, User,
 };
 
 use crate::{Caller, ServiceFuture};
@@ -111,8 +111,60 @@ pub struct AuditInfo {
     pub request_id: Option<String>,
 }
 
+/// Why a call was refused.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The id of the call.
+    pub request_id: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The credential that it had.
+    pub credential: Credential,
+    /// The environment of that credential.
+    pub environment: Environment,
+    /// The method.
+    pub method: String,
+    /// The endpoint with its version, if one was found.
+    pub endpoint: Option<String>,
+    /// The status of the response.
+    pub status: u16,
+    /// The code of the error.
+    pub error: &'static str,
+    /// Why the credential was refused.
+    pub reason: Option<&'static str>,
+    /// What the response said.
+    pub detail: String,
+    /// Every step, in their order.
+    pub steps: Vec<DecisionStep>,
+}
+
+/// One step of a refused call.
+#[derive(Clone, Debug)]
+pub struct DecisionStep {
+    /// Its name.
+    pub step: &'static str,
+    /// What became of it.
+    pub result: StepResult,
+    /// How long it took.
+    pub microseconds: u64,
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepResult {
+    /// The call passed it.
+    Passed,
+    /// The call was refused here.
+    Refused,
+    /// The call did not come so far.
+    NotReached,
+}
+
 /// The functions. Errors are those of the API: whatever the caller may not see does not exist for it.
 pub trait Management: Send + Sync {
+    /// Why a recent call of the caller's organization was refused.
+    fn decision(&self, caller: &Caller, request_id: &str) -> Option<Decision>;
+
     /// Who the caller is.
     fn account(&self, requester: Requester) -> ServiceFuture<'_, Account>;
 

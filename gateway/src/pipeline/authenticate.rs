@@ -11,6 +11,7 @@ use permissions::{Credential, Denial, Identity, KeySecret, Malformed, TokenSecre
 use versions::{Error, ErrorCode, Help};
 
 use super::Pipeline;
+use super::decisions::Owner;
 use super::exchange::Exchange;
 use crate::callers::Caller;
 use crate::callers::index::Key;
@@ -113,7 +114,7 @@ impl Pipeline {
 
     fn recognize(
         &self,
-        exchange: &Exchange<'_>,
+        exchange: &mut Exchange<'_>,
         authorization: Field<'_>,
         remembered: Option<Arc<Caller>>,
     ) -> Result<Arc<Caller>, Unrecognized> {
@@ -129,6 +130,8 @@ impl Pipeline {
             _ => Arc::new(self.look_up(authorization, exchange.record.time, generation)?),
         };
         let credential = Some(caller.key().credential);
+        let versions::Caller { credential: id, organization, environment, .. } = *caller.identity();
+        exchange.owner = Some(Owner { credential: id, organization, environment });
         if let Some(over) = caller.session_is_over(exchange.record.time) {
             return Err(Unrecognized::Failure(AuthFailure::Session(over.name()), credential));
         }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use versions::{Entry, Error, ErrorCode, VersionTable};
 
 use super::ConnectionCache;
+use super::decisions::{Owner, Trail};
 use crate::callers::Caller;
 use crate::http::{Frontend, Places, Record, field};
 use crate::limits::{Policy, Spent};
@@ -32,6 +33,10 @@ pub(super) struct Exchange<'a> {
     pub(super) forwarded_from: Option<&'a VersionTable>,
     /// The endpoint, or if the method has none, another one of the same path.
     pub(super) entry: Option<&'a Entry>,
+    /// Whose call it is, once that is known.
+    pub(super) owner: Option<Owner>,
+    /// When each step was passed.
+    pub(super) trail: Trail,
     /// The fields of a preview, if one was requested.
     pub(super) preview: Option<Box<HeaderMap>>,
 }
@@ -56,6 +61,8 @@ impl<'a> Exchange<'a> {
             version: None,
             forwarded_from: None,
             entry: None,
+            owner: None,
+            trail: Trail::default(),
             preview: None,
         }
     }

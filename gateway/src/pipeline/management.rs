@@ -9,9 +9,9 @@ use permissions::{
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use versions::management::{
-    Account, AuditInfo, KeyChange, KeySettings, Management, MemberInfo, Page, Requester,
+    Account, AuditInfo, Decision, KeyChange, KeySettings, Management, MemberInfo, Page, Requester,
 };
-use versions::{Error, ErrorCode, Help, ServiceFuture};
+use versions::{Caller, Error, ErrorCode, Help, ServiceFuture};
 
 use super::{Pipeline, store_error};
 use crate::provisioning::{self, Actor, NewKey, Provisioning, ProvisioningError, Who};
@@ -115,6 +115,10 @@ fn sentence(error: &ProvisioningError) -> String {
 }
 
 impl Management for Pipeline {
+    fn decision(&self, caller: &Caller, request_id: &str) -> Option<Decision> {
+        self.decisions.find(caller, request_id)
+    }
+
     fn account(&self, requester: Requester) -> ServiceFuture<'_, Account> {
         let (organization, person) = (requester.caller.organization, requester.caller.person);
         self.provision(requester, move |_, store, _| {

@@ -127,7 +127,7 @@ async fn preview_reply(
     let catalog = &exchange.snapshot.catalog;
     let (resource, mut newer) = table.resource(catalog.below(exchange.head.uri.path()))?;
     let entry = catalog.entry(table, resource, &call.entry.route.method)?;
-    call.caller.authorize(entry.route.permission)?;
+    call.caller.authorize(entry.route.permission, entry.version)?;
     if !entry.route.safe {
         return Ok(None);
     }

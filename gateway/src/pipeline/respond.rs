@@ -25,7 +25,10 @@ impl Pipeline {
         let Exchange { snapshot, version, .. } = exchange;
         let (reply, error) = match outcome {
             Ok(reply) => (reply, None),
-            Err(error) => (self.problem(&error, &exchange), Some(error)),
+            Err(error) => {
+                self.decisions.record(&exchange, &error, self.frontend.clock.monotonic());
+                (self.problem(&error, &exchange), Some(error))
+            }
         };
         let Reply { status, headers, body } = reply;
         let status = status.unwrap_or(StatusCode::OK);

@@ -4,6 +4,7 @@
 //! reach, are [`crate::management::Management`].
 
 pub mod audit;
+pub mod decisions;
 pub mod devices;
 pub mod keys;
 pub mod list;
@@ -12,6 +13,9 @@ pub mod members;
 pub mod roles;
 
 use crate::{Lifecycle, Release, Route, Version};
+
+/// Where a caller of this version, or a later one, asks for a permission that it lacks.
+pub const ACCESS_REQUESTS: &str = "/2026-11-15/access-requests.json";
 
 /// The third version.
 pub const RELEASE: Release = Release {
@@ -33,6 +37,7 @@ pub const RELEASE: Release = Release {
         Route::native::<devices::ListDevices>(),
         Route::native::<devices::RevokeDevice>(),
         Route::native::<audit::ListAudit>(),
+        Route::native::<decisions::ShowDecision>(),
     ],
     ..Release::new(
         Version::new(2026, 11, 15),
