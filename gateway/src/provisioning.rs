@@ -6,6 +6,7 @@
 //! servers or terminals.
 
 mod actor;
+mod claims;
 mod invitations;
 mod keys;
 mod links;
@@ -31,6 +32,7 @@ pub use crate::store::KeyUpdate;
 use crate::store::people::AuditEntry;
 use crate::store::{Store, Write, to_stored_precision};
 pub use actor::{Actor, STEP_UP_AGE_MAX, Who};
+pub use claims::{ClaimInfo, Claimed, claim_info, claim_state};
 pub use invitations::{
     INVITATIONS_LIST_MAX, INVITATIONS_OPEN_MAX, InvitationInfo, Invited, Invitee, NewInvitation,
     accept_invitation, invitation_info, invite, list_invitations, revoke_invitation,
@@ -56,8 +58,7 @@ pub use requests::{
     file_request, list_requests, request_by_code, show_request, withdraw_request,
 };
 pub use review::{
-    Approval, Approved, ApprovedFor, ClaimInfo, Claimed, approve_request, ask_back, claim_info, claim_state,
-    new_claim_link, reject_request,
+    Approval, Approved, ApprovedFor, approve_request, ask_back, new_claim_link, reject_request,
 };
 pub use rules::{NAME_CHARACTERS_MAX, NETWORKS_MAX, ProvisioningError, TEXT_CHARACTERS_MAX};
 pub use tokens::{IssuedToken, NewToken, issue_token, list_tokens, revoke_all_tokens, revoke_token};

@@ -1,7 +1,7 @@
-//! Access requests from the side of the operator, who asks back, rejects or approves, and the claim of what was approved.
+//! Access requests from the side of the operator, who asks back, rejects or approves.
 //!
 //! An approval makes the organization, or widens the grant of the one that asked. Whoever had none gets a link by which
-//! the keys are claimed: it works once, and shows them once.
+//! the keys are claimed (`claims.rs`).
 
 use std::time::Duration;
 
@@ -10,19 +10,14 @@ use rand::CryptoRng;
 use serde_json::json;
 
 use super::keys::{audit_key, settings};
-use super::links::{self, LinkState, NewLink};
+use super::links::{self, NewLink};
 use super::people::{find_organization, not_found, record};
 use super::requests::{append, require_open};
 use super::rules::{check_partner_name, check_text};
-use super::{
-    Actor, Committed, Created, KeyUpdate, NewKey, Provisioning, ProvisioningError, new_uuid, now, write,
-};
+use super::{Actor, Committed, KeyUpdate, ProvisioningError, new_uuid, now, write};
 use crate::clock::Clock;
 use crate::store::requests::{AccessRequest, LinkKind, PerEnvironment, RequestAction, RequestState};
 use crate::store::{Partner, Store, Write};
-
-/// The name of the keys that are claimed.
-const CLAIMED_KEY_NAME: &str = "by access request";
 
 /// The organization that an access request is approved for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,110 +197,6 @@ pub fn new_claim_link(
     Ok((request, drawn.1, change))
 }
 
-/// What a link to keys leads to, before it is used.
-#[derive(Clone, Debug)]
-pub struct ClaimInfo {
-    /// The organization's name.
-    pub organization: String,
-    /// The contact's name.
-    pub contact: String,
-    /// What the keys will have.
-    pub granted: PerEnvironment,
-    /// What has become of the link.
-    pub state: LinkState,
-}
-
-/// What a link to keys leads to. It changes nothing: mail scanners open links.
-///
-/// # Errors
-/// [`ProvisioningError::UnknownLink`], or an error of the store.
-pub fn claim_info(
-    store: &mut Store,
-    clock: &dyn Clock,
-    secret: &ServerSecret,
-    code: &str,
-) -> Result<ClaimInfo, ProvisioningError> {
-    let link = links::find(&mut **store, secret, LinkKind::Claim, code)?;
-    let request = store.request(RequestId(link.subject))?.ok_or(ProvisioningError::UnknownLink)?;
-    let id = request.organization.ok_or(ProvisioningError::UnknownLink)?;
-    let organization = store.find_partner(&id.to_string())?.ok_or(ProvisioningError::UnknownLink)?;
-    Ok(ClaimInfo {
-        granted: still_granted(&organization, &request),
-        organization: organization.name,
-        contact: request.contact,
-        state: LinkState::of(&link, now(clock)),
-    })
-}
-
-/// The keys that were claimed. Their texts are available only here.
-#[derive(Clone, Debug)]
-pub struct Claimed {
-    /// The request.
-    pub request: AccessRequest,
-    /// The key of each environment in which something is granted.
-    pub keys: Vec<Created>,
-    /// The write.
-    pub change: Committed,
-}
-
-impl Provisioning<'_> {
-    /// Claims the keys of an approved access request, once.
-    ///
-    /// # Errors
-    /// [`ProvisioningError::UnknownLink`], [`ProvisioningError::LinkUsed`], [`ProvisioningError::LinkExpired`], nothing
-    /// that is granted any more, or an error of the store.
-    pub fn claim(&mut self, code: &str) -> Result<Claimed, ProvisioningError> {
-        let now = now(self.clock);
-        let drawn = Environment::ALL.map(|environment| {
-            let new = NewKey {
-                partner: String::new(),
-                name: CLAIMED_KEY_NAME.to_owned(),
-                ..super::keys::first_key(environment)
-            };
-            self.draw(new, PartnerId(uuid::Uuid::nil()), now)
-        });
-        let [staging, production] = drawn;
-        let drawn = [staging?, production?];
-        let hashes = [0, 1].map(|at| self.secret.hash(drawn[at].1.expose().as_bytes()));
-        let (actor, secret) = (self.actor, self.secret);
-        let ((request, keys), change) = write(self.store, self.clock, now, |write| {
-            let link = links::take(write, secret, LinkKind::Claim, code)?;
-            let request = write.request(RequestId(link.subject))?.ok_or(ProvisioningError::UnknownLink)?;
-            let id = request.organization.ok_or(ProvisioningError::UnknownLink)?;
-            let organization = find_organization(write, id)?;
-            let granted = still_granted(&organization, &request);
-            if granted.is_empty() {
-                return Err(ProvisioningError::NothingGranted);
-            }
-            let mut keys = Vec::with_capacity(drawn.len());
-            for ((mut key, text), hash) in drawn.into_iter().zip(&hashes) {
-                key.permissions = granted.of(key.environment);
-                if key.permissions.is_empty() {
-                    continue;
-                }
-                key.partner_id = organization.id;
-                key.partner = organization.name.clone();
-                key.suspended = organization.suspended.is_some();
-                key.ceiling = organization.ceiling(key.environment);
-                write.insert_key(&key, hash)?;
-                audit_key(write, actor, "key.create", &key, None, Some(&settings(&key)))?;
-                keys.push((key, text));
-            }
-            append(write, actor, &request, (RequestAction::Claimed, ""), ("request.claim", None))?;
-            Ok((request, keys))
-        })?;
-        let created = |(record, secret)| Created { record, secret, partner_created: false, change };
-        Ok(Claimed { request, keys: keys.into_iter().map(created).collect(), change })
-    }
-}
-
-/// What was approved, as far as the organization still has it.
-fn still_granted(organization: &Partner, request: &AccessRequest) -> PerEnvironment {
-    let granted = request.granted.unwrap_or_default();
-    let within = |environment| granted.of(environment) & organization.ceiling(environment);
-    PerEnvironment { staging: within(Environment::Staging), production: within(Environment::Production) }
-}
-
 fn optional_text(text: &str, what: &'static str) -> Result<String, ProvisioningError> {
     if text.trim().is_empty() { Ok(String::new()) } else { check_text(text, what) }
 }
@@ -439,17 +330,4 @@ fn widen_key(
     let after = write.key(before.id)?.ok_or(ProvisioningError::Unknown(before.id))?;
     audit_key(write, actor, "key.update", &after, Some(&settings(&before)), Some(&settings(&after)))?;
     Ok(Some(before.id))
-}
-
-/// The newest link to the keys of a request, for the operator.
-///
-/// # Errors
-/// Errors of the store.
-pub fn claim_state(
-    store: &mut Store,
-    clock: &dyn Clock,
-    id: RequestId,
-) -> Result<Option<LinkState>, ProvisioningError> {
-    let link = store.newest_link(LinkKind::Claim, id.0)?;
-    Ok(link.map(|link| LinkState::of(&link, now(clock))))
 }
