@@ -6,9 +6,17 @@
 //! servers or terminals.
 
 mod actor;
+mod claims;
+mod invitations;
 mod keys;
+mod links;
+mod operators;
 mod organizations;
 mod people;
+mod requests;
+#[cfg(test)]
+mod requests_tests;
+mod review;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -24,9 +32,19 @@ pub use crate::store::KeyUpdate;
 use crate::store::people::AuditEntry;
 use crate::store::{Store, Write, to_stored_precision};
 pub use actor::{Actor, STEP_UP_AGE_MAX, Who};
+pub use claims::{ClaimInfo, Claimed, claim_info, claim_state};
+pub use invitations::{
+    INVITATIONS_LIST_MAX, INVITATIONS_OPEN_MAX, InvitationInfo, Invited, Invitee, NewInvitation,
+    accept_invitation, invitation_info, invite, list_invitations, revoke_invitation,
+};
 pub use keys::{
     Created, FIRST_PARTNER, FirstLaunch, NewKey, Provisioning, Revoked, Updated, list_keys, revoke, show_key,
     update,
+};
+pub use links::{LinkCode, LinkState, NewLink, REQUEST_PATH, link_path};
+pub use operators::{
+    NewOperator, NewOperatorUser, OPERATOR_ORGANIZATION, SIGN_IN_LIFETIME, create_operator, sign_in_link,
+    sign_in_link_state, use_sign_in_link,
 };
 pub use organizations::{
     PartnerChange, create_partner, grant, remove_partner, rename_partner, resume_partner, suspend_partner,
@@ -35,7 +53,14 @@ pub use people::{
     NewMember, change_member, change_role, create_role, create_user, list_members, list_roles, remove_member,
     remove_role, role_name,
 };
-pub use rules::{NAME_CHARACTERS_MAX, NETWORKS_MAX, ProvisioningError};
+pub use requests::{
+    EVENTS_MAX, Filed, LIST_MAX, NewRequest, OPEN_PER_ORGANIZATION_MAX, RequestView, Which, add_to_request,
+    file_request, list_requests, request_by_code, show_request, withdraw_request,
+};
+pub use review::{
+    Approval, Approved, ApprovedFor, approve_request, ask_back, new_claim_link, reject_request,
+};
+pub use rules::{NAME_CHARACTERS_MAX, NETWORKS_MAX, ProvisioningError, TEXT_CHARACTERS_MAX};
 pub use tokens::{IssuedToken, NewToken, issue_token, list_tokens, revoke_all_tokens, revoke_token};
 
 /// A committed write.

@@ -65,6 +65,12 @@ impl Actor {
         Self { who: Who::Gateway, address: None, request_id: None }
     }
 
+    /// Somebody without a credential, at this address.
+    #[must_use]
+    pub const fn contact(address: Option<IpAddr>) -> Self {
+        Self { who: Who::Contact, address, request_id: None }
+    }
+
     /// The caller of an endpoint; `None` for those who act for no organization.
     pub(super) const fn caller(&self) -> Option<&Caller> {
         match &self.who {

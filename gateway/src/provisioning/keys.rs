@@ -224,7 +224,7 @@ impl Provisioning<'_> {
     }
 
     /// Generates the id and the secret of a new key.
-    fn draw(
+    pub(super) fn draw(
         &mut self,
         new: NewKey,
         partner_id: PartnerId,
@@ -390,7 +390,7 @@ fn allow(
 }
 
 /// The settings of a key, as the audit log shows them.
-fn settings(record: &KeyRecord) -> Value {
+pub(super) fn settings(record: &KeyRecord) -> Value {
     json!({
         "name": record.name,
         "environment": record.environment,
@@ -403,7 +403,7 @@ fn settings(record: &KeyRecord) -> Value {
     })
 }
 
-fn audit_key(
+pub(super) fn audit_key(
     write: &mut dyn Write,
     actor: &Actor,
     action: &'static str,

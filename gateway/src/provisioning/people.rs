@@ -72,22 +72,28 @@ pub(super) fn add_member(
             user
         }
     };
-    let membership = Membership {
-        id: membership,
-        user: user.id,
-        organization: organization.id,
-        role: new.role,
-        created: now,
-    };
+    join(write, actor, now, user, membership, (organization.id, new.role))
+}
+
+/// Makes a user a member. Whether the actor may do so was checked before.
+pub(super) fn join(
+    write: &mut dyn Write,
+    actor: &Actor,
+    now: Timestamp,
+    user: User,
+    membership: MembershipId,
+    (organization, role): (PartnerId, RoleOf),
+) -> Result<Member, ProvisioningError> {
+    let membership = Membership { id: membership, user: user.id, organization, role, created: now };
     if !write.insert_membership(&membership)? {
         return Err(ProvisioningError::MemberExists);
     }
-    let after = json!({ "user": user.id, "name": user.name, "role": role_name(write, new.role)? });
+    let after = json!({ "user": user.id, "name": user.name, "role": role_name(write, role)? });
     record(
         write,
         actor,
         "member.add",
-        organization.id,
+        organization,
         format!("member:{}", membership.id),
         (None, Some(&after)),
     )?;

@@ -8,9 +8,12 @@ use permissions::{ApiAccessPermission, Environment, KeyId, KeyRecord, PartnerId}
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::store::StoreError;
+use crate::store::requests::RequestState;
 
 /// The longest name of a partner or a key, in characters.
 pub const NAME_CHARACTERS_MAX: usize = 128;
+/// The longest text of a person, such as a use case or a reason, in characters.
+pub const TEXT_CHARACTERS_MAX: usize = 4_000;
 /// The most networks that a key may name.
 pub const NETWORKS_MAX: usize = 64;
 
@@ -150,6 +153,85 @@ pub enum ProvisioningError {
     /// The overlap ends after the last time that can be stored.
     #[error("the overlap is too long")]
     OverlapTooLong,
+    /// A text breaks the rules.
+    #[error("{what} is 1 to {TEXT_CHARACTERS_MAX} printable characters")]
+    Text {
+        /// Which text, such as `the reason`.
+        what: &'static str,
+    },
+    /// Nothing was asked for.
+    #[error("ask for at least one permission, in staging or in production")]
+    NothingWanted,
+    /// Nothing would be granted.
+    #[error("this grants nothing; to refuse the request, reject it with a reason")]
+    NothingGranted,
+    /// The organization has everything that it asks for.
+    #[error(
+        "the organization was granted this already; give it to the key or the role that lacks it instead of asking for more"
+    )]
+    AlreadyGranted,
+    /// There are too many open access requests.
+    #[error("no further requests are accepted at the moment; try again later")]
+    QueueFull,
+    /// There are too many of something.
+    #[error("there are {max} {what} already, which is the most")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The most that there may be.
+        max: usize,
+    },
+    /// The access request was decided or withdrawn.
+    #[error("the request was {0} already")]
+    RequestEnded(RequestState),
+    /// The access request was not approved, or by an organization that has its keys.
+    #[error("there are keys to claim only for an approved request of somebody without an organization")]
+    NothingToClaim,
+    /// An approval exceeds what was asked for.
+    #[error(
+        "this is more than was asked for in {environment}: {extra}; say explicitly that it is meant (--wider)"
+    )]
+    WiderThanAsked {
+        /// What is too much.
+        extra: ApiAccessPermission,
+        /// Where.
+        environment: Environment,
+    },
+    /// The name in an access request is that of an organization.
+    #[error(
+        "there is an organization `{0}` already, and the request may be a stranger's: if it is theirs, approve it for this organization (--organization NAME), else under another name (--name NAME)"
+    )]
+    OrganizationTaken(String),
+    /// An access request of an organization was to be approved for another one.
+    #[error("this request is of an organization, and is approved for that one only")]
+    OrganizationFixed,
+    /// The operator's organization is not for those who ask for access.
+    #[error("the operator's own organization is not for those who ask for access")]
+    OperatorOrganization,
+    /// Somebody else than the operator asked for something that only the operator does.
+    #[error("only the operator does this")]
+    OperatorOnly,
+    /// No link has this code. The code is secret, so it is not repeated.
+    #[error("this link is not valid; check that it was copied completely, or ask for another")]
+    UnknownLink,
+    /// The link was used before.
+    #[error("this link was used at {at}, and works once; nothing was revoked. Ask for another")]
+    LinkUsed {
+        /// When it was used.
+        at: Timestamp,
+    },
+    /// The link has expired.
+    #[error("this link expired at {at}; ask for another")]
+    LinkExpired {
+        /// When it expired.
+        at: Timestamp,
+    },
+    /// The invitation was revoked.
+    #[error("this invitation was revoked at {at}")]
+    InvitationRevoked {
+        /// When that was.
+        at: Timestamp,
+    },
 }
 
 impl ProvisioningError {
@@ -166,6 +248,10 @@ impl ProvisioningError {
             | Self::Name
             | Self::Email(_)
             | Self::NotGrantable(_)
+            | Self::Text { .. }
+            | Self::NothingWanted
+            | Self::NothingGranted
+            | Self::WiderThanAsked { .. }
             | Self::OverlapTooLong => true,
             Self::Store(_)
             | Self::Unknown(_)
@@ -182,6 +268,19 @@ impl ProvisioningError {
             | Self::MemberExists
             | Self::RoleExists(_)
             | Self::RoleInUse
+            | Self::AlreadyGranted
+            | Self::QueueFull
+            | Self::TooMany { .. }
+            | Self::RequestEnded(_)
+            | Self::NothingToClaim
+            | Self::OrganizationTaken(_)
+            | Self::OrganizationFixed
+            | Self::OperatorOrganization
+            | Self::OperatorOnly
+            | Self::UnknownLink
+            | Self::LinkUsed { .. }
+            | Self::LinkExpired { .. }
+            | Self::InvitationRevoked { .. }
             | Self::PartnerExists(_) => false,
         }
     }
@@ -228,6 +327,20 @@ pub(super) fn check_email(address: &str) -> Result<String, ProvisioningError> {
     }
 }
 
+/// A text of one or more lines. Line ends are made alike.
+pub(super) fn check_text(text: &str, what: &'static str) -> Result<String, ProvisioningError> {
+    // Bounded before it is looked at.
+    let is_short = text.len() <= TEXT_CHARACTERS_MAX * 4 + 4;
+    let text: Option<String> =
+        is_short.then(|| text.replace("\r\n", "\n").replace('\t', " ").trim().nfc().collect());
+    let is_text = |text: &String| {
+        !text.is_empty()
+            && text.chars().count() <= TEXT_CHARACTERS_MAX
+            && !text.contains(|character| character != '\n' && is_hidden(character))
+    };
+    text.filter(is_text).ok_or(ProvisioningError::Text { what })
+}
+
 /// The name in Unicode's form NFC, so that two that look alike are alike; `None` if it is none.
 fn normalized(name: &str) -> Option<String> {
     // Bounded before it is looked at.
@@ -238,11 +351,12 @@ fn normalized(name: &str) -> Option<String> {
 /// Names go into listings and logs. Invisible characters, or those that change the text's direction, would
 /// let one name pass for another.
 fn is_name(name: &str) -> bool {
-    let hidden = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-    };
-    name.chars().count() <= NAME_CHARACTERS_MAX && name.trim() == name && !name.contains(hidden)
+    name.chars().count() <= NAME_CHARACTERS_MAX && name.trim() == name && !name.contains(is_hidden)
+}
+
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Normalizes networks to the form in which client addresses are compared: host bits zero, no duplicates, and

@@ -1,6 +1,8 @@
 //! The tests that every storage engine must pass, written against the store's traits alone. An engine runs them
 //! with [`conformance_tests!`].
 
+mod people;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -41,6 +43,12 @@ macro_rules! conformance_tests {
             a_fact_that_may_change_is_replaced_in_a_transaction
             receipts_cover_every_change_before_them
             nodes_come_and_go
+            people_read_back_and_leave_with_everything_of_theirs
+            the_audit_log_is_a_chain_without_gaps
+            a_repeated_call_gets_the_reply_of_the_first
+            access_requests_are_listed_by_cursor_and_keep_their_events
+            a_link_works_once_and_until_its_end
+            an_invitation_is_accepted_or_revoked
         );
     };
     ($setup:ty: $($name:ident)*) => {$(
@@ -51,6 +59,7 @@ macro_rules! conformance_tests {
     )*};
 }
 pub(super) use conformance_tests;
+pub(super) use people::*;
 
 const OTHER: PartnerId = PartnerId(Uuid::from_u128(0x07e4));
 

@@ -14,6 +14,7 @@ mod people;
 mod presence;
 mod read_only;
 mod records;
+mod requests;
 mod row;
 mod switch;
 mod write;

@@ -32,7 +32,7 @@ pub(super) use member_columns;
 pub(super) const MEMBER_COLUMNS: usize = 8;
 
 /// Collects the rows that can be read. One that cannot grants nothing: it is reported and left out.
-fn readable<T>(
+pub(super) fn readable<T>(
     mut rows: rusqlite::Rows<'_>,
     what: &str,
     read: impl Fn(&Row<'_>) -> Result<T>,

@@ -111,11 +111,13 @@ CREATE TABLE invitation (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX invitation_by_organization ON invitation (organization);
 
--- A request for access by a stranger (`hash` is that of the code in its link), or by an organization for more.
+-- A request for access by a stranger (`hash` is that of the code in its link), or by an organization for more (`hash` is
+-- NULL; `key_id` is the key that asked, if one did, and gets what is approved in its environment).
 CREATE TABLE access_request (
     id TEXT NOT NULL PRIMARY KEY,
     hash BLOB UNIQUE,
     organization TEXT REFERENCES partner (id) ON DELETE CASCADE,
+    key_id TEXT,
     name TEXT NOT NULL,
     contact TEXT NOT NULL,
     email TEXT NOT NULL,
