@@ -38,11 +38,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Service, Sources};
 use crate::folder::DataFolder;
 use crate::http::Frontend;
+use crate::identity::Identity;
 use crate::node::Follower;
 use crate::pipeline::Pipeline;
 use crate::provisioning::{Actor, Provisioning};
 use crate::readiness::Readiness;
-use crate::sites::{Documents, Operations, Site, Sites};
+use crate::sites::{Documents, Operations, Portal, Site, Sites};
 use crate::store::Store;
 use crate::telemetry::{Logs, start_metrics};
 use crate::transport;
@@ -80,6 +81,7 @@ pub fn serve(
     folder.prepare()?;
     let (mut store, secret) = Store::open_with_secret(folder, config.store.busy_timeout)?;
     authority::ensure(folder, clock.now())?;
+    let identity = Arc::new(Identity::new(&config.identity, &clock, rand::random())?);
     let certificates = listen::certificates(&config, folder)?;
     let bound = listen::bind(&config, &certificates, folder)?;
     let description = bound.describe();
@@ -107,9 +109,12 @@ pub fn serve(
     let frontend: &'static Frontend =
         Box::leak(Box::new(Frontend::new(Box::new(SystemClock), workers, config.log.access)));
     let server_urls = addresses.server_urls(&filled);
+    let portal_secret = secret.clone();
     let pipeline: &'static Pipeline =
         Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret, frontend)));
     let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));
+    let portal: &'static Portal =
+        Box::leak(Box::new(Portal::new(pipeline, Arc::clone(&identity), portal_secret, &filled)));
     let pools = Arc::new(Pools::new(&config, &bound));
     let readiness = Arc::new(Readiness::new(
         Arc::clone(&clock),
@@ -128,6 +133,7 @@ pub fn serve(
             Service::Api => Site::Api(pipeline),
             Service::Docs => Site::Documents(documents),
             Service::Operations => Site::Operations(operations),
+            Service::Portal => Site::Portal(portal),
         };
         Sites::new(bound.sites.iter().map(|(service, hosts)| (hosts.clone(), site(*service))).collect())
     };
@@ -152,6 +158,7 @@ pub fn serve(
     let ended = runtime.block_on(async {
         let workers = Workers::start(bound.into_listeners(), workers, sites, &reset_key, &pools, &readiness)?;
         pools.start_sweeps();
+        tokio::spawn(async move { identity.keep_fresh().await });
         readiness.started.store(true, Ordering::Relaxed);
         if let Some(file) = &ready_file {
             file.write(&description)?;

@@ -27,6 +27,7 @@ use crate::config;
 use jwt::{Expected, Token};
 
 pub use fetch::FetchError;
+pub(crate) use fetch::{Fetcher, Form};
 pub use files::FileError;
 pub use jwt::{JwtError, TOKEN_BYTES_MAX, VerifiedSession};
 pub use keys::KeySetError;

@@ -6,10 +6,12 @@
 //! servers or terminals.
 
 mod actor;
+mod devices;
 mod keys;
 mod organizations;
 mod people;
 mod rules;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -24,6 +26,10 @@ pub use crate::store::KeyUpdate;
 use crate::store::people::AuditEntry;
 use crate::store::{Store, Write, to_stored_precision};
 pub use actor::{Actor, STEP_UP_AGE_MAX, Who};
+pub use devices::{
+    BeginDevice, BegunDevice, DEVICE_LIFETIME, DeviceLimits, NewDevice, Poll, approve_device, begin_device,
+    deny_device, find_device, poll_device,
+};
 pub use keys::{
     Created, FIRST_PARTNER, FirstLaunch, NewKey, Provisioning, Revoked, Updated, list_keys, revoke, show_key,
     update,
@@ -36,6 +42,10 @@ pub use people::{
     remove_role, role_name,
 };
 pub use rules::{NAME_CHARACTERS_MAX, NETWORKS_MAX, ProvisioningError};
+pub use sessions::{
+    NewSession, SESSIONS_PER_USER_MAX, SessionTimes, SignInLink, create_session, create_sign_in_link,
+    end_session, find_session, list_sessions, use_sign_in_link,
+};
 pub use tokens::{IssuedToken, NewToken, issue_token, list_tokens, revoke_all_tokens, revoke_token};
 
 /// A committed write.

@@ -6,6 +6,7 @@ mod form;
 mod html;
 mod operations;
 mod page;
+mod portal;
 mod process;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::transport::{Peer, RequestBody, Service};
 pub use documents::Documents;
 pub use operations::Operations;
 use page::{refuse_page, serve_page};
+pub use portal::Portal;
 
 /// One site.
 #[derive(Clone, Copy)]
@@ -34,6 +36,8 @@ pub enum Site {
     Documents(&'static Documents),
     /// The operator's tools.
     Operations(&'static Operations),
+    /// Sign-in of people and of their devices.
+    Portal(&'static Portal),
 }
 
 /// The sites of one listener.
@@ -84,6 +88,9 @@ impl Service for Sites {
             Site::Operations(operations) => {
                 Either::Right(async move { serve_page(operations, &head, body, &peer).await }.boxed())
             }
+            Site::Portal(portal) => {
+                Either::Right(async move { serve_page(portal, &head, body, &peer).await }.boxed())
+            }
         }
     }
 
@@ -92,6 +99,7 @@ impl Service for Sites {
             Site::Api(pipeline) => pipeline.refuse(status, version, peer),
             Site::Documents(documents) => refuse_page(documents, status, version, peer),
             Site::Operations(operations) => refuse_page(operations, status, version, peer),
+            Site::Portal(portal) => refuse_page(portal, status, version, peer),
         }
     }
 }

@@ -13,6 +13,7 @@ mod handle;
 mod installation;
 pub mod people;
 mod records;
+pub mod sign_in;
 mod sqlite;
 
 use std::ops::{Deref, DerefMut};

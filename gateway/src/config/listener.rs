@@ -170,6 +170,8 @@ pub enum Service {
     Docs,
     /// Probes, metrics and the version, for operators.
     Operations,
+    /// Sign-in of people, and of the devices that they approve.
+    Portal,
 }
 
 impl Service {
@@ -180,6 +182,7 @@ impl Service {
             Self::Api => "api",
             Self::Docs => "docs",
             Self::Operations => "operations",
+            Self::Portal => "portal",
         }
     }
 }

@@ -44,6 +44,8 @@ hosts = []
 hosts = []
 [sites.operations]
 hosts = []
+[sites.portal]
+hosts = []
 ";
 
 /// All options.

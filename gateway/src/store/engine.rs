@@ -12,10 +12,11 @@ use permissions::{Credential, KeyHash, KeyId, KeyRecord, PartnerId};
 use uuid::Uuid;
 
 use super::people::{People, WritePeople};
+use super::sign_in::{SignIn, WriteSignIn};
 use super::{Changes, KeyFilter, KeyUpdate, Node, Partner, Receipt, StoreError, StoredKey};
 
 /// A connection to a storage engine.
-pub trait Engine: Records + People + Feed + Nodes + Send {
+pub trait Engine: Records + People + SignIn + Feed + Nodes + Send {
     /// Where the store is, for error messages.
     fn location(&self) -> String;
 
@@ -121,7 +122,7 @@ pub trait Nodes {
 /// A write transaction. Dropping it rolls it back; [`Write::commit`] commits it.
 ///
 /// Each write to a key or a partner adds a row to the feed in the same transaction, so no server misses one.
-pub trait Write: Records + WritePeople {
+pub trait Write: Records + WritePeople + WriteSignIn {
     /// The time of this transaction.
     fn now(&self) -> Timestamp;
 

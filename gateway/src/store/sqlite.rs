@@ -15,6 +15,7 @@ mod presence;
 mod read_only;
 mod records;
 mod row;
+mod sign_in;
 mod switch;
 mod write;
 mod write_people;
