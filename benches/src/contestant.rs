@@ -173,6 +173,8 @@ addresses = ["127.0.0.1:0"]
 addresses = ["127.0.0.1:0"]
 [listeners.docs]
 enabled = false
+[listeners.portal]
+enabled = false
 [listeners.operations]
 addresses = ["127.0.0.1:0"]
 {store}"#

@@ -44,7 +44,7 @@ use crate::node::Follower;
 use crate::pipeline::Pipeline;
 use crate::provisioning::{Actor, Provisioning};
 use crate::readiness::Readiness;
-use crate::sites::{Documents, Operations, Site, Sites};
+use crate::sites::{Documents, Operations, Portal, Site, Sites};
 use crate::store::Store;
 use crate::telemetry::{Logs, start_metrics};
 use crate::transport;
@@ -82,6 +82,9 @@ pub fn serve(
     folder.prepare()?;
     let (mut store, secret) = Store::open_with_secret(folder, config.store.busy_timeout)?;
     authority::ensure(folder, clock.now())?;
+    let hash_key = *secret.derive("partner-gateway sessions").expose();
+    let identity = Identity::new(&config.identity, config.runtime.worker_count(), &clock, hash_key)?;
+    let identity: &'static Identity = Box::leak(Box::new(identity));
     let certificates = listen::certificates(&config, folder)?;
     let local = local::Local::read(&config, &mut store)?;
     let binding = local.as_ref().map_or_else(|| config.clone(), |local| local.apply(&config));
@@ -112,14 +115,14 @@ pub fn serve(
     // Leaked, because requests of any duration borrow these.
     let frontend: &'static Frontend =
         Box::leak(Box::new(Frontend::new(Box::new(SystemClock), workers, config.log.access)));
-    let hash_key = *secret.derive("partner-gateway sessions").expose();
-    let identity: &'static Identity =
-        Box::leak(Box::new(Identity::new(&config.identity, workers, &clock, hash_key)?));
     let server_urls = addresses.server_urls(&filled);
+    let portal_secret = secret.clone();
     let pipeline: &'static Pipeline =
         Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret.clone(), frontend)));
     let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));
     pipeline.accept_sessions(identity);
+    let portal: &'static Portal =
+        Box::leak(Box::new(Portal::new(pipeline, identity, portal_secret, &filled)));
     let pools = Arc::new(Pools::new(&config, &bound));
     let readiness = Arc::new(Readiness::new(
         Arc::clone(&clock),
@@ -154,6 +157,7 @@ pub fn serve(
                 Service::Api => Site::Api(pipeline),
                 Service::Docs => Site::Documents(documents),
                 Service::Operations => Site::Operations(operations),
+                Service::Portal => Site::Portal(portal),
                 Service::Settings => Site::Settings(page.context("there is no settings page")?),
             })
         };

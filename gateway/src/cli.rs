@@ -16,6 +16,7 @@ mod inspect;
 mod key;
 mod key_view;
 mod local;
+mod login;
 mod org;
 mod output;
 mod role;
@@ -130,6 +131,21 @@ Examples:
     /// List the versions of the API, the changes between them, and their OpenAPI documents
     #[command(subcommand)]
     Versions(versions::Command),
+    /// Sign this machine in at a portal, as you, and keep the token in a private file
+    #[command(after_help = "\
+Prints an address and a code to standard error, waits until you have approved this machine there, and
+keeps the token in $XDG_CONFIG_HOME/partner-gateway/credentials.json or ~/.config/...
+
+Examples:
+  partner-gateway login --portal https://portal.example.com
+  partner-gateway login --portal https://localhost:8543 --ca-file ca.pem --device laptop --json")]
+    Login(login::Login),
+    /// Revoke this machine's token and remove it
+    #[command(after_help = "\
+Examples:
+  partner-gateway logout
+  partner-gateway logout --portal https://portal.example.com --json")]
+    Logout(login::Logout),
     /// Check the configuration and print all errors and warnings
     #[command(after_help = "\
 Examples:
@@ -248,6 +264,8 @@ fn dispatch(cli: Cli, color: bool, serve: impl FnOnce(Serve) -> anyhow::Result<(
         Command::Audit(command) => audit::run(command, &global.session()?),
         Command::Local(command) => local::run(command, &global.session()?),
         Command::Versions(command) => versions::run(command, &global.sources()),
+        Command::Login(arguments) => login::login(&arguments),
+        Command::Logout(arguments) => login::logout(&arguments),
         Command::CheckConfig(form) => inspect::check(&global.sources(), form, color),
         Command::Config(command) => inspect::run(&command, &Config::load(&global.sources())?),
         Command::Backup(arguments) => backup::run(&arguments, &global.session()?),
@@ -390,6 +408,10 @@ mod tests {
             "pg versions diff 2026-02-01 2026-11-01 --json",
             "pg versions openapi 2026-11-01",
             "pg versions openapi --write versions/openapi",
+            "pg login --portal https://a.example --ca-file f --device d --print",
+            "pg login --portal https://a.example --json",
+            "pg logout --portal https://a.example --json",
+            "pg logout --forget",
             "pg check-config --json --config f",
             "pg config show --json",
             "pg backup d --json",

@@ -38,8 +38,8 @@ pub use identity::{Algorithm, Identity, Provider};
 pub use listener::{ForwardedField, Listener, Protocol, Serves, Service, SiteOptions, host_at, is_public};
 pub use reload::differences_needing_restart;
 pub use sections::{
-    Api, Certificate, Config, Docs, Drain, FirstKeys, FirstLaunch, Format, Level, Limits, Log, Runtime,
-    Store, Timeouts, Tls, TlsVersion,
+    Api, Certificate, Config, Docs, Drain, FirstKeys, FirstLaunch, Format, Level, Limits, Log, Portal,
+    Runtime, Store, Timeouts, Tls, TlsVersion, Tokens,
 };
 pub use warnings::warnings;
 

@@ -28,6 +28,7 @@ use jwt::{Expected, Token};
 use verified::Verified;
 
 pub use fetch::FetchError;
+pub(crate) use fetch::{Fetcher, Form};
 pub use files::FileError;
 pub use jwt::{JwtError, TOKEN_BYTES_MAX, VerifiedSession};
 pub use keys::KeySetError;

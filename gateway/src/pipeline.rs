@@ -123,6 +123,17 @@ impl Pipeline {
         self.identity.get_or_init(|| identity);
     }
 
+    /// The way to the store, once it is open.
+    pub(crate) fn store(&self) -> Option<&StoreHandle> {
+        self.store.get()
+    }
+
+    /// The credential of an app, if there is one with this hash.
+    pub(crate) fn credential(&self, secret: &str) -> Option<versions::Caller> {
+        let key = self.keys.find(&self.secret.hash(secret.as_bytes()))?;
+        Some(Caller::new(key, b"", 0).identity().clone())
+    }
+
     /// The state that it shares with other sites.
     pub const fn frontend(&self) -> &'static Frontend {
         self.frontend

@@ -7,6 +7,7 @@
 
 mod actor;
 mod claims;
+mod devices;
 mod invitations;
 mod keys;
 mod links;
@@ -18,6 +19,7 @@ mod requests;
 mod requests_tests;
 mod review;
 mod rules;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -33,6 +35,10 @@ use crate::store::people::AuditEntry;
 use crate::store::{Store, Write, to_stored_precision};
 pub use actor::{Actor, STEP_UP_AGE_MAX, Who};
 pub use claims::{ClaimInfo, Claimed, claim_info, claim_state};
+pub use devices::{
+    BeginDevice, BegunDevice, DEVICE_LIFETIME, DeviceLimits, NewDevice, Poll, approve_device, begin_device,
+    deny_device, find_device, poll_device,
+};
 pub use invitations::{
     INVITATIONS_LIST_MAX, INVITATIONS_OPEN_MAX, InvitationInfo, Invited, Invitee, NewInvitation,
     accept_invitation, invitation_info, invite, list_invitations, revoke_invitation,
@@ -61,6 +67,9 @@ pub use review::{
     Approval, Approved, ApprovedFor, approve_request, ask_back, new_claim_link, reject_request,
 };
 pub use rules::{NAME_CHARACTERS_MAX, NETWORKS_MAX, ProvisioningError, TEXT_CHARACTERS_MAX};
+pub use sessions::{
+    NewSession, SESSIONS_PER_USER_MAX, SessionTimes, create_session, end_session, find_session, list_sessions,
+};
 pub use tokens::{IssuedToken, NewToken, issue_token, list_tokens, revoke_all_tokens, revoke_token};
 
 /// A committed write.

@@ -6,6 +6,7 @@ mod form;
 mod html;
 mod operations;
 mod page;
+mod portal;
 mod process;
 mod settings;
 
@@ -25,6 +26,7 @@ use crate::transport::{Peer, RequestBody, Service};
 pub use documents::Documents;
 pub use operations::Operations;
 use page::{refuse_page, serve_page};
+pub use portal::Portal;
 pub use settings::{Rotate, SettingsPage};
 
 /// One site.
@@ -38,6 +40,8 @@ pub enum Site {
     Operations(&'static Operations),
     /// The settings page of the local profile.
     Settings(&'static SettingsPage),
+    /// Sign-in of people and of their devices.
+    Portal(&'static Portal),
 }
 
 /// The sites of one listener.
@@ -91,6 +95,9 @@ impl Service for Sites {
             Site::Settings(settings) => {
                 Either::Right(async move { serve_page(settings, &head, body, &peer).await }.boxed())
             }
+            Site::Portal(portal) => {
+                Either::Right(async move { serve_page(portal, &head, body, &peer).await }.boxed())
+            }
         }
     }
 
@@ -100,6 +107,7 @@ impl Service for Sites {
             Site::Documents(documents) => refuse_page(documents, status, version, peer),
             Site::Operations(operations) => refuse_page(operations, status, version, peer),
             Site::Settings(settings) => refuse_page(settings, status, version, peer),
+            Site::Portal(portal) => refuse_page(portal, status, version, peer),
         }
     }
 }

@@ -14,6 +14,7 @@ mod installation;
 pub mod people;
 mod records;
 pub mod requests;
+pub mod sign_in;
 mod sqlite;
 
 use std::ops::{Deref, DerefMut};

@@ -9,6 +9,7 @@ mod contract;
 mod cors;
 mod coverage;
 mod dates;
+mod device_flow;
 mod docs;
 mod docs_servers;
 mod drain;

@@ -16,6 +16,9 @@ addresses = ["127.0.0.1:0", "[::1]:0"]
 [listeners.docs]
 addresses = ["127.0.0.1:0", "[::1]:0"]
 
+[listeners.portal]
+addresses = ["127.0.0.1:0", "[::1]:0"]
+
 [listeners.operations]
 addresses = ["127.0.0.1:0"]
 

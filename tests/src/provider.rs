@@ -20,28 +20,34 @@ pub struct IdentityProvider {
     lines: mpsc::UnboundedReceiver<String>,
     issuer: String,
     ca: Option<PathBuf>,
+    callback: &'static str,
 }
 
 impl IdentityProvider {
     /// npm's `oidc-provider`: ES256, PS256 or EdDSA by client; it names its issuer in its responses. With a
     /// certificate (chain, key, authority) it is served over TLS.
     pub async fn node(certificate: Option<[&Path; 3]>) -> Self {
+        Self::node_for(certificate, CALLBACK).await
+    }
+
+    /// The same, for clients to which it sends the browser back at this URL.
+    pub async fn node_for(certificate: Option<[&Path; 3]>, callback: &'static str) -> Self {
         tool("node/node_modules/oidc-provider");
         let file = |index: usize| certificate.map(|files| files[index].to_owned()).unwrap_or_default();
         let mut command = Command::new("node");
-        command.arg(script("oidc_provider.mjs")).args([file(0), file(1)]).arg(CALLBACK);
+        command.arg(script("oidc_provider.mjs")).args([file(0), file(1)]).arg(callback);
         command.env("NODE_PATH", repository().join("target/tools/node/node_modules"));
-        Self::start(command, certificate.map(|files| files[2].to_owned())).await
+        Self::start(command, certificate.map(|files| files[2].to_owned()), callback).await
     }
 
     /// PyPI's `oidc-provider-mock`, on Authlib: RS256, without a key id in its tokens or an issuer in its responses.
     pub async fn python() -> Self {
         let mut command = Command::new(tool("py-oidc/bin/python"));
         command.arg(script("oidc_mock.py"));
-        Self::start(command, None).await
+        Self::start(command, None, CALLBACK).await
     }
 
-    async fn start(mut command: Command, ca: Option<PathBuf>) -> Self {
+    async fn start(mut command: Command, ca: Option<PathBuf>, callback: &'static str) -> Self {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
         let output = child.stdout.take().expect("it is piped");
@@ -50,7 +56,7 @@ impl IdentityProvider {
             BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok())
         });
         let input = child.stdin.take();
-        let mut provider = Self { child, input, lines, issuer: String::new(), ca };
+        let mut provider = Self { child, input, lines, issuer: String::new(), ca, callback };
         let started = provider.answer().await;
         provider.issuer = started["issuer"].as_str().expect("it begins with its issuer").to_owned();
         provider
@@ -80,7 +86,7 @@ impl IdentityProvider {
 
     /// Where it sends the browser back to.
     pub fn callback(&self) -> &'static str {
-        CALLBACK
+        self.callback
     }
 
     /// Replaces its keys.
@@ -102,7 +108,7 @@ impl IdentityProvider {
 
     /// Signs a person in from this URL on, and returns the query of the URL at which the browser came back.
     pub async fn sign_in(&self, url: &str, person: &str) -> String {
-        let arguments = ["browser", url, CALLBACK, &self.ca(), person].map(str::to_owned);
+        let arguments = ["browser", url, self.callback, &self.ca(), person].map(str::to_owned);
         let came_back = client_script("node".into(), "oidc_sign_in.mjs", &arguments, PATIENCE).await;
         let url = came_back["callback"].as_str().expect("a URL").to_owned();
         url.split_once('?').map(|(_, query)| query.to_owned()).expect("a query")
@@ -111,7 +117,7 @@ impl IdentityProvider {
     /// An id token of a person, obtained by a client that is not the gateway.
     pub async fn token(&self, client: &str, secret: &str, person: &str) -> String {
         let arguments =
-            ["token", &self.issuer, client, secret, CALLBACK, &self.ca(), person].map(str::to_owned);
+            ["token", &self.issuer, client, secret, self.callback, &self.ca(), person].map(str::to_owned);
         let signed_in = client_script("node".into(), "oidc_sign_in.mjs", &arguments, PATIENCE).await;
         signed_in["token"].as_str().expect("a token").to_owned()
     }

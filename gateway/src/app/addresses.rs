@@ -15,6 +15,8 @@ pub(super) struct Addresses {
     docs: String,
     /// Where samples call the API.
     api: String,
+    /// Where people sign in; empty where they do not.
+    portal: String,
     /// Every address of the API that leads there from where the documentation is read.
     server_urls: Vec<ServerUrl>,
     /// Whose keys the API takes at any address.
@@ -46,10 +48,17 @@ impl Addresses {
         let mut server_urls: Vec<ServerUrl> = server_urls.collect();
         server_urls.dedup();
         let unknown = || if is_public { UNKNOWN.to_owned() } else { String::new() };
+        let mut portal: Vec<_> = addresses_of(bindings, Service::Portal).collect();
+        portal.sort_by_key(|(bound, _)| !bound.listener.tls);
+        let portal = portal.first().map(|(bound, hosts)| {
+            let (tls, address) = (bound.listener.tls, bound.address);
+            url(tls, hosts, address, false).unwrap_or_else(|| with_port(tls, "localhost", address.port()))
+        });
         let docs =
             docs.first().and_then(|(bound, hosts)| url(bound.listener.tls, hosts, bound.address, false));
         Self {
             docs: docs.unwrap_or_default(),
+            portal: portal.unwrap_or_default(),
             api: server_urls.first().map_or_else(unknown, |server| server.url.clone()),
             server_urls,
             environments: api
@@ -83,9 +92,11 @@ impl Addresses {
 
     /// Puts them where the configuration leaves them open.
     pub(super) fn fill(&self, config: &mut Config) {
-        for (option, found) in
-            [(&mut config.api.docs_url, &self.docs), (&mut config.api.public_url, &self.api)]
-        {
+        for (option, found) in [
+            (&mut config.api.docs_url, &self.docs),
+            (&mut config.api.public_url, &self.api),
+            (&mut config.portal.public_url, &self.portal),
+        ] {
             if option.is_empty() {
                 option.clone_from(found);
             }
@@ -140,6 +151,7 @@ mod tests {
         let server = ServerUrl { url: url.clone(), environments: Environments::STAGING, authority: None };
         let mut addresses = Addresses {
             docs: "http://127.0.0.1:8180".to_owned(),
+            portal: String::new(),
             api: url,
             server_urls: vec![server],
             environments: Environments::STAGING,

@@ -181,10 +181,14 @@ fn bind_address(
 
     let mut sites: Vec<_> = listener.sites().map(|(service, hosts)| (service, hosts.to_vec())).collect();
     for (service, hosts) in &mut sites {
-        let is_internal = matches!(service, Service::Operations | Service::Settings);
-        if hosts.is_empty() && is_internal && address.ip().is_loopback() {
+        let is_guarded = matches!(service, Service::Operations | Service::Settings | Service::Portal);
+        if hosts.is_empty() && is_guarded && address.ip().is_loopback() {
             // A page in a browser of this machine must not reach it by a name of its own (DNS rebinding).
             *hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
+            if *service == Service::Portal {
+                // A proxy on this machine passes it on.
+                hosts.extend(config.portal.host());
+            }
         }
     }
     let names = listener.certificate.iter();

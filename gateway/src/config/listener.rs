@@ -178,6 +178,8 @@ pub enum Service {
     Operations,
     /// The settings page of the local profile.
     Settings,
+    /// Sign-in of people, and of the devices that they approve.
+    Portal,
 }
 
 impl Service {
@@ -189,6 +191,7 @@ impl Service {
             Self::Docs => "docs",
             Self::Operations => "operations",
             Self::Settings => "settings",
+            Self::Portal => "portal",
         }
     }
 }

@@ -46,6 +46,8 @@ hosts = []
 hosts = []
 [sites.settings]
 hosts = []
+[sites.portal]
+hosts = []
 ";
 
 /// All options.

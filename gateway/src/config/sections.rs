@@ -37,6 +37,10 @@ pub struct Config {
     pub versions: BTreeMap<String, Days>,
     /// Identity providers.
     pub identity: Identity,
+    /// Sign-in of people, and of the devices that they approve.
+    pub portal: Portal,
+    /// App tokens.
+    pub tokens: Tokens,
     /// Settings of all TLS listeners.
     pub tls: Tls,
     /// Limits on requests and connections.
@@ -172,6 +176,60 @@ impl Config {
         let days = self.versions.get(&version.to_string()).cloned().unwrap_or_default();
         Lifecycle { published: days.published, deprecated: days.deprecated, sunset: days.sunset }
     }
+}
+
+/// Sign-in of people, and of the devices that they approve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Portal {
+    /// The URL of the site, which is the issuer of its tokens; empty for the first portal listener.
+    #[serde(deserialize_with = "values::text::<values::SiteOrigin, _>")]
+    pub public_url: String,
+    /// A session that is not used for so long ends.
+    #[serde(
+        deserialize_with = "values::duration::<MINUTE, { 31 * DAY }, _>",
+        serialize_with = "values::write_duration"
+    )]
+    pub session_idle: Duration,
+    /// How long a session lasts at most.
+    #[serde(
+        deserialize_with = "values::duration::<MINUTE, { 366 * DAY }, _>",
+        serialize_with = "values::write_duration"
+    )]
+    pub session_lifetime: Duration,
+    /// Devices that wait for approval.
+    #[serde(deserialize_with = "values::count::<1, 100_000, _, _>")]
+    pub devices_pending_max: usize,
+    /// Devices of one client address that wait for approval.
+    #[serde(deserialize_with = "values::count::<1, 100_000, _, _>")]
+    pub devices_pending_per_address_max: usize,
+    /// Requests to `/oauth/token` and `/oauth/revoke` of one client address.
+    pub token_requests_per_address: Rate,
+    /// Codes of devices and of sign-in links that one client address may enter.
+    pub codes_per_address: Rate,
+    /// Codes of devices and of sign-in links that may be entered in all.
+    pub codes: Rate,
+}
+
+impl Portal {
+    /// The host of its public URL.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        let uri = self.public_url.parse::<http::Uri>().ok()?;
+        uri.host().map(str::to_owned)
+    }
+}
+
+/// App tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// How long a new token is valid.
+    #[serde(
+        deserialize_with = "values::duration::<MINUTE, { 366 * DAY }, _>",
+        serialize_with = "values::write_duration"
+    )]
+    pub lifetime: Duration,
 }
 
 /// Settings of all TLS listeners.

@@ -126,7 +126,7 @@ fn size_text(bytes: u64) -> String {
         .map_or_else(|| format!("{bytes}B"), |(unit, factor)| format!("{}{unit}", bytes / factor))
 }
 
-/// Bounds of durations, in milliseconds. No option takes more than a day.
+/// Bounds of durations, in milliseconds.
 pub(super) const SECOND: u64 = 1000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
 pub(super) const HOUR: u64 = 60 * MINUTE;
@@ -292,6 +292,18 @@ impl Kind for Origin {
 
     fn read(text: &str) -> Option<String> {
         link(text, &["https://", "http://"])
+    }
+}
+
+/// The origin of a site of ours, or nothing.
+pub(super) enum SiteOrigin {}
+
+impl Kind for SiteOrigin {
+    type Value = String;
+    const EXPECTED: &str = "an origin such as `https://portal.example.com`: in lower case, with a port where it is not the scheme's, without a path; \"\" means where it is served";
+
+    fn read(text: &str) -> Option<String> {
+        if text.is_empty() { Some(String::new()) } else { WebOrigin::read(text) }
     }
 }
 

@@ -27,6 +27,7 @@ pub fn warnings(config: &Config, sources: &Sources) -> Vec<String> {
         let option = format!("identity.providers.{name}.client_secret_file");
         check_secret(&option, &provider.client_secret_file, "client secret", &mut warnings);
     }
+    check_portal(config, &mut warnings);
     check_files(sources, &mut warnings);
     warnings
 }
@@ -66,6 +67,30 @@ fn check_public_url(config: &Config, warnings: &mut Vec<String>) {
     if docs_are_public && !has_host && config.api.public_url.is_empty() {
         warnings.push(
             "`api.public_url` is empty: the documentation can be read from other machines and cannot say where the API is; set `api.public_url`, or the host names of a listener that serves it"
+                .to_owned(),
+        );
+    }
+}
+
+/// Where the portal says that it is must lead there from other machines, and over TLS.
+fn check_portal(config: &Config, warnings: &mut Vec<String>) {
+    let url = &config.portal.public_url;
+    let is_local = |host: &str| !is_public(&[host.to_owned()], std::net::Ipv4Addr::LOCALHOST.into());
+    if url.starts_with("http://") && !config.portal.host().is_some_and(|host| is_local(&host)) {
+        warnings.push(
+            "`portal.public_url` begins with `http://`: browsers keep no session without TLS, and codes cross the network in cleartext; use `https://`"
+                .to_owned(),
+        );
+    }
+    let mut portals =
+        config.listeners.values().filter(|listener| listener.enabled && listener.serves(Service::Portal));
+    let has_no_name = |listener: &Listener| {
+        listener.hosts_of(Service::Portal).is_empty()
+            && listener.addresses.iter().any(|address| !address.ip().is_loopback())
+    };
+    if url.is_empty() && portals.any(has_no_name) {
+        warnings.push(
+            "`portal.public_url` is empty: the portal can be read from other machines and does not know its name, to which sign-in and devices return; set `portal.public_url`, or the host names of the listener"
                 .to_owned(),
         );
     }

@@ -35,7 +35,6 @@ pub(crate) struct SetCookie<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SameSite {
     /// Links.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for sessions, which a link from an e-mail must find"))]
     Lax,
     /// None.
     Strict,

@@ -91,19 +91,19 @@ pub enum FetchError {
 }
 
 /// A response with its whole body.
-pub(super) struct Response {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
 /// The form of a `POST`, and the credential that goes with it.
-pub(super) struct Form {
-    pub(super) body: String,
-    pub(super) authorization: Option<HeaderValue>,
+pub(crate) struct Form {
+    pub(crate) body: String,
+    pub(crate) authorization: Option<HeaderValue>,
 }
 
 /// Makes requests to one provider.
-pub(super) struct Fetcher {
+pub(crate) struct Fetcher {
     tls: Result<TlsConnector, String>,
     connect_timeout: Duration,
     request_timeout: Duration,
@@ -113,7 +113,7 @@ impl Fetcher {
     /// Reads the certificate authorities of the system and of `ca_file`, if that is not empty.
     ///
     /// Where there are none at all, only providers on this machine can be asked.
-    pub(super) fn new(
+    pub(crate) fn new(
         ca_file: &Path,
         connect_timeout: Duration,
         request_timeout: Duration,
@@ -134,7 +134,7 @@ impl Fetcher {
     }
 
     /// Gets a document, following redirects within its origin.
-    pub(super) async fn get(&self, url: &str) -> Result<Bytes, FetchError> {
+    pub(crate) async fn get(&self, url: &str) -> Result<Bytes, FetchError> {
         let mut uri = parse(url)?;
         let host = host_of(&uri);
         self.bounded(host.clone(), async {
@@ -154,7 +154,7 @@ impl Fetcher {
     }
 
     /// Posts a form. A redirect is not followed: it would take the credential along.
-    pub(super) async fn post(&self, url: &str, form: Form) -> Result<Response, FetchError> {
+    pub(crate) async fn post(&self, url: &str, form: Form) -> Result<Response, FetchError> {
         let uri = parse(url)?;
         self.bounded(host_of(&uri), async {
             let (head, body) = self.send(&uri, Method::POST, Some(form)).await?;

@@ -14,6 +14,7 @@ use versions::management::{
 use versions::{Caller, Error, ErrorCode, Help, ServiceFuture};
 
 use super::{Pipeline, store_error};
+use crate::limits::overloaded;
 use crate::provisioning::{self, Actor, NewKey, Provisioning, ProvisioningError, Who};
 use crate::store::people::{AuditFilter, AuditRecord, Member, TokenFilter};
 use crate::store::{KeyFilter, KeyUpdate, Store};
@@ -74,7 +75,7 @@ fn error(error: ProvisioningError) -> Error {
             let E::Store(error) = error else { return Error::internal("unreachable: it was just matched") };
             return store_error(error);
         }
-        E::Unknown(_) | E::UnknownPartner(_) | E::NotFound { .. } => {
+        E::Unknown(_) | E::UnknownPartner(_) | E::NotFound { .. } | E::UnknownLink => {
             return Error::new(ErrorCode::UnknownResource, "There is none of this id that you may see.");
         }
         E::StepUpRequired => ErrorCode::StepUpRequired,
@@ -82,7 +83,10 @@ fn error(error: ProvisioningError) -> Error {
             let help = Help { required_permission: Some(*missing), ..Help::default() };
             return Error::new(ErrorCode::PermissionMissing, sentence(&error)).with_help(help);
         }
-        E::StagingOnly => ErrorCode::PermissionMissing,
+        E::QueueFull => {
+            return overloaded("No further requests are accepted at the moment. Try again later.");
+        }
+        E::StagingOnly | E::OperatorOnly => ErrorCode::PermissionMissing,
         E::Revoked { .. }
         | E::Rotated { .. }
         | E::Expired { .. }
@@ -91,7 +95,18 @@ fn error(error: ProvisioningError) -> Error {
         | E::LastOwner
         | E::MemberExists
         | E::RoleExists(_)
-        | E::RoleInUse => ErrorCode::Conflict,
+        | E::RoleInUse
+        | E::AlreadyGranted
+        | E::TooMany { .. }
+        | E::RequestEnded(_)
+        | E::NothingToClaim
+        | E::WiderThanAsked { .. }
+        | E::OrganizationTaken(_)
+        | E::OrganizationFixed
+        | E::OperatorOrganization
+        | E::LinkUsed { .. }
+        | E::LinkExpired { .. }
+        | E::InvitationRevoked { .. } => ErrorCode::Conflict,
         E::ExpiresPassed { .. }
         | E::NeverValid { .. }
         | E::NoPermission
@@ -100,6 +115,9 @@ fn error(error: ProvisioningError) -> Error {
         | E::Name
         | E::Email(_)
         | E::NotGrantable(_)
+        | E::Text { .. }
+        | E::NothingWanted
+        | E::NothingGranted
         | E::TooManyNetworks(_)
         | E::OverlapTooLong => ErrorCode::MalformedRequest,
     };

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use permissions::{ApiAccessPermission, Credential, Environment, PartnerId, RoleOf};
-use versions::Caller;
+use permissions::{ApiAccessPermission, Credential, Environment, Membership, PartnerId, RoleOf};
+use versions::{Caller, Person};
 
 use super::ProvisioningError;
 use crate::store::{Partner, Write};
@@ -57,6 +57,26 @@ impl Actor {
     #[must_use]
     pub const fn operator() -> Self {
         Self { who: Who::Operator, address: None, request_id: None }
+    }
+
+    /// A person on a page, as a member of an organization.
+    #[must_use]
+    pub const fn member(
+        membership: &Membership,
+        environment: Environment,
+        authenticated: Timestamp,
+        address: Option<IpAddr>,
+    ) -> Self {
+        let person = Person { user: membership.user, membership: membership.id, authenticated };
+        let caller = Caller {
+            credential: Credential::Session(membership.user),
+            organization: membership.organization,
+            person: Some(person),
+            environment,
+            // What a person may is looked up in the transaction that does it.
+            permissions: ApiAccessPermission::empty(),
+        };
+        Self { who: Who::Caller(caller), address, request_id: None }
     }
 
     /// The gateway itself.

@@ -65,7 +65,14 @@ pub(super) trait PageSite: Sync + 'static {
     fn pipeline(&self) -> &'static Pipeline;
 
     /// The page for a request whose head passed the checks.
-    fn page(&'static self, head: &Parts) -> impl Future<Output = Page> + Send;
+    fn page(&'static self, _: &Parts) -> impl Future<Output = Page> + Send {
+        async move { self.error(StatusCode::NOT_FOUND, "There is no such page.") }
+    }
+
+    /// The same, for a site that needs the client's address.
+    fn page_for(&'static self, head: &Parts, _: ClientAddress) -> impl Future<Output = Page> + Send {
+        self.page(head)
+    }
 
     /// The methods that the path of this request has.
     fn methods(&self, _: &Parts) -> Methods {
@@ -151,7 +158,7 @@ pub(super) async fn serve_page<S: PageSite>(
                 Err(error)
             }
         },
-        (Ok(()), None) => Ok(site.page(head).await),
+        (Ok(()), None) => Ok(site.page_for(head, record.client).await),
     };
     match outcome {
         Ok(page) => respond(site, page, record, &head.method, peer, None, false),

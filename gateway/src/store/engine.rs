@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::people::{People, WritePeople};
 use super::requests::{Requests, WriteRequests};
+use super::sign_in::{SignIn, WriteSignIn};
 use super::{Changes, KeyFilter, KeyUpdate, Node, Partner, Receipt, StoreError, StoredKey};
 
 /// A connection to a storage engine.
-pub trait Engine: Records + People + Requests + Feed + Nodes + Send {
+pub trait Engine: Records + People + Requests + SignIn + Feed + Nodes + Send {
     /// Where the store is, for error messages.
     fn location(&self) -> String;
 
@@ -122,7 +123,7 @@ pub trait Nodes {
 /// A write transaction. Dropping it rolls it back; [`Write::commit`] commits it.
 ///
 /// Each write to a key or a partner adds a row to the feed in the same transaction, so no server misses one.
-pub trait Write: Records + WritePeople + WriteRequests {
+pub trait Write: Records + WritePeople + WriteRequests + WriteSignIn {
     /// The time of this transaction.
     fn now(&self) -> Timestamp;
 

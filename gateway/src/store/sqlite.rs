@@ -16,6 +16,7 @@ mod read_only;
 mod records;
 mod requests;
 mod row;
+mod sign_in;
 mod switch;
 mod write;
 mod write_people;

@@ -28,7 +28,7 @@ use html::{Group, Navigation};
 use page::Page;
 
 /// The API's name.
-const NAME: &str = "Partner API";
+pub const NAME: &str = "Partner API";
 
 /// Everything that the pages depend on.
 pub struct Site<'a> {

@@ -121,7 +121,7 @@ fn entry(number: usize) -> AuditEntry {
         before: None,
         after: Some(serde_json::json!({ "number": number })),
         address: Some("192.0.2.7".to_owned()),
-        request_id: Some(Uuid::from_u128(7)),
+        request_id: Some("7".to_owned()),
     }
 }
 

@@ -84,6 +84,8 @@ impl WritePeople for SqliteWrite<'_> {
         let id = membership.to_string();
         self.execute("DELETE FROM token WHERE membership = ?1", &[&id])?;
         let rows = self.execute("DELETE FROM membership WHERE id = ?1", &[&id])?;
+        // Who is a member nowhere is signed in nowhere.
+        self.execute("DELETE FROM session WHERE user_id NOT IN (SELECT user_id FROM membership)", &[])?;
         self.add_change_if(rows == 1, "membership", membership.0)
     }
 

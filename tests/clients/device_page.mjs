@@ -1,0 +1,39 @@
+// PORTAL LINK PAGE ACTION: Chromium without JavaScript signs in by a one-time link, approves or denies the device of
+// PAGE, and ends its session. It prints the titles that it saw, and what the pages' policy refused.
+import { launch } from "./browser.mjs";
+
+const [portal, link, code, action] = process.argv.slice(2);
+const browser = await launch(["--ignore-certificate-errors"]);
+try {
+  const context = await browser.newContext({ javaScriptEnabled: false, ignoreHTTPSErrors: true });
+  const page = await context.newPage();
+  const titles = [];
+  const faults = [];
+  page.on("console", (message) => faults.push(`${message.type()}: ${message.text()}`));
+  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()}`));
+  const see = async () => titles.push(await page.locator("h1").innerText());
+  const press = async (name) => {
+    await page.getByRole("button", { name, exact: true }).click();
+    await page.waitForLoadState("load");
+    await see();
+  };
+  await page.goto(code, { timeout: 30000 });
+  await see();
+  await page.goto(link);
+  await press("Sign in");
+  await page.goto(code);
+  await press("Continue");
+  const shown = await page.locator("dl").innerText();
+  await page.getByLabel("Environment").selectOption("staging");
+  await press(action);
+  await page.goto(portal);
+  await see();
+  const devices = await page.locator("main").innerText();
+  await press("Sign out");
+  await page.goto(portal);
+  await see();
+  const cookies = await context.cookies();
+  console.log(JSON.stringify({ titles, faults, shown, devices, cookies }));
+} finally {
+  await browser.close();
+}
