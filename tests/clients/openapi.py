@@ -55,7 +55,9 @@ class Document:
                 if "example" in parameter:
                     yield f"{path} {parameter['name']}", parameter["schema"], parameter["example"]
             content = operation.get("requestBody", {}).get("content", {})
-            answers = operation["responses"]["200"]["content"]
+            # A success may have no content.
+            success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+            answers = success.get("content", {})
             for part in list(content.values()) + list(answers.values()):
                 yield f"{method} {path}", part["schema"], part["example"]
 
@@ -72,6 +74,8 @@ class Document:
             if self.resolve(header).get("required") and name not in fields:
                 wrong.append(f"the field {name} is missing")
         kind = fields.get("content-type")
+        if "content" not in response:
+            return wrong + ([f"{kind} is not declared"] if kind or answer["body"] else [])
         if kind not in response["content"]:
             return wrong + [f"{kind} is not declared"]
         return wrong + self.wrong_with(response["content"][kind]["schema"], json.loads(answer["body"]))

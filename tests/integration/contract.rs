@@ -6,7 +6,6 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use permissions::ApiAccessPermission;
 use serde_json::Value;
 use tests::{Client, Protocol, Response, TestGateway, Way};
-use versions::{Catalog, RELEASES};
 
 pub(crate) const PING: &str = "/2026-02-01/ping.json";
 /// An endpoint of `test-gateway` that accepts content.
@@ -18,26 +17,16 @@ pub(crate) async fn connect(gateway: &TestGateway, way: Way) -> Client {
     Client::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
 }
 
-/// One endpoint at one date.
-pub(crate) struct Route {
-    pub(crate) version: String,
-    pub(crate) path: String,
-    pub(crate) permission: String,
+/// The versions from this one on, the oldest first.
+pub(crate) fn versions_from(first: &str) -> Vec<String> {
+    let versions = versions::RELEASES.iter().map(|release| release.version.to_string());
+    versions.skip_while(|version| version != first).collect()
 }
 
-/// Every route of every date, from the declarations themselves: a new endpoint is tested as soon as it is
-/// listed. So far, all are for `GET`; any other needs a special request here.
-pub(crate) fn routes() -> Vec<Route> {
-    let catalog = Catalog::new(RELEASES).expect("the releases do not contradict each other");
-    let rows = catalog.entries().iter().map(|entry| {
-        assert_eq!(entry.route.method, http::Method::GET, "{}: how is it asked?", entry.template);
-        Route {
-            version: entry.version.to_string(),
-            path: entry.template.clone(),
-            permission: entry.route.permission.to_string(),
-        }
-    });
-    rows.collect()
+/// Settings that let every version after the first be published on this day.
+pub(crate) fn published_on(day: &str) -> String {
+    let versions = versions_from("2026-02-01");
+    versions[1..].iter().map(|version| format!("[versions.{version}]\npublished = \"{day}\"\n")).collect()
 }
 
 /// Every permission that the key of a partner can hold.

@@ -1,16 +1,17 @@
 //! Authorization of every route of every date: which credentials are refused and accepted, and that refusals
 //! look alike.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use http::HeaderValue;
 use permissions::Environment;
 use tests::{
-    Client, Family, Key, KeySpec, Protocol, Response, TestGateway, Way, forged, get, misprinted, never_issued,
+    Client, Family, Key, KeySpec, Protocol, Response, TestGateway, Way, forged, misprinted, never_issued,
 };
 
-use crate::contract::{PING, assert_problem, assert_unauthorized, fingerprint, permissions, routes};
+use crate::contract::{PING, assert_problem, assert_unauthorized, fingerprint, permissions};
+use crate::routes::{Route, routes};
 
 /// A listener that serves only staging, beside the usual ones that serve both environments.
 const STAGING_ONLY: &str = r#"
@@ -23,18 +24,18 @@ serves = ["api"]
 environments = ["staging"]
 "#;
 
-/// Sends a request with these `Authorization` values on a new connection.
+/// Calls a route with these `Authorization` values on a new connection.
 async fn ask(
     gateway: &TestGateway,
     listener: &str,
     protocol: Protocol,
-    path: &str,
+    route: &Route,
     credentials: &[&str],
 ) -> Response {
     let way = Way { protocol, family: Family::V4 };
     let client =
         Client::open(gateway, listener, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"));
-    let mut request = get(path);
+    let mut request = route.request();
     for credential in credentials {
         let value = HeaderValue::from_str(credential).expect("the credential is a field value");
         request.headers_mut().append("authorization", value);
@@ -47,8 +48,8 @@ fn the_routes_cover_every_date() {
     let walked: BTreeSet<_> = routes().into_iter().map(|route| route.version).collect();
     let dates: BTreeSet<_> = versions::RELEASES.iter().map(|release| release.version.to_string()).collect();
     assert_eq!(walked, dates);
-    let paths: BTreeSet<_> = routes().into_iter().map(|route| route.path).collect();
-    for path in ["/2026-02-01/ping.json", "/2026-11-01/ping.json", "/2026-11-01/versions.json"] {
+    let paths: BTreeSet<_> = routes().into_iter().map(|route| route.template).collect();
+    for path in ["/2026-02-01/ping.json", "/2026-11-01/ping.json", "/2026-11-15/keys/{id}.json"] {
         assert!(paths.contains(path), "{path} is not in {paths:?}");
     }
 }
@@ -90,9 +91,9 @@ async fn every_refused_credential_gets_the_same_401_on_every_route() {
         for route in &routes {
             let mut fingerprints = Vec::new();
             for (what, credential) in &refused {
-                let context = format!("{what} on {} over {protocol:?}", route.path);
+                let context = format!("{what} on {} of {} over {protocol:?}", route.name, route.version);
                 let bearer = format!("Bearer {credential}");
-                let answer = ask(&gateway, listener, protocol, &route.path, &[&bearer]).await;
+                let answer = ask(&gateway, listener, protocol, route, &[&bearer]).await;
                 assert_unauthorized(&answer, true, &context);
                 assert_eq!(answer.field("api-version"), None, "{context}");
                 fingerprints.push((context, fingerprint(&answer)));
@@ -107,21 +108,21 @@ async fn every_refused_credential_gets_the_same_401_on_every_route() {
 #[tokio::test]
 async fn a_key_of_an_environment_that_the_listener_does_not_serve_is_refused_like_an_unknown_one() {
     let gateway = TestGateway::start(STAGING_ONLY).await;
-    let production = gateway.create_key(KeySpec::production()).await;
-    let staging = gateway.create_key(KeySpec::staging()).await;
+    let production = gateway.create_key(KeySpec::with_all(Environment::Production)).await;
+    let staging = gateway.create_key(KeySpec::with_all(Environment::Staging)).await;
     let routes = routes();
     for protocol in [Protocol::H1Tls, Protocol::H2, Protocol::H3] {
         for route in &routes {
-            let context = format!("{} over {protocol:?}", route.path);
-            let answer = ask(&gateway, "staging", protocol, &route.path, &[&production.bearer()]).await;
+            let context = format!("{} over {protocol:?}", route.name);
+            let answer = ask(&gateway, "staging", protocol, route, &[&production.bearer()]).await;
             assert_unauthorized(&answer, true, &context);
             let unknown = format!("Bearer {}", never_issued(Environment::Production));
-            let stranger = ask(&gateway, "staging", protocol, &route.path, &[&unknown]).await;
+            let stranger = ask(&gateway, "staging", protocol, route, &[&unknown]).await;
             assert_eq!(fingerprint(&answer), fingerprint(&stranger), "{context}");
-            let own = ask(&gateway, "staging", protocol, &route.path, &[&staging.bearer()]).await;
-            assert_eq!(own.status, 200, "{context}: {own:?}");
-            let both = ask(&gateway, "https", protocol, &route.path, &[&production.bearer()]).await;
-            assert_eq!(both.status, 200, "{context}: {both:?}");
+            let own = ask(&gateway, "staging", protocol, route, &[&staging.bearer()]).await;
+            route.assert_handled(&own, &context);
+            let both = ask(&gateway, "https", protocol, route, &[&production.bearer()]).await;
+            route.assert_handled(&both, &context);
         }
     }
 }
@@ -129,22 +130,28 @@ async fn a_key_of_an_environment_that_the_listener_does_not_serve_is_refused_lik
 #[tokio::test]
 async fn every_route_refuses_a_key_that_lacks_just_its_permission() {
     let gateway = TestGateway::start("").await;
+    // A pair of keys for each permission, whichever endpoints require it.
+    let mut keys = BTreeMap::new();
     for route in &routes() {
+        let permission = route.permission.to_string();
         let others = permissions();
-        let others: Vec<_> =
-            others.iter().map(String::as_str).filter(|other| *other != route.permission).collect();
-        let lacking = gateway.create_key(KeySpec::with_permissions(Environment::Staging, &others)).await;
-        let holding =
-            gateway.create_key(KeySpec::with_permissions(Environment::Staging, &[&route.permission])).await;
+        let others: Vec<_> = others.iter().map(String::as_str).filter(|other| *other != permission).collect();
+        if !keys.contains_key(&permission) {
+            let key = async |names: &[&str]| {
+                gateway.create_key(KeySpec::with_permissions(Environment::Staging, names)).await
+            };
+            keys.insert(permission.clone(), (key(&others).await, key(&[&permission]).await));
+        }
+        let (lacking, holding) = &keys[&permission];
         for protocol in Protocol::ALL {
-            let context = format!("{} over {protocol:?}", route.path);
+            let context = format!("{} over {protocol:?}", route.name);
             let listener = protocol.listener();
-            let answer = ask(&gateway, listener, protocol, &route.path, &[&lacking.bearer()]).await;
+            let answer = ask(&gateway, listener, protocol, route, &[&lacking.bearer()]).await;
             let problem = assert_problem(&answer, 403, &context);
-            assert_eq!(problem["requiredPermission"], route.permission, "{context}");
+            assert_eq!(problem["requiredPermission"], permission, "{context}");
             assert_eq!(problem["grantedPermissions"], serde_json::json!(others), "{context}");
-            let answer = ask(&gateway, listener, protocol, &route.path, &[&holding.bearer()]).await;
-            assert_eq!(answer.status, 200, "{context}: {answer:?}");
+            let answer = ask(&gateway, listener, protocol, route, &[&holding.bearer()]).await;
+            route.assert_handled(&answer, &context);
         }
     }
 }
@@ -155,8 +162,8 @@ async fn without_a_credential_every_route_asks_for_one() {
     let routes = routes();
     for protocol in Protocol::ALL {
         for route in &routes {
-            let answer = ask(&gateway, protocol.listener(), protocol, &route.path, &[]).await;
-            assert_unauthorized(&answer, false, format!("{} over {protocol:?}", route.path));
+            let answer = ask(&gateway, protocol.listener(), protocol, route, &[]).await;
+            assert_unauthorized(&answer, false, format!("{} over {protocol:?}", route.name));
         }
     }
 }
@@ -164,7 +171,7 @@ async fn without_a_credential_every_route_asks_for_one() {
 #[tokio::test]
 async fn only_one_bearer_credential_in_its_field_counts() {
     let gateway = TestGateway::start("").await;
-    let key = gateway.create_key(KeySpec::staging()).await;
+    let key = gateway.create_key(KeySpec::with_all(Environment::Staging)).await;
     let good = key.bearer();
     let unknown = format!("Bearer {}", never_issued(Environment::Staging));
     let basic = "Basic dXNlcjpwYXNz";
@@ -172,7 +179,7 @@ async fn only_one_bearer_credential_in_its_field_counts() {
     for protocol in Protocol::ALL {
         let listener = protocol.listener();
         for route in &routes {
-            let context = format!("{} over {protocol:?}", route.path);
+            let context = format!("{} over {protocol:?}", route.name);
             for fields in [
                 &[good.as_str(), good.as_str()][..],
                 &[&good, &unknown],
@@ -186,13 +193,13 @@ async fn only_one_bearer_credential_in_its_field_counts() {
                 &[&format!("Token {}", key.key)],
                 &[&format!("Bearer {} {}", key.key, key.key)],
             ] {
-                let answer = ask(&gateway, listener, protocol, &route.path, fields).await;
+                let answer = ask(&gateway, listener, protocol, route, fields).await;
                 assert!([400, 401].contains(&answer.status.as_u16()), "{fields:?} on {context}: {answer:?}");
             }
             for scheme in ["bearer", "BEARER", "bEaReR"] {
                 let field = format!("{scheme} {}", key.key);
-                let answer = ask(&gateway, listener, protocol, &route.path, &[&field]).await;
-                assert_eq!(answer.status, 200, "{scheme} on {context}");
+                let answer = ask(&gateway, listener, protocol, route, &[&field]).await;
+                route.assert_handled(&answer, format!("{scheme} on {context}"));
             }
         }
     }
@@ -204,14 +211,17 @@ async fn a_key_anywhere_else_than_in_its_field_is_ignored() {
     let Key { key, .. } = gateway.create_key(KeySpec::staging()).await;
     let routes = routes();
     for protocol in Protocol::ALL {
-        let client = Client::over(&gateway, protocol).await;
         for route in &routes {
             for name in ["cookie", "x-api-key", "proxy-authorization", "x-authorization", "api-key"] {
-                let mut request = get(&route.path);
+                // A refusal before the content closes an HTTP/1.1 connection.
+                let client = Client::over(&gateway, protocol).await;
+                let mut request = route.request();
                 request.headers_mut().insert(name, format!("Bearer {key}").parse().unwrap());
                 assert_unauthorized(&client.ask(request).await, false, format!("{name} over {protocol:?}"));
             }
-            let request = get(&format!("{}?access_token={key}&key={key}", route.path));
+            let client = Client::over(&gateway, protocol).await;
+            let query = format!("?access_token={key}&key={key}");
+            let request = Route { path: format!("{}{query}", route.path), ..route.clone() }.request();
             assert_unauthorized(&client.ask(request).await, false, format!("query over {protocol:?}"));
         }
     }
@@ -224,7 +234,7 @@ async fn a_key_is_valid_from_its_first_second_to_its_last() {
     let soon = KeySpec::staging().option("--not-before", &seconds_from_now(3));
     let early = gateway.create_key(soon).await;
     let late = gateway.create_key(KeySpec::staging().option("--expires", &seconds_from_now(3))).await;
-    let status = async |key: &Key| ask(&gateway, "http", Protocol::H1, PING, &[&key.bearer()]).await.status;
+    let status = async |key: &Key| Client::over(&gateway, Protocol::H1).await.ask(key.get(PING)).await.status;
     assert_eq!(status(&early).await, 401);
     assert_eq!(status(&late).await, 200);
     tokio::time::sleep(Duration::from_millis(4200)).await;

@@ -1,8 +1,8 @@
 //! Keys of tests: created through the command line, and forged ones that are in no store.
 
 use bytes::Bytes;
-use http::{Method, Request, header};
-use permissions::{Brand, Environment, KeySecret};
+use http::{HeaderValue, Method, Request, header};
+use permissions::{ApiAccessPermission, Brand, Environment, KeySecret};
 use rand::Rng;
 use serde::Deserialize;
 
@@ -38,6 +38,16 @@ impl Key {
         request
     }
 
+    /// A request with JSON content that carries this key.
+    ///
+    /// # Panics
+    /// When the path is not a request target.
+    pub fn send(&self, method: &Method, path: &str, content: &serde_json::Value) -> Request<Bytes> {
+        let mut request = self.request(method, path);
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.map(|_| Bytes::from(content.to_string()))
+    }
+
     /// A `GET` that carries this key.
     ///
     /// # Panics
@@ -67,6 +77,13 @@ impl KeySpec {
     /// A production key that holds both permissions.
     pub fn production() -> Self {
         Self::new(Environment::Production)
+    }
+
+    /// A key of `environment` that holds every permission that a partner's key can have.
+    pub fn with_all(environment: Environment) -> Self {
+        let all = ApiAccessPermission::all() - ApiAccessPermission::OPERATION;
+        let names: Vec<_> = all.names().collect();
+        Self::with_permissions(environment, &names.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// A key of `environment` that holds `permissions` and no others.

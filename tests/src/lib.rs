@@ -2,7 +2,8 @@
 //!
 //! A test starts a [`TestGateway`] (the real binary, on free loopback ports, with its own data folder),
 //! creates keys through the command line as an operator does, and sends requests over any [`Protocol`].
-//! Nothing here depends on the gateway's internals, only on its contract on the wire.
+//! Nothing here depends on the gateway's internals, only on its contract on the wire; but organizations, members and app
+//! tokens are made by calling the functions of provisioning ([`People`]).
 
 mod binary;
 mod client;
@@ -10,6 +11,7 @@ mod config;
 pub mod endpoints;
 mod gateway;
 mod key;
+mod people;
 mod pki;
 mod provider;
 mod raw;
@@ -27,6 +29,7 @@ pub use client::{
 pub use config::merged;
 pub use gateway::{Listener, Ready, Start, TestGateway};
 pub use key::{Key, KeySpec, forged, misprinted, never_issued};
+pub use people::{Organization, People};
 pub use pki::Authority;
 pub use provider::IdentityProvider;
 pub use raw::{Answer, Raw, answers};

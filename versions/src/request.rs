@@ -60,10 +60,11 @@ pub(crate) fn decode<R: DeserializeOwned>(method: &Method, input: &Input<'_>) ->
         let text = percent_decode_str(text).decode_utf8().map_err(|_| malformed(name, "it is not UTF-8"))?;
         fields.push((Cow::Borrowed(name), RequestField::Text(text)));
     }
-    if has_content(method) {
+    // Without content there is nothing but the path, which is enough where every field of the content is optional.
+    if has_content(method) && !input.content.is_empty() {
         let content = content_fields(&input.content)?;
         fields.extend(content.into_iter().map(|(name, value)| (Cow::Owned(name), RequestField::Json(value))));
-    } else {
+    } else if !has_content(method) {
         let query = form_urlencoded::parse(input.query.as_bytes());
         fields.extend(query.map(|(name, text)| (name, RequestField::Text(text))));
     }

@@ -318,11 +318,13 @@ impl Management for Pipeline {
     fn list_devices(&self, requester: Requester, page: Page) -> ServiceFuture<'_, Vec<AppToken>> {
         let caller = &requester.caller;
         let Some(person) = caller.person else { return Box::pin(std::future::ready(Ok(Vec::new()))) };
-        let filter = TokenFilter {
-            user: Some(person.user),
-            organization: Some(caller.organization),
-            environment: None,
+        // With a credential of staging there is nothing else to see.
+        let environment = match caller.environment {
+            Environment::Staging => Some(Environment::Staging),
+            Environment::Production => None,
         };
+        let filter =
+            TokenFilter { user: Some(person.user), organization: Some(caller.organization), environment };
         self.provision(requester, move |_, store, _| {
             let mut tokens = provisioning::list_tokens(store, filter)?;
             cut(&mut tokens, &page, |token| token.id.to_string());

@@ -134,9 +134,9 @@ pub fn revoke_token(
         let token = write.token(id)?.ok_or_else(|| not_found("device", id))?;
         let member = write.member(token.membership)?.ok_or_else(|| not_found("device", id))?;
         let may = actor.caller().is_none_or(|caller| {
-            // One's own, in any organization that the caller acts for.
+            // One's own in this organization; with a credential of staging, those of staging.
             caller.person.is_some_and(|person| person.user == member.user.id)
-                && caller.organization == member.membership.organization
+                && actor.sees(member.membership.organization, token.environment)
         });
         if !may {
             return Err(not_found("device", id));

@@ -2,7 +2,7 @@
 
 use tests::{KeySpec, TestGateway, WAYS};
 
-use crate::contract::{assert_problem, connect};
+use crate::contract::{assert_problem, connect, versions_from};
 use crate::statuses::errors_of;
 
 const VERSIONS: &str = "/2026-11-01/versions.json";
@@ -15,13 +15,21 @@ async fn versions_lists_every_date_with_its_state_and_dates() {
     let key =
         gateway.create_key(KeySpec::with_permissions(permissions::Environment::Production, &["ping:read"]));
     let key = key.await;
+    // Versions that came later stand behind these.
+    let later: Vec<_> = versions_from("2026-11-01")[1..]
+        .iter()
+        .map(|version| {
+            format!(r#"{{"version":"{version}","state":"current","published":"{version}","deprecated":null,"sunset":null,"successor":null}}"#)
+        })
+        .collect();
+    let later = later.join(",");
     let first = r#"{"version":"2026-02-01","state":"deprecated","published":"2026-02-01","deprecated":"2026-02-02","sunset":"2199-01-01","successor":"2026-11-01"}"#;
     let second = r#"{"version":"2026-11-01","state":"current","published":"2026-02-02","deprecated":null,"sunset":null,"successor":null}"#;
     for way in WAYS {
         let client = connect(&gateway, way).await;
         for (query, listed) in [
-            ("", format!("{first},{second}")),
-            ("?state=current", second.to_owned()),
+            ("", format!("{first},{second},{later}")),
+            ("?state=current", format!("{second},{later}")),
             ("?state=deprecated", first.to_owned()),
             ("?state=retired", String::new()),
             ("?state=preview", String::new()),

@@ -99,7 +99,12 @@ fn operation(entry: &Entry, schema: Option<&str>) -> Result<Value, DeclarationEr
     });
     let (content, others): (Vec<_>, Vec<_>) =
         parameters(route)?.into_iter().partition(|part| part.place == Location::Content);
-    operation["parameters"] = others.iter().map(parameter).chain([preview()]).collect();
+    operation["parameters"] = others
+        .iter()
+        .map(parameter)
+        .chain(route.takes_idempotency_key.then(idempotency_key))
+        .chain([preview()])
+        .collect();
     if !content.is_empty() {
         operation["requestBody"] = request_body(&content);
     }
@@ -138,6 +143,20 @@ fn preview() -> Value {
     })
 }
 
+/// The header parameter of operations that can be repeated (draft-ietf-httpapi-idempotency-key-header-07).
+fn idempotency_key() -> Value {
+    json!({
+        "name": "idempotency-key",
+        "in": "header",
+        "required": false,
+        "description": "A string in double quotes that is new with every call, such as a UUID. A call that is repeated \
+                        with it within 24 hours is not made again: it gets the first response, with \
+                        `idempotent-replayed: true` and without a secret.",
+        "schema": { "type": "string", "pattern": "^\"[ !#-\\[\\]-~]{1,255}\"$" },
+        "example": "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"",
+    })
+}
+
 fn parameter(part: &Parameter) -> Value {
     let place = if part.place == Location::Path { "path" } else { "query" };
     let mut parameter = json!({ "name": part.name, "in": place, "required": part.required });
@@ -166,8 +185,8 @@ fn request_body(parts: &[Parameter]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    // Required even if every field is optional: the content must be a JSON object.
-    json!({ "required": true, "content": { responses::JSON: { "schema": schema, "example": example } } })
+    let is_required = !required.is_empty();
+    json!({ "required": is_required, "content": { responses::JSON: { "schema": schema, "example": example } } })
 }
 
 /// Adds the schema of a 200 response under a name that follows from the operation: `PingResponse`.
