@@ -38,6 +38,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Service, Sources};
 use crate::folder::DataFolder;
 use crate::http::Frontend;
+use crate::mail;
 use crate::node::Follower;
 use crate::pipeline::Pipeline;
 use crate::provisioning::{Actor, Provisioning};
@@ -80,6 +81,7 @@ pub fn serve(
     folder.prepare()?;
     let (mut store, secret) = Store::open_with_secret(folder, config.store.busy_timeout)?;
     authority::ensure(folder, clock.now())?;
+    let mail = mail::start(&config.mail, Arc::clone(&clock), Box::new(OsRng.unwrap_err()))?;
     let certificates = listen::certificates(&config, folder)?;
     let bound = listen::bind(&config, &certificates, folder)?;
     let description = bound.describe();
@@ -158,6 +160,10 @@ pub fn serve(
         }
         info!(workers = config.runtime.worker_count(), "Serving");
 
+        if let Some((mailer, postman)) = mail {
+            pipeline.open_mail(mailer);
+            tokio::spawn(postman.run());
+        }
         let watched = Arc::clone(&readiness);
         let mut certificate_watch = CertificateWatch::new(certificates.clone(), folder.clone());
         tokio::spawn(async move {

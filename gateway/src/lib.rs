@@ -10,6 +10,7 @@ pub mod folder;
 pub mod http;
 pub mod identity;
 pub mod limits;
+pub mod mail;
 pub mod node;
 pub mod pipeline;
 pub mod provisioning;

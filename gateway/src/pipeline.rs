@@ -36,6 +36,7 @@ use crate::callers::{Caller, CallerSlot};
 use crate::config::Config;
 use crate::http::{Frontend, ReplyBody, TLS_EXPECTED, check_head, client_address, date};
 use crate::limits::{Failures, Slot, Slots, overloaded};
+use crate::mail::Mailer;
 use crate::snapshot::Snapshot;
 use crate::store::{StoreError, StoreHandle};
 use crate::transport::{Peer, RequestBody, Service};
@@ -52,6 +53,8 @@ pub struct Pipeline {
     keys: KeyIndex,
     /// The way to the store, for endpoints; no step of the path asks it.
     store: OnceLock<StoreHandle>,
+    /// The way to people's mailboxes, where mail is configured.
+    mailer: OnceLock<Mailer>,
     secret: ServerSecret,
     brand: Brand,
     realm: String,
@@ -87,6 +90,7 @@ impl Pipeline {
             replacing: Mutex::new(()),
             keys: KeyIndex::new(config.limits.key_rate),
             store: OnceLock::new(),
+            mailer: OnceLock::new(),
             secret,
             brand: config.api.brand.clone(),
             realm: config.api.realm.clone(),
@@ -104,6 +108,16 @@ impl Pipeline {
     /// Lets endpoints read and write the store from now on. The first store stays.
     pub fn open_store(&self, store: StoreHandle) {
         self.store.get_or_init(|| store);
+    }
+
+    /// Lets endpoints and pages send mail from now on.
+    pub fn open_mail(&self, mailer: Mailer) {
+        self.mailer.get_or_init(|| mailer);
+    }
+
+    /// Sends mail, where it is configured.
+    pub fn mailer(&self) -> Option<&Mailer> {
+        self.mailer.get()
     }
 
     /// The state that it shares with other sites.

@@ -15,6 +15,7 @@ use versions::{Lifecycle, Version};
 
 use super::identity::Identity;
 use super::listener::Listener;
+use super::mail::{Mail, Portal, Requests};
 use super::values::{self, DAY, HOUR, MINUTE, SECOND};
 
 /// The configuration, read and validated.
@@ -37,6 +38,12 @@ pub struct Config {
     pub versions: BTreeMap<String, Days>,
     /// Identity providers.
     pub identity: Identity,
+    /// The site for people.
+    pub portal: Portal,
+    /// Access requests and invitations.
+    pub requests: Requests,
+    /// The SMTP server through which mail is sent.
+    pub mail: Mail,
     /// Settings of all TLS listeners.
     pub tls: Tls,
     /// Limits on requests and connections.

@@ -39,7 +39,7 @@ impl LinkCode {
     pub(super) fn generate(rng: &mut dyn CryptoRng) -> Self {
         let mut random = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut *random);
-        Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(&*random)))
+        Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice())))
     }
 
     /// The text itself, for the code that prints or sends it.
