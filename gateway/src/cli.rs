@@ -12,10 +12,17 @@ mod exit;
 mod health;
 mod hints;
 mod inspect;
+mod invite;
 mod key;
 mod key_view;
+mod links;
+mod operator;
+mod org;
 mod output;
 mod partner;
+mod request;
+mod request_view;
+mod user;
 mod versions;
 
 use std::ffi::OsString;
@@ -103,6 +110,15 @@ Examples:
     /// Create, list, rename, suspend and remove partners
     #[command(subcommand)]
     Partner(partner::Command),
+    /// Invite people to organizations
+    #[command(subcommand)]
+    Org(org::Command),
+    /// Create users of the operator, and links to sign in
+    #[command(subcommand)]
+    User(user::Command),
+    /// Review access requests: list, approve, ask back, reject
+    #[command(subcommand)]
+    Request(request::Command),
     /// List the versions of the API, the changes between them, and their OpenAPI documents
     #[command(subcommand)]
     Versions(versions::Command),
@@ -218,6 +234,9 @@ fn dispatch(cli: Cli, color: bool, serve: impl FnOnce(Serve) -> anyhow::Result<(
         }
         Command::Key(command) => key::run(command, &global.session()?),
         Command::Partner(command) => partner::run(command, &global.session()?),
+        Command::Org(command) => org::run(command, &global.session()?),
+        Command::User(command) => user::run(command, &global.session()?),
+        Command::Request(command) => request::run(command, &global.session()?),
         Command::Versions(command) => versions::run(command, &global.sources()),
         Command::CheckConfig(form) => inspect::check(&global.sources(), form, color),
         Command::Config(command) => inspect::run(&command, &Config::load(&global.sources())?),
@@ -333,6 +352,11 @@ mod tests {
             "pg partner suspend acme --json",
             "pg partner resume acme --json",
             "pg partner remove acme --revoke-keys --json",
+            "pg org invite acme --email ada@example.com --role developer --json",
+            "pg org invitation list acme --json",
+            "pg user create --operator --name Ada --email ada@example.com --json",
+            "pg request list --state awaiting_answer --json",
+            "pg request list --all --organization acme",
             "pg versions list --json --config f",
             "pg versions diff 2026-02-01 2026-11-01 --json",
             "pg versions openapi 2026-11-01",
@@ -352,6 +376,14 @@ mod tests {
             "pg key show {id} --json",
             "pg key revoke {id} --json",
             "pg key rotate {id} --overlap 24h --json",
+            "pg org invitation revoke {id} --json",
+            "pg user sign-in {id} --mail --json",
+            "pg request show {id} --json",
+            "pg request approve {id} --staging ping:read,connection:read --production none --wider --name Acme --text t --json --wait 5s",
+            "pg request approve {id} --organization acme",
+            "pg request ask {id} --text why --json",
+            "pg request reject {id} --reason no --json",
+            "pg request claim-link {id} --json",
         ] {
             parse(&line.replace("{id}", id)).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -371,6 +403,11 @@ mod tests {
             "pg key revoke 42",
             "pg key update 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
             "pg key rotate 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --overlap soon",
+            "pg request approve 42",
+            "pg request ask 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
+            "pg request approve 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --staging ping:raed",
+            "pg request list --state done",
+            "pg user create --name Ada",
             "pg versions diff 2026-02-01",
             "pg versions diff 2026-02-01 2026-02-02",
             "pg versions openapi",
