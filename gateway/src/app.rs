@@ -40,6 +40,7 @@ use crate::config::{Config, Service, Sources};
 use crate::folder::DataFolder;
 use crate::http::Frontend;
 use crate::identity::Identity;
+use crate::mail;
 use crate::node::Follower;
 use crate::pipeline::Pipeline;
 use crate::provisioning::{Actor, Provisioning};
@@ -85,6 +86,7 @@ pub fn serve(
     let hash_key = *secret.derive("partner-gateway sessions").expose();
     let identity = Identity::new(&config.identity, config.runtime.worker_count(), &clock, hash_key)?;
     let identity: &'static Identity = Box::leak(Box::new(identity));
+    let mail = mail::start(&config.mail, Arc::clone(&clock), Box::new(OsRng.unwrap_err()))?;
     let certificates = listen::certificates(&config, folder)?;
     let local = local::Local::read(&config, &mut store)?;
     let binding = local.as_ref().map_or_else(|| config.clone(), |local| local.apply(&config));
@@ -202,6 +204,10 @@ pub fn serve(
         info!(workers = config.runtime.worker_count(), "Serving");
 
         tokio::spawn(identity.keep_fresh());
+        if let Some((mailer, postman)) = mail {
+            pipeline.open_mail(mailer);
+            tokio::spawn(postman.run());
+        }
         let watched = Arc::clone(&readiness);
         let mut certificate_watch = CertificateWatch::new(certificates, folder.clone());
         tokio::spawn(async move {

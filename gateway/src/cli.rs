@@ -13,12 +13,17 @@ mod exit;
 mod health;
 mod hints;
 mod inspect;
+mod invite;
 mod key;
 mod key_view;
+mod links;
 mod local;
 mod login;
+mod operator;
 mod org;
 mod output;
+mod request;
+mod request_view;
 mod role;
 mod token;
 mod user;
@@ -128,6 +133,9 @@ Examples:
     /// Switch the local profile's API, change its port, print and rotate its token
     #[command(subcommand)]
     Local(local::Command),
+    /// Review access requests: list, approve, ask back, reject
+    #[command(subcommand)]
+    Request(request::Command),
     /// List the versions of the API, the changes between them, and their OpenAPI documents
     #[command(subcommand)]
     Versions(versions::Command),
@@ -263,6 +271,7 @@ fn dispatch(cli: Cli, color: bool, serve: impl FnOnce(Serve) -> anyhow::Result<(
         Command::Token(command) => token::run(command, &global.session()?),
         Command::Audit(command) => audit::run(command, &global.session()?),
         Command::Local(command) => local::run(command, &global.session()?),
+        Command::Request(command) => request::run(command, &global.session()?),
         Command::Versions(command) => versions::run(command, &global.sources()),
         Command::Login(arguments) => login::login(&arguments),
         Command::Logout(arguments) => login::logout(&arguments),
@@ -387,7 +396,7 @@ mod tests {
             "pg org change-member {id} --role admin --json",
             "pg org remove-member {id} --json",
             "pg user list --json",
-            "pg user create Ada --org acme --role owner --email ada@example.com --json",
+            "pg user create --name Ada --org acme --role owner --email ada@example.com --json",
             "pg role list --org acme --json",
             "pg role create --org acme pinger --permission ping:read --json",
             "pg role update {id} --permission ping:read --json",
@@ -404,6 +413,11 @@ mod tests {
             "pg local token --json",
             "pg local rotate --json --wait 5s",
             "pg local panel --json",
+            "pg org invite acme --email ada@example.com --role developer --json",
+            "pg org invitation list acme --json",
+            "pg user create --operator --name Ada --email ada@example.com --json",
+            "pg request list --state awaiting_answer --json",
+            "pg request list --all --organization acme",
             "pg versions list --json --config f",
             "pg versions diff 2026-02-01 2026-11-01 --json",
             "pg versions openapi 2026-11-01",
@@ -427,6 +441,14 @@ mod tests {
             "pg key show {id} --json",
             "pg key revoke {id} --json",
             "pg key rotate {id} --overlap 24h --json",
+            "pg org invitation revoke {id} --json",
+            "pg user sign-in {id} --mail --json",
+            "pg request show {id} --json",
+            "pg request approve {id} --staging ping:read,connection:read --production none --wider --name Acme --text t --json --wait 5s",
+            "pg request approve {id} --organization acme",
+            "pg request ask {id} --text why --json",
+            "pg request reject {id} --reason no --json",
+            "pg request claim-link {id} --json",
         ] {
             parse(&line.replace("{id}", id)).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -449,6 +471,11 @@ mod tests {
             "pg serve --profile remote",
             "pg local port 0",
             "pg local port 70000",
+            "pg request approve 42",
+            "pg request ask 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b",
+            "pg request approve 019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b --staging ping:raed",
+            "pg request list --state done",
+            "pg user create --name Ada",
             "pg versions diff 2026-02-01",
             "pg versions diff 2026-02-01 2026-02-02",
             "pg versions openapi",

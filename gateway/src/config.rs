@@ -11,6 +11,7 @@ mod diagnostics;
 mod identity;
 mod layers;
 mod listener;
+mod mail;
 mod reload;
 mod schema;
 mod sections;
@@ -36,6 +37,7 @@ pub use diagnostics::{ConfigError, Problem};
 pub(crate) use identity::provider_url;
 pub use identity::{Algorithm, Identity, Provider};
 pub use listener::{ForwardedField, Listener, Protocol, Serves, Service, SiteOptions, host_at, is_public};
+pub use mail::{Mail, MailTls, Requests};
 pub use reload::differences_needing_restart;
 pub use sections::{
     Api, Certificate, Config, Docs, Drain, FirstKeys, FirstLaunch, Format, Level, Limits, Log, Portal,

@@ -5,7 +5,7 @@
 
 mod discovery;
 mod fetch;
-mod files;
+pub(crate) mod files;
 mod jwt;
 mod keys;
 mod openid;

@@ -11,6 +11,7 @@ pub mod http;
 pub mod identity;
 pub mod limits;
 pub mod local;
+pub mod mail;
 pub mod node;
 pub mod pipeline;
 pub mod provisioning;

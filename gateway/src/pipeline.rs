@@ -41,6 +41,7 @@ use crate::config::Config;
 use crate::http::{Frontend, ReplyBody, TLS_EXPECTED, check_head, client_address, date};
 use crate::identity::Identity;
 use crate::limits::{Failures, Slot, Slots, overloaded};
+use crate::mail::Mailer;
 use crate::snapshot::Snapshot;
 use crate::store::{StoreError, StoreHandle};
 use crate::transport::{Peer, RequestBody, Service};
@@ -61,6 +62,8 @@ pub struct Pipeline {
     store: OnceLock<StoreHandle>,
     /// The identity providers whose sessions are accepted.
     identity: OnceLock<&'static Identity>,
+    /// The way to people's mailboxes, where mail is configured.
+    mailer: OnceLock<Mailer>,
     secret: ServerSecret,
     brand: Brand,
     realm: String,
@@ -97,6 +100,7 @@ impl Pipeline {
             replacing: Mutex::new(()),
             keys: KeyIndex::new(config.limits.key_rate),
             store: OnceLock::new(),
+            mailer: OnceLock::new(),
             secret,
             identity: OnceLock::new(),
             brand: config.api.brand.clone(),
@@ -132,6 +136,16 @@ impl Pipeline {
     pub(crate) fn credential(&self, secret: &str) -> Option<versions::Caller> {
         let key = self.keys.find(&self.secret.hash(secret.as_bytes()))?;
         Some(Caller::new(key, b"", 0).identity().clone())
+    }
+
+    /// Lets endpoints and pages send mail from now on.
+    pub fn open_mail(&self, mailer: Mailer) {
+        self.mailer.get_or_init(|| mailer);
+    }
+
+    /// Sends mail, where it is configured.
+    pub fn mailer(&self) -> Option<&Mailer> {
+        self.mailer.get()
     }
 
     /// The state that it shares with other sites.

@@ -24,7 +24,7 @@ async fn gateway(provider: &IdentityProvider) -> TestGateway {
 
 /// Makes this person a member; returns the id of the membership.
 async fn member(gateway: &TestGateway, provider: &IdentityProvider, subject: &str, role: &str) -> String {
-    let arguments = ["user", "create", subject, "--org", "acme", "--role", role, "--json"];
+    let arguments = ["user", "create", "--name", subject, "--org", "acme", "--role", role, "--json"];
     let identity = ["--issuer", provider.issuer(), "--subject", subject];
     let created: Value = gateway.json(&[&arguments[..], &identity[..]].concat()).await;
     created["id"].as_str().expect("a membership has an id").to_owned()

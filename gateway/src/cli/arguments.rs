@@ -210,6 +210,12 @@ pub(super) fn rate_or_default(text: &str) -> Result<Setting<Rate>, String> {
     setting(text, "default", rate).map_err(|error| format!("{error}, or write default"))
 }
 
+/// A permission, or `none`.
+pub(super) fn permission_or_none(text: &str) -> Result<Setting<ApiAccessPermission>, String> {
+    let read = |text: &str| text.parse::<ApiAccessPermission>().map_err(|error| error.to_string());
+    setting(text, "none", read).map_err(|error| format!("{error}; or none"))
+}
+
 /// `250ms`, `10s`, `24h`, `7d`; a day has 24 hours.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     let read = || -> Option<Duration> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::applied::{self, After, Applied};
 use super::output::{print, print_json, second, table};
-use super::{Form, Session, arguments, user};
+use super::{Form, Session, arguments, invite, user};
 use crate::clock::SystemClock;
 use crate::provisioning::{
     self, Actor, PartnerChange, ProvisioningError, create_partner, grant, remove_partner, rename_partner,
@@ -130,6 +130,12 @@ Examples:
         #[command(flatten)]
         form: Form,
     },
+    /// Invite a person to an organization; prints the invitation's link, once
+    #[command(after_help = invite::EXAMPLES)]
+    Invite(invite::Invite),
+    /// List and revoke invitations
+    #[command(subcommand)]
+    Invitation(invite::Command),
     /// Give a member another role; it applies at once to all of the member's tokens
     #[command(after_help = concat!(applied::exit_code!(), "\
 Examples:
@@ -213,6 +219,8 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
             let what = if granted.is_empty() { "nothing".to_owned() } else { granted.to_string() };
             report(&mut store, session, &change, &format!("is granted in {environment}: {what}"), after)
         }
+        Command::Invite(arguments) => invite::invite(arguments, session),
+        Command::Invitation(command) => invite::run(command, session),
         Command::Members { partner, form } => members(&partner, form, session),
         Command::ChangeMember { member, role, after } => {
             let mut store = session.open_to_write()?;
@@ -248,9 +256,9 @@ fn list(form: Form, session: &Session) -> anyhow::Result<()> {
 }
 
 /// The organization of this name or id.
-pub(super) fn find(store: &mut Store, name_or_id: &str) -> anyhow::Result<Partner> {
+pub(super) fn find(store: &mut Store, name_or_id: &str) -> Result<Partner, ProvisioningError> {
     let found = store.find_partner(name_or_id)?;
-    Ok(found.ok_or_else(|| ProvisioningError::UnknownPartner(name_or_id.to_owned()))?)
+    found.ok_or_else(|| ProvisioningError::UnknownPartner(name_or_id.to_owned()))
 }
 
 pub(super) fn not_found(what: &'static str, id: String) -> ProvisioningError {

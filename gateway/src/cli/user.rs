@@ -1,16 +1,16 @@
-//! `user list|create`, and a member as commands print it.
+//! `user list|create|sign-in`, and a member as commands print it.
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use permissions::{BuiltInRole, Identity, MembershipId, PartnerId, RoleOf, UserId};
+use permissions::{BuiltInRole, MembershipId, PartnerId, RoleOf, UserId};
 use serde::Serialize;
 
 use super::applied::{self, After, Applied};
-use super::org::{find, not_found};
+use super::org::not_found;
 use super::output::{pairs, print, print_json, second, table};
-use super::{Form, Session};
+use super::{Form, Session, operator};
 use crate::clock::SystemClock;
-use crate::provisioning::{self, Actor, Committed, NewMember};
+use crate::provisioning::{self, Committed};
 use crate::store::Store;
 use crate::store::people::{Member, MemberFilter};
 
@@ -21,32 +21,12 @@ pub(super) enum Command {
 Examples:
   partner-gateway user list --json")]
     List(Form),
-    /// Create a user as a member of an organization
-    #[command(after_help = concat!(applied::exit_code!(), "\
-Examples:
-  partner-gateway user create 'Ada Lovelace' --org acme --role owner --email ada@example.com
-  partner-gateway user create Bob --org acme --role viewer --issuer https://id.example.com --subject 42"))]
-    Create {
-        /// The person's name
-        name: String,
-        /// The organization's name or id
-        #[arg(long, value_name = "ORG")]
-        org: String,
-        /// The name of the role: owner, admin, developer, viewer, or one of the organization's own
-        #[arg(long, value_name = "ROLE")]
-        role: String,
-        /// The person's e-mail address
-        #[arg(long, value_name = "ADDRESS")]
-        email: Option<String>,
-        /// The identity provider that vouches for the person, as it is in `iss`
-        #[arg(long, value_name = "URL", requires = "subject")]
-        issuer: Option<String>,
-        /// The person's identifier there, as it is in `sub`
-        #[arg(long, value_name = "TEXT", requires = "issuer")]
-        subject: Option<String>,
-        #[command(flatten)]
-        after: After,
-    },
+    /// Create a user: of the operator, or as a member of an organization
+    #[command(after_help = operator::EXAMPLES)]
+    Create(Box<operator::Create>),
+    /// Make a link that signs a user in, once
+    #[command(after_help = operator::SIGN_IN_EXAMPLES)]
+    SignIn(operator::SignIn),
 }
 
 /// A member in `--json`.
@@ -114,21 +94,8 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
             }
             print(&table_of(&views))
         }
-        Command::Create { name, org, role, email, issuer, subject, after } => {
-            let mut store = session.open_to_write()?;
-            let organization = find(&mut store, &org)?.id;
-            let role = find_role(&mut store, organization, &role)?;
-            let identity = issuer.zip(subject).map(|(issuer, subject)| Identity { issuer, subject });
-            let new = NewMember { name, email, identity, organization, role };
-            let (member, change) = provisioning::create_user(
-                &mut store,
-                &SystemClock,
-                &mut rand::rng(),
-                &Actor::operator(),
-                new,
-            )?;
-            report(&mut store, session, &member, change, "was created", after)
-        }
+        Command::Create(arguments) => operator::create(*arguments, session),
+        Command::SignIn(arguments) => operator::sign_in(&arguments, session),
     }
 }
 

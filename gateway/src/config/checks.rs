@@ -4,6 +4,7 @@
 
 mod identity;
 mod listeners;
+mod mail;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -25,6 +26,7 @@ pub(super) fn check(config: &Config, tree: &DeTable<'_>, problems: &mut Vec<Prob
     check_order(config, &locations, problems);
     check_versions(config, &locations, problems);
     identity::check(config, &locations, problems);
+    mail::check(config, &locations, problems);
     let serves_api = |listener: &Listener| listener.enabled && listener.serves(Service::Api);
     if !config.listeners.values().any(serves_api) {
         let switches = config.listeners.keys().map(|name| locations.of(&["listeners", name, "enabled"]));

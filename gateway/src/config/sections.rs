@@ -15,6 +15,7 @@ use versions::{Lifecycle, Version};
 
 use super::identity::Identity;
 use super::listener::Listener;
+use super::mail::{Mail, Requests};
 use super::values::{self, DAY, HOUR, MINUTE, SECOND};
 
 /// The configuration, read and validated.
@@ -41,6 +42,10 @@ pub struct Config {
     pub portal: Portal,
     /// App tokens.
     pub tokens: Tokens,
+    /// Access requests and invitations.
+    pub requests: Requests,
+    /// The SMTP server through which mail is sent.
+    pub mail: Mail,
     /// Settings of all TLS listeners.
     pub tls: Tls,
     /// Limits on requests and connections.

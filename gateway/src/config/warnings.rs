@@ -2,7 +2,7 @@
 //! files that others may change.
 
 use std::fs::{self, Metadata};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use rustix::process::{getegid, geteuid};
 
 use super::layers::{directory, files};
-use super::{Certificate, Config, Listener, Service, Sources, host_at, is_public};
+use super::{Certificate, Config, Listener, Mail, MailTls, Service, Sources, host_at, is_public};
 
 /// The warnings for a configuration that was read from these sources, each in one sentence.
 #[must_use]
@@ -28,6 +28,7 @@ pub fn warnings(config: &Config, sources: &Sources) -> Vec<String> {
         check_secret(&option, &provider.client_secret_file, "client secret", &mut warnings);
     }
     check_portal(config, &mut warnings);
+    check_mail(config, &mut warnings);
     check_files(sources, &mut warnings);
     warnings
 }
@@ -102,6 +103,23 @@ fn check_secret(option: &str, file: &Path, secret: &str, warnings: &mut Vec<Stri
         let file = file.display();
         warnings.push(format!(
             "`{option}`: every user of this machine may read the {secret}; run: chmod o-rwx {file}"
+        ));
+    }
+}
+
+/// Links to keys are in mails.
+fn check_mail(config: &Config, warnings: &mut Vec<String>) {
+    let Mail { host, tls, password_file, .. } = &config.mail;
+    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if config.mail.is_enabled() && *tls == MailTls::None && !is_local {
+        warnings.push(format!(
+            "`mail.tls` is \"none\": links to keys cross the network to {host} in cleartext; set \"starttls\" or \"implicit\""
+        ));
+    }
+    if fs::metadata(password_file).is_ok_and(|metadata| metadata.mode() & 0o007 != 0) {
+        let file = password_file.display();
+        warnings.push(format!(
+            "`mail.password_file`: every user of this machine may read the password; run: chmod o-rwx {file}"
         ));
     }
 }

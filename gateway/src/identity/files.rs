@@ -1,4 +1,4 @@
-//! Files that the configuration of a provider names, read once at the start.
+//! Files that the configuration names: secrets and certificate authorities, read once at the start.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-/// A file of a provider cannot be used.
+/// A file that the configuration names cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", file.display())]
 pub struct FileError {
@@ -16,13 +16,13 @@ pub struct FileError {
 }
 
 impl FileError {
-    pub(super) fn new(file: &Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(file: &Path, reason: impl Into<String>) -> Self {
         Self { file: file.to_owned(), reason: reason.into() }
     }
 }
 
 /// Reads a file of at most `bytes_max`; what was read is wiped when it is dropped.
-pub(super) fn read(file: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+pub(crate) fn read(file: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     // The capacity is exact for a secret: a reallocation would leave a copy behind that is not wiped.
     let capacity = usize::try_from(bytes_max.min(64 << 10) + 1).unwrap_or_default();
     let mut content = Zeroizing::new(Vec::with_capacity(capacity));

@@ -200,6 +200,8 @@ pub struct RequestFilter {
     pub organization: Option<PartnerId>,
     /// Only those in this state.
     pub state: Option<RequestState>,
+    /// Only those that are open, whatever else.
+    pub is_open: bool,
     /// Only those after this one.
     pub after: Option<RequestId>,
     /// At most this many.

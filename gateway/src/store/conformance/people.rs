@@ -222,6 +222,7 @@ pub(in super::super) fn access_requests_are_listed_by_cursor_and_keep_their_even
     assert_eq!(ids(all), [1, 2, 3, 4]);
     assert_eq!(ids(RequestFilter { after: Some(request(1).id), count: 2, ..all }), [2, 3]);
     assert_eq!(ids(RequestFilter { state: Some(RequestState::Approved), ..all }), [1]);
+    assert_eq!(ids(RequestFilter { is_open: true, ..all }), [2, 3, 4]);
     assert_eq!(ids(RequestFilter { organization: Some(PARTNER), ..all }), [1, 4]);
     assert_eq!(store.request(approved.id).unwrap(), Some(approved));
 

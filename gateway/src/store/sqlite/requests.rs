@@ -122,7 +122,7 @@ impl<R: Reads> Requests for R {
             "SELECT ",
             request_columns!(),
             " FROM access_request WHERE (?1 IS NULL OR organization = ?1) AND (?2 IS NULL OR state = ?2)
-              AND (?3 IS NULL OR id > ?3) ORDER BY id LIMIT ?4"
+              AND (?3 IS NULL OR id > ?3) AND (NOT ?5 OR state IN ('open', 'awaiting_answer')) ORDER BY id LIMIT ?4"
         );
         self.read(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
@@ -131,6 +131,7 @@ impl<R: Reads> Requests for R {
                 filter.state.map(RequestState::name),
                 filter.after.map(|id| id.to_string()),
                 limit(filter.count),
+                filter.is_open,
             ))?;
             readable(rows, "access request", request)
         })
