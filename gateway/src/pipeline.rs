@@ -37,7 +37,7 @@ use versions::{Body, Calendar, Catalog, Error, ErrorCode, Help, Instant, Reply, 
 
 use crate::callers::index::KeyIndex;
 use crate::callers::{Caller, CallerSlot};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http::{Frontend, ReplyBody, TLS_EXPECTED, check_head, client_address, date};
 use crate::identity::Identity;
 use crate::limits::{Failures, Slot, Slots, overloaded};
@@ -62,6 +62,10 @@ pub struct Pipeline {
     store: OnceLock<StoreHandle>,
     /// The identity providers whose sessions are accepted.
     identity: OnceLock<&'static Identity>,
+    /// The bounds of access requests, and how long links work.
+    requests: config::Requests,
+    /// The address of the portal, with which links begin; empty if it is not known.
+    portal_url: String,
     /// The way to people's mailboxes, where mail is configured.
     mailer: OnceLock<Mailer>,
     secret: ServerSecret,
@@ -100,6 +104,8 @@ impl Pipeline {
             replacing: Mutex::new(()),
             keys: KeyIndex::new(config.limits.key_rate),
             store: OnceLock::new(),
+            requests: config.requests.clone(),
+            portal_url: config.portal.public_url.clone(),
             mailer: OnceLock::new(),
             secret,
             identity: OnceLock::new(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use permissions::{
-    ApiAccessPermission, AppToken, Credential, CustomRole, Environment, KeyId, KeyRecord, KeySecret,
-    Membership, MembershipId, OnRetired, Rate, RoleId, TokenId, User,
+    ApiAccessPermission, AppToken, Credential, CustomRole, Environment, InvitationId, KeyId, KeyRecord,
+    KeySecret, Membership, MembershipId, OnRetired, PartnerId, Rate, RequestId, RoleId, TokenId, User,
 };
 
 use crate::{Caller, ServiceFuture};
@@ -160,6 +160,83 @@ pub enum StepResult {
     NotReached,
 }
 
+/// An invitation to an organization.
+#[derive(Clone, Debug)]
+pub struct InvitationInfo {
+    /// Its id.
+    pub id: InvitationId,
+    /// The e-mail address of the person.
+    pub email: Option<String>,
+    /// The name of the role.
+    pub role: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// Whether it was accepted.
+    pub accepted: bool,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// Permissions in staging and in production.
+pub type PerEnvironment = (ApiAccessPermission, ApiAccessPermission);
+
+/// An access request.
+#[derive(Clone, Debug)]
+pub struct AccessRequestInfo {
+    /// Its id.
+    pub id: RequestId,
+    /// The name of the organization that asks.
+    pub organization: String,
+    /// The id of the organization that asks, or that it was approved for.
+    pub organization_id: Option<PartnerId>,
+    /// Who asks.
+    pub contact: String,
+    /// The e-mail address of the contact.
+    pub email: String,
+    /// What the permissions are for.
+    pub use_case: String,
+    /// What is wanted.
+    pub wanted: PerEnvironment,
+    /// What was granted.
+    pub granted: Option<PerEnvironment>,
+    /// The name of the state.
+    pub state: &'static str,
+    /// When it was filed.
+    pub created: Timestamp,
+    /// When something last happened to it.
+    pub updated: Timestamp,
+}
+
+/// Something that happened to an access request.
+#[derive(Clone, Debug)]
+pub struct RequestEventInfo {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub actor: String,
+    /// What.
+    pub action: &'static str,
+    /// The text that belongs to it.
+    pub text: String,
+}
+
+/// The approval of an access request.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    /// What is granted in staging; `None` for what was asked for.
+    pub staging: Option<ApiAccessPermission>,
+    /// What is granted in production; `None` for what was asked for.
+    pub production: Option<ApiAccessPermission>,
+    /// Whether this may be more than was asked for.
+    pub wider: bool,
+    /// The existing organization that the contact belongs to.
+    pub organization: Option<String>,
+    /// What the contact is told.
+    pub text: String,
+}
+
 /// The functions. Errors are those of the API: whatever the caller may not see does not exist for it.
 pub trait Management: Send + Sync {
     /// Why a recent call of the caller's organization was refused.
@@ -235,6 +312,82 @@ pub trait Management: Send + Sync {
 
     /// Removes a role that nobody has.
     fn remove_role(&self, requester: Requester, id: RoleId) -> ServiceFuture<'_, ()>;
+
+    /// The invitations to the organization, the oldest first.
+    fn list_invitations(&self, requester: Requester, page: Page) -> ServiceFuture<'_, Vec<InvitationInfo>>;
+
+    /// Invites a person; returns the link too, which is shown once.
+    fn create_invitation(
+        &self,
+        requester: Requester,
+        role: String,
+        email: Option<String>,
+    ) -> ServiceFuture<'_, (InvitationInfo, String)>;
+
+    /// Revokes an invitation.
+    fn revoke_invitation(&self, requester: Requester, id: InvitationId) -> ServiceFuture<'_, ()>;
+
+    /// The access requests that the caller sees, the oldest first.
+    fn list_access_requests(
+        &self,
+        requester: Requester,
+        state: Option<&'static str>,
+        page: Page,
+    ) -> ServiceFuture<'_, Vec<AccessRequestInfo>>;
+
+    /// Files an access request of the organization.
+    fn create_access_request(
+        &self,
+        requester: Requester,
+        use_case: String,
+        wanted: PerEnvironment,
+    ) -> ServiceFuture<'_, AccessRequestInfo>;
+
+    /// An access request with all that happened to it.
+    fn show_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+    ) -> ServiceFuture<'_, (AccessRequestInfo, Vec<RequestEventInfo>)>;
+
+    /// Adds something to an open access request.
+    fn add_to_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+        text: String,
+    ) -> ServiceFuture<'_, AccessRequestInfo>;
+
+    /// Withdraws an access request.
+    fn withdraw_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+    ) -> ServiceFuture<'_, AccessRequestInfo>;
+
+    /// Approves an access request; returns the link to the keys too, if there is one.
+    fn approve_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+        approval: Approval,
+    ) -> ServiceFuture<'_, (AccessRequestInfo, Option<String>)>;
+
+    /// Asks whoever filed an access request a question.
+    fn ask_about_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+        question: String,
+    ) -> ServiceFuture<'_, AccessRequestInfo>;
+
+    /// Rejects an access request.
+    fn reject_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+        reason: String,
+    ) -> ServiceFuture<'_, AccessRequestInfo>;
 
     /// The caller's own app tokens in this organization, the oldest first.
     fn list_devices(&self, requester: Requester, page: Page) -> ServiceFuture<'_, Vec<AppToken>>;

@@ -21,6 +21,8 @@ use crate::store::{Store, StoreError, to_stored_precision};
 const FIELD: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
+/// The members of responses that are shown once: the text of a key, and the link of an invitation.
+const SECRETS: [&str; 2] = ["secret", "link"];
 /// The longest key.
 const KEY_BYTES_MAX: usize = 255;
 /// How long a response is kept.
@@ -158,8 +160,10 @@ fn read(fields: &HeaderMap) -> Result<Option<&[u8]>, Error> {
 fn without_secret(body: &Bytes) -> Vec<u8> {
     match serde_json::from_slice(body) {
         Ok(serde_json::Value::Object(mut members)) => {
-            if let Some(secret) = members.get_mut("secret") {
-                *secret = serde_json::Value::Null;
+            for name in SECRETS {
+                if let Some(secret) = members.get_mut(name) {
+                    *secret = serde_json::Value::Null;
+                }
             }
             serde_json::to_vec(&members).unwrap_or_default()
         }

@@ -1,15 +1,18 @@
 //! The management endpoints' way to provisioning: each function is a job on the store's thread.
 
+mod requests;
+
 use std::time::Duration;
 
 use permissions::{
-    ApiAccessPermission, AppToken, BuiltInRole, CustomRole, Environment, KeyId, KeyRecord, KeySecret,
-    MembershipId, RoleId, RoleOf, TokenId,
+    ApiAccessPermission, AppToken, BuiltInRole, CustomRole, Environment, InvitationId, KeyId, KeyRecord,
+    KeySecret, MembershipId, PartnerId, RequestId, RoleId, RoleOf, TokenId,
 };
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use versions::management::{
-    Account, AuditInfo, Decision, KeyChange, KeySettings, Management, MemberInfo, Page, Requester,
+    AccessRequestInfo, Account, Approval, AuditInfo, Decision, InvitationInfo, KeyChange, KeySettings,
+    Management, MemberInfo, Page, PerEnvironment, RequestEventInfo, Requester,
 };
 use versions::{Caller, Error, ErrorCode, Help, ServiceFuture};
 
@@ -257,15 +260,7 @@ impl Management for Pipeline {
     ) -> ServiceFuture<'_, MemberInfo> {
         let organization = requester.caller.organization;
         self.provision(requester, move |tools, store, actor| {
-            let built_in = BuiltInRole::ALL.into_iter().find(|known| known.name() == role);
-            let role = match built_in {
-                Some(role) => RoleOf::BuiltIn(role),
-                None => {
-                    let roles = provisioning::list_roles(store, actor, organization)?;
-                    let found = roles.into_iter().find(|known| known.name == role);
-                    RoleOf::Custom(found.ok_or(ProvisioningError::NotFound { what: "role", id: role })?.id)
-                }
-            };
+            let role = role_named(store, actor, organization, role)?;
             let (member, _) = provisioning::change_member(store, tools.clock(), actor, id, role)?;
             member_info(store, member)
         })
@@ -315,6 +310,93 @@ impl Management for Pipeline {
         })
     }
 
+    fn list_invitations(&self, requester: Requester, page: Page) -> ServiceFuture<'_, Vec<InvitationInfo>> {
+        Box::pin(self.invitations(requester, page))
+    }
+
+    fn create_invitation(
+        &self,
+        requester: Requester,
+        role: String,
+        email: Option<String>,
+    ) -> ServiceFuture<'_, (InvitationInfo, String)> {
+        Box::pin(self.invite(requester, role, email))
+    }
+
+    fn revoke_invitation(&self, requester: Requester, id: InvitationId) -> ServiceFuture<'_, ()> {
+        Box::pin(self.end_invitation(requester, id))
+    }
+
+    fn list_access_requests(
+        &self,
+        requester: Requester,
+        state: Option<&'static str>,
+        page: Page,
+    ) -> ServiceFuture<'_, Vec<AccessRequestInfo>> {
+        Box::pin(self.access_requests(requester, state, page))
+    }
+
+    fn create_access_request(
+        &self,
+        requester: Requester,
+        use_case: String,
+        wanted: PerEnvironment,
+    ) -> ServiceFuture<'_, AccessRequestInfo> {
+        Box::pin(self.file(requester, use_case, wanted))
+    }
+
+    fn show_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+    ) -> ServiceFuture<'_, (AccessRequestInfo, Vec<RequestEventInfo>)> {
+        Box::pin(self.access_request(requester, id))
+    }
+
+    fn add_to_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+        text: String,
+    ) -> ServiceFuture<'_, AccessRequestInfo> {
+        Box::pin(self.add_or_withdraw(requester, id, Some(text)))
+    }
+
+    fn withdraw_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+    ) -> ServiceFuture<'_, AccessRequestInfo> {
+        Box::pin(self.add_or_withdraw(requester, id, None))
+    }
+
+    fn approve_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+        approval: Approval,
+    ) -> ServiceFuture<'_, (AccessRequestInfo, Option<String>)> {
+        Box::pin(self.approve(requester, id, approval))
+    }
+
+    fn ask_about_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+        question: String,
+    ) -> ServiceFuture<'_, AccessRequestInfo> {
+        Box::pin(self.ask(requester, id, question))
+    }
+
+    fn reject_access_request(
+        &self,
+        requester: Requester,
+        id: RequestId,
+        reason: String,
+    ) -> ServiceFuture<'_, AccessRequestInfo> {
+        Box::pin(self.reject(requester, id, reason))
+    }
+
     fn list_devices(&self, requester: Requester, page: Page) -> ServiceFuture<'_, Vec<AppToken>> {
         let caller = &requester.caller;
         let Some(person) = caller.person else { return Box::pin(std::future::ready(Ok(Vec::new()))) };
@@ -353,6 +435,21 @@ impl Management for Pipeline {
             Ok(store.list_audit(&filter)?.into_iter().map(audit_info).collect())
         })
     }
+}
+
+/// The role of this name in an organization.
+fn role_named(
+    store: &mut Store,
+    actor: &Actor,
+    organization: PartnerId,
+    name: String,
+) -> Result<RoleOf, ProvisioningError> {
+    if let Some(role) = BuiltInRole::ALL.into_iter().find(|role| role.name() == name) {
+        return Ok(RoleOf::BuiltIn(role));
+    }
+    let own =
+        provisioning::list_roles(store, actor, organization)?.into_iter().find(|role| role.name == name);
+    Ok(RoleOf::Custom(own.ok_or(ProvisioningError::NotFound { what: "role", id: name })?.id))
 }
 
 fn audit_info(AuditRecord { number, at, entry }: AuditRecord) -> AuditInfo {

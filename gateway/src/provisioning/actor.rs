@@ -103,16 +103,20 @@ impl Actor {
     /// its own organization, and with a credential of staging those of staging only.
     #[must_use]
     pub fn sees(&self, organization: PartnerId, environment: Environment) -> bool {
-        self.caller().is_none_or(|caller| {
-            caller.organization == organization
-                && (caller.environment == Environment::Production || environment == Environment::Staging)
-        })
+        self.acts_for(organization)
+            && self.caller().is_none_or(|caller| {
+                caller.environment == Environment::Production || environment == Environment::Staging
+            })
     }
 
     /// Whether the actor acts for this organization, or is the operator.
     #[must_use]
     pub fn acts_for(&self, organization: PartnerId) -> bool {
-        self.caller().is_none_or(|caller| caller.organization == organization)
+        match &self.who {
+            Who::Operator | Who::Gateway => true,
+            Who::Caller(caller) => caller.organization == organization,
+            Who::Contact => false,
+        }
     }
 
     /// Checks that whoever acts has authenticated a moment ago.
@@ -120,7 +124,11 @@ impl Actor {
     /// # Errors
     /// [`ProvisioningError::StepUpRequired`] for an older authentication, and for credentials that no person has.
     pub fn require_step_up(&self, now: Timestamp) -> Result<(), ProvisioningError> {
-        let Some(caller) = self.caller() else { return Ok(()) };
+        let caller = match &self.who {
+            Who::Operator | Who::Gateway => return Ok(()),
+            Who::Contact => return Err(ProvisioningError::StepUpRequired),
+            Who::Caller(caller) => caller,
+        };
         let age_max = SignedDuration::try_from(STEP_UP_AGE_MAX).unwrap_or(SignedDuration::ZERO);
         match caller.person {
             Some(person) if now.duration_since(person.authenticated) <= age_max => Ok(()),
@@ -153,9 +161,10 @@ impl Actor {
         permissions: ApiAccessPermission,
     ) -> Result<(), ProvisioningError> {
         let ceiling = organization.ceiling(environment);
-        let limit = match self.caller() {
-            None => ceiling,
-            Some(caller) => ceiling & self.own(write, caller)?,
+        let limit = match &self.who {
+            Who::Operator | Who::Gateway => ceiling,
+            Who::Caller(caller) => ceiling & self.own(write, caller)?,
+            Who::Contact => ApiAccessPermission::empty(),
         };
         let missing = permissions - limit;
         if missing.is_empty() { Ok(()) } else { Err(ProvisioningError::Exceeds { missing, environment }) }

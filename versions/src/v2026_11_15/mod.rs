@@ -3,9 +3,11 @@
 //! What every list has in common is in `list.rs`. The functions behind these endpoints, which decide what a caller may
 //! reach, are [`crate::management::Management`].
 
+pub mod access_requests;
 pub mod audit;
 pub mod decisions;
 pub mod devices;
+pub mod invitations;
 pub mod keys;
 pub mod list;
 pub mod me;
@@ -34,6 +36,17 @@ pub const RELEASE: Release = Release {
         Route::native::<roles::CreateRole>(),
         Route::native::<roles::UpdateRole>(),
         Route::native::<roles::RemoveRole>(),
+        Route::native::<invitations::ListInvitations>(),
+        Route::native::<invitations::CreateInvitation>(),
+        Route::native::<invitations::RevokeInvitation>(),
+        Route::native::<access_requests::ListAccessRequests>(),
+        Route::native::<access_requests::CreateAccessRequest>(),
+        Route::native::<access_requests::ShowAccessRequest>(),
+        Route::native::<access_requests::AddToAccessRequest>(),
+        Route::native::<access_requests::WithdrawAccessRequest>(),
+        Route::native::<access_requests::ApproveAccessRequest>(),
+        Route::native::<access_requests::AskAboutAccessRequest>(),
+        Route::native::<access_requests::RejectAccessRequest>(),
         Route::native::<devices::ListDevices>(),
         Route::native::<devices::RevokeDevice>(),
         Route::native::<audit::ListAudit>(),
