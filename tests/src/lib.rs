@@ -16,6 +16,7 @@ mod pki;
 mod provider;
 mod raw;
 mod raw_h2;
+mod smtp;
 mod tools;
 
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use pki::Authority;
 pub use provider::IdentityProvider;
 pub use raw::{Answer, Raw, answers};
 pub use raw_h2::{Frame, RawH2, frame, kind, literal, request_block};
+pub use smtp::SmtpSink;
 pub use tools::{client_script, repository, tool};
 
 /// How long a single wait may take before it counts as failed, unless a test says otherwise.

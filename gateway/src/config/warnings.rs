@@ -110,7 +110,8 @@ fn check_secret(option: &str, file: &Path, secret: &str, warnings: &mut Vec<Stri
 /// Links to keys are in mails.
 fn check_mail(config: &Config, warnings: &mut Vec<String>) {
     let Mail { host, tls, password_file, .. } = &config.mail;
-    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     if config.mail.is_enabled() && *tls == MailTls::None && !is_local {
         warnings.push(format!(
             "`mail.tls` is \"none\": links to keys cross the network to {host} in cleartext; set \"starttls\" or \"implicit\""

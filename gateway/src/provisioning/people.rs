@@ -53,6 +53,9 @@ pub(super) fn add_member(
     (user, membership): (UserId, MembershipId),
     new: &NewMember,
 ) -> Result<Member, ProvisioningError> {
+    if !actor.acts_for(new.organization) {
+        return Err(not_found("organization", new.organization));
+    }
     let organization = find_organization(write, new.organization)?;
     actor.require_step_up(now)?;
     require_role(write, actor, &organization, new.role)?;

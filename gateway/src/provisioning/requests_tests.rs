@@ -281,6 +281,8 @@ fn an_expired_link_to_keys_says_so_and_a_new_one_replaces_it() {
     let expired = harness.claim(first.code.expose());
     assert!(matches!(expired, Err(ProvisioningError::LinkExpired { at }) if at == after(7 * DAY)));
     let second = new_link(&mut harness).unwrap();
+    // The newest is the one that was made last.
+    harness.clock.advance(Duration::from_secs(1));
     let third = new_link(&mut harness).unwrap();
     let ended = harness.claim(second.code.expose());
     assert!(matches!(ended, Err(ProvisioningError::LinkExpired { .. })), "one works at a time");

@@ -331,6 +331,29 @@ fn a_syntax_error_is_located() {
 }
 
 #[test]
+fn mail_without_a_sender_or_with_a_password_in_cleartext_is_reported() {
+    for (text, expected) in [
+        ("host = \"smtp.example.com\"", "`mail.host` is set, but `mail.from` is empty"),
+        (
+            "host = \"127.0.0.1\"\nfrom = \"a@example.com\"\nusername = \"u\"",
+            "`mail.username` and `mail.password_file` are only used together",
+        ),
+        ("host = \"::1\"\nfrom = \"a@example.com\"", "`mail.host`: invalid value: string \"::1\""),
+        (
+            "host = \"[::1]\"\nfrom = \"a@example.com\"\ntls = \"none\"\nusername = \"u\"\npassword_file = \"f\"",
+            "`mail.tls` is \"none\", so the password would be sent in cleartext",
+        ),
+        ("from = \"a@example.com, b@example.com\"", "`mail.from`: invalid value"),
+    ] {
+        let problems = problems_of(&format!("[mail]\n{text}\n"));
+        let [problem] = &problems[..] else { panic!("{text}: {problems:?}") };
+        assert!(problem.contains(expected), "{problem}");
+    }
+    // Without a host, nothing of it is used.
+    assert!(read_text("[mail]\nusername = \"u\"\n").is_ok());
+}
+
+#[test]
 fn all_conflicting_options_are_reported() {
     let text = "\
 [listeners.http]

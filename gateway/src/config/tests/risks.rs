@@ -31,6 +31,10 @@ fn options_that_expose_too_much_are_reported() {
         ("[listeners.http]\naddresses = [\"0.0.0.0:80\"]\n", ["cleartext", "http.certificate"]),
         ("[listeners.docs]\naddresses = [\"0.0.0.0:80\"]\n", ["`api.public_url`", "host names"]),
         (
+            "[mail]\nhost = \"smtp.example.com\"\nfrom = \"a@example.com\"\ntls = \"none\"\n",
+            ["`mail.tls`", "cleartext"],
+        ),
+        (
             "[listeners.docs]\naddresses = [\"192.0.2.1:80\"]\n[listeners.https]\naddresses = [\"0.0.0.0:443\"]\n",
             ["`api.public_url`", "host names"],
         ),
