@@ -120,7 +120,7 @@ pub fn begin_device(
     let expires = now.checked_add(DEVICE_LIFETIME).unwrap_or(Timestamp::MAX);
     let mut random = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *random);
-    let device_code = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*random));
+    let device_code = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
     let (begun, _) = write(store, clock, now, |write| {
         write.sweep_devices(now.checked_sub(EXPIRED_KEPT).unwrap_or(Timestamp::MIN))?;
         if let Some(refusal) = room(write, limits, &new.address, now)? {

@@ -283,7 +283,7 @@ fn link_hash(secret: &ServerSecret, code: &str) -> KeyHash {
 fn draw_text(rng: &mut dyn CryptoRng) -> Zeroizing<String> {
     let mut random = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *random);
-    Zeroizing::new(URL_SAFE_NO_PAD.encode(&*random))
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()))
 }
 
 /// What a browser calls itself, in one bounded line.
@@ -352,7 +352,7 @@ mod tests {
         let mut harness = Harness::new();
         let (session, text) = harness.create(None).unwrap();
         assert_eq!(session.agent, "Mozilla/5.0[31m");
-        assert_eq!(harness.find(&text), Some(session.clone()));
+        assert_eq!(harness.find(&text), Some(session));
         assert!(harness.find(&text.to_lowercase()).is_none() && harness.find("").is_none());
         harness.wait(12);
         assert!(harness.find(&text).is_none(), "it was idle");
