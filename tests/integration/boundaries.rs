@@ -45,8 +45,19 @@ const EFFECTS: [&str; 11] = [
 ];
 
 /// The modules of the gateway that read the configuration: files or folders below `gateway/src`.
-const CONFIG_READERS: [&str; 9] =
-    ["app", "cli", "http", "identity", "mail", "node", "snapshot", "telemetry", "warnings"];
+const CONFIG_READERS: [&str; 11] = [
+    "app",
+    "cli",
+    "http",
+    "identity",
+    "mail",
+    "node",
+    "pipeline",
+    "sites",
+    "snapshot",
+    "telemetry",
+    "warnings",
+];
 
 /// Every normal dependency of a workspace crate on this platform, direct or not.
 fn dependencies(package: &str) -> BTreeSet<String> {

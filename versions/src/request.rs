@@ -246,7 +246,11 @@ mod tests {
             let detail = read(&Method::GET, path, query, "").unwrap_err();
             assert!(detail.contains(expected), "{path}?{query}: {detail}");
         }
-        for content in ["", "[]", "{", r#"{"limit":"5"}"#, r#"{"limit":1,"limit":"x"}"#] {
+        assert!(
+            read(&Method::POST, "/things/small/1.json", "", "").is_ok(),
+            "all that is required is in the path"
+        );
+        for content in ["[]", "{", r#"{"limit":"5"}"#, r#"{"limit":1,"limit":"x"}"#] {
             let detail = read(&Method::POST, "/things/small/1.json", "", content).unwrap_err();
             assert!(detail.contains("JSON object") || detail.contains("`limit`"), "{content}: {detail}");
         }

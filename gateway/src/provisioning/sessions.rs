@@ -315,8 +315,11 @@ mod tests {
         let organization = harness.member.membership.organization;
         let store = &mut harness.fixture.store;
         let members = crate::provisioning::list_members(store, &Actor::operator(), organization).unwrap();
-        let other = Actor::member(&members[0].membership, Environment::Staging, NOW, None);
-        for user in [session.user, members[0].user.id] {
+        // Ids of one moment have no order.
+        let other = members.iter().find(|member| member.user.id != session.user).unwrap();
+        let other_user = other.user.id;
+        let other = Actor::member(&other.membership, Environment::Staging, NOW, None);
+        for user in [session.user, other_user] {
             assert!(end_session(store, &harness.clock, &other, user, session.id).is_err());
         }
         let own = Actor::member(&harness.member.membership, Environment::Staging, NOW, None);

@@ -266,6 +266,16 @@ impl Portal {
                 );
             }
         }
+        let known: &[&str] = match route {
+            Route::Device => &["user_code", "action", "membership", "environment"],
+            Route::EndDevice | Route::EndSession => &["id"],
+            _ => &[],
+        };
+        // OAuth clients may send more than this server knows (RFC 6749 §3.2); the forms of its own pages do not.
+        if !route.is_oauth() && post.form.other_than(known).is_some() {
+            return self
+                .error(StatusCode::BAD_REQUEST, "The form has a field that does not belong to this page.");
+        }
         let outcome = match route {
             Route::DeviceCode => return oauth::reply(self.device_code(&post).await),
             Route::Token => return oauth::reply(self.token(&post).await),
