@@ -191,7 +191,7 @@ impl Portal {
             }
             Err(error) => return self.failure(&error),
         };
-        match self.enter(post.head, post.client, user, post.time, "/").await {
+        match self.enter(post.head, post.client, user, self.now(), "/").await {
             Ok(Some(page)) => page,
             Ok(None) => no_member(),
             Err(error) => self.failure(&error),
