@@ -53,7 +53,9 @@ def main(document, url, key):
     # It writes files to its working directory.
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "document.json").write_text(json.dumps(content))
-        pathlib.Path(folder, "schemathesis.toml").write_text(SETTINGS)
+        # A filter that fits no operation would be a fault.
+        if any("/roles/" in path for path in content["paths"]):
+            pathlib.Path(folder, "schemathesis.toml").write_text(SETTINGS)
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     print(json.dumps({"passed": run.returncode == 0, "output": run.stdout + run.stderr}))
 

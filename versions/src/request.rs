@@ -234,6 +234,12 @@ mod tests {
     }
 
     #[test]
+    fn without_content_a_request_has_the_fields_of_its_path() {
+        let request = read(&Method::POST, "/things/small/9.json", "limit=7", "").unwrap();
+        assert_eq!(request, Request { id: 9, kind: Kind::Small, limit: None, exact: false, note: None });
+    }
+
+    #[test]
     fn an_error_names_the_field() {
         for (path, query, expected) in [
             ("/things/small/x.json", "", "`id`"),
@@ -246,7 +252,7 @@ mod tests {
             let detail = read(&Method::GET, path, query, "").unwrap_err();
             assert!(detail.contains(expected), "{path}?{query}: {detail}");
         }
-        for content in ["", "[]", "{", r#"{"limit":"5"}"#, r#"{"limit":1,"limit":"x"}"#] {
+        for content in [" ", "[]", "{", r#"{"limit":"5"}"#, r#"{"limit":1,"limit":"x"}"#] {
             let detail = read(&Method::POST, "/things/small/1.json", "", content).unwrap_err();
             assert!(detail.contains("JSON object") || detail.contains("`limit`"), "{content}: {detail}");
         }
