@@ -202,7 +202,10 @@ impl Pipeline {
             let reply = Reply::new(Body::Empty).with_status(StatusCode::NO_CONTENT);
             return Ok(reply.with_header(header::ALLOW, allow));
         };
-        negotiate::accept(fields.accept, &head.headers)?;
+        // A response without a body has no media type to refuse.
+        if entry.route.media_type.is_some() {
+            negotiate::accept(fields.accept, &head.headers)?;
+        }
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
 
         input.query = head.uri.query().unwrap_or_default();
