@@ -38,7 +38,9 @@ def run(mode, content, url, key):
     program = pathlib.Path(sys.executable).with_name("schemathesis")
     command = [program, "run", "document.json", "--url", url, "--header", f"Authorization: Bearer {key}"]
     # The same requests every time; the key is sent to the gateway only.
-    command += ["--generation-deterministic", "--max-examples", "30", "--phases", "examples,coverage,fuzzing"]
+    command += ["--generation-deterministic", "--max-examples", "30"]
+    # Examples are valid.
+    command += ["--phases", "coverage,fuzzing" if mode == "negative" else "examples,coverage,fuzzing"]
     command += ["--workers", "1", "--no-color", "--mode", mode]
     # It writes files to its working directory.
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +64,8 @@ def main(document, url, key):
             for name, schema in part["schema"]["properties"].items():
                 schema.update(NARROWER.get(name, {}))
     runs.append(run("positive", content, url, key))
-    passed = all(one.returncode == 0 and "No issues found" in one.stdout for one in runs)
+    # Where a document has nothing but the credential to get wrong, the first run warns that every call was refused.
+    passed = all(one.returncode == 0 for one in runs) and "No issues found" in runs[1].stdout
     print(json.dumps({"passed": passed, "output": "".join(one.stdout + one.stderr for one in runs)}))
 
 

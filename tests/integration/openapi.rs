@@ -147,7 +147,6 @@ async fn generated_requests_get_documented_responses() {
                 client_script(interpreter, "generated_requests.py", &arguments, GENERATED_PATIENCE).await;
             let output = printed["output"].as_str().unwrap();
             assert_eq!(printed["passed"], true, "{}:\n{output}", release.version);
-            assert!(output.contains("No issues found"), "{}:\n{output}", release.version);
         }
     }
 }

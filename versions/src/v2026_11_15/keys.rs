@@ -327,7 +327,7 @@ pub struct KeyUpdate {
     #[schemars(length(max = 128))]
     pub name: Option<String>,
     /// Other permissions.
-    #[schemars(with = "Option<Vec<String>>")]
+    #[schemars(with = "Option<Vec<String>>", length(min = 1))]
     pub permissions: Option<ApiAccessPermission>,
     /// The networks that it may be used from; an empty list for all.
     #[schemars(with = "Option<Vec<String>>", length(max = 64))]
