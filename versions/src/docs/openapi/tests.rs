@@ -193,9 +193,9 @@ fn fields_stand_where_they_are_sent() {
 
 #[test]
 fn a_call_of_a_management_endpoint_says_what_it_takes() {
-    let catalog = Catalog::new(crate::RELEASES).unwrap();
+    let catalog = Catalog::new(RELEASES).unwrap();
     let version = Version::new(2026, 11, 15);
-    let release = crate::RELEASES.iter().find(|release| release.version == version).unwrap();
+    let release = RELEASES.iter().find(|release| release.version == version).unwrap();
     let document = openapi(&catalog, release).unwrap();
     let operation =
         |path: &str, method: &str| document["paths"][format!("/2026-11-15{path}")][method].clone();
