@@ -263,7 +263,10 @@ impl Pipeline {
             return Ok(reply.with_header(header::ALLOW, allow));
         };
         exchange.trail.passed(Step::Authorize, self.monotonic());
-        negotiate::accept(fields.accept, &head.headers)?;
+        // A response without a body has no media type to refuse.
+        if entry.route.media_type.is_some() {
+            negotiate::accept(fields.accept, &head.headers)?;
+        }
         negotiate::early_data(fields.early_data, entry.route.early_data_safe)?;
 
         input.query = head.uri.query().unwrap_or_default();

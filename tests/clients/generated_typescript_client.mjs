@@ -1,4 +1,4 @@
-// DOCUMENT URL CA KEY: the types that openapi-typescript generates from a document, with the client openapi-fetch, against
+// DOCUMENT URL CA KEY CALLS: the types that openapi-typescript generates from a document, with the client openapi-fetch, against
 // the real gateway. Writes a program that calls every operation and reads every value of its documented example with
 // the type that the example has; compiles it strictly; runs it. It prints {operationId: response}.
 import { execFileSync } from "node:child_process";
@@ -6,7 +6,8 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const [document, url, ca, key] = process.argv.slice(2);
+const [document, url, ca, key, callsFile] = process.argv.slice(2);
+const calls = JSON.parse(readFileSync(callsFile, "utf8"));
 const modules = process.env.NODE_PATH;
 const { paths, components } = JSON.parse(readFileSync(document, "utf8"));
 
@@ -16,6 +17,8 @@ function reads(place, value, schema, lines) {
   const object = schema.anyOf?.find((form) => form.$ref);
   if (object) return reads(place, value, object, lines);
   if (Array.isArray(value)) return value.slice(0, 1).forEach((item) => reads(`${place}[0]!`, item, schema.items, lines));
+  // Any JSON at all.
+  if (!schema.properties && !schema.type && !schema.enum && !schema.const && !schema.anyOf) return;
   if (value !== null && typeof value === "object") {
     for (const [name, member] of Object.entries(value)) reads(`${place}.${name}!`, member, schema.properties[name], lines);
     return;
@@ -40,16 +43,21 @@ const program = [
 ];
 for (const [path, methods] of Object.entries(paths)) {
   for (const [method, operation] of Object.entries(methods)) {
-    const { example, schema } = operation.responses["200"].content["application/json"];
+    const [, success] = Object.entries(operation.responses).find(([status]) => status.startsWith("2"));
     const lines = [];
-    reads("data", example, schema, lines);
-    const call = `client.${method.toUpperCase()}(${JSON.stringify(path)})`;
+    if (success.content) {
+      const { example, schema } = success.content["application/json"];
+      reads("data", example, schema, lines);
+    }
+    const { id, content } = calls[operation.operationId];
+    const options = { params: id ? { path: { id } } : undefined, body: operation.requestBody ? content : undefined };
+    const call = `client.${method.toUpperCase()}(${JSON.stringify(path)}, ${JSON.stringify(options)})`;
     program.push(
       `async function ${operation.operationId}() {`,
       `  const { data, error } = await ${call};`,
       "  if (error) { const reason: string = error.error; throw new Error(reason); }",
       ...lines,
-      `  responses[${JSON.stringify(operation.operationId)}] = data;`,
+      `  responses[${JSON.stringify(operation.operationId)}] = data ?? null;`,
       "}",
       `await ${operation.operationId}();`,
     );

@@ -1,21 +1,39 @@
-"""What the tests of generated Python clients share: the operations of a document, and the check that every value of a
-response has the type that its generated class declares."""
+"""What the tests of generated Python clients share: the operations of a document, their calls, and the check that every
+value of a response has the type that its generated class declares."""
 
 import datetime
 import enum
 import json
 import types
 import typing
+import uuid
 
 
 def operations(document):
-    """Each operation with its tag and the name of the schema of its 200 response."""
+    """Each operation with its tag and the name of the schema of its success; None where that has no body."""
     with open(document, encoding="utf-8") as file:
         paths = json.load(file)["paths"]
     for methods in paths.values():
         for operation in methods.values():
-            reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
-            yield operation["operationId"], operation["tags"][0], reference.rsplit("/", 1)[1]
+            success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+            content = success.get("content", {}).get("application/json")
+            schema = content and content["schema"]["$ref"].rsplit("/", 1)[1]
+            yield operation["operationId"], operation["tags"][0], schema
+
+
+def arguments(calls, operation):
+    """The id in the path of a call, and its content; either may be missing."""
+    with open(calls, encoding="utf-8") as file:
+        call = json.load(file)[operation]
+    return ({"id": uuid.UUID(call["id"])} if call["id"] else {}), call["content"]
+
+
+def camel_case(name):
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+# Any JSON, by design: what a thing was before and after a change depends on the thing.
+UNTYPED = ("before", "after")
 
 
 def check(place, value, models):
@@ -24,7 +42,7 @@ def check(place, value, models):
     hints = {
         name: hint
         for name, hint in typing.get_type_hints(type(value), localns=vars(models)).items()
-        if not name.startswith("_") and name not in ("additional_properties", "model_config")
+        if not name.startswith("_") and name not in ("additional_properties", "model_config", *UNTYPED)
         and typing.get_origin(hint) is not typing.ClassVar
     }
     assert hints, f"{place}: {value!r} has no fields"

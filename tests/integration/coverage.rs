@@ -24,6 +24,9 @@ serves = ["api"]
 environments = ["staging"]
 "#;
 
+/// These tests fail more often than one address may.
+const PATIENT: &str = "[limits]\nfailures_per_address = \"100000/s\"\n";
+
 /// Calls a route with these `Authorization` values on a new connection.
 async fn ask(
     gateway: &TestGateway,
@@ -61,7 +64,7 @@ fn seconds_from_now(seconds: i64) -> String {
 
 #[tokio::test]
 async fn every_refused_credential_gets_the_same_401_on_every_route() {
-    let gateway = TestGateway::start(STAGING_ONLY).await;
+    let gateway = TestGateway::start(&format!("{PATIENT}{STAGING_ONLY}")).await;
     let good = gateway.create_key(KeySpec::staging()).await;
     let revoked = gateway.create_key(KeySpec::staging()).await;
     gateway.revoke(&revoked).await;
@@ -107,7 +110,7 @@ async fn every_refused_credential_gets_the_same_401_on_every_route() {
 
 #[tokio::test]
 async fn a_key_of_an_environment_that_the_listener_does_not_serve_is_refused_like_an_unknown_one() {
-    let gateway = TestGateway::start(STAGING_ONLY).await;
+    let gateway = TestGateway::start(&format!("{PATIENT}{STAGING_ONLY}")).await;
     let production = gateway.create_key(KeySpec::with_all(Environment::Production)).await;
     let staging = gateway.create_key(KeySpec::with_all(Environment::Staging)).await;
     let routes = routes();
@@ -158,7 +161,7 @@ async fn every_route_refuses_a_key_that_lacks_just_its_permission() {
 
 #[tokio::test]
 async fn without_a_credential_every_route_asks_for_one() {
-    let gateway = TestGateway::start("").await;
+    let gateway = TestGateway::start(PATIENT).await;
     let routes = routes();
     for protocol in Protocol::ALL {
         for route in &routes {
@@ -170,7 +173,7 @@ async fn without_a_credential_every_route_asks_for_one() {
 
 #[tokio::test]
 async fn only_one_bearer_credential_in_its_field_counts() {
-    let gateway = TestGateway::start("").await;
+    let gateway = TestGateway::start(PATIENT).await;
     let key = gateway.create_key(KeySpec::with_all(Environment::Staging)).await;
     let good = key.bearer();
     let unknown = format!("Bearer {}", never_issued(Environment::Staging));
@@ -207,7 +210,7 @@ async fn only_one_bearer_credential_in_its_field_counts() {
 
 #[tokio::test]
 async fn a_key_anywhere_else_than_in_its_field_is_ignored() {
-    let gateway = TestGateway::start("").await;
+    let gateway = TestGateway::start(PATIENT).await;
     let Key { key, .. } = gateway.create_key(KeySpec::staging()).await;
     let routes = routes();
     for protocol in Protocol::ALL {

@@ -287,7 +287,8 @@ async fn curl_is_refused_below_tls_1_2_and_where_only_1_3_is_allowed() {
 #[test]
 fn every_script_is_run_by_a_test() {
     let mut run = String::new();
-    for entry in std::fs::read_dir(repository().join("tests/integration")).expect("the folder is there") {
+    let folder = |name: &str| std::fs::read_dir(repository().join(name)).expect("the folder is there");
+    for entry in folder("tests/integration").chain(folder("tests/src")) {
         let path = entry.expect("an entry can be read").path();
         if path.extension().is_some_and(|extension| extension == "rs") {
             run.push_str(&std::fs::read_to_string(path).expect("it is text"));

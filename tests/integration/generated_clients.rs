@@ -1,12 +1,15 @@
 //! Clients that third-party generators create from the served documents: they call every endpoint of every
-//! version over TLS with a key of each environment, and read typed values.
+//! version over TLS as a person who may do everything, in each environment, and read typed values.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
-use tests::{Client, Family, KeySpec, Protocol, TestGateway, Way, client_script, get, tool};
-use versions::{Catalog, RELEASES};
+use permissions::{ApiAccessPermission, Environment};
+use serde_json::{Value, json};
+use tests::{Client, Family, Protocol, TestGateway, Way, client_script, get, tool};
+use versions::RELEASES;
+
+use crate::routes::{fresh, routes_of, target};
 
 /// How long generating, compiling and calling may take for one version and key.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -15,9 +18,12 @@ async fn every_response_is_read(interpreter: PathBuf, script: &str) {
     let gateway = TestGateway::start("").await;
     let way = Way { protocol: Protocol::H1, family: Family::V4 };
     let docs = Client::open(&gateway, "docs", way).await.expect("the documentation is served");
-    let keys =
-        [gateway.create_key(KeySpec::staging()).await, gateway.create_key(KeySpec::production()).await];
-    let catalog = Catalog::new(RELEASES).expect("the releases do not contradict each other");
+    let mut people = gateway.people();
+    let acme = people.organization("acme", ApiAccessPermission::grantable());
+    let tokens = Environment::ALL.map(|environment| people.token(acme.owner, environment));
+    // A list has an item.
+    people.key(acme.id, Environment::Staging, ApiAccessPermission::PING_READ);
+    people.applied().await;
     for release in RELEASES {
         let version = release.version;
         let document = docs.ask(get(&format!("/openapi/{version}.json"))).await;
@@ -27,16 +33,26 @@ async fn every_response_is_read(interpreter: PathBuf, script: &str) {
         let file = gateway.settings().folder().join(format!("{version}.json"));
         std::fs::write(&file, document.body).expect("the folder is writable");
         let ca = gateway.ready().ca.display().to_string();
-        let mut operations: Vec<_> =
-            catalog.entries_of(version).map(|entry| entry.route.name.to_owned()).collect();
+        let routes = routes_of(&version.to_string());
+        let mut operations: Vec<_> = routes.iter().map(|route| route.name.to_owned()).collect();
         operations.sort();
-        for key in &keys {
-            let arguments = [file.display().to_string(), server.clone(), ca.clone(), key.key.clone()];
+        for token in &tokens {
+            // What each operation is called with: a thing of its own, so that their order does not matter.
+            let mut calls = serde_json::Map::new();
+            for route in &routes {
+                let id = route.names_one().then(|| target(&mut people, route, acme, acme.owner));
+                let call = json!({ "id": id, "content": fresh(route).content });
+                calls.insert(route.name.to_owned(), call);
+            }
+            let calls_file = gateway.settings().folder().join("calls.json");
+            std::fs::write(&calls_file, Value::from(calls).to_string()).expect("the folder is writable");
+            let [file, calls_file] = [&file, &calls_file].map(|path| path.display().to_string());
+            let arguments = [file, server.clone(), ca.clone(), token.key.clone(), calls_file];
             let responses = client_script(interpreter.clone(), script, &arguments, PATIENCE).await;
             let mut called: Vec<_> = responses.as_object().expect("an object").keys().cloned().collect();
             called.sort();
             assert_eq!(called, operations, "{version}: every operation is called");
-            assert_environment(&responses, &key.environment, &version.to_string());
+            assert_environment(&responses, &token.environment, &version.to_string());
         }
     }
 }

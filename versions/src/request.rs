@@ -112,10 +112,22 @@ macro_rules! parsed {
                     })?;
                     visitor.$visit(value)
                 }
-                Self::Json(value) => value.$method(visitor).map_err(Invalid::custom),
+                Self::Json(value) => whole(value).$method(visitor).map_err(Invalid::custom),
             }
         }
     )*};
+}
+
+/// A number without a fraction as an integer: in JSON Schema, as in JavaScript, `7.0` is one.
+fn whole(value: Value) -> Value {
+    /// Beyond this, a double is no exact integer.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match value.as_f64() {
+        Some(number) if value.is_f64() && number.fract() == 0.0 && number.abs() <= EXACT_MAX => {
+            format!("{number:.0}").parse().map_or(value, |number: i64| number.into())
+        }
+        _ => value,
+    }
 }
 
 /// The start of a caller's text, short enough to be repeated in a response.
@@ -234,6 +246,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_without_a_fraction_is_an_integer() {
+        let limit = |text: &str| {
+            let content = format!("{{\"limit\": {text}}}");
+            read(&Method::POST, "/things/small/9.json", "", &content).map(|request| request.limit)
+        };
+        assert_eq!([limit("5"), limit("5.0"), limit("0.5e1")], [Ok(Some(5)), Ok(Some(5)), Ok(Some(5))]);
+        for wrong in ["5.5", "-1.0", "256.0", "1e300"] {
+            assert!(limit(wrong).is_err_and(|detail| detail.contains("limit")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn without_content_a_request_has_the_fields_of_its_path() {
+        let request = read(&Method::POST, "/things/small/9.json", "limit=7", "").unwrap();
+        assert_eq!(request, Request { id: 9, kind: Kind::Small, limit: None, exact: false, note: None });
+    }
+
+    #[test]
     fn an_error_names_the_field() {
         for (path, query, expected) in [
             ("/things/small/x.json", "", "`id`"),
@@ -246,11 +276,7 @@ mod tests {
             let detail = read(&Method::GET, path, query, "").unwrap_err();
             assert!(detail.contains(expected), "{path}?{query}: {detail}");
         }
-        assert!(
-            read(&Method::POST, "/things/small/1.json", "", "").is_ok(),
-            "all that is required is in the path"
-        );
-        for content in ["[]", "{", r#"{"limit":"5"}"#, r#"{"limit":1,"limit":"x"}"#] {
+        for content in [" ", "[]", "{", r#"{"limit":"5"}"#, r#"{"limit":1,"limit":"x"}"#] {
             let detail = read(&Method::POST, "/things/small/1.json", "", content).unwrap_err();
             assert!(detail.contains("JSON object") || detail.contains("`limit`"), "{content}: {detail}");
         }

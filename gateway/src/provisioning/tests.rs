@@ -1,5 +1,7 @@
 //! Tests of provisioning, with a clock that is moved by hand.
 
+mod people;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};

@@ -112,6 +112,12 @@ pub fn parameters(route: &Route) -> Result<Vec<Parameter>, DeclarationError> {
     Ok(parameters)
 }
 
+/// Whether a request with any other field is refused.
+pub(super) fn refuses_others(route: &Route) -> bool {
+    let mut generator = schemas::settings().into_generator();
+    (route.request_schema)(&mut generator).to_value()["additionalProperties"] == false
+}
+
 /// The names between braces; doubled braces are literal.
 fn placeholders(path: &str) -> Vec<&str> {
     let mut names = Vec::new();

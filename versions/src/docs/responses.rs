@@ -171,6 +171,7 @@ fn codes_of(route: &Route) -> BTreeMap<StatusCode, Vec<ErrorCode>> {
     };
     by_status(ErrorCode::ALL.into_iter().filter(|code| match code {
         ErrorCode::TooEarly => !route.early_data_safe,
+        ErrorCode::NotAcceptable => route.media_type.is_some(),
         code => code.is_general() || route.errors.contains(code) || keyed.contains(code),
     }))
 }

@@ -25,6 +25,7 @@ pub struct AuditFilter {
     /// Lists only what was done to this.
     pub target: Option<String>,
     /// Lists what follows this cursor: the `next` of the page before.
+    #[schemars(length(max = 64))]
     pub after: Option<String>,
     /// How many entries to return.
     #[serde(default)]

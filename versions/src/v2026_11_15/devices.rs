@@ -60,6 +60,7 @@ pub struct ListDevices;
 #[serde(deny_unknown_fields)]
 pub struct DeviceFilter {
     /// Lists what follows this cursor: the `next` of the page before.
+    #[schemars(length(max = 64))]
     pub after: Option<String>,
     /// How many devices to return.
     #[serde(default)]

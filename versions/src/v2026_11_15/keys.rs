@@ -170,6 +170,7 @@ pub struct KeyFilter {
     /// Lists only keys of this environment. With a credential of staging, all are.
     pub env: Option<Environment>,
     /// Lists what follows this cursor: the `next` of the page before.
+    #[schemars(length(max = 64))]
     pub after: Option<String>,
     /// How many keys to return.
     #[serde(default)]
@@ -219,20 +220,21 @@ pub struct CreateKey;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NewKey {
-    /// The key's name.
+    /// The key's name: at most 128 printable characters, without spaces at either end.
     #[serde(default)]
+    #[schemars(length(max = 128))]
     pub name: String,
     /// The key's environment. A production key needs an authentication of the last 15 minutes.
     pub env: Environment,
     /// The key's permissions: at least one, and none that you or your organization lack.
-    #[schemars(with = "Vec<String>", example = &["ping:read"])]
+    #[schemars(with = "Vec<String>", length(min = 1), example = &["ping:read"])]
     pub permissions: ApiAccessPermission,
     /// When it expires (RFC 3339); without it, never.
     #[schemars(with = "Option<DateTime>")]
     pub expires: Option<Timestamp>,
     /// The networks that it may be used from; without any, all.
     #[serde(default)]
-    #[schemars(with = "Vec<String>", example = &["192.0.2.0/24"])]
+    #[schemars(with = "Vec<String>", length(max = 64), example = &["192.0.2.0/24"])]
     pub allow: Vec<IpNet>,
     /// How its calls to a retired version are handled.
     #[serde(default)]
@@ -322,12 +324,13 @@ pub struct KeyUpdate {
     #[schemars(example = &"019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b")]
     pub id: Uuid,
     /// Another name.
+    #[schemars(length(max = 128))]
     pub name: Option<String>,
     /// Other permissions.
-    #[schemars(with = "Option<Vec<String>>")]
+    #[schemars(with = "Option<Vec<String>>", length(min = 1))]
     pub permissions: Option<ApiAccessPermission>,
     /// The networks that it may be used from; an empty list for all.
-    #[schemars(with = "Option<Vec<String>>")]
+    #[schemars(with = "Option<Vec<String>>", length(max = 64))]
     pub allow: Option<Vec<IpNet>>,
     /// When it expires; null for never.
     #[serde(default, deserialize_with = "some")]

@@ -10,6 +10,8 @@ use crate::{Error, ErrorCode};
 
 /// How many items a page has unless the caller asks for another number.
 const DEFAULT: u16 = 100;
+/// The longest cursor, in characters.
+const CURSOR_MAX: usize = 64;
 /// The most items of a page.
 const MAX: u16 = 1_000;
 
@@ -48,7 +50,7 @@ impl TryFrom<u16> for Limit {
 
 /// The page after this cursor, with one item more than is returned: whether it is there says whether a page follows.
 pub(super) fn page(after: Option<String>, limit: Limit) -> Result<Page, Error> {
-    if after.as_ref().is_some_and(|after| after.len() > 64) {
+    if after.as_ref().is_some_and(|after| after.chars().nth(CURSOR_MAX).is_some()) {
         return Err(Error::new(
             ErrorCode::MalformedRequest,
             "`after` is not the `next` of a page of this list.",

@@ -52,6 +52,7 @@ pub struct ListMembers;
 #[serde(deny_unknown_fields)]
 pub struct MemberFilter {
     /// Lists what follows this cursor: the `next` of the page before.
+    #[schemars(length(max = 64))]
     pub after: Option<String>,
     /// How many members to return.
     #[serde(default)]

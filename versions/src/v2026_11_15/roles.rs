@@ -84,8 +84,8 @@ pub struct CreateRole;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRole {
-    /// Its name.
-    #[schemars(example = &"monitoring")]
+    /// Its name: 1 to 128 printable characters, without spaces at either end.
+    #[schemars(length(min = 1, max = 128), example = &"monitoring")]
     pub name: String,
     /// Its permissions: none that you or your organization lack.
     #[schemars(with = "Vec<String>", example = &["ping:read"])]

@@ -190,3 +190,28 @@ fn fields_stand_where_they_are_sent() {
         assert!(has(success(operation), "x-request-id") && has("500", "x-request-id"));
     });
 }
+
+#[test]
+fn a_call_of_a_management_endpoint_says_what_it_takes() {
+    let catalog = Catalog::new(RELEASES).unwrap();
+    let version = Version::new(2026, 11, 15);
+    let release = RELEASES.iter().find(|release| release.version == version).unwrap();
+    let document = openapi(&catalog, release).unwrap();
+    let operation =
+        |path: &str, method: &str| document["paths"][format!("/2026-11-15{path}")][method].clone();
+    let create = operation("/keys.json", "post");
+    assert_eq!(create["parameters"], json!([idempotency_key(), preview()]));
+    let body = &create["requestBody"];
+    assert_eq!(body["required"], true);
+    assert_eq!(body["content"]["application/json"]["schema"]["additionalProperties"], false);
+    let rotate = operation("/keys/{id}/rotate.json", "post");
+    assert_eq!(rotate["parameters"][0]["schema"]["pattern"], UUID);
+    assert_eq!(rotate["requestBody"]["required"], false, "each of its fields is optional");
+    let revoke = operation("/keys/{id}/revoke.json", "post");
+    assert!(revoke.get("requestBody").is_none(), "there is nothing but the id");
+    assert_eq!(
+        operation("/keys.json", "get")["parameters"].as_array().map(Vec::len),
+        Some(4),
+        "it takes no key"
+    );
+}

@@ -277,9 +277,12 @@ fn parameter_row(part: &Parameter) -> Vec<Text> {
 /// Whether a call to this endpoint can get this error.
 fn can_meet(code: ErrorCode, route: &Route) -> bool {
     match code {
-        // These are errors of other paths.
-        ErrorCode::UnknownVersion | ErrorCode::UnknownResource => false,
+        // It is an error of other paths.
+        ErrorCode::UnknownVersion => false,
+        // So is this one, unless the path names one of several things.
+        ErrorCode::UnknownResource => route.path.contains('{'),
         ErrorCode::TooEarly => !route.early_data_safe,
+        ErrorCode::NotAcceptable => route.media_type.is_some(),
         ErrorCode::IdempotencyKeyReused => route.takes_idempotency_key,
         ErrorCode::Conflict if route.takes_idempotency_key => true,
         code => code.is_general() || route.errors.contains(&code),

@@ -18,6 +18,8 @@ pub(super) struct Call<'a> {
     method: &'a str,
     address: String,
     content: Option<Value>,
+    /// Whether the response has a body.
+    has_reply: bool,
     /// The file of the authority that the server's certificate needs, where clients do not trust that one anyway.
     authority: Option<&'a str>,
     /// The variable that holds the key.
@@ -54,7 +56,8 @@ impl<'a> Call<'a> {
             }
         }
         let content = crate::has_content(&route.method).then_some(Value::Object(content));
-        Self { method: route.method.as_str(), address: address + &query, content, authority: None, variable }
+        let (method, has_reply) = (route.method.as_str(), route.media_type.is_some());
+        Self { method, address: address + &query, content, has_reply, authority: None, variable }
     }
 
     /// One sample per language.
@@ -69,7 +72,7 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn curl(&self) -> String {
-        let Self { method, address, content, authority, variable } = self;
+        let Self { method, address, content, authority, variable, .. } = self;
         let mut text = format!("curl --silent --show-error {}", cacert(*authority));
         if *method != "GET" && !(*method == "POST" && content.is_some()) {
             let _ = write!(text, "--request {method} ");
@@ -84,7 +87,7 @@ impl<'a> Call<'a> {
     }
 
     fn javascript(&self) -> String {
-        let Self { method, address, content, authority, variable } = self;
+        let Self { method, address, content, has_reply, authority, variable } = self;
         let mut text = String::new();
         if let Some(file) = authority {
             // Node reads its authorities once, at its start.
@@ -103,13 +106,14 @@ impl<'a> Call<'a> {
         }
         text.push_str(
             "});\nif (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);\n\
-             console.log(await response.json());",
+             console.log(",
         );
+        text.push_str(if *has_reply { "await response.json());" } else { "response.status);" });
         text
     }
 
     fn python(&self) -> String {
-        let Self { method, address, content, authority, variable } = self;
+        let Self { method, address, content, has_reply, authority, variable } = self;
         let mut text = format!(
             "import os\n\nimport requests\n\nresponse = requests.{}(\n    \"{address}\",\n    \
              headers={{\"Authorization\": \"Bearer \" + os.environ[\"{variable}\"]}},\n",
@@ -121,12 +125,13 @@ impl<'a> Call<'a> {
         if let Some(file) = authority {
             let _ = writeln!(text, "    verify={},", Value::from(*file));
         }
-        text.push_str("    timeout=10,\n)\nresponse.raise_for_status()\nprint(response.json())");
+        text.push_str("    timeout=10,\n)\nresponse.raise_for_status()\nprint(response.");
+        text.push_str(if *has_reply { "json())" } else { "status_code)" });
         text
     }
 
     fn powershell(&self) -> String {
-        let Self { method, address, content, authority, variable } = self;
+        let Self { method, address, content, authority, variable, .. } = self;
         let mut text = String::new();
         if let Some(file) = authority {
             let _ = writeln!(text, "# Trust this authority first: {file}");
