@@ -33,7 +33,7 @@ def main(document, url, ca, key, calls):
         configuration = package.Configuration(host=url, access_token=key, ssl_ca_cert=ca)
         client = package.ApiClient(configuration)
         responses = {}
-        for operation, tag, schema in typed_values.operations(document):
+        for operation, tag, schema in typed_values.operations(document, calls):
             api = getattr(package, f"{tag.capitalize()}Api")(client)
             arguments, content = typed_values.arguments(calls, operation)
             if content:

@@ -39,7 +39,7 @@ def main(document, url, ca, key, calls):
             base_url=url, token=key, verify_ssl=trust, raise_on_unexpected_status=True
         )
         responses = {}
-        for operation, tag, schema in typed_values.operations(document):
+        for operation, tag, schema in typed_values.operations(document, calls):
             module = importlib.import_module(f"partner_client.api.{tag}.{operation}")
             arguments, content = typed_values.arguments(calls, operation)
             if content:

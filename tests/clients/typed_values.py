@@ -9,12 +9,16 @@ import typing
 import uuid
 
 
-def operations(document):
-    """Each operation with its tag and the name of the schema of its success; None where that has no body."""
+def operations(document, calls):
+    """Each operation that is to be called, with its tag and the name of the schema of its success; None where that has no body."""
     with open(document, encoding="utf-8") as file:
         paths = json.load(file)["paths"]
+    with open(calls, encoding="utf-8") as file:
+        called = json.load(file)
     for methods in paths.values():
         for operation in methods.values():
+            if operation["operationId"] not in called:
+                continue
             success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
             content = success.get("content", {}).get("application/json")
             schema = content and content["schema"]["$ref"].rsplit("/", 1)[1]

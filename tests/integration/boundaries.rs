@@ -45,19 +45,8 @@ const EFFECTS: [&str; 11] = [
 ];
 
 /// The modules of the gateway that read the configuration: files or folders below `gateway/src`.
-const CONFIG_READERS: [&str; 11] = [
-    "app",
-    "cli",
-    "http",
-    "identity",
-    "mail",
-    "node",
-    "pipeline",
-    "sites",
-    "snapshot",
-    "telemetry",
-    "warnings",
-];
+const CONFIG_READERS: [&str; 10] =
+    ["app", "cli", "http", "identity", "mail", "node", "sites", "snapshot", "telemetry", "warnings"];
 
 /// Every normal dependency of a workspace crate on this platform, direct or not.
 fn dependencies(package: &str) -> BTreeSet<String> {

@@ -537,7 +537,7 @@ async fn a_client_of_another_make_runs_the_device_flow() {
 
 fn tokio_command(portal: &Portal) -> std::process::Command {
     let mut command = std::process::Command::new("node");
-    command.arg(repository().join("tests/clients/device_client.mjs"));
+    command.arg(repository().join("tests/clients").join("device_client.mjs"));
     command.arg(portal.url()).arg(&portal.gateway.ready().ca);
     command.env("NODE_PATH", repository().join("target/tools/node/node_modules"));
     command.env_remove("NODE_EXTRA_CA_CERTS").stdin(Stdio::null()).stdout(Stdio::piped());

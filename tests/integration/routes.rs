@@ -22,10 +22,11 @@ pub(crate) const NOWHERE: &str = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b";
 const CONTENT: &[(&str, &str, &str)] = &[
     // A role that allows nothing, which `tests::Organization` has.
     ("update_member", "role", r#""nobody""#),
+    ("create_invitation", "role", r#""nobody""#),
 ];
 
 /// Calls that a key cannot make, whatever its permissions: they need a person, who has authenticated a moment ago.
-const NEEDS_PERSON: &[&str] = &["create_role"];
+const NEEDS_PERSON: &[&str] = &["create_role", "create_invitation"];
 
 /// One endpoint at one date.
 #[derive(Clone)]
@@ -109,6 +110,11 @@ impl Route {
         Self { path: self.template.replace("{id}", &id.to_string()), ..self.clone() }
     }
 
+    /// Whether only the operator's organization may call it.
+    pub(crate) fn is_review(&self) -> bool {
+        ApiAccessPermission::OPERATION.contains(self.permission)
+    }
+
     /// Whether the path names one of several things.
     pub(crate) fn names_one(&self) -> bool {
         self.template.contains("{id}")
@@ -117,6 +123,8 @@ impl Route {
     /// What becomes of a call of a key that may make it: `None` for a success.
     pub(crate) fn refusal_of_key(&self) -> Option<ErrorCode> {
         match self.name {
+            // No partner's key has it.
+            _ if self.is_review() => Some(ErrorCode::PermissionMissing),
             _ if self.names_one() => Some(ErrorCode::UnknownResource),
             name if NEEDS_PERSON.contains(&name) => Some(ErrorCode::StepUpRequired),
             _ => None,
@@ -131,6 +139,10 @@ impl Route {
     /// Asserts that a call of a key was authenticated, authorized and handled.
     #[track_caller]
     pub(crate) fn assert_handled(&self, answer: &Response, context: impl Display) {
+        if self.name == "create_access_request" && answer.status == StatusCode::CONFLICT {
+            // The key's organization has everything there is.
+            return assert_code(answer, ErrorCode::Conflict, context);
+        }
         assert_eq!(answer.status, self.status_of_key(), "{context}: {answer:?}");
         match self.refusal_of_key() {
             Some(code) => assert_code(answer, code, context),
@@ -156,6 +168,10 @@ pub(crate) fn target(
             people.role(organization.id, &name, ApiAccessPermission::empty()).to_string()
         }
         "devices" => people.token(caller, Environment::Staging).id,
+        "invitations" => people.invitation(organization),
+        "access-requests" if route.is_review() => people.request_of_a_stranger(),
+        "access-requests" => people.request(organization),
+        "decisions" => people.refused_call(organization.id),
         _ => panic!("{}: add a row that makes what its path names", route.template),
     }
 }

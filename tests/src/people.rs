@@ -1,19 +1,24 @@
 //! Organizations, members and their app tokens: made with the functions of provisioning on the gateway's data folder, as
 //! the operator makes them beside the running server.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use gateway::clock::SystemClock;
 use gateway::folder::DataFolder;
-use gateway::provisioning::{self, Actor, Committed, NewKey, NewMember, NewToken, Provisioning};
+use gateway::provisioning::{
+    self, Actor, Committed, NewInvitation, NewKey, NewMember, NewRequest, NewToken, Provisioning,
+};
 use gateway::store::Store;
+use gateway::store::requests::{PerEnvironment, RequestFilter};
 use jiff::SignedDuration;
 use permissions::{
     ApiAccessPermission, Brand, BuiltInRole, Environment, MembershipId, OnRetired, PartnerId, RoleId, RoleOf,
     ServerSecret,
 };
 
-use crate::{Key, PATIENCE, TestGateway, eventually, now};
+use crate::{Key, PATIENCE, Protocol, TestGateway, eventually, now};
 
 /// How long the tokens of tests are valid.
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,6 +40,8 @@ pub struct People {
     store: Store,
     secret: ServerSecret,
     brand: Brand,
+    /// Where the gateway speaks HTTP/1.1 in cleartext.
+    plain: SocketAddr,
     /// The last change.
     change: i64,
     count: usize,
@@ -49,7 +56,7 @@ impl TestGateway {
         let folder = DataFolder::locate(Some(self.settings().data().to_owned())).expect("it was given one");
         let (store, secret) = Store::open_with_secret(&folder, BUSY).expect("the gateway has made it");
         let brand = Brand::try_from("pgw".to_owned()).expect("it is the default brand");
-        People { store, secret, brand, change: 0, count: 0 }
+        People { store, secret, brand, plain: self.address(Protocol::H1), change: 0, count: 0 }
     }
 }
 
@@ -168,6 +175,105 @@ impl People {
             environment: environment.name().to_owned(),
             permissions: permissions.names().collect(),
         }
+    }
+
+    /// An owner of the operator's organization, who may review access requests; once.
+    pub fn reviewer(&mut self) -> Key {
+        let organization = self.operator();
+        let owner = self.member(organization, RoleOf::BuiltIn(BuiltInRole::Owner));
+        // What is approved may be of production.
+        self.token(owner, Environment::Production)
+    }
+
+    /// The operator's organization; once.
+    pub fn operator(&mut self) -> PartnerId {
+        let (store, rng) = (&mut self.store, &mut rand::rng());
+        let made =
+            provisioning::create_partner(store, &SystemClock, rng, &Actor::operator(), "the operator", true);
+        let made = made.expect("there is none yet");
+        self.did(made.change);
+        made.partner.id
+    }
+
+    /// An open invitation to an organization; returns its id.
+    pub fn invitation(&mut self, organization: Organization) -> String {
+        let new = NewInvitation {
+            organization: organization.id,
+            email: None,
+            role: RoleOf::Custom(organization.nobody),
+            lifetime: LIFETIME,
+        };
+        let (store, rng) = (&mut self.store, &mut rand::rng());
+        let made = provisioning::invite(store, &SystemClock, rng, &self.secret, &Actor::operator(), &new);
+        let made = made.expect("there is room for it");
+        self.did(made.change);
+        made.invitation.id.to_string()
+    }
+
+    /// An open access request of somebody without an organization; returns its id.
+    pub fn request_of_a_stranger(&mut self) -> String {
+        let name = format!("stranger {}", uuid::Uuid::from_u128(rand::random()));
+        self.file(&Actor::contact(None), &name)
+    }
+
+    /// An open access request of an organization; returns its id. Those that were made before are rejected.
+    pub fn request(&mut self, organization: Organization) -> String {
+        let operator = Actor::operator();
+        let filter = RequestFilter {
+            organization: Some(organization.id),
+            is_open: true,
+            count: provisioning::LIST_MAX,
+            ..RequestFilter::default()
+        };
+        let open = provisioning::list_requests(&mut self.store, &operator, filter).expect("it is listed");
+        for request in open {
+            let (store, clock) = (&mut self.store, &SystemClock);
+            let rejected = provisioning::reject_request(store, clock, &operator, request.id, "another comes");
+            self.did(rejected.expect("it is open").1);
+        }
+        let member =
+            self.store.member(organization.owner).expect("it can be read").expect("there is an owner");
+        let owner = Actor::member(&member.membership, Environment::Production, now(), None);
+        self.file(&owner, "")
+    }
+
+    fn file(&mut self, actor: &Actor, organization: &str) -> String {
+        let wanted = ApiAccessPermission::CONNECTION_READ;
+        let new = NewRequest {
+            organization: organization.to_owned(),
+            contact: "Ada".to_owned(),
+            email: "ada@example.com".to_owned(),
+            use_case: "A test.".to_owned(),
+            wanted: PerEnvironment { staging: wanted, production: wanted },
+        };
+        let (store, rng) = (&mut self.store, &mut rand::rng());
+        let filed = provisioning::file_request(store, &SystemClock, rng, &self.secret, actor, &new, 1_000);
+        let filed = filed.expect("the organization lacks it");
+        self.did(filed.change);
+        filed.request.id.to_string()
+    }
+
+    /// A call of an organization that the gateway has refused; returns its request id.
+    pub fn refused_call(&mut self, organization: PartnerId) -> String {
+        let key = self.key(organization, Environment::Staging, ApiAccessPermission::ME_READ);
+        let call = format!(
+            "GET /2026-02-01/ping.json HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\nconnection: close\r\n\r\n",
+            self.plain,
+            key.bearer()
+        );
+        // Until the server knows the key.
+        for _ in 0..1_000 {
+            let mut stream = TcpStream::connect(self.plain).expect("the gateway listens");
+            stream.write_all(call.as_bytes()).expect("it reads");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("it answers");
+            if answer.starts_with("HTTP/1.1 403 ") {
+                let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: "));
+                return id.expect("every response has an id").to_owned();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the gateway does not learn of a key");
     }
 
     /// The store itself.

@@ -22,6 +22,8 @@ async fn each_role_may_exactly_what_it_allows_within_the_grant_and_nothing_elsew
         people.grant(acme.id, environment, granted(environment));
     }
     let rival = people.organization("rival", ApiAccessPermission::grantable());
+    // It lacks something to ask for.
+    people.grant(rival.id, Environment::Production, ApiAccessPermission::PING_READ);
     let custom = ApiAccessPermission::PING_READ
         | ApiAccessPermission::CONNECTION_READ
         | ApiAccessPermission::KEYS_READ

@@ -191,12 +191,10 @@ pub struct NewRequest {
     /// What the permissions are for.
     #[schemars(example = &"We show our users how they reach you.")]
     pub use_case: String,
-    /// The permissions that you want in staging.
-    #[serde(default)]
+    /// The permissions that you want in staging; may be empty.
     #[schemars(with = "Vec<String>", example = &["connection:read"])]
     pub staging: ApiAccessPermission,
-    /// The permissions that you want in production.
-    #[serde(default)]
+    /// The permissions that you want in production; may be empty.
     #[schemars(with = "Vec<String>", example = &["connection:read"])]
     pub production: ApiAccessPermission,
 }

@@ -45,6 +45,8 @@ impl Pipeline {
         let (organization, lifetime) = (requester.caller.organization, self.requests.invitation_lifetime);
         let work =
             move |tools: &super::Tools, store: &mut crate::store::Store, actor: &provisioning::Actor| {
+                // Before anything is said of roles.
+                actor.require_step_up(tools.clock().now())?;
                 let role = role_named(store, actor, organization, role)?;
                 let new = NewInvitation { organization, email, role, lifetime };
                 let (rng, clock) = (&mut OsRng.unwrap_err(), tools.clock());
