@@ -34,7 +34,7 @@ def main(document, url, ca, key, calls):
         client = package.ApiClient(configuration)
         responses = {}
         for operation, tag, schema in typed_values.operations(document, calls):
-            api = getattr(package, f"{tag.capitalize()}Api")(client)
+            api = getattr(package, f"{typed_values.camel_case(tag)}Api")(client)
             arguments, content = typed_values.arguments(calls, operation)
             if content:
                 body = f"{operation}_request"

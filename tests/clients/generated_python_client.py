@@ -40,7 +40,7 @@ def main(document, url, ca, key, calls):
         )
         responses = {}
         for operation, tag, schema in typed_values.operations(document, calls):
-            module = importlib.import_module(f"partner_client.api.{tag}.{operation}")
+            module = importlib.import_module(f"partner_client.api.{tag.replace('-', '_')}.{operation}")
             arguments, content = typed_values.arguments(calls, operation)
             if content:
                 body = getattr(models, f"{typed_values.camel_case(operation)}Body")

@@ -33,7 +33,7 @@ def arguments(calls, operation):
 
 
 def camel_case(name):
-    return "".join(word.capitalize() for word in name.split("_"))
+    return "".join(word.capitalize() for word in name.replace("-", "_").split("_"))
 
 
 # Any JSON, by design: what a thing was before and after a change depends on the thing.

@@ -34,7 +34,7 @@ impl SmtpSink {
 
     async fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(tool("py-smtp/bin/python"));
-        command.arg(repository().join("tests/clients/smtp_sink.py")).args(arguments);
+        command.arg(repository().join("tests/clients").join("smtp_sink.py")).args(arguments);
         // Its input stays open until it is dropped.
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));

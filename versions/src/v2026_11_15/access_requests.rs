@@ -381,10 +381,10 @@ pub struct RequestApproval {
     #[schemars(example = &"019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b")]
     pub id: Uuid,
     /// What is granted in staging; without it, what was asked for.
-    #[schemars(with = "Option<Vec<String>>", example = &["ping:read"])]
+    #[schemars(with = "Option<Vec<String>>", example = &["connection:read"])]
     pub staging: Option<ApiAccessPermission>,
     /// What is granted in production; without it, what was asked for.
-    #[schemars(with = "Option<Vec<String>>", example = &["ping:read"])]
+    #[schemars(with = "Option<Vec<String>>", example = &["connection:read"])]
     pub production: Option<ApiAccessPermission>,
     /// Whether this may be more than was asked for.
     #[serde(default)]

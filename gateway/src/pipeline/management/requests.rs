@@ -3,6 +3,7 @@
 use permissions::{InvitationId, RequestId};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
+use uuid::Uuid;
 use versions::Error;
 use versions::management::{
     AccessRequestInfo, Approval, InvitationInfo, Page, PerEnvironment, RequestEventInfo, Requester,
@@ -12,7 +13,7 @@ use super::role_named;
 use crate::mail::Letter;
 use crate::pipeline::Pipeline;
 use crate::provisioning::{
-    self, ApprovedFor, NewInvitation, NewLink, NewRequest, ProvisioningError, RequestView, Which, link_path,
+    self, ApprovedFor, NewInvitation, NewLink, NewRequest, RequestView, Which, link_path,
 };
 use crate::store::requests;
 use crate::store::requests::{AccessRequest, Invitation, RequestFilter, RequestState};
@@ -25,7 +26,7 @@ impl Pipeline {
     ) -> Result<Vec<InvitationInfo>, Error> {
         let organization = requester.caller.organization;
         self.provision(requester, move |_, store, actor| {
-            let after = page.after.map(|after| cursor(&after, "invitation")).transpose()?;
+            let after = page.after.map(|after| InvitationId(cursor(&after)));
             let found = provisioning::list_invitations(store, actor, organization, after, page.count)?;
             let info = |invitation: Invitation| {
                 let role = provisioning::role_name(&mut **store, invitation.role)?;
@@ -80,7 +81,7 @@ impl Pipeline {
     ) -> Result<Vec<AccessRequestInfo>, Error> {
         self.provision(requester, move |_, store, actor| {
             let state = state.and_then(|name| name.parse::<RequestState>().ok());
-            let after = page.after.map(|after| cursor(&after, "access request")).transpose()?;
+            let after = page.after.map(|after| RequestId(cursor(&after)));
             let filter = RequestFilter { state, after, count: page.count, ..RequestFilter::default() };
             let found = provisioning::list_requests(store, actor, filter)?;
             Ok(found.into_iter().map(request_info).collect())
@@ -227,8 +228,9 @@ impl Pipeline {
     }
 }
 
-fn cursor<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, ProvisioningError> {
-    text.parse().map_err(|_| ProvisioningError::NotFound { what, id: text.to_owned() })
+/// The id of a cursor; nothing follows what is none.
+fn cursor(text: &str) -> Uuid {
+    text.parse().unwrap_or(Uuid::max())
 }
 
 fn second(moment: jiff::Timestamp) -> String {
