@@ -210,9 +210,16 @@ pub struct Portal {
     pub devices_pending_per_address_max: usize,
     /// Requests to `/oauth/token` and `/oauth/revoke` of one client address.
     pub token_requests_per_address: Rate,
-    /// Codes of devices and of sign-in links that one client address may enter.
+    /// Access requests of strangers that are open.
+    #[serde(deserialize_with = "values::count::<1, 100_000, _, _>")]
+    pub access_requests_open_max: usize,
+    /// Access requests that one client address may file.
+    pub access_requests_per_address: Rate,
+    /// Access requests that strangers may file in all.
+    pub access_requests: Rate,
+    /// Codes of devices and of links that one client address may enter.
     pub codes_per_address: Rate,
-    /// Codes of devices and of sign-in links that may be entered in all.
+    /// Codes of devices and of links that may be entered in all.
     pub codes: Rate,
 }
 

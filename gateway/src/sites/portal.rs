@@ -1,11 +1,15 @@
 //! The portal: sign-in of people, approval of their devices, and the OAuth endpoints of those (RFC 8628, RFC 7009,
 //! RFC 8414).
 //!
-//! Pages need no script. A cookie authenticates them, so every form is refused where a page of another origin made it;
-//! the OAuth endpoints take no cookie.
+//! Strangers ask for access here, claim their keys and accept invitations, by the codes in their links.
+//!
+//! Pages need no script. A form is refused where a page of another origin made it; the OAuth endpoints take no cookie.
 
+mod access;
 mod account;
+mod claim;
 mod device;
+mod invitation;
 mod oauth;
 mod pending;
 mod sign_in;
@@ -17,9 +21,9 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
-use permissions::ServerSecret;
+use permissions::{Brand, ServerSecret};
 use tracing::error;
-use versions::docs::pages::NAME;
+use versions::docs::pages::{NAME, ServerUrl};
 use versions::{Error, ErrorCode};
 
 use super::form::add_form_fields;
@@ -27,7 +31,7 @@ use super::html::{SiteView, asset, message};
 use super::page::{Methods, Page, PageSite, Post};
 use crate::clock::Clock;
 use crate::config;
-use crate::http::{ClientAddress, check_same_origin};
+use crate::http::{ClientAddress, CrossOrigin, check_same_origin};
 use crate::identity::Identity;
 use crate::limits::{Failures, Policy, RateLimit};
 use crate::pipeline::Pipeline;
@@ -47,6 +51,11 @@ pub struct Portal {
     token_requests: Failures,
     codes_of_addresses: Failures,
     codes: RateLimit,
+    access_of_addresses: Failures,
+    access: RateLimit,
+    brand: Brand,
+    key_variable: String,
+    server_urls: Vec<ServerUrl>,
 }
 
 /// A path.
@@ -60,6 +69,11 @@ enum Route<'p> {
     Callback(&'p str),
     Link(&'p str),
     SignOut,
+    Access,
+    AccessRequest(&'p str),
+    Withdraw(&'p str),
+    Claim(&'p str),
+    Invitation(&'p str),
     Device,
     DeviceCode,
     Token,
@@ -76,6 +90,7 @@ impl<'p> Route<'p> {
             "/sessions/end" => Self::EndSession,
             "/sign-in" => Self::SignIn,
             "/sign-out" => Self::SignOut,
+            "/access" => Self::Access,
             "/auth/device" => Self::Device,
             "/oauth/device/code" => Self::DeviceCode,
             "/oauth/token" => Self::Token,
@@ -83,6 +98,21 @@ impl<'p> Route<'p> {
             "/.well-known/oauth-authorization-server" => Self::Metadata,
             "/style.css" | "/favicon.svg" => Self::Asset(&path[1..]),
             _ => {
+                let of = |start| path.strip_prefix(start).filter(|code: &&str| !code.is_empty());
+                let one = |code: &&str| !code.contains('/');
+                if let Some(rest) = of("/access/") {
+                    return match rest.split_once('/') {
+                        None => Some(Self::AccessRequest(rest)),
+                        Some((code, "withdraw")) if !code.is_empty() => Some(Self::Withdraw(code)),
+                        Some(_) => None,
+                    };
+                }
+                if let Some(code) = of("/claim/") {
+                    return Some(code).filter(one).map(Self::Claim);
+                }
+                if let Some(code) = of("/invitation/") {
+                    return Some(code).filter(one).map(Self::Invitation);
+                }
                 let rest = path.strip_prefix("/sign-in/")?;
                 match rest.split_once('/') {
                     None if !rest.is_empty() => Self::Provider(rest),
@@ -105,6 +135,11 @@ impl<'p> Route<'p> {
             Self::Callback(_) => "/sign-in/{provider}/callback",
             Self::Link(_) => "/sign-in/link/{code}",
             Self::SignOut => "/sign-out",
+            Self::Access => "/access",
+            Self::AccessRequest(_) => "/access/{code}",
+            Self::Withdraw(_) => "/access/{code}/withdraw",
+            Self::Claim(_) => "/claim/{code}",
+            Self::Invitation(_) => "/invitation/{code}",
             Self::Device => "/auth/device",
             Self::DeviceCode => "/oauth/device/code",
             Self::Token => "/oauth/token",
@@ -122,8 +157,14 @@ impl<'p> Route<'p> {
             | Self::Callback(_)
             | Self::Metadata
             | Self::Asset(_) => Methods::Read,
-            Self::Device | Self::Link(_) => Methods::ReadAndPost,
-            Self::EndDevice
+            Self::Device
+            | Self::Link(_)
+            | Self::Access
+            | Self::AccessRequest(_)
+            | Self::Claim(_)
+            | Self::Invitation(_) => Methods::ReadAndPost,
+            Self::Withdraw(_)
+            | Self::EndDevice
             | Self::EndSession
             | Self::SignOut
             | Self::DeviceCode
@@ -135,6 +176,11 @@ impl<'p> Route<'p> {
     /// Whether its errors have the form of RFC 6749 §5.2.
     const fn is_oauth(self) -> bool {
         matches!(self, Self::DeviceCode | Self::Token | Self::Revoke)
+    }
+
+    /// Whether no cookie authenticates its form, but the code in the path, or nothing.
+    const fn takes_no_cookie(self) -> bool {
+        matches!(self, Self::Access | Self::AccessRequest(_) | Self::Withdraw(_) | Self::Claim(_))
     }
 }
 
@@ -149,6 +195,7 @@ impl Portal {
         identity: &'static Identity,
         secret: ServerSecret,
         config: &config::Config,
+        server_urls: Vec<ServerUrl>,
     ) -> Self {
         let settings = config.portal.clone();
         Self {
@@ -160,6 +207,11 @@ impl Portal {
             token_requests: Failures::new(config.limits.failure_addresses_max),
             codes_of_addresses: Failures::new(config.limits.failure_addresses_max),
             codes: RateLimit::new(Policy::new(settings.codes)),
+            access_of_addresses: Failures::new(config.limits.failure_addresses_max),
+            access: RateLimit::new(Policy::new(settings.access_requests)),
+            brand: config.api.brand.clone(),
+            key_variable: config.docs.key_variable.clone(),
+            server_urls,
             settings,
         }
     }
@@ -241,11 +293,16 @@ impl Portal {
             Route::Provider(name) => self.begin_sign_in(head, name).await,
             Route::Callback(name) => self.finish_sign_in(head, name, client).await,
             Route::Link(code) => self.link(code),
+            Route::Access => self.access_form(),
+            Route::AccessRequest(code) => self.access(code, client).await,
+            Route::Claim(code) => self.claim(code, client).await,
+            Route::Invitation(code) => self.invitation(head, code, client).await,
             Route::Device => self.device(head).await,
             Route::Metadata => self.metadata(),
             Route::Asset(name) => asset(name).unwrap_or_else(|| self.not_found()),
             Route::EndDevice
             | Route::EndSession
+            | Route::Withdraw(_)
             | Route::SignOut
             | Route::DeviceCode
             | Route::Token
@@ -256,7 +313,12 @@ impl Portal {
     async fn post_to(&'static self, route: Route<'_>, post: Post<'_>) -> Page {
         if !route.is_oauth() {
             let scheme = self.settings.public_url.split(':').next().unwrap_or_default();
-            if let Err(refusal) = check_same_origin(post.head, scheme) {
+            let checked = match check_same_origin(post.head, scheme) {
+                // Some client that is no browser: nobody's cookie is with it.
+                Err(CrossOrigin::Unknown) if route.takes_no_cookie() => Ok(()),
+                checked => checked,
+            };
+            if let Err(refusal) = checked {
                 return message(
                     StatusCode::FORBIDDEN,
                     SITE,
@@ -284,6 +346,11 @@ impl Portal {
             Route::EndDevice => self.end_device(&post).await,
             Route::EndSession => self.end_session(&post).await,
             Route::Link(code) => Ok(self.use_link(&post, code).await),
+            Route::Access => self.file_access(&post).await,
+            Route::AccessRequest(code) => self.add_access(&post, code).await,
+            Route::Withdraw(code) => Ok(self.withdraw_access(&post, code).await),
+            Route::Claim(code) => Ok(self.use_claim(&post, code).await),
+            Route::Invitation(code) => self.accept_invitation(&post, code).await,
             Route::SignOut => Ok(self.sign_out(&post).await),
             Route::Account
             | Route::SignIn
@@ -404,6 +471,16 @@ mod tests {
             ("/", Some(Route::Account)),
             ("/auth/device", Some(Route::Device)),
             ("/auth/device/", None),
+            ("/access", Some(Route::Access)),
+            ("/access/", None),
+            ("/access/s3cret", Some(Route::AccessRequest("s3cret"))),
+            ("/access/s3cret/withdraw", Some(Route::Withdraw("s3cret"))),
+            ("/access//withdraw", None),
+            ("/access/s3cret/other", None),
+            ("/claim/s3cret", Some(Route::Claim("s3cret"))),
+            ("/claim/", None),
+            ("/claim/a/b", None),
+            ("/invitation/s3cret", Some(Route::Invitation("s3cret"))),
             ("/sign-in", Some(Route::SignIn)),
             ("/sign-in/", None),
             ("/sign-in/corp", Some(Route::Provider("corp"))),

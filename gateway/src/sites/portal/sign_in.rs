@@ -9,7 +9,7 @@ use permissions::Identity as PersonIdentity;
 use tracing::warn;
 
 use super::pending::Pending;
-use super::visitor::{forget_session, set_sign_in, sign_ins};
+use super::visitor::{forget_session, set_invitation, set_sign_in, sign_ins};
 use super::{Portal, SITE, query_value, redirect, visible};
 use crate::http::ClientAddress;
 use crate::identity::{SIGN_IN_LIFETIME, SignInError, VerifiedSession};
@@ -143,6 +143,25 @@ impl Portal {
     }
 
     async fn signed_in(
+        &'static self,
+        head: &Parts,
+        client: ClientAddress,
+        session: &VerifiedSession,
+        user_code: Option<&str>,
+    ) -> Page {
+        let waiting = self.accept_waiting(head, client, session).await;
+        let is_waiting = waiting.is_some();
+        let mut page = match waiting {
+            Some(Err(page)) => page,
+            Some(Ok(())) | None => self.enter_as(head, client, session, user_code).await,
+        };
+        if is_waiting {
+            set_invitation(&mut page, None);
+        }
+        page
+    }
+
+    async fn enter_as(
         &'static self,
         head: &Parts,
         client: ClientAddress,

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Portal;
 use crate::http::{ClientAddress, SameSite, SetCookie, cookies};
+use crate::identity::SIGN_IN_LIFETIME;
 use crate::provisioning::{Actor, NewSession, ProvisioningError, create_session, find_session};
 use crate::sites::page::Page;
 use crate::store::people::{Member, MemberFilter};
@@ -17,6 +18,8 @@ use crate::store::sign_in::Session;
 const SESSION_COOKIE: &str = "__Host-session";
 /// The cookie of a sign-in on its way.
 const SIGN_IN_COOKIE: &str = "__Host-sign-in";
+/// The cookie of an invitation that waits for its sign-in.
+const INVITATION_COOKIE: &str = "__Host-invitation";
 /// How many cookies of one name are looked at.
 const COOKIES_MAX: usize = 4;
 
@@ -125,6 +128,17 @@ pub(super) fn set_sign_in(page: &mut Page, value: &str, seconds: u64) {
 /// The sealed sign-ins that a browser brings back.
 pub(super) fn sign_ins(head: &Parts) -> impl Iterator<Item = &str> {
     cookies(head, SIGN_IN_COOKIE).take(COOKIES_MAX)
+}
+
+/// Lets an invitation wait for the sign-in of whoever accepts it; none removes it. Its code must be one that was found.
+pub(super) fn set_invitation(page: &mut Page, code: Option<&str>) {
+    let seconds = code.map_or(0, |_| SIGN_IN_LIFETIME.as_secs().unsigned_abs());
+    add_cookie(page, INVITATION_COOKIE, code.unwrap_or_default(), seconds);
+}
+
+/// The codes of the invitations that wait in a browser.
+pub(super) fn invitations(head: &Parts) -> impl Iterator<Item = &str> {
+    cookies(head, INVITATION_COOKIE).take(COOKIES_MAX)
 }
 
 fn add_cookie(page: &mut Page, name: &str, value: &str, seconds: u64) {
