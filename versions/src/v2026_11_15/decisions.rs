@@ -21,7 +21,7 @@ pub struct ShowDecision;
 pub struct OneDecision {
     /// The `x-request-id` of the refused call's response.
     #[schemars(example = &"019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b")]
-    pub id: String,
+    pub id: Uuid,
 }
 
 /// Why a call was refused.
@@ -129,13 +129,15 @@ impl Endpoint for ShowDecision {
 
 impl Handler for ShowDecision {
     async fn handle(context: &Context<'_>, OneDecision { id }: OneDecision) -> Result<DecisionInfo, Error> {
-        let found = context.management()?.decision(context.caller, &id).ok_or_else(|| {
-            Error::new(
-                ErrorCode::UnknownResource,
-                "No refused call of your organization with this id is remembered. The newest \
+        let found = context.management()?.decision(context.caller, &id.hyphenated().to_string()).ok_or_else(
+            || {
+                Error::new(
+                    ErrorCode::UnknownResource,
+                    "No refused call of your organization with this id is remembered. The newest \
                  256 are, since the gateway started.",
-            )
-        })?;
+                )
+            },
+        )?;
         let (kind, id) = match found.credential {
             Credential::Key(id) => (CredentialKind::Key, Some(id.0)),
             Credential::Token(id) => (CredentialKind::Token, Some(id.0)),
