@@ -7,6 +7,7 @@ names, or if a value in it is not of the type that the generated class declares.
 """
 
 import importlib
+import inspect
 import json
 import pathlib
 import subprocess
@@ -37,7 +38,9 @@ def main(document, url, ca, key, calls):
             api = getattr(package, f"{typed_values.camel_case(tag)}Api")(client)
             arguments, content = typed_values.arguments(calls, operation)
             if content:
-                body = f"{operation}_request"
+                # Operations whose contents are alike share a type, which has the name of one of them.
+                named = inspect.signature(getattr(api, operation)).parameters
+                body = next(name for name in named if name.endswith("_request"))
                 arguments[body] = getattr(package, typed_values.camel_case(body)).from_dict(content)
             response = getattr(api, operation)(**arguments)
             if schema is None:

@@ -23,6 +23,8 @@ const CONTENT: &[(&str, &str, &str)] = &[
     // A role that allows nothing, which `tests::Organization` has.
     ("update_member", "role", r#""nobody""#),
     ("create_invitation", "role", r#""nobody""#),
+    ("create_access_request", "staging", r#"["connection:read"]"#),
+    ("create_access_request", "production", r#"["connection:read"]"#),
 ];
 
 /// Calls that a key cannot make, whatever its permissions: they need a person, who has authenticated a moment ago.

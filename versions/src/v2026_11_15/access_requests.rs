@@ -189,14 +189,14 @@ pub struct CreateAccessRequest;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NewRequest {
     /// What the permissions are for.
-    #[schemars(example = &"We show our users how they reach you.")]
+    #[schemars(length(min = 1, max = 4000), example = &"We show our users how they reach you.")]
     pub use_case: String,
-    /// The permissions that you want in staging; may be empty.
-    #[schemars(with = "Vec<String>", example = &["connection:read"])]
-    pub staging: ApiAccessPermission,
-    /// The permissions that you want in production; may be empty.
-    #[schemars(with = "Vec<String>", example = &["connection:read"])]
-    pub production: ApiAccessPermission,
+    /// The permissions that you want in staging; without it, none.
+    #[schemars(with = "Option<Vec<String>>", length(min = 1), example = &["connection:read"])]
+    pub staging: Option<ApiAccessPermission>,
+    /// The permissions that you want in production; without it, none.
+    #[schemars(with = "Option<Vec<String>>", length(min = 1), example = &["connection:read"])]
+    pub production: Option<ApiAccessPermission>,
 }
 
 impl Endpoint for CreateAccessRequest {
@@ -220,9 +220,9 @@ impl Endpoint for CreateAccessRequest {
 impl Handler for CreateAccessRequest {
     async fn handle(context: &Context<'_>, new: NewRequest) -> Result<AccessRequest, Error> {
         let NewRequest { use_case, staging, production } = new;
+        let wanted = (staging.unwrap_or_default(), production.unwrap_or_default());
         let management = context.management()?;
-        let filed =
-            management.create_access_request(context.requester(), use_case, (staging, production)).await?;
+        let filed = management.create_access_request(context.requester(), use_case, wanted).await?;
         AccessRequest::new(filed)
     }
 }
@@ -310,7 +310,7 @@ pub struct RequestText {
     #[schemars(example = &"019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b")]
     pub id: Uuid,
     /// The text.
-    #[schemars(example = &"About 200 calls a day.")]
+    #[schemars(length(min = 1, max = 4000), example = &"About 200 calls a day.")]
     pub text: String,
 }
 
@@ -381,10 +381,10 @@ pub struct RequestApproval {
     #[schemars(example = &"019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b")]
     pub id: Uuid,
     /// What is granted in staging; without it, what was asked for.
-    #[schemars(with = "Option<Vec<String>>", example = &["connection:read"])]
+    #[schemars(with = "Option<Vec<String>>", length(min = 1), example = &["connection:read"])]
     pub staging: Option<ApiAccessPermission>,
     /// What is granted in production; without it, what was asked for.
-    #[schemars(with = "Option<Vec<String>>", example = &["connection:read"])]
+    #[schemars(with = "Option<Vec<String>>", length(min = 1), example = &["connection:read"])]
     pub production: Option<ApiAccessPermission>,
     /// Whether this may be more than was asked for.
     #[serde(default)]
