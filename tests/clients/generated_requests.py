@@ -19,6 +19,11 @@ PERMISSIONS = ["ping:read", "connection:read", "me:read", "keys:read", "keys:wri
 NARROWER = {
     "name": {"pattern": "^[a-z]+( [a-z]+)?$"},
     "permissions": {"items": {"enum": PERMISSIONS}, "minItems": 1},
+    # Only what an operator grants can be asked for.
+    "staging": {"items": {"enum": ["ping:read", "connection:read"]}, "minItems": 1},
+    "production": {"items": {"enum": ["ping:read", "connection:read"]}, "minItems": 1},
+    "useCase": {"pattern": "^[a-z]+( [a-z]+)?$"},
+    "text": {"pattern": "^[a-z]+( [a-z]+)?$"},
     "allow": {"items": {"enum": ["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/32"]}},
     # Which time has passed depends on the day.
     "expires": {"enum": ["2199-01-01T00:00:00Z", "2199-06-01T12:30:00+02:00", None]},
@@ -66,6 +71,9 @@ def main(document, url, key):
         for part in operation.get("requestBody", {}).get("content", {}).values():
             for name, schema in part["schema"]["properties"].items():
                 schema.update(NARROWER.get(name, {}))
+                if name == "useCase":
+                    # Something must be asked for, in one environment at least.
+                    part["schema"]["required"].append("staging")
     runs.append(run("positive", content, url, key))
     # Warnings, such as of things that were not there, are no faults; but all that was generated has passed.
     passed = all(one.returncode == 0 and re.search(r"\b(\d+) generated, \1 passed", one.stdout) for one in runs)

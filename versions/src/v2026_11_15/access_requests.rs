@@ -220,6 +220,10 @@ impl Endpoint for CreateAccessRequest {
 impl Handler for CreateAccessRequest {
     async fn handle(context: &Context<'_>, new: NewRequest) -> Result<AccessRequest, Error> {
         let NewRequest { use_case, staging, production } = new;
+        if [staging, production].contains(&Some(ApiAccessPermission::empty())) {
+            let detail = "A list of permissions has at least one; leave it out to ask for none there.";
+            return Err(Error::new(ErrorCode::MalformedRequest, detail));
+        }
         let wanted = (staging.unwrap_or_default(), production.unwrap_or_default());
         let management = context.management()?;
         let filed = management.create_access_request(context.requester(), use_case, wanted).await?;
