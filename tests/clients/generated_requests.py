@@ -20,8 +20,8 @@ NARROWER = {
     "name": {"pattern": "^[a-z]+( [a-z]+)?$"},
     "permissions": {"items": {"enum": PERMISSIONS}, "minItems": 1},
     # Only what an operator grants can be asked for.
-    "staging": {"items": {"enum": ["ping:read", "connection:read"]}, "minItems": 1},
-    "production": {"items": {"enum": ["ping:read", "connection:read"]}, "minItems": 1},
+    "staging": {"type": "array", "items": {"enum": ["ping:read", "connection:read"]}, "minItems": 1},
+    "production": {"type": "array", "items": {"enum": ["ping:read", "connection:read"]}, "minItems": 1},
     "useCase": {"pattern": "^[a-z]+( [a-z]+)?$"},
     "text": {"pattern": "^[a-z]+( [a-z]+)?$"},
     "allow": {"items": {"enum": ["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/32"]}},
