@@ -1,6 +1,6 @@
 //! Mail: what people are sent about their access requests, invitations and sign-ins, and how it is sent.
 //!
-//! Whoever sends a mail puts it into a bounded queue and goes on; one task sends them, one after the other. A mail that
+//! Sending a mail puts it into a bounded queue and does not wait; one task sends them, one after the other. A mail that
 //! cannot be sent is tried again a few times, then dropped and logged, because each of them only repeats a link that the
 //! operator can make again. The log never holds an address, a text or a link.
 

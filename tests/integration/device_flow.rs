@@ -500,7 +500,7 @@ async fn people_sign_in_through_their_provider_and_come_back_to_their_device() {
     portal.decide(&session, &ada, &user_code, "approve").await;
     assert_eq!(portal.poll(&device_code).await.status, StatusCode::OK);
 
-    // Whom nobody has invited is told so.
+    // A person without an invitation sees a page that says so.
     let (location, begun) = begin().await;
     let query = provider.sign_in(&location, "mallory").await;
     let refused = portal.open(&format!("/sign-in/corp/callback?{query}"), &begun).await;

@@ -212,7 +212,7 @@ async fn a_new_key_is_fetched_once_however_many_ask() {
     assert_eq!(provider.fetches().await, 1);
     provider.rotate().await;
     let new = provider.token("gateway", SECRET, "ada").await;
-    // Within the interval nothing is fetched, whoever asks.
+    // Within the interval nothing is fetched for any caller.
     let refused = side.identity.verify_fresh(new.as_bytes(), &SystemClock).await.expect_err("too soon");
     assert_eq!((refused.name(), provider.fetches().await), ("jwt_unknown_key", 1));
     side.clock.advance(config::Provider::default().refresh_interval_min);

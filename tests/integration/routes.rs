@@ -17,7 +17,7 @@ use crate::contract::assert_problem;
 /// An id that nothing has.
 pub(crate) const NOWHERE: &str = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b";
 
-/// Members of a content that the examples do not suit: a call of a walk is allowed to whoever has the endpoint's own
+/// Members of a content that the examples do not suit: a call of a walk is allowed to a caller that has the endpoint's own
 /// permission and no other. Permissions are always that one.
 const CONTENT: &[(&str, &str, &str)] = &[
     // A role that allows nothing, which `tests::Organization` has.
@@ -153,7 +153,7 @@ impl Route {
     }
 }
 
-/// A thing of this organization that whoever has the permission of the endpoint may change: it has nothing that they lack.
+/// A thing of this organization that a caller with the permission of the endpoint may change: it has nothing that the caller lacks.
 pub(crate) fn target(
     people: &mut People,
     route: &Route,

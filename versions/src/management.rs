@@ -233,7 +233,7 @@ pub struct Approval {
     pub wider: bool,
     /// The existing organization that the contact belongs to.
     pub organization: Option<String>,
-    /// What the contact is told.
+    /// The message to the contact.
     pub text: String,
 }
 
@@ -373,7 +373,7 @@ pub trait Management: Send + Sync {
         approval: Approval,
     ) -> ServiceFuture<'_, (AccessRequestInfo, Option<String>)>;
 
-    /// Asks whoever filed an access request a question.
+    /// Asks the requester a question.
     fn ask_about_access_request(
         &self,
         requester: Requester,

@@ -165,7 +165,7 @@ async fn serve_added(added: Option<mpsc::Receiver<Added>>, mut stop: watch::Rece
             Some(()) = serving.next() => {}
         }
     }
-    // Whoever gave the sockets stops them as well.
+    // The caller that gave the sockets stops them as well.
     while serving.next().await.is_some() {}
     if let Some(pool) = last_pool {
         pool.all_closed().await;

@@ -172,7 +172,7 @@ impl People {
         });
     }
 
-    /// Removes roles. Whoever had one may do nothing.
+    /// Removes roles. Members who had one lose every permission.
     pub fn remove_roles(&self, ids: &[RoleId]) {
         self.change(|state| {
             for id in ids {

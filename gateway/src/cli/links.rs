@@ -47,7 +47,7 @@ impl LinkView {
     }
 }
 
-/// Whether a person was told by mail.
+/// Whether a mail was sent to a person.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mailed {
@@ -80,7 +80,7 @@ impl Mailed {
     /// One line for a person.
     pub(super) fn line(&self, to: &str) -> String {
         match self {
-            Self::Sent => format!("{to} was told by mail\n"),
+            Self::Sent => format!("mail sent to {to}\n"),
             Self::NotSent => "no mail was sent: pass it on yourself\n".to_owned(),
             Self::Failed(reason) => format!("no mail was sent: {reason}; pass it on yourself\n"),
         }

@@ -77,7 +77,7 @@ Examples:
         #[command(flatten)]
         after: After,
     },
-    /// Print the address of the settings page; whoever has it can read the token
+    /// Print the address of the settings page; anyone with it can read the token
     #[command(after_help = "\
 Examples:
   xdg-open \"$(partner-gateway local panel)\"")]

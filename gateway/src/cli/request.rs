@@ -41,7 +41,7 @@ Examples:
     },
     /// Approve an access request, as it was filed or narrower; prints the link to the keys, once
     #[command(after_help = concat!("\
-Makes the organization, or widens what the one that asked is granted. Whoever had none gets a
+Makes the organization, or widens what the one that asked is granted. A contact without one gets a
 link that works once, by which they claim a key for each environment. Where mail is configured
 they get it by mail; otherwise pass it on.
 
@@ -133,7 +133,7 @@ pub(super) struct Approve {
     /// Give the new organization another name than the request has
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// What the other side is told
+    /// The message to the other side
     #[arg(long, value_name = "TEXT", default_value = "")]
     text: String,
     #[command(flatten)]

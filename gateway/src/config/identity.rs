@@ -119,7 +119,7 @@ impl Default for Provider {
 }
 
 /// An algorithm of signatures with a public key (RFC 7518 §3.1, RFC 8037). Those with a shared secret do not exist
-/// here: whoever can verify such a session can also make one.
+/// here: anyone who can verify such a session can also make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.

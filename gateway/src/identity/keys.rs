@@ -196,7 +196,7 @@ fn key(value: Value) -> Option<Key> {
     let members: Members = serde_json::from_value(value).ok()?;
     let is_for_signatures = members.purpose.as_deref().is_none_or(|purpose| purpose == "sig")
         && members.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|name| name == "verify"));
-    // Whoever publishes a private key has lost it.
+    // A provider that publishes a private key has lost it.
     if !is_for_signatures || members.d.is_some() {
         return None;
     }

@@ -130,7 +130,7 @@ impl fmt::Display for ErrorCode {
 }
 
 /// A sign-in that was begun. Its verifier is a secret of this server and its state one of this browser, so it prints
-/// neither; whoever stores it in a cookie encrypts it.
+/// neither; a caller that stores it in a cookie encrypts it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PendingSignIn {

@@ -52,7 +52,7 @@ impl Letter {
         let text = format!(
             "Your request for access to the API was received. An operator will look at it.\n\n\
              Follow it here, add something, or withdraw it:\n\n  {link}\n\n\
-             Whoever has this link can do so: do not pass it on."
+             Anyone with this link can do so: do not pass it on."
         );
         Self::new("request_received", to, "Your request for access was received", &text)
     }
@@ -111,7 +111,7 @@ impl Letter {
     pub fn sign_in(to: &str, link: &str) -> Self {
         let text = format!(
             "Sign in here:\n\n  {link}\n\n\
-             The link works once, within 10 minutes. Whoever has it is signed in as you: do not pass it on."
+             The link works once, within 10 minutes. Anyone with it is signed in as you: do not pass it on."
         );
         Self::new("sign_in", to, "Your link to sign in", &text)
     }

@@ -119,7 +119,7 @@ impl Actor {
         }
     }
 
-    /// Checks that whoever acts has authenticated a moment ago.
+    /// Checks that the actor has authenticated recently.
     ///
     /// # Errors
     /// [`ProvisioningError::StepUpRequired`] for an older authentication, and for credentials that no person has.

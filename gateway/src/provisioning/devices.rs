@@ -20,7 +20,7 @@ use crate::store::{Store, Write};
 
 /// How long the codes of a device are valid.
 pub const DEVICE_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
-/// How long a device is told that its codes have expired, before they are forgotten.
+/// How long expired codes are kept, so that a device learns that they expired.
 const EXPIRED_KEPT: SignedDuration = SignedDuration::from_mins(10);
 /// Seconds between two polls, and what each poll that comes too early adds (RFC 8628 §3.5).
 const INTERVAL_SECONDS: u32 = 5;
@@ -66,9 +66,9 @@ pub enum BeginDevice {
 
 /// The codes of a device. They are available only here.
 pub struct BegunDevice {
-    /// With which the device polls: 256 random bits.
+    /// The code with which the device polls: 256 random bits.
     pub device_code: Zeroizing<String>,
-    /// Which the person enters, as `XXXX-XXXX`.
+    /// The code that the user enters: `XXXX-XXXX`.
     pub user_code: Zeroizing<String>,
     /// When both end.
     pub expires: Timestamp,

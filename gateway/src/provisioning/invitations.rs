@@ -28,7 +28,7 @@ const KEPT_AFTER_END: SignedDuration = SignedDuration::from_hours(90 * 24);
 pub struct NewInvitation {
     /// The organization.
     pub organization: PartnerId,
-    /// The e-mail address of whoever is invited, where it is known.
+    /// The e-mail address of the invited person, if known.
     pub email: Option<String>,
     /// The role.
     pub role: RoleOf,
@@ -190,7 +190,7 @@ pub fn invitation_info(
     })
 }
 
-/// Accepts an invitation, once: whoever does becomes a member.
+/// Accepts an invitation, once: the person becomes a member.
 ///
 /// # Errors
 /// [`ProvisioningError::UnknownLink`], [`ProvisioningError::LinkUsed`], [`ProvisioningError::LinkExpired`], an invitation
@@ -222,7 +222,7 @@ pub fn accept_invitation(
             }
         };
         write.accept_invitation(id)?;
-        // The rights of whoever invited were checked then.
+        // The inviter's rights were checked then.
         join(write, actor, now, user, membership, (invitation.organization, invitation.role))
     })
 }

@@ -1,4 +1,4 @@
-//! Access requests from the side of whoever asks: file, follow, add, withdraw.
+//! Access requests, for the requester: file, follow, add, withdraw.
 //!
 //! Anyone may file one. Somebody without an organization follows it by a link of its own; nothing that is answered
 //! depends on which organizations, people or other requests exist. A caller's request is one for more permissions of
@@ -60,7 +60,7 @@ pub struct Filed {
 /// How an access request is named.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
-    /// By the code of its link: whoever has it may follow the request and add to it.
+    /// By the code of its link: its holder may follow the request and add to it.
     Code(&'a str),
     /// By its id: for its organization.
     Id(RequestId),

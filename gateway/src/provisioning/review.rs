@@ -1,6 +1,6 @@
 //! Access requests from the side of the operator, who asks back, rejects or approves.
 //!
-//! An approval makes the organization, or widens the grant of the one that asked. Whoever had none gets a link by which
+//! An approval makes the organization, or widens the grant of the one that asked. A contact without one gets a link by which
 //! the keys are claimed (`claims.rs`).
 
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub struct Approval {
     pub wider: bool,
     /// For which organization.
     pub organization: ApprovedFor,
-    /// What the contact is told; may be empty.
+    /// The message to the contact; may be empty.
     pub text: String,
     /// How long the link to the keys works.
     pub claim_lifetime: Duration,
@@ -78,7 +78,7 @@ pub fn approve_request(
     approval: &Approval,
 ) -> Result<Approved, ProvisioningError> {
     let now = now(clock);
-    let text = optional_text(&approval.text, "what the contact is told")?;
+    let text = optional_text(&approval.text, "the message to the contact")?;
     let (new_organization, drawn) =
         (PartnerId(new_uuid(rng, now)), links::draw(rng, LinkKind::Claim, approval.claim_lifetime, now)?);
     let ((request, organization, organization_created, key), change) = write(store, clock, now, |write| {

@@ -1,6 +1,6 @@
 //! The settings page of the local profile: switches the API, changes its port, shows and rotates the token.
 //!
-//! Whoever opens it holds the token, so it must be reached by the user alone. Other pages in the same browser are kept
+//! Anyone who opens it holds the token, so it must be reached by the user alone. Other pages in the same browser are kept
 //! out by: a path that begins with 128 random bits, made at each start and kept in a private file; a cookie that is
 //! bound to that path, because cookies ignore ports; a value in each form; where the request comes from
 //! (`Sec-Fetch-Site`, `Origin`); and the listener's hosts, so that no name of an attacker's leads here (DNS rebinding).

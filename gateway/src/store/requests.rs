@@ -72,7 +72,7 @@ named! {
         Approved = "approved",
         /// Rejected, with a reason.
         Rejected = "rejected",
-        /// Withdrawn by whoever filed it.
+        /// Withdrawn by the requester.
         Withdrawn = "withdrawn",
     }
 }

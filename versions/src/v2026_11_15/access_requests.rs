@@ -66,7 +66,7 @@ pub enum RequestState {
     Approved,
     /// It was rejected, with a reason.
     Rejected,
-    /// It was withdrawn by whoever filed it.
+    /// It was withdrawn by the requester.
     Withdrawn,
 }
 
@@ -396,7 +396,7 @@ pub struct RequestApproval {
     /// The existing organization that the contact belongs to, by name or id; without it, a new one is created for somebody
     /// without one.
     pub organization: Option<String>,
-    /// What the contact is told.
+    /// The message to the contact.
     #[serde(default)]
     pub text: String,
 }
@@ -450,7 +450,7 @@ impl Endpoint for AskAboutAccessRequest {
     const METHOD: Method = Method::POST;
     const PATH: &'static str = "/access-requests/{id}/ask.json";
     const PERMISSION: ApiAccessPermission = ApiAccessPermission::REQUESTS_REVIEW;
-    const SUMMARY: &'static str = "Ask whoever filed an access request a question.";
+    const SUMMARY: &'static str = "Ask the requester of an access request a question.";
     const ERRORS: &'static [ErrorCode] = &[ErrorCode::Conflict];
 
     type Request = RequestText;

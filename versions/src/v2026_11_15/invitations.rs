@@ -1,4 +1,4 @@
-//! Invitations to the caller's organization: list, create, revoke. Whoever is invited accepts on the portal.
+//! Invitations to the caller's organization: list, create, revoke. The invited person accepts on the portal.
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;

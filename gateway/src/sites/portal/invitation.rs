@@ -38,7 +38,7 @@ impl Portal {
         self.show_invitation(StatusCode::OK, head, code, "", None).await
     }
 
-    /// `POST /invitation/{code}`: whoever is signed in joins. Somebody else signs in first, or where no provider does
+    /// `POST /invitation/{code}`: a signed-in user joins. Others sign in first, or where no provider does
     /// that, gives a name and is signed in.
     ///
     /// # Errors

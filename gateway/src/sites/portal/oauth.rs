@@ -215,7 +215,7 @@ impl Portal {
         Err(OAuthError::new(error, description))
     }
 
-    /// `POST /oauth/revoke`: whoever has a token may revoke it. One that is unknown is as good as revoked.
+    /// `POST /oauth/revoke`: the holder of a token may revoke it. An unknown token counts as revoked.
     pub(super) async fn revoke(&'static self, post: &Post<'_>) -> Result<Option<Value>, OAuthError> {
         self.count_token_request(post.client)?;
         check_client(post)?;

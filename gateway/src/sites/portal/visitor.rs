@@ -130,7 +130,7 @@ pub(super) fn sign_ins(head: &Parts) -> impl Iterator<Item = &str> {
     cookies(head, SIGN_IN_COOKIE).take(COOKIES_MAX)
 }
 
-/// Lets an invitation wait for the sign-in of whoever accepts it; none removes it. Its code must be one that was found.
+/// Lets an invitation wait for the sign-in of the person who accepts it; none removes it. Its code must be one that was found.
 pub(super) fn set_invitation(page: &mut Page, code: Option<&str>) {
     let seconds = code.map_or(0, |_| SIGN_IN_LIFETIME.as_secs().unsigned_abs());
     add_cookie(page, INVITATION_COOKIE, code.unwrap_or_default(), seconds);
