@@ -19,6 +19,7 @@ mod key_view;
 mod links;
 mod local;
 mod login;
+mod member_view;
 mod operator;
 mod org;
 mod output;

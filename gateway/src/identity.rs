@@ -27,6 +27,7 @@ use crate::config;
 use jwt::{Expected, Token};
 use verified::Verified;
 
+pub use discovery::DiscoveryError;
 pub use fetch::FetchError;
 pub(crate) use fetch::{Fetcher, Form};
 pub use files::FileError;

@@ -17,6 +17,7 @@ mod preview;
 mod respond;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -47,9 +48,10 @@ use crate::store::{StoreError, StoreHandle};
 use crate::transport::{Peer, RequestBody, Service};
 
 use authenticate::Unauthenticated;
-use decisions::{Decisions, Step};
+use decisions::Decisions;
 use exchange::{Exchange, rate_fields};
 use handle::Call;
+use trail::Step;
 
 /// Everything that a request needs; one for the entire process.
 pub struct Pipeline {

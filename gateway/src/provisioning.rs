@@ -24,10 +24,13 @@ mod sessions;
 mod tests;
 mod tokens;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use rand::CryptoRng;
 use serde_json::Value;
 use uuid::{Builder, Uuid};
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 pub use crate::store::KeyUpdate;
@@ -56,8 +59,8 @@ pub use organizations::{
     PartnerChange, create_partner, grant, remove_partner, rename_partner, resume_partner, suspend_partner,
 };
 pub use people::{
-    NewMember, change_member, change_role, create_role, create_user, list_members, list_roles, remove_member,
-    remove_role, role_name,
+    NewMember, change_member, change_role, create_role, create_user, find_role_by_name, list_members,
+    list_roles, remove_member, remove_role, role_name,
 };
 pub use requests::{
     EVENTS_MAX, Filed, LIST_MAX, NewRequest, OPEN_PER_ORGANIZATION_MAX, RequestView, Which, add_to_request,
@@ -120,6 +123,13 @@ fn audit(write: &mut dyn Write, actor: &Actor, done: &Done<'_>) -> Result<(), Pr
 /// The time of a change, in the store's precision.
 fn now(clock: &dyn Clock) -> Timestamp {
     to_stored_precision(clock.now())
+}
+
+/// 256 random bits in base64url, 43 characters: the text of a secret that is in a link, a cookie or a form.
+fn random_text(rng: &mut dyn CryptoRng) -> Zeroizing<String> {
+    let mut random = Zeroizing::new([0; 32]);
+    rng.fill_bytes(&mut *random);
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()))
 }
 
 /// Generates a UUIDv7.

@@ -7,6 +7,7 @@
 
 mod authorize;
 mod environment;
+mod ids;
 mod key;
 mod people;
 mod permission;
@@ -15,14 +16,12 @@ mod role;
 
 pub use authorize::{Denial, Validity};
 pub use environment::{Environment, EnvironmentError, Environments};
+pub use ids::{InvitationId, LinkId, MembershipId, RequestId, RoleId, SessionId, TokenId, UserId};
 pub use key::{
     Brand, BrandError, KeyHash, KeyId, KeyRecord, KeySecret, Malformed, OnRetired, PartnerId, ServerSecret,
     secrets_are_equal,
 };
-pub use people::{
-    AppToken, Credential, CustomRole, Identity, InvitationId, LinkId, Membership, MembershipId, RequestId,
-    RoleId, SessionId, TokenId, TokenSecret, User, UserId,
-};
+pub use people::{AppToken, Credential, CustomRole, Identity, Membership, TokenSecret, User};
 pub use permission::{ApiAccessPermission, UnknownPermission};
 pub use rate::{Period, Rate, RateError};
 pub use role::{BuiltInRole, RoleOf, ceiling};

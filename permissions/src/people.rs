@@ -1,58 +1,13 @@
 //! People: users, their memberships in organizations, and what they sign in with. Data only.
 
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::ids::{MembershipId, RoleId, TokenId, UserId};
 use crate::role::RoleOf;
 use crate::{ApiAccessPermission, Environment, KeyId, PartnerId};
-
-/// Ids are UUIDv7, so they sort by age. None of them is secret.
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub Uuid);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.hyphenated().fmt(f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = uuid::Error;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
-            }
-        }
-    )*};
-}
-
-ids! {
-    /// The id of a user.
-    UserId;
-    /// The id of an organization's own role.
-    RoleId;
-    /// The id of a membership.
-    MembershipId;
-    /// The id of an app token.
-    TokenId;
-    /// The id of a browser session.
-    SessionId;
-    /// The id of an invitation.
-    InvitationId;
-    /// The id of an access request.
-    RequestId;
-    /// The id of a one-time link.
-    LinkId;
-}
 
 /// What a caller presented, without its secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

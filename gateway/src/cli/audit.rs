@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::org::find;
+use super::member_view::find;
 use super::output::{print, print_json, second, table};
 use super::{Form, Session};
 use crate::store::Store;

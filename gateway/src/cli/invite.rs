@@ -2,16 +2,16 @@
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use permissions::{BuiltInRole, InvitationId, PartnerId, RoleId, RoleOf};
+use permissions::{BuiltInRole, InvitationId, PartnerId};
 use serde::Serialize;
 
 use super::links::{LinkView, Mailed};
 use super::output::{print, print_json, second, table};
-use super::{Form, Session, org};
+use super::{Form, Session, member_view};
 use crate::clock::{Clock as _, SystemClock};
 use crate::mail::Letter;
 use crate::provisioning::{
-    self, Actor, INVITATIONS_LIST_MAX, NewInvitation, ProvisioningError, revoke_invitation, role_name,
+    self, Actor, INVITATIONS_LIST_MAX, NewInvitation, find_role_by_name, revoke_invitation, role_name,
 };
 use crate::store::Store;
 use crate::store::requests::Invitation;
@@ -117,8 +117,8 @@ struct InvitedJson<'a> {
 pub(super) fn invite(arguments: Invite, session: &Session) -> anyhow::Result<()> {
     Store::require(&session.folder)?;
     let (mut store, secret) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
-    let organization = org::find(&mut store, &arguments.organization)?;
-    let role = find_role(&mut store, organization.id, &arguments.role)?;
+    let organization = member_view::find(&mut store, &arguments.organization)?;
+    let role = find_role_by_name(&mut *store, organization.id, &arguments.role)?;
     let new = NewInvitation {
         organization: organization.id,
         email: arguments.email,
@@ -145,7 +145,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::List { organization, after, form } => {
             let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
-            let organization = org::find(&mut store, &organization)?.id;
+            let organization = member_view::find(&mut store, &organization)?.id;
             let (actor, count) = (Actor::operator(), INVITATIONS_LIST_MAX);
             let found = provisioning::list_invitations(&mut store, &actor, organization, after, count)?;
             let roles = found.iter().map(|invitation| role_name(&mut *store, invitation.role));
@@ -174,16 +174,4 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
             print(&format!("invitation {id} is revoked\n"))
         }
     }
-}
-
-/// A role by its name, or by its id.
-fn find_role(store: &mut Store, organization: PartnerId, name: &str) -> Result<RoleOf, ProvisioningError> {
-    if let Some(role) = BuiltInRole::ALL.into_iter().find(|role| role.name() == name) {
-        return Ok(RoleOf::BuiltIn(role));
-    }
-    let roles = store.list_roles(Some(organization))?;
-    let id = name.parse::<RoleId>().ok();
-    let found = roles.into_iter().find(|role| role.name == name || Some(role.id) == id);
-    let found = found.map(|role| RoleOf::Custom(role.id));
-    found.ok_or_else(|| ProvisioningError::NotFound { what: "role", id: name.to_owned() })
 }

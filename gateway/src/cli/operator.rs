@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use super::applied::After;
 use super::links::{LinkView, Mailed};
-use super::org::find;
+use super::member_view::find;
 use super::output::{print, print_json};
-use super::{Form, Session, user};
+use super::{Form, Session, member_view};
 use crate::clock::SystemClock;
 use crate::mail::Letter;
 use crate::provisioning::{
-    Actor, NewMember, NewOperator, OPERATOR_ORGANIZATION, create_operator, create_user, sign_in_link,
+    Actor, NewMember, NewOperator, OPERATOR_ORGANIZATION, create_operator, create_user, find_role_by_name,
+    sign_in_link,
 };
 use crate::store::Store;
 
@@ -95,14 +96,14 @@ pub(super) fn create(arguments: Create, session: &Session) -> anyhow::Result<()>
     if let Some((org, role)) = arguments.org.zip(arguments.role) {
         let mut store = session.open_to_write()?;
         let organization = find(&mut store, &org)?.id;
-        let role = user::find_role(&mut store, organization, &role)?;
+        let role = find_role_by_name(&mut *store, organization, &role)?;
         let identity = arguments.issuer.zip(arguments.subject);
         let identity = identity.map(|(issuer, subject)| Identity { issuer, subject });
         let (name, email) = (arguments.name, arguments.email);
         let new = NewMember { name, email, identity, organization, role };
         let (rng, actor) = (&mut rand::rng(), Actor::operator());
         let (member, change) = create_user(&mut store, &SystemClock, rng, &actor, new)?;
-        return user::report(&mut store, session, &member, change, "was created", arguments.after);
+        return member_view::report(&mut store, session, &member, change, "was created", arguments.after);
     }
     // With the secret, which an empty store gets now.
     let (mut store, secret) = Store::open_with_secret(&session.folder, session.busy_timeout())?;

@@ -7,11 +7,12 @@ use permissions::{ApiAccessPermission, Environment, MembershipId};
 use serde::Serialize;
 
 use super::applied::{self, After, Applied};
+use super::member_view::{self, find, not_found};
 use super::output::{print, print_json, second, table};
-use super::{Form, Session, arguments, invite, user};
+use super::{Form, Session, arguments, invite};
 use crate::clock::SystemClock;
 use crate::provisioning::{
-    self, Actor, PartnerChange, ProvisioningError, create_partner, grant, remove_partner, rename_partner,
+    self, Actor, PartnerChange, create_partner, find_role_by_name, grant, remove_partner, rename_partner,
     resume_partner, suspend_partner,
 };
 use crate::store::{Partner, Store};
@@ -226,16 +227,16 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
             let mut store = session.open_to_write()?;
             let found = store.member(member)?;
             let found = found.ok_or_else(|| not_found("member", member.to_string()))?;
-            let role = user::find_role(&mut store, found.membership.organization, &role)?;
+            let role = find_role_by_name(&mut *store, found.membership.organization, &role)?;
             let (member, change) =
                 provisioning::change_member(&mut store, &SystemClock, &Actor::operator(), member, role)?;
-            user::report(&mut store, session, &member, change, "has another role", after)
+            member_view::report(&mut store, session, &member, change, "has another role", after)
         }
         Command::RemoveMember { member, after } => {
             let mut store = session.open_to_write()?;
             let (member, change) =
                 provisioning::remove_member(&mut store, &SystemClock, &Actor::operator(), member)?;
-            user::report(&mut store, session, &member, change, "was removed with all tokens", after)
+            member_view::report(&mut store, session, &member, change, "was removed with all tokens", after)
         }
     }
 }
@@ -255,26 +256,16 @@ fn list(form: Form, session: &Session) -> anyhow::Result<()> {
     print(&table(&["NAME", "STATE", "CREATED", "KEYS", "ID"], &rows))
 }
 
-/// The organization of this name or id.
-pub(super) fn find(store: &mut Store, name_or_id: &str) -> Result<Partner, ProvisioningError> {
-    let found = store.find_partner(name_or_id)?;
-    found.ok_or_else(|| ProvisioningError::UnknownPartner(name_or_id.to_owned()))
-}
-
-pub(super) fn not_found(what: &'static str, id: String) -> ProvisioningError {
-    ProvisioningError::NotFound { what, id }
-}
-
 fn members(partner: &str, form: Form, session: &Session) -> anyhow::Result<()> {
     let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
     let organization = find(&mut store, partner)?;
     let members = provisioning::list_members(&mut store, &Actor::operator(), organization.id)?;
-    let views = members.iter().map(|member| user::MemberView::new(&mut store, member));
+    let views = members.iter().map(|member| member_view::MemberView::new(&mut store, member));
     let views = views.collect::<anyhow::Result<Vec<_>>>()?;
     if form.json {
         return print_json(&serde_json::json!({ "members": views }));
     }
-    print(&user::table_of(&views))
+    print(&member_view::table_of(&views))
 }
 
 /// Waits for the running servers and prints the report.

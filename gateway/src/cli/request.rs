@@ -186,7 +186,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
 fn list(arguments: List, session: &Session) -> anyhow::Result<()> {
     let mut store = Store::open_existing(&session.folder, session.busy_timeout())?;
     let organization = match arguments.organization {
-        Some(name) => Some(super::org::find(&mut store, &name)?.id),
+        Some(name) => Some(super::member_view::find(&mut store, &name)?.id),
         None => None::<PartnerId>,
     };
     let filter = RequestFilter {

@@ -5,7 +5,7 @@ use permissions::{ApiAccessPermission, BuiltInRole, CustomRole, RoleId};
 use serde_json::json;
 
 use super::applied::{self, After};
-use super::org::find;
+use super::member_view::find;
 use super::output::{print, print_json, table};
 use super::{Form, Session, arguments};
 use crate::clock::SystemClock;

@@ -5,7 +5,7 @@ use permissions::{AppToken, TokenId, UserId};
 use serde_json::json;
 
 use super::applied::{self, After};
-use super::org::find;
+use super::member_view::find;
 use super::output::{print, print_json, second, second_or_dash, table};
 use super::{Form, Session};
 use crate::clock::{Clock, SystemClock};

@@ -3,8 +3,12 @@
 use http::uri::Scheme;
 use serde::Deserialize;
 
-use super::provider::RefreshError;
 use crate::config::provider_url;
+
+/// The document cannot be used.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the discovery document {0}")]
+pub struct DiscoveryError(&'static str);
 
 /// Where a provider describes itself (§4), behind its issuer.
 pub(super) const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
@@ -22,18 +26,17 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    pub(super) fn parse(document: &[u8], issuer: &str) -> Result<Self, RefreshError> {
-        let metadata: Self =
-            serde_json::from_slice(document).map_err(|_| RefreshError::Discovery("is not valid"))?;
+    pub(super) fn parse(document: &[u8], issuer: &str) -> Result<Self, DiscoveryError> {
+        let metadata: Self = serde_json::from_slice(document).map_err(|_| DiscoveryError("is not valid"))?;
         // Compared byte by byte (§4.3): who controls another path of the host must not speak for this issuer.
         if metadata.issuer != issuer {
-            return Err(RefreshError::Discovery("names another issuer"));
+            return Err(DiscoveryError("names another issuer"));
         }
         let endpoints = [metadata.authorization_endpoint.as_ref(), metadata.token_endpoint.as_ref()];
         // A provider on this machine may name addresses on it; any other that does is after what listens there.
         let is_refused = |url: &String| provider_url(url).is_none() || is_tls(issuer) && !is_tls(url);
         if endpoints.into_iter().flatten().chain([&metadata.jwks_uri]).any(is_refused) {
-            return Err(RefreshError::Discovery("has an address that is not https"));
+            return Err(DiscoveryError("has an address that is not https"));
         }
         Ok(metadata)
     }
@@ -48,7 +51,7 @@ pub(super) fn is_tls(url: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn parse(changes: &[(&str, &str)]) -> Result<Metadata, RefreshError> {
+    fn parse(changes: &[(&str, &str)]) -> Result<Metadata, DiscoveryError> {
         let mut document = serde_json::json!({
             "issuer": "https://id.example.com", "jwks_uri": "https://keys.example.com/keys",
             "authorization_endpoint": "https://id.example.com/authorize", "token_endpoint": "https://id.example.com/token",
@@ -71,8 +74,8 @@ mod tests {
             ("token_endpoint", "http://localhost:8080/token"),
             ("authorization_endpoint", "javascript:alert(1)"),
         ] {
-            assert!(matches!(parse(&[wrong]), Err(RefreshError::Discovery(_))), "{wrong:?}");
+            assert!(matches!(parse(&[wrong]), Err(DiscoveryError(_))), "{wrong:?}");
         }
-        assert!(matches!(Metadata::parse(b"{", "a"), Err(RefreshError::Discovery("is not valid"))));
+        assert!(matches!(Metadata::parse(b"{", "a"), Err(DiscoveryError("is not valid"))));
     }
 }

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use versions::Instant;
 use zeroize::Zeroizing;
 
-use super::discovery::{DISCOVERY_PATH, Metadata, is_tls};
+use super::discovery::{DISCOVERY_PATH, DiscoveryError, Metadata, is_tls};
 use super::fetch::{FetchError, Fetcher};
 use super::files::{self, FileError};
 use super::keys::{KeySet, KeySetError};
@@ -40,8 +40,8 @@ pub enum RefreshError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The discovery document cannot be used.
-    #[error("the discovery document {0}")]
-    Discovery(&'static str),
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
     /// The key set cannot be used.
     #[error(transparent)]
     Keys(#[from] KeySetError),

@@ -11,8 +11,8 @@ use permissions::{Credential, Denial, Identity, KeySecret, Malformed, TokenSecre
 use versions::{Error, ErrorCode, Help};
 
 use super::Pipeline;
-use super::decisions::Owner;
 use super::exchange::Exchange;
+use super::trail::Owner;
 use crate::callers::Caller;
 use crate::callers::index::Key;
 use crate::http::{ClientAddress, Field, is_proxy};

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use versions::{Entry, Error, ErrorCode, VersionTable};
 
 use super::ConnectionCache;
-use super::decisions::{Owner, Trail};
+use super::trail::{Owner, Trail};
 use crate::callers::Caller;
 use crate::http::{Frontend, Places, Record, field};
 use crate::limits::{Policy, Spent};

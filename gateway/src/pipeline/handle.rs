@@ -76,7 +76,7 @@ impl Pipeline {
         context: &Context<'_>,
         input: Input<'_>,
     ) -> Result<Reply, Error> {
-        match self.begin_idempotent(exchange, call, &input.content).await? {
+        match self.begin_idempotent(exchange, call.caller, &input.content).await? {
             Begun::Plain => reply(call.entry, context, input).await,
             Begun::Repeated(reply) => Ok(reply),
             Begun::First(first) => {

@@ -13,8 +13,8 @@ use permissions::KeyHash;
 use versions::{Body, Error, ErrorCode, Reply};
 
 use super::exchange::Exchange;
-use super::handle::Call;
 use super::{Pipeline, store_error};
+use crate::callers::Caller;
 use crate::store::people::Idempotency;
 use crate::store::{Store, StoreError, to_stored_precision};
 
@@ -63,11 +63,11 @@ impl Pipeline {
     pub(super) async fn begin_idempotent(
         &self,
         exchange: &Exchange<'_>,
-        call: &Call<'_>,
+        caller: &Caller,
         content: &[u8],
     ) -> Result<Begun, Error> {
         let Some(key) = read(&exchange.head.headers)? else { return Ok(Begun::Plain) };
-        let caller = call.caller.identity().credential.to_string();
+        let caller = caller.identity().credential.to_string();
         let key = self.secret.hash(key);
         let fingerprint = self.fingerprint(&exchange.head.method, exchange.head.uri.path(), content);
         let now = to_stored_precision(exchange.record.time);

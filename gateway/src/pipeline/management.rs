@@ -5,8 +5,8 @@ mod requests;
 use std::time::Duration;
 
 use permissions::{
-    ApiAccessPermission, AppToken, BuiltInRole, CustomRole, Environment, InvitationId, KeyId, KeyRecord,
-    KeySecret, MembershipId, PartnerId, RequestId, RoleId, RoleOf, TokenId,
+    ApiAccessPermission, AppToken, CustomRole, Environment, InvitationId, KeyId, KeyRecord, KeySecret,
+    MembershipId, RequestId, RoleId, TokenId,
 };
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
@@ -260,7 +260,7 @@ impl Management for Pipeline {
     ) -> ServiceFuture<'_, MemberInfo> {
         let organization = requester.caller.organization;
         self.provision(requester, move |tools, store, actor| {
-            let role = role_named(store, actor, organization, role)?;
+            let role = provisioning::find_role_by_name(&mut **store, organization, &role)?;
             let (member, _) = provisioning::change_member(store, tools.clock(), actor, id, role)?;
             member_info(store, member)
         })
@@ -435,21 +435,6 @@ impl Management for Pipeline {
             Ok(store.list_audit(&filter)?.into_iter().map(audit_info).collect())
         })
     }
-}
-
-/// The role of this name in an organization.
-fn role_named(
-    store: &mut Store,
-    actor: &Actor,
-    organization: PartnerId,
-    name: String,
-) -> Result<RoleOf, ProvisioningError> {
-    if let Some(role) = BuiltInRole::ALL.into_iter().find(|role| role.name() == name) {
-        return Ok(RoleOf::BuiltIn(role));
-    }
-    let own =
-        provisioning::list_roles(store, actor, organization)?.into_iter().find(|role| role.name == name);
-    Ok(RoleOf::Custom(own.ok_or(ProvisioningError::NotFound { what: "role", id: name })?.id))
 }
 
 fn audit_info(AuditRecord { number, at, entry }: AuditRecord) -> AuditInfo {

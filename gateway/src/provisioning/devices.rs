@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use permissions::{KeyHash, MembershipId, ServerSecret};
 use rand::CryptoRng;
@@ -13,7 +11,7 @@ use zeroize::Zeroizing;
 use super::people::{find_member, not_found, record};
 use super::rules::check_name;
 use super::tokens::{draw_token, insert_token};
-use super::{Actor, Committed, IssuedToken, NewToken, ProvisioningError, now, write};
+use super::{Actor, Committed, IssuedToken, NewToken, ProvisioningError, now, random_text, write};
 use crate::clock::Clock;
 use crate::store::sign_in::{Approval, DeviceAuthorization, DeviceState, SignIn};
 use crate::store::{Store, Write};
@@ -118,9 +116,7 @@ pub fn begin_device(
         return Ok(refusal);
     }
     let expires = now.checked_add(DEVICE_LIFETIME).unwrap_or(Timestamp::MAX);
-    let mut random = Zeroizing::new([0; 32]);
-    rng.fill_bytes(&mut *random);
-    let device_code = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
+    let device_code = random_text(rng);
     let (begun, _) = write(store, clock, now, |write| {
         write.sweep_devices(now.checked_sub(EXPIRED_KEPT).unwrap_or(Timestamp::MIN))?;
         if let Some(refusal) = room(write, limits, &new.address, now)? {

@@ -6,8 +6,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use permissions::{KeyHash, LinkId, ServerSecret};
 use rand::CryptoRng;
@@ -15,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{ProvisioningError, new_uuid};
+use super::{ProvisioningError, new_uuid, random_text};
 use crate::store::requests::{Link, LinkKind, Requests};
 use crate::store::{Write, to_stored_precision};
 
@@ -37,9 +35,7 @@ impl LinkCode {
     pub const CHARACTERS: usize = 43;
 
     pub(super) fn generate(rng: &mut dyn CryptoRng) -> Self {
-        let mut random = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut *random);
-        Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice())))
+        Self(random_text(rng))
     }
 
     /// The text itself, for the code that prints or sends it.
@@ -179,6 +175,9 @@ pub(super) fn take(
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     #[test]

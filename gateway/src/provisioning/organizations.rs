@@ -87,13 +87,7 @@ pub fn suspend_partner(
     actor: &Actor,
     partner: &str,
 ) -> Result<PartnerChange, ProvisioningError> {
-    change(store, clock, partner, |write, partner| {
-        let changed = write.set_partner_suspended(partner.id, true)?;
-        if changed {
-            record(write, actor, "organization.suspend", partner.id, (None, None))?;
-        }
-        Ok(changed)
-    })
+    set_suspended(store, clock, actor, partner, true)
 }
 
 /// Resumes a suspended partner. Resuming it again changes nothing.
@@ -106,10 +100,21 @@ pub fn resume_partner(
     actor: &Actor,
     partner: &str,
 ) -> Result<PartnerChange, ProvisioningError> {
+    set_suspended(store, clock, actor, partner, false)
+}
+
+fn set_suspended(
+    store: &mut Store,
+    clock: &dyn Clock,
+    actor: &Actor,
+    partner: &str,
+    suspended: bool,
+) -> Result<PartnerChange, ProvisioningError> {
+    let action = if suspended { "organization.suspend" } else { "organization.resume" };
     change(store, clock, partner, |write, partner| {
-        let changed = write.set_partner_suspended(partner.id, false)?;
+        let changed = write.set_partner_suspended(partner.id, suspended)?;
         if changed {
-            record(write, actor, "organization.resume", partner.id, (None, None))?;
+            record(write, actor, action, partner.id, (None, None))?;
         }
         Ok(changed)
     })

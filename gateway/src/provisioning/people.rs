@@ -282,6 +282,22 @@ pub fn remove_role(
     })
 }
 
+/// The role of this name in an organization: a built-in one, or one of its own.
+///
+/// # Errors
+/// There is none, or an error of the store.
+pub fn find_role_by_name(
+    store: &mut (impl crate::store::people::People + ?Sized),
+    organization: PartnerId,
+    name: &str,
+) -> Result<RoleOf, ProvisioningError> {
+    if let Some(role) = BuiltInRole::ALL.into_iter().find(|role| role.name() == name) {
+        return Ok(RoleOf::BuiltIn(role));
+    }
+    let own = store.list_roles(Some(organization))?.into_iter().find(|role| role.name == name);
+    Ok(RoleOf::Custom(own.ok_or_else(|| not_found("role", name))?.id))
+}
+
 /// The name by which people know a role.
 ///
 /// # Errors

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use permissions::{Environment, KeyHash, ServerSecret, SessionId, UserId};
 use rand::CryptoRng;
@@ -11,7 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::people::not_found;
-use super::{Actor, Committed, Done, ProvisioningError, audit, new_uuid, now, write};
+use super::{Actor, Committed, Done, ProvisioningError, audit, new_uuid, now, random_text, write};
 use crate::clock::Clock;
 use crate::store::people::MemberFilter;
 use crate::store::sign_in::Session;
@@ -23,7 +21,7 @@ pub const SESSIONS_PER_USER_MAX: usize = 32;
 const SEEN_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 /// How much of a browser's name for itself is kept, in characters.
 const AGENT_CHARACTERS_MAX: usize = 200;
-/// The length of a session's id and of a link's code: 256 bits in base64url.
+/// The length of a session's id.
 const TEXT_BYTES: usize = 43;
 
 /// How long sessions last.
@@ -74,7 +72,7 @@ pub fn create_session(
     new: &NewSession,
 ) -> Result<Option<(Session, Zeroizing<String>)>, ProvisioningError> {
     let now = now(clock);
-    let text = draw_text(rng);
+    let text = random_text(rng);
     let lifetime = SignedDuration::try_from(times.lifetime).unwrap_or(SignedDuration::MAX);
     let session = Session {
         id: SessionId(new_uuid(rng, now)),
@@ -203,13 +201,6 @@ fn remove(
 
 fn session_hash(secret: &ServerSecret, text: &str) -> KeyHash {
     secret.derive("partner-gateway session").hash(text.as_bytes())
-}
-
-/// 256 random bits as text.
-fn draw_text(rng: &mut dyn CryptoRng) -> Zeroizing<String> {
-    let mut random = Zeroizing::new([0; 32]);
-    rng.fill_bytes(&mut *random);
-    Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()))
 }
 
 /// What a browser calls itself, in one bounded line.

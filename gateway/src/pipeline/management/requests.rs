@@ -9,7 +9,6 @@ use versions::management::{
     AccessRequestInfo, Approval, InvitationInfo, Page, PerEnvironment, RequestEventInfo, Requester,
 };
 
-use super::role_named;
 use crate::mail::Letter;
 use crate::pipeline::Pipeline;
 use crate::provisioning::{
@@ -48,7 +47,7 @@ impl Pipeline {
             move |tools: &super::Tools, store: &mut crate::store::Store, actor: &provisioning::Actor| {
                 // Before anything is said of roles.
                 actor.require_step_up(tools.clock().now())?;
-                let role = role_named(store, actor, organization, role)?;
+                let role = provisioning::find_role_by_name(&mut **store, organization, &role)?;
                 let new = NewInvitation { organization, email, role, lifetime };
                 let (rng, clock) = (&mut OsRng.unwrap_err(), tools.clock());
                 let invited = provisioning::invite(store, clock, rng, &tools.secret, actor, &new)?;
