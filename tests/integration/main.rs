@@ -1,5 +1,6 @@
 //! Integration tests: the real binary, real sockets, real clients.
 
+mod access;
 mod attacks;
 mod bad_input;
 mod boundaries;
