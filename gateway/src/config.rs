@@ -36,7 +36,9 @@ use schema::Schema;
 pub use diagnostics::{ConfigError, Problem};
 pub(crate) use identity::provider_url;
 pub use identity::{Algorithm, Identity, Provider};
-pub use listener::{ForwardedField, Listener, Protocol, Serves, Service, SiteOptions, host_at, is_public};
+pub use listener::{
+    ForwardedField, Listener, Protocol, Serves, Service, SiteOptions, host_at, is_public, origin, portal_url,
+};
 pub use mail::{Mail, MailTls, Requests};
 pub use reload::differences_needing_restart;
 pub use sections::{

@@ -207,13 +207,13 @@ async fn unknown_codes_look_alike_and_are_counted() {
         let response = portal.open(&path).await;
         assert_eq!((response.status, response.text()), (expected.status, expected.text()), "{path}");
     }
-    for path in [
-        format!("/claim/{UNKNOWN}"),
-        format!("/invitation/{UNKNOWN}"),
-        format!("/access/{UNKNOWN}/withdraw"),
-        format!("/access/{UNKNOWN}"),
+    for (path, fields) in [
+        (format!("/claim/{UNKNOWN}"), &[][..]),
+        (format!("/invitation/{UNKNOWN}"), &[("name", "x")]),
+        (format!("/access/{UNKNOWN}/withdraw"), &[]),
+        (format!("/access/{UNKNOWN}"), &[("text", "x")]),
     ] {
-        let response = portal.send(&path, &[("text", "x"), ("name", "x")]).await;
+        let response = portal.send(&path, fields).await;
         assert_eq!((response.status, response.text()), (expected.status, expected.text()), "{path}");
     }
     let response = portal.open(&format!("/claim/{UNKNOWN}")).await;
@@ -239,6 +239,9 @@ async fn errors_keep_what_was_typed_and_filing_is_bounded() {
     }
     let response = portal.send("/access", &ASKED[..4]).await;
     assert!(response.text().contains("Permissions."), "{}", response.text());
+    let unknown = portal.send("/access", &[("e-mail", "a@example.com")]).await;
+    assert_eq!(unknown.status, StatusCode::BAD_REQUEST);
+    assert!(unknown.text().contains("does not know: `e-mail`"), "{}", unknown.text());
     let twice = portal.send("/access", &[("email", "a@example.com"), ("email", "b@example.com")]).await;
     assert_eq!(twice.status, StatusCode::BAD_REQUEST);
     let page = |response: Response| response.text().replace(&link_of(&response), "CODE");
@@ -278,5 +281,5 @@ async fn an_invited_person_gives_a_name_and_is_signed_in_once() {
     let other = format!("/invitation/{}", portal.invite("Other"));
     let fields = [("sec-fetch-site", "same-origin"), ("cookie", cookie)];
     let joined = portal.send_with(&other, &[], &fields).await;
-    assert_eq!(joined.status, StatusCode::SEE_OTHER, "whoever is signed in joins: {}", joined.text());
+    assert_eq!(joined.status, StatusCode::SEE_OTHER, "a signed-in user joins: {}", joined.text());
 }

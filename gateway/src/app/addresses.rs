@@ -7,7 +7,7 @@ use permissions::Environments;
 use versions::docs::pages::ServerUrl;
 
 use super::listen::{Bindings, BoundListener};
-use crate::config::{self, Config, Service, host_at};
+use crate::config::{self, Config, Service, host_at, origin, portal_url};
 
 /// The addresses that were bound, as URLs.
 pub(super) struct Addresses {
@@ -37,7 +37,7 @@ impl Addresses {
         let server_urls = api.iter().filter_map(|(bound, hosts)| {
             let local = || {
                 let local = if bound.address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
-                (!is_public).then(|| with_port(bound.listener.tls, local, bound.address.port()))
+                (!is_public).then(|| origin(bound.listener.tls, local, bound.address.port()))
             };
             Some(ServerUrl {
                 url: url(bound.listener.tls, hosts, bound.address, is_public).or_else(local)?,
@@ -48,12 +48,8 @@ impl Addresses {
         let mut server_urls: Vec<ServerUrl> = server_urls.collect();
         server_urls.dedup();
         let unknown = || if is_public { UNKNOWN.to_owned() } else { String::new() };
-        let mut portal: Vec<_> = addresses_of(bindings, Service::Portal).collect();
-        portal.sort_by_key(|(bound, _)| !bound.listener.tls);
-        let portal = portal.first().map(|(bound, hosts)| {
-            let (tls, address) = (bound.listener.tls, bound.address);
-            url(tls, hosts, address, false).unwrap_or_else(|| with_port(tls, "localhost", address.port()))
-        });
+        let portal = addresses_of(bindings, Service::Portal);
+        let portal = portal_url(portal.map(|(bound, hosts)| (bound.listener.tls, hosts, bound.address)));
         let docs =
             docs.first().and_then(|(bound, hosts)| url(bound.listener.tls, hosts, bound.address, false));
         Self {
@@ -112,16 +108,7 @@ fn addresses_of(bindings: &Bindings, service: Service) -> impl Iterator<Item = (
 /// The URL of a site with these hosts at a bound address; `None` where nothing tells how it is reached.
 fn url(tls: bool, hosts: &[String], address: SocketAddr, is_public: bool) -> Option<String> {
     let host = host_at(hosts, address.ip(), is_public)?;
-    Some(with_port(tls, &host, address.port()))
-}
-
-fn with_port(tls: bool, host: &str, port: u16) -> String {
-    match (tls, port) {
-        (true, 443) => format!("https://{host}"),
-        (false, 80) => format!("http://{host}"),
-        (true, port) => format!("https://{host}:{port}"),
-        (false, port) => format!("http://{host}:{port}"),
-    }
+    Some(origin(tls, &host, address.port()))
 }
 
 #[cfg(test)]

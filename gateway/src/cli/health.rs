@@ -15,7 +15,7 @@ use super::exit::Unavailable;
 use super::output::{print, print_json};
 use super::{Form, Session, arguments};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Service;
+use crate::config::{Config, Service};
 use crate::store::{Node, Store, StoreError};
 
 /// A response is a status line, some fields and one word; more is not read.
@@ -32,13 +32,28 @@ pub(super) struct Arguments {
 
 /// A listener as a server describes it; the form is that of the ready file.
 #[derive(Debug, Deserialize)]
-struct Listener {
-    name: String,
-    address: SocketAddr,
+pub(super) struct Listener {
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
     #[serde(default)]
-    tls: bool,
+    pub(super) tls: bool,
     #[serde(default)]
     serves: Vec<String>,
+}
+
+impl Listener {
+    /// The listeners of a server that serve this.
+    pub(super) fn of(node: &Node, service: Service) -> impl Iterator<Item = Self> {
+        let listeners = Vec::<Self>::deserialize(&node.listeners).unwrap_or_default();
+        listeners
+            .into_iter()
+            .filter(move |listener| listener.serves.iter().any(|what| what == service.name()))
+    }
+
+    /// The hosts that the configuration gives one of its sites; none are every host.
+    pub(super) fn hosts<'c>(&self, config: &'c Config, service: Service) -> &'c [String] {
+        config.listeners.get(&self.name).map_or(&[][..], |configured| configured.hosts_of(service))
+    }
 }
 
 /// The output with `--json`.
@@ -117,19 +132,15 @@ fn reason(nodes: &[NodeHealth]) -> String {
 fn ask(node: &Node, session: &Session, timeout: Duration) -> NodeHealth {
     let mut health =
         NodeHealth { id: node.id, pid: node.pid, address: None, ready: false, status: None, error: None };
-    let listeners = Vec::<Listener>::deserialize(&node.listeners).unwrap_or_default();
-    let operations = listeners
-        .iter()
-        .find(|listener| !listener.tls && listener.serves.iter().any(|what| what == "operations"));
-    let Some(listener) = operations else {
+    let mut operations = Listener::of(node, Service::Operations);
+    let Some(listener) = operations.find(|listener| !listener.tls) else {
         health.error = Some("it has no operations listener in cleartext".to_owned());
         return health;
     };
     let address = reachable(listener.address);
     health.address = Some(address);
     // A listener with `hosts` must be called by one of them.
-    let configured = session.config.listeners.get(&listener.name);
-    let host = configured.and_then(|listener| listener.hosts_of(Service::Operations).first().cloned());
+    let host = listener.hosts(&session.config, Service::Operations).first().cloned();
     match status(address, &host.unwrap_or_else(|| address.to_string()), timeout) {
         Ok(status) => (health.status, health.ready) = (Some(status), status == 200),
         Err(error) => health.error = Some(error.to_string()),
@@ -188,7 +199,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::config::{Config, Sources};
+    use crate::config::Sources;
     use crate::store::tests::{Fixture, NOW};
 
     /// A server that responds to one request with these bytes, or hangs if there are none.

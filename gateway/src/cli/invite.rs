@@ -128,7 +128,7 @@ pub(super) fn invite(arguments: Invite, session: &Session) -> anyhow::Result<()>
     let (rng, actor) = (&mut rand::rng(), Actor::operator());
     let invited = provisioning::invite(&mut store, &SystemClock, rng, &secret, &actor, &new)?;
     let invitation = &invited.invitation;
-    let link = LinkView::new(session, &invited.link);
+    let link = LinkView::new(session, &mut store, &invited.link);
     let (role, expires) = (role_name(&mut *store, role)?, second(invitation.expires));
     let letter = invitation.email.as_ref().filter(|_| link.is_url());
     let letter = letter.map(|to| Letter::invitation(to, &organization.name, &role, link.text(), &expires));

@@ -5,14 +5,17 @@ use serde::Serialize;
 
 use super::Session;
 use super::exit::eprintln_quietly;
-use crate::clock::SystemClock;
+use super::health::Listener;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Service, portal_url};
 use crate::mail::{self, Letter};
 use crate::provisioning::{NewLink, link_path};
+use crate::store::Store;
 
 /// A link that was made, in `--json`.
 #[derive(Serialize)]
 pub(super) struct LinkView {
-    /// Its URL; only its path where the portal's address is not configured.
+    /// Its URL; only its path where nothing serves the portal.
     link: String,
     expires: Timestamp,
     /// Whether it is a whole URL, so that it may be sent.
@@ -21,15 +24,16 @@ pub(super) struct LinkView {
 }
 
 impl LinkView {
-    pub(super) fn new(session: &Session, link: &NewLink) -> Self {
-        let base = session.config.portal.public_url.trim_end_matches('/');
-        if base.is_empty() {
+    pub(super) fn new(session: &Session, store: &mut Store, link: &NewLink) -> Self {
+        let base = portal_address(session, store);
+        if base.is_none() {
             eprintln_quietly(
-                "note: `portal.public_url` is not set, so this is only the path of the link; put the address of the portal before it",
+                "note: no listener serves the portal and `portal.public_url` is not set, so this is only the path of the link; put the address of the portal before it",
             );
         }
-        let link_text = format!("{base}{}{}", link_path(link.kind), link.code.expose());
-        Self { link: link_text, expires: link.expires, is_url: !base.is_empty() }
+        let path = format!("{}{}", link_path(link.kind), link.code.expose());
+        let is_url = base.is_some();
+        Self { link: base.unwrap_or_default() + &path, expires: link.expires, is_url }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -45,6 +49,25 @@ impl LinkView {
         let expires = super::output::second(self.expires);
         format!("{what}, printed only now; it works once, until {expires}:\n\n  {}\n\n", self.link)
     }
+}
+
+/// Where the portal is: as configured, or else where a server that runs has bound it, or else where one would.
+fn portal_address(session: &Session, store: &mut Store) -> Option<String> {
+    let config = &session.config;
+    let configured = config.portal.public_url.trim_end_matches('/');
+    if !configured.is_empty() {
+        return Some(configured.to_owned());
+    }
+    // The link is made already, and shown even where the servers cannot be read.
+    let nodes = store.live_nodes(SystemClock.now(), session.stale_after()).unwrap_or_default();
+    let bound: Vec<_> = nodes.iter().flat_map(|node| Listener::of(node, Service::Portal)).collect();
+    let bound = bound.iter().map(|found| (found.tls, found.hosts(config, Service::Portal), found.address));
+    let configured = config.listeners.values().filter(|listener| listener.enabled);
+    let would = configured.filter(|listener| listener.serves(Service::Portal)).filter_map(|listener| {
+        let address = listener.addresses.iter().find(|address| address.port() != 0)?;
+        Some((!listener.certificate.is_empty(), listener.hosts_of(Service::Portal), *address))
+    });
+    portal_url(bound).or_else(|| portal_url(would))
 }
 
 /// Whether a mail was sent to a person.

@@ -18,10 +18,6 @@ pub(super) fn find(store: &mut Store, name_or_id: &str) -> Result<Partner, Provi
     found.ok_or_else(|| ProvisioningError::UnknownPartner(name_or_id.to_owned()))
 }
 
-pub(super) fn not_found(what: &'static str, id: String) -> ProvisioningError {
-    ProvisioningError::NotFound { what, id }
-}
-
 /// A member in `--json`.
 #[derive(Serialize)]
 pub(super) struct MemberView {

@@ -111,7 +111,7 @@ pub(super) fn create(arguments: Create, session: &Session) -> anyhow::Result<()>
         NewOperator { name: arguments.name, email: arguments.email, organization: arguments.organization };
     let (rng, actor) = (&mut rand::rng(), Actor::operator());
     let created = create_operator(&mut store, &SystemClock, rng, &secret, &actor, &new)?;
-    let link = LinkView::new(session, &created.link);
+    let link = LinkView::new(session, &mut store, &created.link);
     let user = &created.member.user;
     if arguments.after.form.json {
         return print_json(&Json {
@@ -135,7 +135,7 @@ pub(super) fn sign_in(arguments: &SignIn, session: &Session) -> anyhow::Result<(
     let (mut store, secret) = Store::open_with_secret(&session.folder, session.busy_timeout())?;
     let (rng, actor) = (&mut rand::rng(), Actor::operator());
     let (user, new, _) = sign_in_link(&mut store, &SystemClock, rng, &secret, &actor, arguments.user)?;
-    let link = LinkView::new(session, &new);
+    let link = LinkView::new(session, &mut store, &new);
     let mail = arguments.mail.then(|| {
         let to = user.email.as_ref().filter(|_| link.is_url());
         Mailed::send(session, to.map(|to| Letter::sign_in(to, link.text())))

@@ -7,13 +7,13 @@ use permissions::{ApiAccessPermission, Environment, MembershipId};
 use serde::Serialize;
 
 use super::applied::{self, After, Applied};
-use super::member_view::{self, find, not_found};
+use super::member_view::{self, find};
 use super::output::{print, print_json, second, table};
 use super::{Form, Session, arguments, invite};
 use crate::clock::SystemClock;
 use crate::provisioning::{
-    self, Actor, PartnerChange, create_partner, find_role_by_name, grant, remove_partner, rename_partner,
-    resume_partner, suspend_partner,
+    self, Actor, PartnerChange, create_partner, find_role_by_name, grant, not_found, remove_partner,
+    rename_partner, resume_partner, suspend_partner,
 };
 use crate::store::{Partner, Store};
 
@@ -226,7 +226,7 @@ pub(super) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::ChangeMember { member, role, after } => {
             let mut store = session.open_to_write()?;
             let found = store.member(member)?;
-            let found = found.ok_or_else(|| not_found("member", member.to_string()))?;
+            let found = found.ok_or_else(|| not_found("member", member))?;
             let role = find_role_by_name(&mut *store, found.membership.organization, &role)?;
             let (member, change) =
                 provisioning::change_member(&mut store, &SystemClock, &Actor::operator(), member, role)?;

@@ -243,7 +243,7 @@ fn approve(arguments: Approve, session: &Session) -> anyhow::Result<()> {
     let (rng, actor) = (&mut rand::rng(), Actor::operator());
     let approved = approve_request(&mut store, &SystemClock, rng, &secret, &actor, arguments.id, &approval)?;
     let Approved { request, organization, organization_created, change, key, .. } = &approved;
-    let claim = approved.claim.as_ref().map(|link| LinkView::new(session, link));
+    let claim = approved.claim.as_ref().map(|link| LinkView::new(session, &mut store, link));
     let text = approval.text.trim();
     let letter = match (&approved.claim, &claim) {
         (Some(new), Some(link)) if link.is_url() => {
@@ -290,7 +290,7 @@ fn claim_link(id: RequestId, form: Form, session: &Session) -> anyhow::Result<()
     let lifetime = session.config.requests.claim_lifetime;
     let (rng, actor) = (&mut rand::rng(), Actor::operator());
     let (request, new, _) = new_claim_link(&mut store, &SystemClock, rng, &secret, &actor, id, lifetime)?;
-    let link = LinkView::new(session, &new);
+    let link = LinkView::new(session, &mut store, &new);
     let letter = Letter::approved(&request.email, link.text(), &second(new.expires), "");
     let mail = Mailed::send(session, link.is_url().then_some(letter));
     if form.json {

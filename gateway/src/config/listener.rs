@@ -109,6 +109,27 @@ pub fn host_at(hosts: &[String], address: IpAddr, is_public: bool) -> Option<Str
     Some(host).filter(leads_there)
 }
 
+/// A URL without a path; the port is left out where it is the scheme's own.
+#[must_use]
+pub fn origin(tls: bool, host: &str, port: u16) -> String {
+    match (tls, port) {
+        (true, 443) => format!("https://{host}"),
+        (false, 80) => format!("http://{host}"),
+        (true, port) => format!("https://{host}:{port}"),
+        (false, port) => format!("http://{host}:{port}"),
+    }
+}
+
+/// The URL of the portal where the configuration has none: that of the first of the listeners that serve it, TLS before
+/// cleartext, each with whether it has TLS, the portal's hosts there, and its address.
+pub fn portal_url<'h>(
+    listeners: impl IntoIterator<Item = (bool, &'h [String], SocketAddr)>,
+) -> Option<String> {
+    let (tls, hosts, address) = listeners.into_iter().min_by_key(|(tls, ..)| !tls)?;
+    let host = host_at(hosts, address.ip(), false).unwrap_or_else(|| "localhost".to_owned());
+    Some(origin(tls, &host, address.port()))
+}
+
 /// Whether a site with these hosts at this address is read from other machines, directly or through a proxy.
 #[must_use]
 pub fn is_public(hosts: &[String], address: IpAddr) -> bool {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::keys::{audit_key, first_key, settings};
 use super::links::{self, LinkState};
-use super::people::find_organization;
+use super::organizations::find_organization;
 use super::requests::append;
 use super::{Committed, Created, NewKey, Provisioning, ProvisioningError, now, write};
 use crate::clock::Clock;

@@ -8,8 +8,8 @@ use rand::CryptoRng;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::people::{find_member, not_found, record};
-use super::rules::check_name;
+use super::people::{find_member, record};
+use super::rules::{check_name, not_found};
 use super::tokens::{draw_token, insert_token};
 use super::{Actor, Committed, IssuedToken, NewToken, ProvisioningError, now, random_text, write};
 use crate::clock::Clock;

@@ -8,8 +8,9 @@ use rand::CryptoRng;
 use serde_json::json;
 
 use super::links::{self, LinkState, NewLink};
-use super::people::{find_organization, join, not_found, record, require_role, role_name};
-use super::rules::{check_email, check_name};
+use super::organizations::find_organization;
+use super::people::{join, record, require_role, role_name};
+use super::rules::{check_email, check_name, not_found};
 use super::{Actor, Committed, ProvisioningError, Who, new_uuid, now, write};
 use crate::clock::Clock;
 use crate::store::people::Member;

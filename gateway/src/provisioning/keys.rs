@@ -11,6 +11,7 @@ use permissions::{
 use rand::CryptoRng;
 use serde_json::{Value, json};
 
+use super::organizations::{self, find_organization};
 use super::rules::{check_key_name, check_partner_name, check_times, normalize_networks};
 use super::{Actor, Committed, Done, ProvisioningError, Who, audit, new_uuid, now, write};
 use crate::clock::Clock;
@@ -125,7 +126,7 @@ impl Provisioning<'_> {
             let (partner, created) = partner_of(write, actor, &record, partner)?;
             allow(write, actor, &partner, record.environment, record.permissions)?;
             // As it is after the grant.
-            let partner = write.find_partner(&partner.id.to_string())?.unwrap_or(partner);
+            let partner = find_organization(write, partner.id)?;
             record.partner_id = partner.id;
             record.suspended = partner.suspended.is_some();
             record.ceiling = partner.ceiling(record.environment);
@@ -202,9 +203,12 @@ impl Provisioning<'_> {
             if !write.is_empty()? {
                 return Ok(false);
             }
-            write.add_partner(partner, FIRST_PARTNER)?;
-            for environment in Environment::ALL {
-                write.set_granted(partner, environment, ApiAccessPermission::grantable())?;
+            // The store is empty, so the name is free.
+            if let Some(partner) = organizations::add(write, actor, partner, FIRST_PARTNER, false)? {
+                for environment in Environment::ALL {
+                    let all = ApiAccessPermission::grantable();
+                    organizations::set_granted(write, actor, &partner, environment, all)?;
+                }
             }
             for (key, hash) in [(&staging, &staging_hash), (&production, &production_hash)] {
                 write.insert_key(key, hash)?;
@@ -327,7 +331,7 @@ pub fn update(
             actor.require_step_up(now)?;
         }
         if let Some(permissions) = update.permissions {
-            let partner = find_partner(write, old.partner_id)?;
+            let partner = find_organization(write, old.partner_id)?;
             // What the key has already may stay.
             allow(write, actor, &partner, old.environment, permissions - old.permissions)?;
         }
@@ -351,18 +355,14 @@ fn partner_of(
     new: PartnerId,
 ) -> Result<(Partner, bool), ProvisioningError> {
     if let Who::Caller(caller) = &actor.who {
-        return Ok((find_partner(write, caller.organization)?, false));
+        return Ok((find_organization(write, caller.organization)?, false));
     }
     if let Some(partner) = write.find_partner(&record.partner)? {
         return Ok((partner, false));
     }
     check_partner_name(&record.partner)?;
-    write.add_partner(new, &record.partner)?;
-    Ok((find_partner(write, new)?, true))
-}
-
-fn find_partner(write: &mut dyn Write, id: PartnerId) -> Result<Partner, ProvisioningError> {
-    write.find_partner(&id.to_string())?.ok_or_else(|| ProvisioningError::UnknownPartner(id.to_string()))
+    let added = organizations::add(write, actor, new, &record.partner, false)?;
+    Ok((added.ok_or_else(|| ProvisioningError::PartnerExists(record.partner.clone()))?, true))
 }
 
 /// Checks that a key may have these permissions. What the operator gives to a key, its partner is granted with it.
@@ -376,7 +376,7 @@ fn allow(
     let missing = (permissions - partner.ceiling(environment)) & ApiAccessPermission::grantable();
     if let (None, Some(granted)) = (actor.caller(), partner.granted.of(environment)) {
         if !missing.is_empty() {
-            write.set_granted(partner.id, environment, granted | missing)?;
+            organizations::set_granted(write, actor, partner, environment, granted | missing)?;
         }
         let never = permissions & ApiAccessPermission::OPERATION;
         let never = if partner.is_operator { ApiAccessPermission::empty() } else { never };

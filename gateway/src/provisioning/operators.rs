@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use permissions::{BuiltInRole, MembershipId, PartnerId, RoleOf, ServerSecret, User, UserId};
 use rand::CryptoRng;
-use serde_json::json;
 
 use super::links::{self, LinkState, NewLink};
-use super::people::{NewMember, add_member, find_organization, not_found, record};
-use super::rules::check_partner_name;
+use super::organizations;
+use super::people::{NewMember, add_member};
+use super::rules::{check_partner_name, not_found};
 use super::{Actor, Committed, Done, ProvisioningError, audit, new_uuid, now, write};
 use crate::clock::Clock;
 use crate::store::people::Member;
@@ -71,15 +71,8 @@ pub fn create_operator(
             Some(organization) => organization,
             None => {
                 // A partner must not become the operator because it has this name.
-                if !write.add_partner(new_organization, &name)? {
-                    return Err(ProvisioningError::PartnerExists(name.clone()));
-                }
-                write.set_operator(new_organization)?;
-                let after = json!({ "name": name, "operator": true });
-                let target = format!("organization:{new_organization}");
-                let change = (None, Some(&after));
-                record(write, actor, "organization.create", new_organization, target, change)?;
-                find_organization(write, new_organization)?
+                let added = organizations::add(write, actor, new_organization, &name, true)?;
+                added.ok_or_else(|| ProvisioningError::PartnerExists(name.clone()))?
             }
         };
         let member = NewMember {

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use permissions::{ApiAccessPermission, Environment, PartnerId};
 use rand::CryptoRng;
 
-use super::rules::check_partner_name;
 use serde_json::{Value, json};
 
+use super::rules::{check_partner_name, not_found};
 use super::{Actor, Committed, Done, ProvisioningError, audit, new_uuid, now, write};
 use crate::clock::Clock;
 use crate::store::{KeyFilter, Partner, Store, Write};
@@ -39,15 +39,8 @@ pub fn create_partner(
     let now = now(clock);
     let id = PartnerId(new_uuid(rng, now));
     let (partner, change) = write(store, clock, now, |write| {
-        if !write.add_partner(id, &name)? {
-            return Err(ProvisioningError::PartnerExists(name.clone()));
-        }
-        if is_operator {
-            write.set_operator(id)?;
-        }
-        let after = json!({ "name": name, "operator": is_operator });
-        record(write, actor, "organization.create", id, (None, Some(&after)))?;
-        find(write, &name)
+        add(write, actor, id, &name, is_operator)?
+            .ok_or_else(|| ProvisioningError::PartnerExists(name.clone()))
     })?;
     Ok(PartnerChange { partner, changed: true, change })
 }
@@ -164,15 +157,50 @@ pub fn grant(
         return Err(ProvisioningError::NotGrantable(missing));
     }
     change(store, clock, partner, |write, partner| {
-        let changed = write.set_granted(partner.id, environment, permissions)?;
-        if changed {
-            let name = environment.name();
-            let (before, after) = (partner.granted.of(environment), permissions);
-            let (before, after) = (json!({ name: before }), json!({ name: after }));
-            record(write, actor, "organization.grant", partner.id, (Some(&before), Some(&after)))?;
-        }
-        Ok(changed)
+        set_granted(write, actor, partner, environment, permissions)
     })
+}
+
+/// Adds an organization in a transaction, with its entry in the audit log; `None` if its name is taken.
+pub(super) fn add(
+    write: &mut dyn Write,
+    actor: &Actor,
+    id: PartnerId,
+    name: &str,
+    is_operator: bool,
+) -> Result<Option<Partner>, ProvisioningError> {
+    if !write.add_partner(id, name)? {
+        return Ok(None);
+    }
+    if is_operator {
+        write.set_operator(id)?;
+    }
+    let after = json!({ "name": name, "operator": is_operator });
+    record(write, actor, "organization.create", id, (None, Some(&after)))?;
+    find_organization(write, id).map(Some)
+}
+
+/// Sets in a transaction what an organization is granted, with its entry in the audit log; says whether that changed
+/// anything.
+pub(super) fn set_granted(
+    write: &mut dyn Write,
+    actor: &Actor,
+    partner: &Partner,
+    environment: Environment,
+    permissions: ApiAccessPermission,
+) -> Result<bool, ProvisioningError> {
+    let changed = write.set_granted(partner.id, environment, permissions)?;
+    if changed {
+        let name = environment.name();
+        let (before, after) = (partner.granted.of(environment), permissions);
+        let (before, after) = (json!({ name: before }), json!({ name: after }));
+        record(write, actor, "organization.grant", partner.id, (Some(&before), Some(&after)))?;
+    }
+    Ok(changed)
+}
+
+pub(super) fn find_organization(write: &mut dyn Write, id: PartnerId) -> Result<Partner, ProvisioningError> {
+    write.find_partner(&id.to_string())?.ok_or_else(|| not_found("organization", id))
 }
 
 fn record(

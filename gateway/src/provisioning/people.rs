@@ -8,7 +8,8 @@ use permissions::{
 use rand::CryptoRng;
 use serde_json::{Value, json};
 
-use super::rules::{check_email, check_name};
+use super::organizations::find_organization;
+use super::rules::{check_email, check_name, not_found};
 use super::{Actor, Committed, Done, ProvisioningError, audit, new_uuid, now, write};
 use crate::clock::Clock;
 use crate::store::people::{Member, MemberFilter};
@@ -369,10 +370,6 @@ fn require_another_owner(
     if members.iter().any(is_other_owner) { Ok(()) } else { Err(ProvisioningError::LastOwner) }
 }
 
-pub(super) fn find_organization(write: &mut dyn Write, id: PartnerId) -> Result<Partner, ProvisioningError> {
-    write.find_partner(&id.to_string())?.ok_or_else(|| not_found("organization", id))
-}
-
 /// The member, if the actor sees it.
 pub(super) fn find_member(
     write: &mut dyn Write,
@@ -386,10 +383,6 @@ pub(super) fn find_member(
 fn find_role(write: &mut dyn Write, actor: &Actor, id: RoleId) -> Result<CustomRole, ProvisioningError> {
     let role = write.role(id)?.filter(|role| actor.acts_for(role.organization));
     role.ok_or_else(|| not_found("role", id))
-}
-
-pub(super) fn not_found(what: &'static str, id: impl ToString) -> ProvisioningError {
-    ProvisioningError::NotFound { what, id: id.to_string() }
 }
 
 pub(super) fn record(

@@ -11,8 +11,8 @@ use serde_json::json;
 use versions::Caller;
 
 use super::links::{self, LinkCode};
-use super::people::{find_organization, not_found};
-use super::rules::{check_email, check_name, check_partner_name, check_text};
+use super::organizations::find_organization;
+use super::rules::{check_email, check_name, check_partner_name, check_text, not_found};
 use super::{Actor, Committed, Done, ProvisioningError, Who, audit, new_uuid, now, write};
 use crate::clock::Clock;
 use crate::store::requests::{

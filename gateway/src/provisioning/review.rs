@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::keys::{audit_key, settings};
 use super::links::{self, NewLink};
-use super::people::{find_organization, not_found, record};
+use super::organizations::{self, find_organization};
 use super::requests::{append, require_open};
-use super::rules::{check_partner_name, check_text};
+use super::rules::{check_partner_name, check_text, not_found};
 use super::{Actor, Committed, KeyUpdate, ProvisioningError, new_uuid, now, write};
 use crate::clock::Clock;
 use crate::store::requests::{AccessRequest, LinkKind, PerEnvironment, RequestAction, RequestState};
@@ -278,12 +278,10 @@ fn organization_for(
         ApprovedFor::New(name) => check_partner_name(name)?,
         ApprovedFor::AsAsked => request.name.clone(),
     };
-    if !write.add_partner(new, &name)? {
-        return Err(ProvisioningError::OrganizationTaken(name));
+    match organizations::add(write, actor, new, &name, false)? {
+        Some(added) => Ok((added, true)),
+        None => Err(ProvisioningError::OrganizationTaken(name)),
     }
-    let after = json!({ "name": name });
-    record(write, actor, "organization.create", new, format!("organization:{new}"), (None, Some(&after)))?;
-    Ok((find_organization(write, new)?, true))
 }
 
 /// Adds to what an organization was granted.
@@ -297,13 +295,7 @@ fn widen(
         // One that was never granted anything is bounded by its keys alone; a first grant would narrow it.
         let Some(before) = organization.granted.of(environment) else { continue };
         let after = before | granted.of(environment);
-        if write.set_granted(organization.id, environment, after)? {
-            let name = environment.name();
-            let target = format!("organization:{}", organization.id);
-            let (before, after) = (json!({ name: before }), json!({ name: after }));
-            let change = (Some(&before), Some(&after));
-            record(write, actor, "organization.grant", organization.id, target, change)?;
-        }
+        organizations::set_granted(write, actor, organization, environment, after)?;
     }
     Ok(())
 }

@@ -234,6 +234,11 @@ pub enum ProvisioningError {
     },
 }
 
+/// Nothing of this kind has this id, or nothing that the actor sees.
+pub(crate) fn not_found(what: &'static str, id: impl ToString) -> ProvisioningError {
+    ProvisioningError::NotFound { what, id: id.to_string() }
+}
+
 impl ProvisioningError {
     /// Whether the request itself is wrong, whatever is in the store.
     #[must_use]

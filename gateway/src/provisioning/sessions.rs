@@ -8,7 +8,7 @@ use rand::CryptoRng;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::people::not_found;
+use super::rules::not_found;
 use super::{Actor, Committed, Done, ProvisioningError, audit, new_uuid, now, random_text, write};
 use crate::clock::Clock;
 use crate::store::people::MemberFilter;

@@ -10,8 +10,8 @@ use rand::CryptoRng;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::people::{find_member, not_found, record};
-use super::rules::check_name;
+use super::people::{find_member, record};
+use super::rules::{check_name, not_found};
 use super::{Actor, Committed, ProvisioningError, new_uuid, now, write};
 use crate::clock::Clock;
 use crate::store::people::{StoredToken, TokenFilter};

@@ -173,6 +173,18 @@ impl<'p> Route<'p> {
         }
     }
 
+    /// The names of the fields of its form.
+    const fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Access => &["organization", "contact", "email", "use_case", "staging", "production"],
+            Self::AccessRequest(_) => &["text"],
+            Self::Invitation(_) => &["name"],
+            Self::Device => &["user_code", "action", "membership", "environment"],
+            Self::EndDevice | Self::EndSession => &["id"],
+            _ => &[],
+        }
+    }
+
     /// Whether its errors have the form of RFC 6749 §5.2.
     const fn is_oauth(self) -> bool {
         matches!(self, Self::DeviceCode | Self::Token | Self::Revoke)
@@ -328,15 +340,11 @@ impl Portal {
                 );
             }
         }
-        let known: &[&str] = match route {
-            Route::Device => &["user_code", "action", "membership", "environment"],
-            Route::EndDevice | Route::EndSession => &["id"],
-            _ => &[],
-        };
         // OAuth clients may send more than this server knows (RFC 6749 §3.2); the forms of its own pages do not.
-        if !route.is_oauth() && post.form.other_than(known).is_some() {
-            return self
-                .error(StatusCode::BAD_REQUEST, "The form has a field that does not belong to this page.");
+        let unknown = if route.is_oauth() { None } else { post.form.other_than(route.fields()) };
+        if let Some(name) = unknown {
+            let detail = format!("The form has a field that this page does not know: `{name}`.");
+            return self.error(StatusCode::BAD_REQUEST, &detail);
         }
         let outcome = match route {
             Route::DeviceCode => return oauth::reply(self.device_code(&post).await),
