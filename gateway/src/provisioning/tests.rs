@@ -11,6 +11,7 @@ use super::keys::first_key;
 use super::*;
 use crate::clock::ManualClock;
 use crate::store::KeyFilter;
+use crate::store::people::AuditFilter;
 use crate::store::tests::{Fixture, NOW};
 
 struct Harness {
@@ -84,6 +85,30 @@ fn a_created_key_is_stored_by_its_hash() {
     let other = harness.create(|_| ()).unwrap();
     assert_ne!(other.secret, created.secret);
     assert_eq!(harness.fixture.store.list_partners().unwrap()[0].keys, 2);
+}
+
+#[test]
+fn the_audit_log_has_what_a_key_brings_with_it() {
+    let mut harness = Harness::new();
+    let actions = |harness: &mut Harness| -> Vec<String> {
+        let filter = AuditFilter { count: 100, ..AuditFilter::default() };
+        let entries = harness.fixture.store.list_audit(&filter).unwrap();
+        entries.into_iter().rev().map(|record| record.entry.action).collect()
+    };
+    let ping = ApiAccessPermission::PING_READ;
+    harness.create(|new| new.permissions = ping).unwrap();
+    let first = ["organization.create", "organization.grant", "key.create"];
+    assert_eq!(actions(&mut harness), first, "the organization is new");
+    harness.create(|new| new.permissions = ping).unwrap();
+    assert_eq!(actions(&mut harness)[3..], ["key.create"], "nothing else changed");
+    harness.create(|new| new.permissions = ping | ApiAccessPermission::CONNECTION_READ).unwrap();
+    assert_eq!(actions(&mut harness)[4..], ["organization.grant", "key.create"], "it is granted more");
+
+    let mut harness = Harness::new();
+    harness.run(|provisioning| provisioning.first_launch().unwrap().unwrap());
+    let grant = "organization.grant";
+    let launched = ["organization.create", grant, grant, "key.create", "key.create"];
+    assert_eq!(actions(&mut harness), launched);
 }
 
 #[test]
