@@ -12,7 +12,7 @@ use gateway::store::Store;
 use gateway::store::requests::PerEnvironment;
 use permissions::{ApiAccessPermission, Brand, ServerSecret};
 use serde_json::{Value, json};
-use tests::{Client, Key, Protocol, SmtpSink, TestGateway};
+use tests::{Client, Family, Key, Protocol, SmtpSink, TestGateway};
 
 use crate::contract::{CONNECTION, PING};
 
@@ -175,7 +175,9 @@ async fn the_first_operator_gets_a_link_that_signs_in_once() {
     let arguments = ["user", "create", "--operator", "--name", "Op", "--email", "op@example.com", "--json"];
     let made: Value = gateway.json(&arguments).await;
     assert_eq!((&made["organization"], &made["organization_created"]), (&json!("operator"), &json!(true)));
-    assert!(made["link"].as_str().expect("a path").starts_with("/sign-in/"), "{made}");
+    let portal =
+        format!("https://localhost:{}/sign-in/link/", gateway.listener("portal", Family::V4).address.port());
+    assert!(made["link"].as_str().expect("a URL").starts_with(&portal), "where it was bound: {made}");
     let (mut store, secret) = store_of(&gateway);
     let mut sign_in = |code: &str| {
         use_sign_in_link(&mut store, &SystemClock, &secret, &Actor::contact(None), code).map(|(user, _)| user)
@@ -188,5 +190,13 @@ async fn the_first_operator_gets_a_link_that_signs_in_once() {
     sign_in(&code_of(&next["link"])).expect("the next one signs in");
     let printed = gateway.cli(&["user", "sign-in", user]).await;
     assert!(String::from_utf8_lossy(&printed.stdout).contains("printed only now"), "{printed:?}");
+    assert_eq!(String::from_utf8_lossy(&printed.stderr), "");
+}
+
+#[tokio::test]
+async fn without_a_portal_only_the_path_of_a_link_is_printed() {
+    let gateway = TestGateway::start("[listeners.portal]\nenabled = false").await;
+    let printed = gateway.cli(&["user", "create", "--operator", "--name", "Op"]).await;
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("  /sign-in/link/"), "{printed:?}");
     assert!(String::from_utf8_lossy(&printed.stderr).contains("portal.public_url"), "{printed:?}");
 }

@@ -126,7 +126,10 @@ pub fn portal_url<'h>(
     listeners: impl IntoIterator<Item = (bool, &'h [String], SocketAddr)>,
 ) -> Option<String> {
     let (tls, hosts, address) = listeners.into_iter().min_by_key(|(tls, ..)| !tls)?;
-    let host = host_at(hosts, address.ip(), false).unwrap_or_else(|| "localhost".to_owned());
+    // Where no host is configured, this machine is called by its name.
+    let named = !hosts.is_empty() || !address.ip().is_loopback();
+    let host = if named { host_at(hosts, address.ip(), false) } else { None };
+    let host = host.unwrap_or_else(|| "localhost".to_owned());
     Some(origin(tls, &host, address.port()))
 }
 
