@@ -120,11 +120,11 @@ pub fn serve(
     let server_urls = addresses.server_urls(&filled);
     let portal_secret = secret.clone();
     let pipeline: &'static Pipeline =
-        Box::leak(Box::new(Pipeline::new(&filled, server_urls.clone(), catalog, secret.clone(), frontend)));
+        Box::leak(Box::new(Pipeline::new(&filled, server_urls, catalog, secret.clone(), frontend)));
     let documents: &'static Documents = Box::leak(Box::new(Documents::new(pipeline)));
     pipeline.accept_sessions(identity);
     let portal: &'static Portal =
-        Box::leak(Box::new(Portal::new(pipeline, identity, portal_secret, &filled, server_urls)));
+        Box::leak(Box::new(Portal::new(pipeline, identity, portal_secret, &filled)));
     let pools = Arc::new(Pools::new(&config, &bound));
     let readiness = Arc::new(Readiness::new(
         Arc::clone(&clock),

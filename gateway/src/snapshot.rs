@@ -10,9 +10,10 @@ mod templates;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use jiff::Timestamp;
-use versions::docs::pages::ServerUrl;
+use permissions::{ApiAccessPermission, Environment};
+use versions::docs::pages::{ServerUrl, cacert};
 use versions::{Catalog, Entry};
 
 use crate::config::{Api, Config, Limits, Timeouts};
@@ -86,6 +87,30 @@ impl Snapshot {
             pages: Arc::new(pages),
             routes: Arc::clone(&self.routes),
         }
+    }
+
+    /// How a new key is tried, with curl: a read that it may make at the newest date that is open to it, where the API
+    /// takes its environment; `None` where it may read nothing.
+    pub(crate) fn first_call(
+        &self,
+        environment: Environment,
+        permissions: ApiAccessPermission,
+        now: Timestamp,
+    ) -> Option<String> {
+        let version = self.dates.supported(environment, now).pop()?;
+        let is_plain_read = |entry: &&Entry| {
+            let route = &entry.route;
+            route.method == Method::GET && route.safe && !route.path.contains('{')
+        };
+        let entries = self.catalog.entries_of(version).filter(is_plain_read);
+        // The permissions begin with those of the simplest endpoints.
+        let entry = entries
+            .filter(|entry| permissions.contains(entry.route.permission))
+            .min_by_key(|entry| entry.route.permission.bits())?;
+        let accepts = |server: &&ServerUrl| server.environments.contains(environment.into());
+        let server = self.pages.site().server_urls.iter().find(accepts)?;
+        let (cacert, url) = (cacert(server.authority.as_deref()), &server.url);
+        Some(format!("curl -sS {cacert}-H @- {url}{}", entry.template))
     }
 
     /// The durations of requests to an endpoint.

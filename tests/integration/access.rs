@@ -183,6 +183,9 @@ async fn from_asking_to_both_keys_and_the_link_works_once() {
     let text = claimed.text();
     let staging = between(&text, "id=\"key-staging\" value=\"", "\"");
     let production = between(&text, "id=\"key-production\" value=\"", "\"");
+    let sample = format!("--cacert &#39;{}&#39; -H @- https://", portal.gateway.ready().ca.display());
+    assert_eq!(text.matches(&sample).count(), 2, "{sample} in {text}");
+    assert_eq!(text.matches("/2026-11-15/ping.json").count(), 2, "{text}");
     for again in [portal.open(&claim).await, portal.send(&claim, &[]).await] {
         let text = again.text();
         assert_eq!(again.status, StatusCode::GONE, "{text}");

@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use permissions::{Brand, ServerSecret};
 use tracing::error;
-use versions::docs::pages::{NAME, ServerUrl};
+use versions::docs::pages::NAME;
 use versions::{Error, ErrorCode};
 
 use super::form::add_form_fields;
@@ -54,8 +54,6 @@ pub struct Portal {
     access_of_addresses: Failures,
     access: RateLimit,
     brand: Brand,
-    key_variable: String,
-    server_urls: Vec<ServerUrl>,
 }
 
 /// A path.
@@ -207,7 +205,6 @@ impl Portal {
         identity: &'static Identity,
         secret: ServerSecret,
         config: &config::Config,
-        server_urls: Vec<ServerUrl>,
     ) -> Self {
         let settings = config.portal.clone();
         Self {
@@ -222,8 +219,6 @@ impl Portal {
             access_of_addresses: Failures::new(config.limits.failure_addresses_max),
             access: RateLimit::new(Policy::new(settings.access_requests)),
             brand: config.api.brand.clone(),
-            key_variable: config.docs.key_variable.clone(),
-            server_urls,
             settings,
         }
     }

@@ -123,7 +123,8 @@ impl Dates {
         })
     }
 
-    fn supported(&self, environment: Environment, now: Timestamp) -> Vec<versions::Version> {
+    /// The versions that are open to an environment, oldest first.
+    pub(crate) fn supported(&self, environment: Environment, now: Timestamp) -> Vec<versions::Version> {
         let schedules = self.calendar.schedules().iter();
         schedules
             .filter(|schedule| schedule.state(now).is_open_to(environment))

@@ -20,7 +20,7 @@ use crate::http::{Durations, RouteDurations};
 /// The configuration of the documentation site.
 pub struct SiteConfig {
     config: Config,
-    server_urls: Vec<ServerUrl>,
+    pub(crate) server_urls: Vec<ServerUrl>,
 }
 
 impl SiteConfig {
@@ -28,6 +28,11 @@ impl SiteConfig {
     #[must_use]
     pub fn new(config: &Config, server_urls: Vec<ServerUrl>) -> Self {
         Self { config: config.clone(), server_urls }
+    }
+
+    /// The name of the variable that holds a key, in samples.
+    pub(crate) fn key_variable(&self) -> &str {
+        &self.config.docs.key_variable
     }
 }
 
@@ -133,7 +138,7 @@ impl Pages {
     }
 
     /// The configuration that they are rendered from.
-    pub(super) const fn site(&self) -> &Arc<SiteConfig> {
+    pub(crate) const fn site(&self) -> &Arc<SiteConfig> {
         &self.site
     }
 

@@ -26,6 +26,7 @@ use crate::{Calendar, Catalog, Entry, Release, Version, VersionState};
 pub use content::Content;
 use html::{Group, Navigation};
 use page::Page;
+pub use samples::cacert;
 
 /// The API's name.
 pub const NAME: &str = "Partner API";

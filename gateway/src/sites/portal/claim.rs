@@ -2,8 +2,6 @@
 
 use askama::Template;
 use http::StatusCode;
-use permissions::{Environment, Environments};
-use versions::RELEASES;
 use zeroize::Zeroizing;
 
 use super::access::names;
@@ -37,7 +35,8 @@ struct Key<'a> {
     environment: &'static str,
     secret: &'a str,
     permissions: String,
-    url: String,
+    /// The call with which it is tried, if it may make one.
+    curl: Option<String>,
 }
 
 impl Portal {
@@ -90,25 +89,17 @@ impl Portal {
             Ok(claimed) => claimed,
             Err(error) => return self.claim_failure(&error),
         };
+        let snapshot = self.pipeline.snapshot();
         let organization = claimed.keys.first().map_or("", |key| &key.record.partner);
         let keys = claimed.keys.iter().map(|key| Key {
             environment: key.record.environment.name(),
             secret: key.secret.expose(),
             permissions: key.record.permissions.names().collect::<Vec<_>>().join(", "),
-            url: self.ping_url(key.record.environment),
+            curl: snapshot.first_call(key.record.environment, key.record.permissions, self.now()),
         });
-        let view =
-            ClaimedPage { site: SITE, organization, variable: &self.key_variable, keys: keys.collect() };
+        let variable = snapshot.pages.site().key_variable();
+        let view = ClaimedPage { site: SITE, organization, variable, keys: keys.collect() };
         page(StatusCode::OK, &view)
-    }
-
-    /// Where a key of this environment can be tried.
-    fn ping_url(&self, environment: Environment) -> String {
-        let accepts = |environments: Environments| environments.contains(environment.into());
-        let server = self.server_urls.iter().find(|server| accepts(server.environments));
-        let url = server.or(self.server_urls.first()).map_or("", |server| &server.url);
-        let version = RELEASES.last().expect("there are releases").version;
-        format!("{url}/{version}/ping.json")
     }
 
     fn claim_failure(&self, error: &ProvisioningError) -> Page {

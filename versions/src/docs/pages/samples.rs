@@ -150,8 +150,9 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The option of curl that names the file of an authority.
-pub(super) fn cacert(authority: Option<&str>) -> String {
+/// The option of curl that names the file of an authority, with a space after it; empty without one.
+#[must_use]
+pub fn cacert(authority: Option<&str>) -> String {
     authority.map_or_else(String::new, |file| format!("--cacert {} ", shell_word(file)))
 }
 
