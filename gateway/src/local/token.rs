@@ -66,6 +66,21 @@ pub fn ensure_token(
     }
 }
 
+/// A key that may do everything.
+fn new_key(name: &str) -> NewKey {
+    NewKey {
+        partner: PARTNER.to_owned(),
+        name: name.to_owned(),
+        environment: Environment::Staging,
+        permissions: ApiAccessPermission::all(),
+        not_before: None,
+        expires: None,
+        allow: Vec::new(),
+        rate: None,
+        on_retired: OnRetired::Refuse,
+    }
+}
+
 /// The key whose text is in the file.
 fn key_in_file(
     provisioning: &mut Provisioning<'_>,
@@ -105,17 +120,7 @@ pub fn rotate_token(provisioning: &mut Provisioning<'_>, folder: &DataFolder) ->
     // Found by its text, because a key can be renamed.
     let current = key_in_file(provisioning, folder)?.map(|key| key.id);
     ensure_organization(provisioning)?;
-    let created = provisioning.create(NewKey {
-        partner: PARTNER.to_owned(),
-        name: NAME.to_owned(),
-        environment: Environment::Staging,
-        permissions: ApiAccessPermission::all(),
-        not_before: None,
-        expires: None,
-        allow: Vec::new(),
-        rate: None,
-        on_retired: OnRetired::Refuse,
-    })?;
+    let created = provisioning.create(new_key(NAME))?;
     let token = Zeroizing::new(created.secret.expose().to_owned());
     let path = folder.local_token();
     let line = Zeroizing::new(format!("{}\n", *token));
@@ -201,17 +206,7 @@ mod tests {
         let other = with(&mut fixture, |provisioning, _| {
             let renamed = KeyUpdate { name: Some("renamed".to_owned()), ..KeyUpdate::default() };
             update(provisioning.store, provisioning.clock, provisioning.actor, first.key, renamed).unwrap();
-            provisioning.create(NewKey {
-                partner: PARTNER.to_owned(),
-                name: "another".to_owned(),
-                environment: Environment::Staging,
-                permissions: ApiAccessPermission::all(),
-                not_before: None,
-                expires: None,
-                allow: Vec::new(),
-                rate: None,
-                on_retired: OnRetired::Refuse,
-            })
+            provisioning.create(new_key("another"))
         });
         let second = with(&mut fixture, rotate_token).unwrap();
         let mut left: Vec<_> = valid(&mut fixture).iter().map(|key| key.id).collect();

@@ -483,7 +483,7 @@ mod tests {
     fn what_is_anothers_looks_like_what_does_not_exist() {
         let id = KeyId(uuid::Uuid::nil());
         let unknown = error(ProvisioningError::Unknown(id));
-        let not_found = error(ProvisioningError::NotFound { what: "member", id: id.to_string() });
+        let not_found = error(provisioning::not_found("member", id));
         assert_eq!(unknown.code, ErrorCode::UnknownResource);
         assert_eq!((unknown.code, &unknown.detail), (not_found.code, &not_found.detail));
     }

@@ -382,11 +382,12 @@ fn letters_of(entered: &str) -> Option<Zeroizing<String>> {
 
 #[cfg(test)]
 mod tests {
-    use permissions::{BuiltInRole, Environment};
+    use permissions::Environment;
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::provisioning::{NewMember, create_partner, create_user, remove_member};
+    use crate::provisioning::remove_member;
+    use crate::provisioning::tests::owner;
     use crate::store::people::Member;
     use crate::store::tests::{Fixture, NOW};
 
@@ -402,19 +403,7 @@ mod tests {
     impl Harness {
         fn new() -> Self {
             let (mut fixture, clock) = (Fixture::new(), ManualClock::new(NOW));
-            let (store, operator) = (&mut fixture.store, Actor::operator());
-            let organization =
-                create_partner(store, &clock, &mut rand::rng(), &operator, "acme", false).unwrap().partner.id;
-            let [_, member] = ["Owner", "Ada"].map(|name| {
-                let new = NewMember {
-                    name: name.to_owned(),
-                    email: None,
-                    identity: None,
-                    organization,
-                    role: permissions::RoleOf::BuiltIn(BuiltInRole::Owner),
-                };
-                create_user(store, &clock, &mut rand::rng(), &operator, new).unwrap().0
-            });
+            let member = owner(&mut fixture.store, &clock);
             Self { fixture, clock, member }
         }
 

@@ -210,11 +210,11 @@ fn agent_of(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use permissions::{BuiltInRole, RoleOf};
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::provisioning::{NewMember, create_partner, create_user, remove_member};
+    use crate::provisioning::remove_member;
+    use crate::provisioning::tests::owner;
     use crate::store::people::Member;
     use crate::store::tests::{Fixture, NOW};
 
@@ -230,15 +230,7 @@ mod tests {
     impl Harness {
         fn new() -> Self {
             let (mut fixture, clock) = (Fixture::new(), ManualClock::new(NOW));
-            let (store, operator) = (&mut fixture.store, Actor::operator());
-            let organization =
-                create_partner(store, &clock, &mut rand::rng(), &operator, "acme", false).unwrap().partner.id;
-            let [_, member] = ["Owner", "Ada"].map(|name| {
-                let role = RoleOf::BuiltIn(BuiltInRole::Owner);
-                let new =
-                    NewMember { name: name.to_owned(), email: None, identity: None, organization, role };
-                create_user(store, &clock, &mut rand::rng(), &operator, new).unwrap().0
-            });
+            let member = owner(&mut fixture.store, &clock);
             Self { fixture, clock, member }
         }
 

@@ -5,13 +5,15 @@ mod people;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use permissions::{ApiAccessPermission, Brand, Environment, KeyId, KeyRecord, KeySecret};
+use permissions::{
+    ApiAccessPermission, Brand, BuiltInRole, Environment, KeyId, KeyRecord, KeySecret, RoleOf,
+};
 
 use super::keys::first_key;
 use super::*;
 use crate::clock::ManualClock;
 use crate::store::KeyFilter;
-use crate::store::people::AuditFilter;
+use crate::store::people::{AuditFilter, Member};
 use crate::store::tests::{Fixture, NOW};
 
 struct Harness {
@@ -54,6 +56,19 @@ impl Harness {
     fn keys(&mut self) -> usize {
         self.fixture.store.list_keys(&KeyFilter::default()).unwrap().len()
     }
+}
+
+/// One of the two owners of a new organization.
+pub(super) fn owner(store: &mut Store, clock: &dyn Clock) -> Member {
+    let operator = Actor::operator();
+    let made = create_partner(store, clock, &mut rand::rng(), &operator, "acme", false).unwrap();
+    let organization = made.partner.id;
+    let [_, member] = ["Owner", "Ada"].map(|name| {
+        let role = RoleOf::BuiltIn(BuiltInRole::Owner);
+        let new = NewMember { name: name.to_owned(), email: None, identity: None, organization, role };
+        create_user(store, clock, &mut rand::rng(), &operator, new).unwrap().0
+    });
+    member
 }
 
 fn second(offset: i64) -> Timestamp {

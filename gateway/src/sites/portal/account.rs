@@ -6,9 +6,10 @@ use http::request::Parts;
 use permissions::{SessionId, TokenId};
 use versions::{Error, ErrorCode};
 
-use super::sign_in::sign_in_first;
 use super::{Portal, SITE, redirect, shown};
-use crate::provisioning::{ProvisioningError, end_session, list_sessions, list_tokens, revoke_token};
+use crate::provisioning::{
+    ProvisioningError, end_session, list_sessions, list_tokens, not_found, revoke_token,
+};
 use crate::sites::html::{SiteView, page};
 use crate::sites::page::{Page, Post};
 use crate::store::people::TokenFilter;
@@ -45,10 +46,9 @@ struct Browser {
 
 impl Portal {
     pub(super) async fn account(&'static self, head: &Parts) -> Page {
-        let visitor = match self.visitor(head).await {
-            Ok(Some(visitor)) => visitor,
-            Ok(None) => return sign_in_first(None),
-            Err(error) => return self.failure(&error),
+        let visitor = match self.require_visitor(head, None).await {
+            Ok(visitor) => visitor,
+            Err(page) => return page,
         };
         let user = visitor.user.id;
         let listed = self.run(move |portal, store| {
@@ -97,14 +97,13 @@ impl Portal {
     /// `POST /devices/end`: revokes the token of a device of one's own.
     pub(super) async fn end_device(&'static self, post: &Post<'_>) -> Result<Page, Error> {
         let id: TokenId = id_of(post)?;
-        let visitor = match self.visitor(post.head).await {
-            Ok(Some(visitor)) => visitor,
-            Ok(None) => return Ok(sign_in_first(None)),
-            Err(error) => return Ok(self.failure(&error)),
+        let visitor = match self.require_visitor(post.head, None).await {
+            Ok(visitor) => visitor,
+            Err(page) => return Ok(page),
         };
         let client = post.client;
         let ended = self.run(move |portal, store| {
-            let absent = || ProvisioningError::NotFound { what: "device", id: id.to_string() };
+            let absent = || not_found("device", id);
             let token = store.token(id)?.ok_or_else(absent)?;
             // One of another person's is as absent as any.
             let actor = visitor.actor(token.membership, token.environment, client).ok_or_else(absent)?;
@@ -116,15 +115,13 @@ impl Portal {
     /// `POST /sessions/end`: ends a session of one's own.
     pub(super) async fn end_session(&'static self, post: &Post<'_>) -> Result<Page, Error> {
         let id: SessionId = id_of(post)?;
-        let visitor = match self.visitor(post.head).await {
-            Ok(Some(visitor)) => visitor,
-            Ok(None) => return Ok(sign_in_first(None)),
-            Err(error) => return Ok(self.failure(&error)),
+        let visitor = match self.require_visitor(post.head, None).await {
+            Ok(visitor) => visitor,
+            Err(page) => return Ok(page),
         };
         let client = post.client;
         let ended = self.run(move |portal, store| {
-            let absent = || ProvisioningError::NotFound { what: "session", id: id.to_string() };
-            let actor = visitor.own_actor(client).ok_or_else(absent)?;
+            let actor = visitor.own_actor(client).ok_or_else(|| not_found("session", id))?;
             end_session(store, portal.clock(), &actor, visitor.user.id, id).map(drop)
         });
         Ok(self.back(ended.await))

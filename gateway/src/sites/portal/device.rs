@@ -6,7 +6,7 @@ use http::request::Parts;
 use permissions::{Environment, MembershipId};
 use versions::{Error, ErrorCode};
 
-use super::sign_in::{carried_code, sign_in_first};
+use super::sign_in::carried_code;
 use super::visitor::Visitor;
 use super::{Portal, SITE, shown};
 use crate::provisioning::{ProvisioningError, approve_device, deny_device, find_device};
@@ -45,10 +45,9 @@ impl Portal {
     /// `GET /auth/device`: asks for the code. Nothing is looked up before a form is sent.
     pub(super) async fn device(&'static self, head: &Parts) -> Page {
         let user_code = carried_code(head).unwrap_or_default();
-        match self.visitor(head).await {
-            Ok(Some(visitor)) => code_page(StatusCode::OK, &visitor, &user_code, None),
-            Ok(None) => sign_in_first(Some(&user_code)),
-            Err(error) => self.failure(&error),
+        match self.require_visitor(head, Some(&user_code)).await {
+            Ok(visitor) => code_page(StatusCode::OK, &visitor, &user_code, None),
+            Err(page) => page,
         }
     }
 
@@ -61,10 +60,9 @@ impl Portal {
         let action = post.form.one("action")?.unwrap_or("continue");
         let membership = post.form.one("membership")?.map(str::parse::<MembershipId>);
         let environment = post.form.one("environment")?.map(str::parse::<Environment>);
-        let visitor = match self.visitor(post.head).await {
-            Ok(Some(visitor)) => visitor,
-            Ok(None) => return Ok(sign_in_first(Some(&user_code))),
-            Err(error) => return Ok(self.failure(&error)),
+        let visitor = match self.require_visitor(post.head, Some(&user_code)).await {
+            Ok(visitor) => visitor,
+            Err(page) => return Ok(page),
         };
         if let Err(seconds) = self.count_code(post.client) {
             return Ok(self.too_many_codes(seconds));
