@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use gateway::clock::SystemClock;
-use gateway::folder::DataFolder;
 use gateway::provisioning::{
     Actor, Approval, ApprovedFor, NewInvitation, approve_request, ask_back, create_partner, invite,
     list_requests,
 };
-use gateway::store::Store;
 use gateway::store::requests::RequestFilter;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use permissions::{BuiltInRole, RequestId, RoleOf, ServerSecret};
-use tests::{Client, Family, PATIENCE, Protocol, Response, TestGateway, Way, eventually, get};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use permissions::{BuiltInRole, RequestId, RoleOf};
+use tests::{Client, Family, PATIENCE, Protocol, Response, TestGateway, Way, eventually, form, get};
 
 const NAME: &str = "Acme <b>&amp;\"</b>";
 const UNKNOWN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -30,12 +27,6 @@ impl Portal {
         let way = Way { protocol: Protocol::H2, family: Family::V4 };
         let client = Client::open(&gateway, "portal", way).await.expect("the portal accepts");
         Self { gateway, client }
-    }
-
-    fn store(&self) -> (Store, ServerSecret) {
-        let folder = DataFolder::locate(Some(self.gateway.settings().data().to_owned()));
-        let folder = folder.expect("it is there");
-        Store::open_with_secret(&folder, Duration::from_secs(5)).expect("it can be opened")
     }
 
     async fn open(&self, path: &str) -> Response {
@@ -66,13 +57,13 @@ impl Portal {
 
     fn requests(&self) -> Vec<RequestId> {
         let filter = RequestFilter { count: 100, ..RequestFilter::default() };
-        let listed = list_requests(&mut self.store().0, &Actor::operator(), filter);
+        let listed = list_requests(&mut self.gateway.store().0, &Actor::operator(), filter);
         listed.expect("the store can be read").into_iter().map(|request| request.id).collect()
     }
 
     /// Approves a request; returns the code of the link to its keys.
     fn approve(&self, id: RequestId, lifetime: Duration) -> String {
-        let (mut store, secret) = self.store();
+        let (mut store, secret) = self.gateway.store();
         let approval = Approval {
             staging: None,
             production: None,
@@ -87,7 +78,7 @@ impl Portal {
     }
 
     fn invite(&self, organization: &str) -> String {
-        let (mut store, secret) = self.store();
+        let (mut store, secret) = self.gateway.store();
         let (rng, operator) = (&mut rand::rng(), &Actor::operator());
         let made = create_partner(&mut store, &SystemClock, rng, operator, organization, false);
         let new = NewInvitation {
@@ -122,18 +113,6 @@ const ASKED: [(&str, &str); 6] = [
     ("production", "ping:read"),
 ];
 
-fn form(path: &str, pairs: &[(&str, &str)]) -> Request<Bytes> {
-    let encode = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };
-    let body: Vec<String> =
-        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    Request::builder()
-        .method(Method::POST)
-        .uri(path)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(body.join("&").into())
-        .expect("the test's target is valid")
-}
-
 /// What is between two texts.
 fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
     let rest = text.split_once(start).unwrap_or_else(|| panic!("no {start} in {text}")).1;
@@ -151,7 +130,7 @@ async fn from_asking_to_both_keys_and_the_link_works_once() {
     assert!(portal.open("/access").await.text().contains("name=\"staging\" value=\"ping:read\""));
     let link = format!("/access/{}", link_of(&portal.file().await));
     let id = portal.requests()[0];
-    ask_back(&mut portal.store().0, &SystemClock, &Actor::operator(), id, "Which <u>app?")
+    ask_back(&mut portal.gateway.store().0, &SystemClock, &Actor::operator(), id, "Which <u>app?")
         .expect("it is open");
     let page = portal.open(&link).await.text();
     assert!(page.contains("Which &#60;u&#62;app?") && page.contains("ping:read"), "{page}");

@@ -4,24 +4,19 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use bytes::Bytes;
 use gateway::clock::{Clock, ManualClock, SystemClock};
-use gateway::folder::DataFolder;
 use gateway::provisioning::{
     Actor, BeginDevice, DeviceLimits, NewDevice, NewMember, begin_device, change_member, create_partner,
     create_user, grant, remove_member, sign_in_link,
 };
-use gateway::store::Store;
 use gateway::store::people::Member;
-use http::{Method, Request, StatusCode, header};
+use http::{StatusCode, header};
 use jiff::SignedDuration;
-use permissions::{
-    ApiAccessPermission, BuiltInRole, Environment, Identity, RoleOf, ServerSecret, secrets_are_equal,
-};
+use permissions::{ApiAccessPermission, BuiltInRole, Environment, Identity, RoleOf, secrets_are_equal};
 use serde_json::Value;
 use tests::{
     Client, Family, IdentityProvider, PATIENCE, Protocol, Response, TestGateway, Way, client_script,
-    eventually, get, repository,
+    eventually, form, get, repository,
 };
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -32,12 +27,6 @@ const BROWSER: Duration = Duration::from_secs(120);
 struct Portal {
     gateway: TestGateway,
     client: Client,
-}
-
-/// A store of a running gateway's folder, as a command opens it.
-struct Folder {
-    store: Store,
-    secret: ServerSecret,
 }
 
 impl Portal {
@@ -53,18 +42,10 @@ impl Portal {
         format!("https://localhost:{}", address.port())
     }
 
-    fn folder(&self) -> Folder {
-        let folder =
-            DataFolder::locate(Some(self.gateway.settings().data().to_owned())).expect("it is there");
-        let (store, secret) =
-            Store::open_with_secret(&folder, Duration::from_secs(5)).expect("it can be opened");
-        Folder { store, secret }
-    }
-
     /// A member of an organization of their own, which may ping in staging.
     fn member(&self, name: &str, role: BuiltInRole, identity: Option<Identity>) -> Member {
-        let mut folder = self.folder();
-        let (store, clock, operator) = (&mut folder.store, &SystemClock, &Actor::operator());
+        let (mut store, _) = self.gateway.store();
+        let (store, clock, operator) = (&mut store, &SystemClock, &Actor::operator());
         let organization = create_partner(store, clock, &mut rand::rng(), operator, name, false);
         let organization = organization.expect("the name is new").partner.id;
         let ping = ApiAccessPermission::PING_READ;
@@ -79,7 +60,7 @@ impl Portal {
     }
 
     fn link(&self, member: &Member) -> String {
-        let Folder { mut store, secret } = self.folder();
+        let (mut store, secret) = self.gateway.store();
         let (rng, operator, user) = (&mut rand::rng(), &Actor::operator(), member.user.id);
         let made = sign_in_link(&mut store, &SystemClock, rng, &secret, operator, user);
         made.expect("there is such a user").1.code.expose().to_owned()
@@ -164,25 +145,6 @@ impl Portal {
     }
 }
 
-fn form(path: &str, pairs: &[(&str, &str)]) -> Request<Bytes> {
-    let encode = |text: &str| -> String {
-        text.bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
-                byte => format!("%{byte:02X}"),
-            })
-            .collect()
-    };
-    let body: Vec<String> =
-        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    Request::builder()
-        .method(Method::POST)
-        .uri(path)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(body.join("&").into())
-        .expect("the test's target is valid")
-}
-
 /// `name=value` of a cookie that a response sets.
 fn cookie(response: &Response, name: &str) -> String {
     let fields = response.headers.get_all(header::SET_COOKIE);
@@ -205,9 +167,9 @@ async fn a_token_has_its_owners_role_and_ends_with_it() {
     assert!(token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
     portal.pings(&token, StatusCode::OK).await;
     let change = |role| {
-        let (mut folder, role) = (portal.folder(), RoleOf::BuiltIn(role));
+        let ((mut store, _), role) = (portal.gateway.store(), RoleOf::BuiltIn(role));
         let id = member.membership.id;
-        change_member(&mut folder.store, &SystemClock, &Actor::operator(), id, role).expect("it may change");
+        change_member(&mut store, &SystemClock, &Actor::operator(), id, role).expect("it may change");
     };
     change(BuiltInRole::Viewer);
     portal.pings(&token, StatusCode::FORBIDDEN).await;
@@ -228,7 +190,7 @@ async fn a_token_has_its_owners_role_and_ends_with_it() {
 
     let cookie = portal.sign_in(&member).await;
     let id = member.membership.id;
-    remove_member(&mut portal.folder().store, &SystemClock, &Actor::operator(), id)
+    remove_member(&mut portal.gateway.store().0, &SystemClock, &Actor::operator(), id)
         .expect("an owner is left");
     portal.pings(&other, StatusCode::UNAUTHORIZED).await;
     let page = portal.open("/", &cookie).await;
@@ -328,7 +290,7 @@ async fn an_expired_or_denied_device_gets_no_token() {
     for _ in 0..2 {
         assert_eq!(error_of(&portal.poll(&device_code).await), "access_denied");
     }
-    let Folder { mut store, secret } = portal.folder();
+    let (mut store, secret) = portal.gateway.store();
     let long_ago = SystemClock.now().checked_sub(SignedDuration::from_secs(601)).expect("the epoch is past");
     let new = NewDevice { app: "an app".to_owned(), device: "old".to_owned(), address: "::1".to_owned() };
     let limits = DeviceLimits { pending_max: 10, pending_per_address_max: 10 };

@@ -1,30 +1,20 @@
 //! From a request for access to keys that work, as operators and contacts see it.
 
-use std::time::Duration;
-
 use gateway::clock::SystemClock;
-use gateway::folder::DataFolder;
 use gateway::provisioning::{
     Actor, Claimed, NewRequest, Provisioning, ProvisioningError, file_request, request_by_code,
     use_sign_in_link,
 };
-use gateway::store::Store;
 use gateway::store::requests::PerEnvironment;
-use permissions::{ApiAccessPermission, Brand, ServerSecret};
+use permissions::{ApiAccessPermission, Brand};
 use serde_json::{Value, json};
 use tests::{Client, Family, Key, Protocol, SmtpSink, TestGateway};
 
 use crate::contract::{CONNECTION, PING};
 
-/// The store of a running gateway, as the portal's pages use it.
-fn store_of(gateway: &TestGateway) -> (Store, ServerSecret) {
-    let folder = DataFolder::locate(Some(gateway.settings().data().to_owned())).expect("it has one");
-    Store::open_with_secret(&folder, Duration::from_secs(5)).expect("the store opens")
-}
-
 /// Files a request as a stranger; returns its id and the code of its link.
 fn file(gateway: &TestGateway, organization: &str) -> (String, String) {
-    let (mut store, secret) = store_of(gateway);
+    let (mut store, secret) = gateway.store();
     let new = NewRequest {
         organization: organization.to_owned(),
         contact: "Ada".to_owned(),
@@ -41,7 +31,7 @@ fn file(gateway: &TestGateway, organization: &str) -> (String, String) {
 }
 
 fn claim(gateway: &TestGateway, code: &str) -> Result<Claimed, ProvisioningError> {
-    let (mut store, secret) = store_of(gateway);
+    let (mut store, secret) = gateway.store();
     let brand = Brand::try_from("pgw".to_owned()).expect("it is the default brand");
     Provisioning {
         actor: &Actor::contact(None),
@@ -112,7 +102,7 @@ async fn a_request_is_approved_narrower_claimed_once_and_its_keys_work() {
     let people = gateway.cli(&["request", "show", &id]).await;
     let people = String::from_utf8_lossy(&people.stdout).into_owned();
     assert!(people.contains("How often?") && people.contains("claimed at"), "{people}");
-    let (mut store, secret) = store_of(&gateway);
+    let (mut store, secret) = gateway.store();
     let theirs = request_by_code(&mut store, &secret, &code).expect("its own link");
     assert_eq!(theirs.events.len(), 4, "both sides see the same");
     for text in [code.as_str(), &code_of(link), claimed.keys[0].secret.expose()] {
@@ -178,7 +168,7 @@ async fn the_first_operator_gets_a_link_that_signs_in_once() {
     let portal =
         format!("https://localhost:{}/sign-in/link/", gateway.listener("portal", Family::V4).address.port());
     assert!(made["link"].as_str().expect("a URL").starts_with(&portal), "where it was bound: {made}");
-    let (mut store, secret) = store_of(&gateway);
+    let (mut store, secret) = gateway.store();
     let mut sign_in = |code: &str| {
         use_sign_in_link(&mut store, &SystemClock, &secret, &Actor::contact(None), code).map(|(user, _)| user)
     };

@@ -402,6 +402,22 @@ pub fn get(path: &str) -> Request<Bytes> {
     with_method(&Method::GET, path)
 }
 
+/// A form, as a page sends it.
+///
+/// # Panics
+/// When the path is not a request target.
+pub fn form(path: &str, pairs: &[(&str, &str)]) -> Request<Bytes> {
+    let encode = |text: &str| -> String { text.bytes().map(|byte| format!("%{byte:02X}")).collect() };
+    let fields: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(fields.join("&").into())
+        .expect("the test's target is valid")
+}
+
 /// A request without content.
 ///
 /// # Panics

@@ -25,7 +25,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use binary::{gateway_binary, test_gateway_binary};
 pub use client::{
-    Client, Closed, Content, Download, Family, Protocol, Response, WAYS, Way, get, tls, tls_of, with_method,
+    Client, Closed, Content, Download, Family, Protocol, Response, WAYS, Way, form, get, tls, tls_of,
+    with_method,
 };
 pub use config::merged;
 pub use gateway::{Listener, Ready, Start, TestGateway};

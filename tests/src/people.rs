@@ -48,13 +48,21 @@ pub struct People {
 }
 
 impl TestGateway {
+    /// Opens its store beside it, with the secret under which it keeps keys and codes.
+    ///
+    /// # Panics
+    /// When the store cannot be opened.
+    pub fn store(&self) -> (Store, ServerSecret) {
+        let folder = DataFolder::locate(Some(self.settings().data().to_owned())).expect("it was given one");
+        Store::open_with_secret(&folder, BUSY).expect("the gateway has made it")
+    }
+
     /// Opens its store for provisioning.
     ///
     /// # Panics
     /// When the store cannot be opened.
     pub fn people(&self) -> People {
-        let folder = DataFolder::locate(Some(self.settings().data().to_owned())).expect("it was given one");
-        let (store, secret) = Store::open_with_secret(&folder, BUSY).expect("the gateway has made it");
+        let (store, secret) = self.store();
         let brand = Brand::try_from("pgw".to_owned()).expect("it is the default brand");
         People { store, secret, brand, plain: self.address(Protocol::H1), change: 0, count: 0 }
     }

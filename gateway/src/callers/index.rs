@@ -35,7 +35,8 @@ pub struct Key {
     pub credential: Credential,
     /// Its environment.
     pub environment: Environment,
-    owner: Owner,
+    /// Keys with the same rights share it, to keep entries small.
+    owner: Arc<Owner>,
     /// Its rate limit.
     pub rate_limit: RateLimit,
     /// Whether the successor answers this key's calls to a retired version.
@@ -49,7 +50,6 @@ pub struct Key {
 }
 
 /// Whose rights a credential has.
-#[derive(Clone)]
 enum Owner {
     /// It is an organization's key: it has rights of its own, within what the organization was granted.
     Organization(PartnerId, ApiAccessPermission),
@@ -94,7 +94,7 @@ impl Key {
     /// Its effective permissions.
     #[must_use]
     pub fn permissions(&self) -> ApiAccessPermission {
-        match &self.owner {
+        match &*self.owner {
             Owner::Organization(_, permissions) => *permissions,
             Owner::Member { member, .. } => member.permissions(self.environment),
         }
@@ -103,7 +103,7 @@ impl Key {
     /// The organization that it acts for.
     #[must_use]
     pub fn organization(&self) -> PartnerId {
-        match &self.owner {
+        match &*self.owner {
             Owner::Organization(organization, _) => *organization,
             Owner::Member { member, .. } => member.organization,
         }
@@ -112,7 +112,7 @@ impl Key {
     /// The person who acts with it; none where it is an organization's key.
     #[must_use]
     pub fn person(&self) -> Option<Person> {
-        match &self.owner {
+        match &*self.owner {
             Owner::Organization(..) => None,
             Owner::Member { member, authenticated } => {
                 Some(Person { user: member.user, membership: member.id, authenticated: *authenticated })
@@ -126,7 +126,7 @@ impl Key {
     /// The first reason to refuse it.
     pub fn check(&self, now: Timestamp, address: IpAddr, environments: Environments) -> Result<(), Denial> {
         let Bounds { not_before, expires, ref allow } = *self.bounds();
-        let of_owner = match &self.owner {
+        let of_owner = match &*self.owner {
             Owner::Organization(..) => Ok(()),
             Owner::Member { member, .. } => member.check(),
         };
@@ -148,7 +148,7 @@ impl Key {
     }
 
     fn member(&self) -> Option<&Arc<Member>> {
-        match &self.owner {
+        match &*self.owner {
             Owner::Organization(..) => None,
             Owner::Member { member, .. } => Some(member),
         }
@@ -282,8 +282,11 @@ pub struct KeyIndex {
     generation: AtomicU64,
     /// Held while entries change, never by a request: a reload must not write back an entry that a revocation
     /// has just replaced.
-    changing: Mutex<()>,
+    changing: Mutex<Owners>,
 }
+
+/// The rights that keys share.
+type Owners = HashMap<(PartnerId, ApiAccessPermission), Arc<Owner>>;
 
 impl KeyIndex {
     /// Creates an empty index.
@@ -297,7 +300,7 @@ impl KeyIndex {
             numbers: AtomicU64::new(1),
             count: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
-            changing: Mutex::new(()),
+            changing: Mutex::default(),
         }
     }
 
@@ -321,7 +324,10 @@ impl KeyIndex {
             Arc::new(Key {
                 credential: Credential::Session(member.user),
                 environment,
-                owner: Owner::Member { member: Arc::clone(member), authenticated: Timestamp::UNIX_EPOCH },
+                owner: Arc::new(Owner::Member {
+                    member: Arc::clone(member),
+                    authenticated: Timestamp::UNIX_EPOCH,
+                }),
                 rate_limit: RateLimit::new(self.default_policy()),
                 forwards_retired: false,
                 rate_is_default: true,
@@ -378,7 +384,7 @@ impl KeyIndex {
 
     /// Applies a key from the store at `now`; returns how many connections this closed.
     pub fn apply(&self, stored: &StoredKey, now: Timestamp) -> usize {
-        self.put(&stored.hash, now, |before| self.build(&stored.record, before))
+        self.put(&stored.hash, now, |before, owners| self.build(&stored.record, before, owners))
     }
 
     /// Applies an app token from the store at `now`, after its member; returns how many connections this closed. A
@@ -386,17 +392,22 @@ impl KeyIndex {
     pub fn apply_token(&self, stored: &StoredToken, now: Timestamp) -> usize {
         match self.people.member(stored.record.membership) {
             Some(member) => {
-                self.put(&stored.hash, now, |before| self.build_token(&stored.record, member, before))
+                self.put(&stored.hash, now, |before, _| self.build_token(&stored.record, member, before))
             }
             None => self.remove(&HashSet::from([Credential::Token(stored.record.id)])),
         }
     }
 
-    fn put(&self, hash: &KeyHash, now: Timestamp, build: impl FnOnce(Option<&Arc<Key>>) -> Key) -> usize {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+    fn put(
+        &self,
+        hash: &KeyHash,
+        now: Timestamp,
+        build: impl FnOnce(Option<&Arc<Key>>, &mut Owners) -> Key,
+    ) -> usize {
+        let mut owners = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys.pin();
         let before = keys.get(hash);
-        let key = Arc::new(build(before));
+        let key = Arc::new(build(before, &mut owners));
         let refused = key.is_refused();
         let was_refused = before.is_some_and(|before| before.is_refused());
         let narrowed = before.is_some_and(|before| before.is_narrowed_by(&key, now));
@@ -478,7 +489,7 @@ impl KeyIndex {
         Arc::clone(&self.default_rate.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn build(&self, record: &KeyRecord, before: Option<&Arc<Key>>) -> Key {
+    fn build(&self, record: &KeyRecord, before: Option<&Arc<Key>>, owners: &mut Owners) -> Key {
         let default = self.default_policy();
         let rate = record.rate.unwrap_or(default.rate);
         let policy = || if rate == default.rate { Arc::clone(&default) } else { Policy::new(rate) };
@@ -488,7 +499,7 @@ impl KeyIndex {
         Key {
             credential: Credential::Key(record.id),
             environment: record.environment,
-            owner: Owner::Organization(record.partner_id, record.effective()),
+            owner: shared(owners, record.partner_id, record.effective()),
             rate_limit: match same_rate {
                 Some(before) => before.rate_limit.clone(),
                 None => RateLimit::new(policy()),
@@ -507,7 +518,7 @@ impl KeyIndex {
         Key {
             credential: Credential::Token(record.id),
             environment: record.environment,
-            owner: Owner::Member { member, authenticated: record.authenticated },
+            owner: Arc::new(Owner::Member { member, authenticated: record.authenticated }),
             rate_limit: match before {
                 Some(before) => before.rate_limit.clone(),
                 None => RateLimit::new(self.default_policy()),
@@ -536,6 +547,17 @@ impl KeyIndex {
             |before| Arc::clone(&before.usage),
         )
     }
+}
+
+/// The rights of a key, shared with the keys that have the same.
+fn shared(owners: &mut Owners, organization: PartnerId, permissions: ApiAccessPermission) -> Arc<Owner> {
+    if owners.len() == owners.capacity() {
+        owners.retain(|_, owner| Arc::strong_count(owner) > 1);
+    }
+    let owner = owners
+        .entry((organization, permissions))
+        .or_insert_with(|| Arc::new(Owner::Organization(organization, permissions)));
+    Arc::clone(owner)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use permissions::Identity as PersonIdentity;
 use tracing::warn;
 
 use super::pending::Pending;
-use super::visitor::{forget_session, set_invitation, set_sign_in, sign_ins};
+use super::visitor::{Visitor, forget_session, set_invitation, set_sign_in, sign_ins};
 use super::{Portal, SITE, query_value, redirect, visible};
 use crate::http::ClientAddress;
 use crate::identity::{SIGN_IN_LIFETIME, SignInError, VerifiedSession};
@@ -57,11 +57,25 @@ pub(super) fn carried_code(head: &Parts) -> Option<String> {
 }
 
 /// Sends somebody who is not signed in to the sign-in, and back to the device afterwards.
-pub(super) fn sign_in_first(user_code: Option<&str>) -> Page {
+fn sign_in_first(user_code: Option<&str>) -> Page {
     redirect(&with_code("/sign-in", user_code).unwrap_or_else(|| "/sign-in".to_owned()))
 }
 
 impl Portal {
+    /// Who has sent this request, or the page that is sent instead: to sign in first, and to come back to the code of
+    /// a device.
+    pub(super) async fn require_visitor(
+        &'static self,
+        head: &Parts,
+        user_code: Option<&str>,
+    ) -> Result<Visitor, Page> {
+        match self.visitor(head).await {
+            Ok(Some(visitor)) => Ok(visitor),
+            Ok(None) => Err(sign_in_first(user_code)),
+            Err(error) => Err(self.failure(&error)),
+        }
+    }
+
     /// `/sign-in`: the ways to sign in. They are links: browsers apply the policy for forms to redirects too.
     pub(super) async fn sign_in(&'static self, head: &Parts) -> Page {
         let user_code = carried_code(head);

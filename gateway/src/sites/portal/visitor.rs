@@ -7,7 +7,6 @@ use permissions::{Environment, MembershipId, User, UserId};
 use zeroize::Zeroizing;
 
 use super::Portal;
-use super::sign_in::sign_in_first;
 use crate::http::{ClientAddress, SameSite, SetCookie, cookies};
 use crate::identity::SIGN_IN_LIFETIME;
 use crate::provisioning::{Actor, NewSession, ProvisioningError, create_session, find_session};
@@ -58,20 +57,6 @@ impl Visitor {
 }
 
 impl Portal {
-    /// Who has sent this request, or the page that is sent instead: to sign in first, and to come back to the code of
-    /// a device.
-    pub(super) async fn require_visitor(
-        &'static self,
-        head: &Parts,
-        user_code: Option<&str>,
-    ) -> Result<Visitor, Page> {
-        match self.visitor(head).await {
-            Ok(Some(visitor)) => Ok(visitor),
-            Ok(None) => Err(sign_in_first(user_code)),
-            Err(error) => Err(self.failure(&error)),
-        }
-    }
-
     /// Who has sent this request; none where nobody is signed in.
     pub(super) async fn visitor(&'static self, head: &Parts) -> Result<Option<Visitor>, ProvisioningError> {
         let texts: Vec<_> = cookies(head, SESSION_COOKIE)
