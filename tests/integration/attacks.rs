@@ -11,6 +11,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
+use rustix::process::Signal;
 use tests::{
     Client, Family, Key, KeySpec, PATIENCE, Protocol, Raw, RawH2, TestGateway, Way, eventually, frame, get,
     kind, request_block,
@@ -409,6 +410,35 @@ async fn refused_requests_whose_responses_nobody_takes_hold_no_places() {
             let answer = client.ask(other.get(PING)).await;
             assert_eq!(answer.status, 200, "{protocol:?}, the others with a key: {has_key}");
         }
+    }
+}
+
+/// A client whose request came with its connection is served, however many come right behind it to say nothing.
+#[tokio::test]
+async fn a_burst_of_silent_connections_closes_none_that_came_with_a_request() {
+    const BEFORE: usize = 10;
+    const BEHIND: usize = 90;
+    let gateway = TestGateway::start(&format!("[runtime]\nworkers = 1\n{SMALL}")).await;
+    let key = gateway.create_key(spec()).await;
+    let address = gateway.address(Protocol::H1);
+    // What has come when the gateway looks again is accepted in one go.
+    gateway.signal(Signal::STOP);
+    let mut silent = Vec::new();
+    let mut callers = Vec::new();
+    for number in 0..BEFORE + BEHIND {
+        let mut raw = Raw::connect(address).await;
+        if number % BEFORE == 0 && number < BEHIND {
+            let request =
+                format!("GET {PING} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\r\n", key.bearer());
+            assert!(raw.write(request.as_bytes()).await);
+            callers.push(raw);
+        } else {
+            silent.push(raw);
+        }
+    }
+    gateway.signal(Signal::CONT);
+    for (number, caller) in callers.iter_mut().enumerate() {
+        assert_eq!(caller.answer(PATIENCE).await.status, 200, "caller {number}");
     }
 }
 

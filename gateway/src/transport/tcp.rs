@@ -85,6 +85,11 @@ pub async fn serve_tcp<S: Service>(
             // not reset.
             () = std::future::ready(()), if stopping => return Ok(()),
         };
+        if connections.is_crowded() {
+            // Those that this worker has accepted read the requests that came with them, so that none of them
+            // is closed.
+            tokio::task::yield_now().await;
+        }
         match accepted {
             Ok((stream, address)) => match connections.open(address.ip(), &tcp.listener) {
                 Ok(open) => {

@@ -105,6 +105,10 @@ impl List {
         false
     }
 
+    fn is_full(&self, settings: &Settings) -> bool {
+        self.peers.len() - self.evicted.len() >= settings.connections_max
+    }
+
     fn arrived(&mut self, number: u64) {
         if self.arrivals.len() > 2 * self.peers.len() + VICTIM_LOOKS {
             let peers = &self.peers;
@@ -164,10 +168,8 @@ impl Connections {
                 return Err(LimitReached::Address);
             }
         }
-        let is_full = list.peers.len() - list.evicted.len() >= settings.connections_max;
-        let unauthenticated_max = (settings.connections_max / UNAUTHENTICATED_SHARE).max(1);
-        let evicts = listener.takes_credentials
-            && (is_full || self.unauthenticated.load(Ordering::Relaxed) >= unauthenticated_max);
+        let is_full = list.is_full(&settings);
+        let evicts = listener.takes_credentials && (is_full || self.are_too_many_unauthenticated(&settings));
         if (evicts && !list.evict()) || (is_full && !evicts) {
             return Err(LimitReached::All);
         }
@@ -185,6 +187,17 @@ impl Connections {
         }
         self.open.store(list.peers.len(), Ordering::Relaxed);
         Ok(Open { peer, is_counted, connections: Arc::clone(self) })
+    }
+
+    /// Whether the next connection closes another one.
+    pub(in crate::transport) fn is_crowded(&self) -> bool {
+        let settings = self.settings.load();
+        self.are_too_many_unauthenticated(&settings) || self.list().is_full(&settings)
+    }
+
+    fn are_too_many_unauthenticated(&self, settings: &Settings) -> bool {
+        let max = (settings.connections_max / UNAUTHENTICATED_SHARE).max(1);
+        self.unauthenticated.load(Ordering::Relaxed) >= max
     }
 
     /// Waits until no connection is open.
