@@ -28,6 +28,7 @@ pub(crate) use content::{ContentBounds, check_declared, receive_content};
 pub(crate) use cookies::{SameSite, SetCookie, cookies};
 pub(crate) use cors::{is_preflight, preflight_fields};
 pub(crate) use cross_origin::{CrossOrigin, check_same_origin};
+pub(crate) use durations::worker;
 pub use durations::{Durations, RouteDurations};
 pub use fields::{API_VERSION_PREVIEW, Field, Fields};
 pub use head::{check_head, declared_length, request_host};

@@ -114,7 +114,7 @@ impl Pipeline {
             brand: config.api.brand.clone(),
             realm: config.api.realm.clone(),
             failures: Failures::new(config.limits.failure_addresses_max),
-            decisions: Decisions::new(),
+            decisions: Decisions::new(config.runtime.worker_count()),
             slots: Slots::default(),
             uploads: Slots::default(),
         }

@@ -194,8 +194,8 @@ fn render(text: &mut String, labels: &str, counted: &[&Histogram]) {
     let _ = writeln!(text, "{NAME}_sum{{{labels}}} {seconds}\n{NAME}_count{{{labels}}} {count}");
 }
 
-/// The index of this thread's counts, from 0.
-fn worker() -> usize {
+/// The number of this worker, from 0, by which what workers hold is kept apart. Threads are numbered as they first serve.
+pub(crate) fn worker() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: usize = NEXT.fetch_add(1, Relaxed);

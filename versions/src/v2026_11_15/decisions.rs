@@ -133,8 +133,8 @@ impl Handler for ShowDecision {
             || {
                 Error::new(
                     ErrorCode::UnknownResource,
-                    "No refused call of your organization with this id is remembered. The newest \
-                 256 are, since the gateway started.",
+                    "No refused call of your organization with this id is remembered. The gateway \
+                 remembers the newest, and none from before its last start.",
                 )
             },
         )?;
