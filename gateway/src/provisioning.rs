@@ -69,8 +69,8 @@ pub use requests::{
 pub use review::{
     Approval, Approved, ApprovedFor, approve_request, ask_back, new_claim_link, reject_request,
 };
-pub(crate) use rules::not_found;
 pub use rules::{NAME_CHARACTERS_MAX, NETWORKS_MAX, ProvisioningError, TEXT_CHARACTERS_MAX};
+pub(crate) use rules::{not_found, sentence};
 pub use sessions::{
     NewSession, SESSIONS_PER_USER_MAX, SessionTimes, create_session, end_session, find_session, list_sessions,
 };

@@ -17,8 +17,9 @@ use versions::management::{
 use versions::{Caller, Error, ErrorCode, Help, ServiceFuture};
 
 use super::{Pipeline, store_error};
+use crate::http::Frontend;
 use crate::limits::overloaded;
-use crate::provisioning::{self, Actor, NewKey, Provisioning, ProvisioningError, Who};
+use crate::provisioning::{self, Actor, NewKey, Provisioning, ProvisioningError, Who, sentence};
 use crate::store::people::{AuditFilter, AuditRecord, Member, TokenFilter};
 use crate::store::{KeyFilter, KeyUpdate, Store};
 
@@ -35,7 +36,7 @@ impl Pipeline {
             let actor =
                 Actor { who: Who::Caller(caller), address: Some(address), request_id: Some(request_id) };
             let tools =
-                Tools { clock: self.frontend, secret: self.secret.clone(), brand: self.brand.clone() };
+                Tools { frontend: self.frontend, secret: self.secret.clone(), brand: self.brand.clone() };
             store.run(move |store| work(&tools, store, &actor)).await.map_err(error)
         })
     }
@@ -43,14 +44,14 @@ impl Pipeline {
 
 /// What provisioning needs of the process.
 pub(super) struct Tools {
-    clock: &'static crate::http::Frontend,
+    frontend: &'static Frontend,
     secret: permissions::ServerSecret,
     brand: permissions::Brand,
 }
 
 impl Tools {
     fn clock(&self) -> &dyn crate::clock::Clock {
-        &*self.clock.clock
+        &*self.frontend.clock
     }
 
     fn keys<T>(
@@ -73,18 +74,16 @@ impl Tools {
 /// An error of provisioning, as the caller sees it. What is not the caller's to see does not exist.
 fn error(error: ProvisioningError) -> Error {
     use ProvisioningError as E;
-    let code = match &error {
-        E::Store(_) => {
-            let E::Store(error) = error else { return Error::internal("unreachable: it was just matched") };
-            return store_error(error);
-        }
+    let text = sentence(&error.to_string());
+    let code = match error {
+        E::Store(error) => return store_error(error),
         E::Unknown(_) | E::UnknownPartner(_) | E::NotFound { .. } | E::UnknownLink => {
             return Error::new(ErrorCode::UnknownResource, "There is none of this id that you may see.");
         }
         E::StepUpRequired => ErrorCode::StepUpRequired,
         E::Exceeds { missing, .. } => {
-            let help = Help { required_permission: Some(*missing), ..Help::default() };
-            return Error::new(ErrorCode::PermissionMissing, sentence(&error)).with_help(help);
+            let help = Help { required_permission: Some(missing), ..Help::default() };
+            return Error::new(ErrorCode::PermissionMissing, text).with_help(help);
         }
         E::QueueFull => {
             return overloaded("No further requests are accepted at the moment. Try again later.");
@@ -124,15 +123,7 @@ fn error(error: ProvisioningError) -> Error {
         | E::TooManyNetworks(_)
         | E::OverlapTooLong => ErrorCode::MalformedRequest,
     };
-    Error::new(code, sentence(&error))
-}
-
-/// The message with a capital and a full stop.
-fn sentence(error: &ProvisioningError) -> String {
-    let text = error.to_string();
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", characters.as_str())
+    Error::new(code, text)
 }
 
 impl Management for Pipeline {
@@ -470,14 +461,6 @@ fn cut<T>(items: &mut Vec<T>, page: &Page, id: impl Fn(&T) -> String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_is_a_sentence() {
-        assert_eq!(
-            sentence(&ProvisioningError::MemberExists),
-            "The user is a member of the organization already."
-        );
-    }
 
     #[test]
     fn what_is_anothers_looks_like_what_does_not_exist() {

@@ -234,6 +234,13 @@ pub enum ProvisioningError {
     },
 }
 
+/// The text of an error, which begins in lower case and ends without a full stop, as a sentence.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
 /// Nothing of this kind has this id, or nothing that the actor sees.
 pub(crate) fn not_found(what: &'static str, id: impl ToString) -> ProvisioningError {
     ProvisioningError::NotFound { what, id: id.to_string() }

@@ -78,6 +78,13 @@ fn second(offset: i64) -> Timestamp {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[test]
+fn an_error_is_shown_as_a_sentence() {
+    let text = ProvisioningError::MemberExists.to_string();
+    assert_eq!(sentence(&text), "The user is a member of the organization already.");
+    assert_eq!(sentence(""), ".");
+}
+
+#[test]
 fn a_created_key_is_stored_by_its_hash() {
     let mut harness = Harness::new();
     let created = harness

@@ -36,7 +36,7 @@ use crate::http::{ClientAddress, CrossOrigin, check_same_origin};
 use crate::identity::Identity;
 use crate::limits::{Failures, Policy, RateLimit};
 use crate::pipeline::Pipeline;
-use crate::provisioning::{DeviceLimits, ProvisioningError, SessionTimes};
+use crate::provisioning::{DeviceLimits, ProvisioningError, SessionTimes, sentence};
 use crate::store::{Store, StoreError};
 use crate::transport::network;
 use pending::Sealer;
@@ -302,13 +302,6 @@ fn redirect(location: &str) -> Page {
         }
         Err(_) => message(StatusCode::BAD_REQUEST, SITE, "Bad Request", "The address is not valid.", true),
     }
-}
-
-/// An error's text as a sentence.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }
 
 /// A time, as a page shows it.

@@ -20,6 +20,7 @@ use crate::folder::DataFolder;
 use crate::http::{SameSite, SetCookie, check_same_origin, cookies};
 use crate::local::{Change, LocalApi, LocalError, read_token};
 use crate::pipeline::Pipeline;
+use crate::provisioning::sentence;
 
 /// The name of the cookie.
 const COOKIE: &str = "partner-gateway-settings";
@@ -264,13 +265,6 @@ fn chain(error: &LocalError) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Text with a capital and a full stop.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }
 
 /// Random bytes in hexadecimal.

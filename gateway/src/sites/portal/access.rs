@@ -8,11 +8,11 @@ use permissions::{ApiAccessPermission, Environment};
 use versions::Error;
 use zeroize::Zeroizing;
 
-use super::{Portal, SITE, sentence, shown, visible};
+use super::{Portal, SITE, shown, visible};
 use crate::http::ClientAddress;
 use crate::provisioning::{
     Actor, NewRequest, ProvisioningError, REQUEST_PATH, RequestView, Which, add_to_request, file_request,
-    request_by_code, withdraw_request,
+    request_by_code, sentence, withdraw_request,
 };
 use crate::sites::form::Form;
 use crate::sites::html::{SiteView, message, page};

@@ -8,10 +8,12 @@ use versions::Error;
 use zeroize::Zeroizing;
 
 use super::visitor::{invitations, set_invitation};
-use super::{Portal, SITE, redirect, sentence, shown, visible};
+use super::{Portal, SITE, redirect, shown, visible};
 use crate::http::ClientAddress;
 use crate::identity::VerifiedSession;
-use crate::provisioning::{Actor, Invitee, LinkState, ProvisioningError, accept_invitation, invitation_info};
+use crate::provisioning::{
+    Actor, Invitee, LinkState, ProvisioningError, accept_invitation, invitation_info, sentence,
+};
 use crate::sites::html::{SiteView, message, page};
 use crate::sites::page::{Page, Post};
 
