@@ -382,9 +382,9 @@ async fn the_samples_run_as_they_are_printed() {
     let mut people = gateway.people();
     let acme = people.organization("acme", permissions::ApiAccessPermission::grantable());
     // It lacks something to ask for.
-    let production = permissions::Environment::Production;
-    people.grant(acme.id, production, permissions::ApiAccessPermission::PING_READ);
-    let person = people.token(acme.owner, permissions::Environment::Staging);
+    let staging = permissions::Environment::Staging;
+    people.grant(acme.id, staging, permissions::ApiAccessPermission::PING_READ);
+    let person = people.token(acme.owner, permissions::Environment::Production);
     let reviewer = people.reviewer();
     people.applied().await;
     let client = reader(&gateway).await;

@@ -73,8 +73,8 @@ async fn the_documents_are_valid_and_every_response_conforms() {
     let mut people = gateway.people();
     let acme = people.organization("acme", ApiAccessPermission::grantable());
     // It lacks something to ask for.
-    people.grant(acme.id, Environment::Production, ApiAccessPermission::PING_READ);
-    let person = people.token(acme.owner, Environment::Staging);
+    people.grant(acme.id, Environment::Staging, ApiAccessPermission::PING_READ);
+    let person = people.token(acme.owner, Environment::Production);
     let reviewer = people.reviewer();
     people.applied().await;
     // Over HTTP/1.1 a malformed request closes its connection.
@@ -171,8 +171,8 @@ async fn no_response_has_undocumented_fields() {
     let mut people = gateway.people();
     let acme = people.organization("acme", ApiAccessPermission::grantable());
     // It lacks something to ask for.
-    people.grant(acme.id, Environment::Production, ApiAccessPermission::PING_READ);
-    let person = people.token(acme.owner, Environment::Staging);
+    people.grant(acme.id, Environment::Staging, ApiAccessPermission::PING_READ);
+    let person = people.token(acme.owner, Environment::Production);
     let reviewer = people.reviewer();
     people.applied().await;
     let catalog = Catalog::new(RELEASES).unwrap();

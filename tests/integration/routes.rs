@@ -117,6 +117,11 @@ impl Route {
         ApiAccessPermission::OPERATION.contains(self.permission)
     }
 
+    /// Whether it changes members or roles, which are of both environments: a credential of staging may not.
+    pub(crate) fn is_of_both_environments(&self) -> bool {
+        (ApiAccessPermission::MEMBERS_WRITE | ApiAccessPermission::ROLES_WRITE).contains(self.permission)
+    }
+
     /// Whether the path names one of several things.
     pub(crate) fn names_one(&self) -> bool {
         self.template.contains("{id}")

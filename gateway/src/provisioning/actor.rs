@@ -136,6 +136,16 @@ impl Actor {
         }
     }
 
+    /// Checks what a change of members, invitations and roles needs. Those are of both environments, so a credential of
+    /// staging does not do.
+    ///
+    /// # Errors
+    /// [`ProvisioningError::StepUpRequired`] or [`ProvisioningError::StagingOnly`].
+    pub(super) fn require_for_people(&self, now: Timestamp) -> Result<(), ProvisioningError> {
+        self.require_step_up(now)?;
+        self.require_environment(Environment::Production)
+    }
+
     /// Checks that a change of production is asked for with a credential of production.
     ///
     /// # Errors

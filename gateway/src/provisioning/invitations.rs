@@ -97,7 +97,7 @@ pub fn invite(
     let (invitation, change) = write(store, clock, now, |write| {
         require_manager(actor, new.organization)?;
         let organization = find_organization(write, new.organization)?;
-        actor.require_step_up(now)?;
+        actor.require_for_people(now)?;
         require_role(write, actor, &organization, new.role)?;
         let kept_since = now.checked_sub(KEPT_AFTER_END).unwrap_or(Timestamp::MIN);
         write.forget_invitations(organization.id, kept_since)?;
@@ -157,7 +157,7 @@ pub fn revoke_invitation(
         let before = write.invitation(id)?;
         let before = before.filter(|invitation| require_manager(actor, invitation.organization).is_ok());
         let before = before.ok_or_else(|| not_found("invitation", id))?;
-        actor.require_step_up(now)?;
+        actor.require_for_people(now)?;
         if before.accepted.is_some() {
             return Err(ProvisioningError::MemberExists);
         }

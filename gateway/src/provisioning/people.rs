@@ -58,7 +58,7 @@ pub(super) fn add_member(
         return Err(not_found("organization", new.organization));
     }
     let organization = find_organization(write, new.organization)?;
-    actor.require_step_up(now)?;
+    actor.require_for_people(now)?;
     require_role(write, actor, &organization, new.role)?;
     let known = match &new.identity {
         Some(identity) => write.find_user(identity)?,
@@ -134,7 +134,7 @@ pub fn change_member(
     let now = now(clock);
     write(store, clock, now, |write| {
         let member = find_member(write, actor, id)?;
-        actor.require_step_up(now)?;
+        actor.require_for_people(now)?;
         let organization = find_organization(write, member.membership.organization)?;
         require_role(write, actor, &organization, role)?;
         // Nobody takes a role away that exceeds their own.
@@ -168,7 +168,7 @@ pub fn remove_member(
         let is_self =
             actor.caller().and_then(|caller| caller.person).is_some_and(|person| person.membership == id);
         if !is_self {
-            actor.require_step_up(now)?;
+            actor.require_for_people(now)?;
             let organization = find_organization(write, member.membership.organization)?;
             require_role(write, actor, &organization, member.membership.role)?;
         }
@@ -221,7 +221,7 @@ pub fn create_role(
         if !actor.acts_for(organization.id) {
             return Err(not_found("organization", organization.id));
         }
-        actor.require_step_up(now)?;
+        actor.require_for_people(now)?;
         require_within_either(write, actor, &organization, permissions)?;
         let role =
             CustomRole { id, organization: organization.id, name: name.clone(), permissions, created: now };
@@ -248,7 +248,7 @@ pub fn change_role(
     let now = now(clock);
     write(store, clock, now, |write| {
         let role = find_role(write, actor, id)?;
-        actor.require_step_up(now)?;
+        actor.require_for_people(now)?;
         let organization = find_organization(write, role.organization)?;
         require_within_either(write, actor, &organization, permissions - role.permissions)?;
         write.set_role(id, permissions)?;
@@ -273,7 +273,7 @@ pub fn remove_role(
     let now = now(clock);
     write(store, clock, now, |write| {
         let role = find_role(write, actor, id)?;
-        actor.require_step_up(now)?;
+        actor.require_for_people(now)?;
         if !write.remove_role(id)? {
             return Err(ProvisioningError::RoleInUse);
         }

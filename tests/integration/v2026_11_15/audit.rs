@@ -31,13 +31,13 @@ async fn user(world: &World, token: &Key) -> String {
 #[tokio::test]
 async fn every_change_is_recorded_with_its_author_and_never_a_secret() {
     let mut world = World::new().await;
-    let owner = user(&world, &world.owner).await;
+    let owner = user(&world, &world.owner_in_production).await;
     let (member, token) = world.member(BuiltInRole::Viewer);
     world.people.applied().await;
-    let mut secrets = vec![world.owner.key.clone(), token.key.clone()];
+    let mut secrets = vec![world.owner_in_production.key.clone(), token.key.clone()];
     for protocol in PROTOCOLS {
         let new = json!({ "name": "a key", "env": "staging", "permissions": ["ping:read"] });
-        let created = world.send(protocol, &world.owner, Method::POST, "keys", &new).await;
+        let created = world.send(protocol, &world.owner_in_production, Method::POST, "keys", &new).await;
         let id = body(&created, 201)["key"]["id"].as_str().unwrap().to_owned();
         secrets.push(created.json()["secret"].as_str().unwrap().to_owned());
         let target = format!("key:{id}");
@@ -46,8 +46,9 @@ async fn every_change_is_recorded_with_its_author_and_never_a_secret() {
         assert_eq!((&entry["before"], &entry["after"]["name"]), (&Value::Null, &json!("a key")), "{entry}");
 
         let resource = format!("keys/{id}");
-        let renamed =
-            world.send(protocol, &world.owner, Method::PATCH, &resource, &json!({ "name": "b" })).await;
+        let renamed = world
+            .send(protocol, &world.owner_in_production, Method::PATCH, &resource, &json!({ "name": "b" }))
+            .await;
         let entry = newest(&world, protocol, &target).await;
         assert_entry(&entry, &owner, "key.update", &renamed);
         assert_eq!(
@@ -57,20 +58,23 @@ async fn every_change_is_recorded_with_its_author_and_never_a_secret() {
         );
 
         let rotate = format!("keys/{id}/rotate");
-        let rotated = world.send(protocol, &world.owner, Method::POST, &rotate, &json!({})).await;
+        let rotated =
+            world.send(protocol, &world.owner_in_production, Method::POST, &rotate, &json!({})).await;
         secrets.push(body(&rotated, 201)["secret"].as_str().unwrap().to_owned());
         assert_entry(&newest(&world, protocol, &target).await, &owner, "key.rotate", &rotated);
 
         let next = rotated.json()["key"]["id"].as_str().unwrap().to_owned();
         let revoke = format!("keys/{next}/revoke");
-        let revoked = world.send(protocol, &world.owner, Method::POST, &revoke, &json!({})).await;
+        let revoked =
+            world.send(protocol, &world.owner_in_production, Method::POST, &revoke, &json!({})).await;
         body(&revoked, 200);
         assert_entry(&newest(&world, protocol, &format!("key:{next}")).await, &owner, "key.revoke", &revoked);
 
         for role in ["developer", "viewer"] {
             let resource = format!("members/{member}");
             let change = json!({ "role": role });
-            let changed = world.send(protocol, &world.owner, Method::PATCH, &resource, &change).await;
+            let changed =
+                world.send(protocol, &world.owner_in_production, Method::PATCH, &resource, &change).await;
             body(&changed, 200);
             let entry = newest(&world, protocol, &format!("member:{member}")).await;
             assert_entry(&entry, &owner, "member.change", &changed);
@@ -79,28 +83,31 @@ async fn every_change_is_recorded_with_its_author_and_never_a_secret() {
         }
 
         let new = json!({ "name": "temporary", "permissions": [] });
-        let created = world.send(protocol, &world.owner, Method::POST, "roles", &new).await;
+        let created = world.send(protocol, &world.owner_in_production, Method::POST, "roles", &new).await;
         let role = body(&created, 201)["id"].as_str().unwrap().to_owned();
         let target = format!("role:{role}");
         assert_entry(&newest(&world, protocol, &target).await, &owner, "role.create", &created);
         let resource = format!("roles/{role}");
         let change = json!({ "permissions": ["me:read"] });
-        let changed = world.send(protocol, &world.owner, Method::PATCH, &resource, &change).await;
+        let changed =
+            world.send(protocol, &world.owner_in_production, Method::PATCH, &resource, &change).await;
         let entry = newest(&world, protocol, &target).await;
         assert_entry(&entry, &owner, "role.change", &changed);
         assert_eq!((&entry["before"], &entry["after"]), (&json!({ "permissions": [] }), &change));
-        let removed = world.ask(protocol, world.owner.request(&Method::DELETE, &path(&resource))).await;
+        let removed =
+            world.ask(protocol, world.owner_in_production.request(&Method::DELETE, &path(&resource))).await;
         assert_entry(&newest(&world, protocol, &target).await, &owner, "role.remove", &removed);
 
         let lost = world.people.token(world.acme.owner, Environment::Staging);
         secrets.push(lost.key.clone());
-        let sign_out = world.owner.request(&Method::DELETE, &path(&format!("devices/{}", lost.id)));
+        let sign_out =
+            world.owner_in_production.request(&Method::DELETE, &path(&format!("devices/{}", lost.id)));
         let signed_out = world.ask(protocol, sign_out).await;
         let target = format!("token:{}", lost.id);
         assert_entry(&newest(&world, protocol, &target).await, &owner, "token.revoke", &signed_out);
 
         let (gone, _) = world.member(BuiltInRole::Viewer);
-        let removal = world.owner.request(&Method::DELETE, &path(&format!("members/{gone}")));
+        let removal = world.owner_in_production.request(&Method::DELETE, &path(&format!("members/{gone}")));
         let removed = world.ask(protocol, removal).await;
         assert_entry(
             &newest(&world, protocol, &format!("member:{gone}")).await,
@@ -109,7 +116,8 @@ async fn every_change_is_recorded_with_its_author_and_never_a_secret() {
             &removed,
         );
     }
-    let log = world.get(Protocol::H2, &world.owner, "audit").await.text() + &world.gateway.log();
+    let log =
+        world.get(Protocol::H2, &world.owner_in_production, "audit").await.text() + &world.gateway.log();
     for secret in secrets {
         // Without the mark, and without the end of it: a hint is shown.
         assert!(!log.contains(&secret[9..secret.len() - 6]), "a secret is in the audit log");
@@ -129,13 +137,15 @@ async fn a_key_is_named_as_the_author_and_a_refused_or_empty_change_leaves_no_en
         let target = format!("key:{}", body(&created, 201)["key"]["id"].as_str().unwrap());
         let entry = newest(&world, protocol, &target).await;
         assert_entry(&entry, &format!("key:{}", key.id), "key.create", &created);
-        let before = body(&world.get(protocol, &world.owner, "audit").await, 200)["entries"][0].clone();
+        let before =
+            body(&world.get(protocol, &world.owner_in_production, "audit").await, 200)["entries"][0].clone();
         let new = json!({ "env": "staging", "permissions": ["ping:read"] });
         problem(&world.send(protocol, &key, Method::POST, "keys", &new).await, 403);
         let role = json!({ "role": "owner" });
         let resource = format!("members/{}", world.acme.owner);
-        body(&world.send(protocol, &world.owner, Method::PATCH, &resource, &role).await, 200);
-        let after = body(&world.get(protocol, &world.owner, "audit").await, 200)["entries"][0].clone();
+        body(&world.send(protocol, &world.owner_in_production, Method::PATCH, &resource, &role).await, 200);
+        let after =
+            body(&world.get(protocol, &world.owner_in_production, "audit").await, 200)["entries"][0].clone();
         assert_eq!(before, after, "{protocol:?}");
     }
 }
@@ -145,7 +155,7 @@ async fn the_log_is_filtered_paged_and_of_the_own_organization() {
     let world = World::new().await;
     for protocol in PROTOCOLS {
         let get = async |query: &str| {
-            world.ask(protocol, world.owner.get(&format!("{}{query}", path("audit")))).await
+            world.ask(protocol, world.owner_in_production.get(&format!("{}{query}", path("audit")))).await
         };
         let all = body(&get("").await, 200);
         let all = all["entries"].as_array().unwrap().clone();

@@ -70,8 +70,11 @@ async fn rotations_and_roles_are_repeated_too() {
         let role = json!({ "name": format!("{protocol:?}"), "permissions": [] });
         for (resource, content) in [(rotate.as_str(), &json!({})), ("roles", &role)] {
             let idempotency_key = format!("\"{resource} {protocol:?}\"");
-            let ask =
-                async || world.ask(protocol, call(&world.owner, resource, content, &idempotency_key)).await;
+            let ask = async || {
+                world
+                    .ask(protocol, call(&world.owner_in_production, resource, content, &idempotency_key))
+                    .await
+            };
             let (first, again) = (ask().await, ask().await);
             let mut expected = body(&first, 201);
             if let Some(secret) = expected.get_mut("secret") {
@@ -100,7 +103,7 @@ async fn a_failed_call_leaves_no_record() {
         );
         world.people.applied().await;
         let ask = async |world: &World| {
-            world.ask(protocol, call(&world.owner, "roles", &new, &idempotency_key)).await
+            world.ask(protocol, call(&world.owner_in_production, "roles", &new, &idempotency_key)).await
         };
         problem(&ask(&world).await, 403);
         world.people.grant(

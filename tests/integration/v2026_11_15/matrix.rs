@@ -61,6 +61,9 @@ async fn each_role_may_exactly_what_it_allows_within_the_grant_and_nothing_elsew
                         route.permission.to_string(),
                         "{context}"
                     );
+                } else if environment == Environment::Staging && route.is_of_both_environments() {
+                    refused_calls += 1;
+                    assert_code(&answer, ErrorCode::PermissionMissing, &context);
                 } else {
                     allowed_calls += 1;
                     assert_eq!(answer.status, route.status, "{context}: {answer:?}");

@@ -21,14 +21,19 @@ async fn members_are_listed_page_by_page() {
     let viewer = world.member(BuiltInRole::Viewer).0.to_string();
     let owner = world.acme.owner.to_string();
     for protocol in PROTOCOLS {
-        let all = body(&world.get(protocol, &world.owner, "members").await, 200);
+        let all = body(&world.get(protocol, &world.owner_in_production, "members").await, 200);
         assert_eq!(ids(&all, "members"), [owner.clone(), viewer.clone()], "none of another organization");
         assert_eq!(
             (&all["members"][0]["role"], &all["members"][1]["role"]),
             (&json!("owner"), &json!("viewer"))
         );
         let page = async |query: String| {
-            body(&world.ask(protocol, world.owner.get(&format!("{}{query}", path("members")))).await, 200)
+            body(
+                &world
+                    .ask(protocol, world.owner_in_production.get(&format!("{}{query}", path("members"))))
+                    .await,
+                200,
+            )
         };
         let first = page("?limit=1".to_owned()).await;
         assert_eq!((ids(&first, "members"), &first["next"]), (vec![owner.clone()], &json!(owner)));
@@ -48,7 +53,9 @@ async fn a_change_of_role_acts_at_once_on_live_connections() {
         for (role, status) in [("developer", 200), ("viewer", 403), ("developer", 200), ("nobody", 403)] {
             let resource = format!("members/{member}");
             let role_change = json!({ "role": role });
-            let changed = world.send(protocol, &world.owner, Method::PATCH, &resource, &role_change).await;
+            let changed = world
+                .send(protocol, &world.owner_in_production, Method::PATCH, &resource, &role_change)
+                .await;
             assert_eq!(body(&changed, 200)["role"], role);
             for token in [&token, &second] {
                 let answer = live.ask(token.get(PING)).await;
@@ -70,7 +77,7 @@ async fn a_removed_member_gets_401_within_100_milliseconds_on_a_live_connection(
         assert_eq!(live.ask(token.get(PING)).await.status, 200);
         let manager = Client::over(&world.gateway, protocol).await;
         let resource = format!("members/{member}");
-        let removal = world.owner.request(&Method::DELETE, &path(&resource));
+        let removal = world.owner_in_production.request(&Method::DELETE, &path(&resource));
         let removed = manager.ask(removal).await;
         let since = Instant::now();
         assert_eq!((removed.status.as_u16(), removed.body.len()), (204, 0), "{removed:?}");
@@ -96,7 +103,8 @@ async fn a_removed_member_gets_401_within_100_milliseconds_on_a_live_connection(
             "removed, on a new connection",
         );
         assert!(live.closed(tests::PATIENCE).await.is_some(), "{protocol:?}: its connection ends");
-        let again = world.ask(protocol, world.owner.request(&Method::DELETE, &path(&resource))).await;
+        let again =
+            world.ask(protocol, world.owner_in_production.request(&Method::DELETE, &path(&resource))).await;
         problem(&again, 404);
     }
 }
@@ -108,14 +116,23 @@ async fn the_last_owner_stays() {
         let resource = format!("members/{}", world.acme.owner);
         let demotion = json!({ "role": "admin" });
         let demote = async |world: &World, id: &str| {
-            world.send(protocol, &world.owner, Method::PATCH, &format!("members/{id}"), &demotion).await
+            world
+                .send(
+                    protocol,
+                    &world.owner_in_production,
+                    Method::PATCH,
+                    &format!("members/{id}"),
+                    &demotion,
+                )
+                .await
         };
         let refused = problem(&demote(&world, &world.acme.owner.to_string()).await, 409);
         assert!(refused["detail"].as_str().unwrap().contains("owner"), "{refused}");
-        let removal = world.owner.request(&Method::DELETE, &path(&resource));
+        let removal = world.owner_in_production.request(&Method::DELETE, &path(&resource));
         problem(&world.ask(protocol, removal).await, 409);
         // With a second owner, one of them may go.
-        let (second, token) = world.member(BuiltInRole::Owner);
+        let (second, _) = world.member(BuiltInRole::Owner);
+        let token = world.people.token(second, Environment::Production);
         world.people.applied().await;
         assert_eq!(body(&demote(&world, &second.to_string()).await, 200)["role"], "admin");
         let denied = world.ask(protocol, token.send(&Method::PATCH, &path(&resource), &demotion)).await;
@@ -127,11 +144,12 @@ async fn the_last_owner_stays() {
 #[tokio::test]
 async fn nobody_gives_or_takes_a_role_above_their_own() {
     let mut world = World::new().await;
-    let (_, admin) = world.member(BuiltInRole::Admin);
+    let (admin, _) = world.member(BuiltInRole::Admin);
+    let admin = world.people.token(admin, Environment::Production);
     let (viewer, _) = world.member(BuiltInRole::Viewer);
     let role = world.people.role(world.acme.id, "member manager", ApiAccessPermission::MEMBERS_WRITE);
     let manager = world.people.member(world.acme.id, RoleOf::Custom(role));
-    let manager = world.people.token(manager, Environment::Staging);
+    let manager = world.people.token(manager, Environment::Production);
     world.people.applied().await;
     let owner = world.acme.owner;
     for protocol in PROTOCOLS {
@@ -157,6 +175,30 @@ async fn nobody_gives_or_takes_a_role_above_their_own() {
 }
 
 #[tokio::test]
+async fn a_credential_of_staging_changes_nobody_for_both_environments() {
+    let mut world = World::new().await;
+    let (member, _) = world.member(BuiltInRole::Viewer);
+    world.people.applied().await;
+    for protocol in PROTOCOLS {
+        let (member, role) = (format!("members/{member}"), format!("roles/{}", world.acme.nobody));
+        let invitation = json!({ "role": "viewer" });
+        for (method, resource, content) in [
+            (Method::PATCH, &*member, json!({ "role": "admin" })),
+            (Method::DELETE, &*member, Value::Null),
+            (Method::POST, "roles", json!({ "name": "x", "permissions": [] })),
+            (Method::PATCH, &*role, json!({ "permissions": ["me:read"] })),
+            (Method::DELETE, &*role, Value::Null),
+            (Method::POST, "invitations", invitation),
+        ] {
+            let refused = world.send(protocol, &world.owner, method.clone(), resource, &content).await;
+            let refused = problem(&refused, 403);
+            let detail = refused["detail"].as_str().unwrap();
+            assert!(detail.contains("use one of production"), "{method} {resource}: {detail}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn anothers_member_is_like_none_and_so_is_a_role_that_is_not_there() {
     let world = World::new().await;
     let foreign = world.rival.owner.to_string();
@@ -164,7 +206,8 @@ async fn anothers_member_is_like_none_and_so_is_a_role_that_is_not_there() {
         let answers = async |method: Method, content: &Value| {
             let mut answers = Vec::new();
             for id in [NOWHERE, &foreign] {
-                let request = world.owner.send(&method, &path(&format!("members/{id}")), content);
+                let request =
+                    world.owner_in_production.send(&method, &path(&format!("members/{id}")), content);
                 answers.push(problem(&world.ask(protocol, request).await, 404));
             }
             assert_eq!(answers[0], answers[1], "{method}");
@@ -173,12 +216,17 @@ async fn anothers_member_is_like_none_and_so_is_a_role_that_is_not_there() {
         answers(Method::DELETE, &json!({})).await;
         let change = json!({ "role": "no such role" });
         let resource = format!("members/{}", world.acme.owner);
-        problem(&world.send(protocol, &world.owner, Method::PATCH, &resource, &change).await, 404);
+        problem(
+            &world.send(protocol, &world.owner_in_production, Method::PATCH, &resource, &change).await,
+            404,
+        );
         for (content, clue) in
             [(json!({}), "role"), (json!({ "role": 1 }), "role"), (json!({ "role": "viewer", "x": 1 }), "x")]
         {
-            let refused =
-                problem(&world.send(protocol, &world.owner, Method::PATCH, &resource, &content).await, 400);
+            let refused = problem(
+                &world.send(protocol, &world.owner_in_production, Method::PATCH, &resource, &content).await,
+                400,
+            );
             assert!(refused["detail"].as_str().unwrap().contains(clue), "{content}: {refused}");
         }
     }

@@ -15,20 +15,23 @@ async fn a_role_is_created_listed_changed_and_removed() {
     let world = World::new().await;
     for protocol in PROTOCOLS {
         let new = json!({ "name": "monitoring", "permissions": ["ping:read"] });
-        let created = body(&world.send(protocol, &world.owner, Method::POST, "roles", &new).await, 201);
+        let created =
+            body(&world.send(protocol, &world.owner_in_production, Method::POST, "roles", &new).await, 201);
         assert_eq!((&created["builtIn"], &created["permissions"]), (&json!(false), &json!(["ping:read"])));
-        let listed = body(&world.get(protocol, &world.owner, "roles").await, 200);
+        let listed = body(&world.get(protocol, &world.owner_in_production, "roles").await, 200);
         let names: Vec<_> =
             listed["roles"].as_array().unwrap().iter().map(|role| role["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["owner", "admin", "developer", "viewer", "monitoring", "nobody"]);
-        let again = world.send(protocol, &world.owner, Method::POST, "roles", &new).await;
+        let again = world.send(protocol, &world.owner_in_production, Method::POST, "roles", &new).await;
         problem(&again, 409);
         let resource = format!("roles/{}", created["id"].as_str().unwrap());
         let change = json!({ "permissions": ["me:read"] });
-        let changed = world.send(protocol, &world.owner, Method::PATCH, &resource, &change).await;
+        let changed =
+            world.send(protocol, &world.owner_in_production, Method::PATCH, &resource, &change).await;
         assert_eq!(body(&changed, 200)["permissions"], json!(["me:read"]));
-        let remove =
-            async || world.ask(protocol, world.owner.request(&Method::DELETE, &path(&resource))).await;
+        let remove = async || {
+            world.ask(protocol, world.owner_in_production.request(&Method::DELETE, &path(&resource))).await
+        };
         let removed = remove().await;
         assert_eq!((removed.status.as_u16(), removed.body.len()), (204, 0), "{removed:?}");
         problem(&remove().await, 404);
@@ -47,11 +50,14 @@ async fn a_changed_role_acts_at_once_on_those_who_have_it_and_stays_while_they_d
         let resource = format!("roles/{role}");
         for (permissions, status) in [(json!(["ping:read"]), 200), (json!([]), 403)] {
             let change = json!({ "permissions": permissions });
-            body(&world.send(protocol, &world.owner, Method::PATCH, &resource, &change).await, 200);
+            body(
+                &world.send(protocol, &world.owner_in_production, Method::PATCH, &resource, &change).await,
+                200,
+            );
             assert_eq!(live.ask(token.get(PING)).await.status, status, "{protocol:?}: {permissions}");
         }
         assert!(live.is_open());
-        let remove = world.owner.request(&Method::DELETE, &path(&resource));
+        let remove = world.owner_in_production.request(&Method::DELETE, &path(&resource));
         problem(&world.ask(protocol, remove.clone()).await, 409);
         world.people.remove(member);
         assert_eq!(world.ask(protocol, remove).await.status, 204);
@@ -63,12 +69,14 @@ async fn a_role_has_nothing_that_its_maker_lacks() {
     let mut world = World::new().await;
     let role = world.people.role(world.acme.id, "role maker", ApiAccessPermission::ROLES_WRITE);
     let maker = world.people.member(world.acme.id, RoleOf::Custom(role));
-    let maker = world.people.token(maker, Environment::Staging);
+    let maker = world.people.token(maker, Environment::Production);
     world.people.applied().await;
     for protocol in PROTOCOLS {
-        for (who, permission) in
-            [(&maker, "audit:read"), (&world.owner, "connection:read"), (&world.owner, "requests:review")]
-        {
+        for (who, permission) in [
+            (&maker, "audit:read"),
+            (&world.owner_in_production, "connection:read"),
+            (&world.owner_in_production, "requests:review"),
+        ] {
             let new = json!({ "name": "more", "permissions": [permission] });
             let refused = problem(&world.send(protocol, who, Method::POST, "roles", &new).await, 403);
             assert_eq!(refused["requiredPermission"], permission, "{refused}");
@@ -99,7 +107,10 @@ async fn a_role_is_refused_by_name() {
                 (json!({ "name": "x", "permissions": [], "level": 1 }), 400),
             ])
         {
-            problem(&world.send(protocol, &world.owner, Method::POST, "roles", &new).await, status);
+            problem(
+                &world.send(protocol, &world.owner_in_production, Method::POST, "roles", &new).await,
+                status,
+            );
         }
     }
 }
@@ -116,7 +127,8 @@ async fn anothers_role_is_like_none() {
         {
             let mut answers = Vec::new();
             for id in [NOWHERE, &foreign] {
-                let request = world.owner.send(&method, &path(&format!("roles/{id}")), &content);
+                let request =
+                    world.owner_in_production.send(&method, &path(&format!("roles/{id}")), &content);
                 answers.push(problem(&world.ask(protocol, request).await, 404));
             }
             assert_eq!(answers[0], answers[1], "{method}");
@@ -124,7 +136,10 @@ async fn anothers_role_is_like_none() {
         for role in ["theirs", &theirs.to_string()] {
             let change = json!({ "role": role });
             let resource = format!("members/{member}");
-            problem(&world.send(protocol, &world.owner, Method::PATCH, &resource, &change).await, 404);
+            problem(
+                &world.send(protocol, &world.owner_in_production, Method::PATCH, &resource, &change).await,
+                404,
+            );
         }
     }
 }
