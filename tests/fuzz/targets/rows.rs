@@ -24,12 +24,13 @@ use uuid::Uuid;
 /// The tables without the types that the store's own have, as a fault might leave their rows.
 const TABLES: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;
     DROP TABLE key; DROP TABLE change; DROP TABLE partner;
-    CREATE TABLE partner (name UNIQUE, created, id UNIQUE, suspended);
+    CREATE TABLE partner (name UNIQUE, created, id UNIQUE, suspended, is_operator DEFAULT 0, granted_staging, granted_production);
     CREATE TABLE key (id UNIQUE, partner, name, environment, permissions, hash UNIQUE, algorithm, hint, created, not_before, expires,
         revoked, allow, rate, replaces, last_used, on_retired, partner_id);
     CREATE TABLE change (number INTEGER PRIMARY KEY AUTOINCREMENT, key_id, at, kind);";
 const KEY_COLUMNS: usize = 18;
-const PARTNER_COLUMNS: usize = 4;
+/// The columns of a partner before the row of `change` in the input, and behind it.
+const PARTNER_COLUMNS: [usize; 2] = [4, 3];
 /// The columns of a key that are looked at below.
 const ID: usize = 0;
 const ENVIRONMENT: usize = 3;
@@ -169,8 +170,9 @@ fn reported<T>(work: impl FnOnce() -> T) -> (T, usize) {
 fuzz_target!(|input: &[u8]| {
     let mut input = input;
     let key = row(&mut input, KEY_COLUMNS);
-    let partner = row(&mut input, PARTNER_COLUMNS);
+    let mut partner = row(&mut input, PARTNER_COLUMNS[0]);
     let change = row(&mut input, 3);
+    partner.extend(row(&mut input, PARTNER_COLUMNS[1]));
     FIXTURE.with_borrow_mut(|Fixture { store, other, .. }| {
         other
             .execute_batch("DELETE FROM key; DELETE FROM partner; DELETE FROM change")
