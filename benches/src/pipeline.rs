@@ -27,7 +27,9 @@ use crate::statistics::Spread;
 pub type Options = Rounds;
 
 /// Requests in each round.
-const REQUESTS: u32 = 100_000;
+pub(crate) const REQUESTS: u32 = 100_000;
+/// The server secret.
+pub(crate) const SECRET: [u8; 32] = [7; 32];
 
 /// How many requests are made without being answered, and how many are answered.
 #[derive(Clone, Debug, clap::Args)]
@@ -92,7 +94,7 @@ impl Client {
         let flags = [("limits.key_rate", "1000000/s+1000000"), ("log.access", "false")];
         let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let config = Config::load(&Sources { flags, ..Sources::default() })?;
-        let secret = ServerSecret::new([7; 32]);
+        let secret = ServerSecret::new(SECRET);
         let catalog = Catalog::new(RELEASES)?;
         let newest = catalog.tables().last().context("there is no version")?.version;
         gateway::telemetry::start_metrics()?;
@@ -134,6 +136,30 @@ impl Client {
             self.fields = request.into_parts().0.headers;
         }
         begin.elapsed()
+    }
+
+    /// The same with these credentials in turn.
+    pub(crate) fn made_with(&mut self, requests: u32, bearers: [&HeaderValue; 2]) -> Duration {
+        let begin = Instant::now();
+        for number in 0..requests {
+            self.authorization.clone_from(bearers[number as usize % 2]);
+            self.made(1);
+        }
+        begin.elapsed()
+    }
+
+    /// The time to have so many requests answered with these credentials in turn.
+    pub(crate) fn answered_with(
+        &mut self,
+        requests: u32,
+        bearers: [&HeaderValue; 2],
+    ) -> anyhow::Result<Duration> {
+        let begin = Instant::now();
+        for number in 0..requests {
+            self.authorization.clone_from(bearers[number as usize % 2]);
+            self.answered(1)?;
+        }
+        Ok(begin.elapsed())
     }
 
     /// The time to make so many requests and have them answered.
