@@ -43,6 +43,7 @@ mod smuggling;
 mod statuses;
 mod store;
 mod store_replaced;
+mod story;
 mod streams;
 mod tls;
 mod upgrade;
