@@ -29,6 +29,7 @@ mod mistakes;
 mod openapi;
 mod operations;
 mod partners;
+mod portal_people;
 mod protocols;
 mod proxies;
 mod readme;
