@@ -27,6 +27,7 @@ struct InvitationPage<'a> {
     action: String,
     user: Option<&'a str>,
     has_providers: bool,
+    is_addressed: bool,
     name: &'a str,
     problem: Option<&'a str>,
 }
@@ -153,6 +154,7 @@ impl Portal {
             action: format!("/invitation/{code}"),
             user: visitor.as_ref().map(|visitor| &*visitor.user.name),
             has_providers: self.has_providers(),
+            is_addressed: info.invitation.email.is_some(),
             name,
             problem,
         };
