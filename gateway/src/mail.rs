@@ -29,12 +29,21 @@ const QUEUE_MAX: usize = 256;
 const ATTEMPTS_MAX: u32 = 4;
 /// Each pause between attempts is so many times the one before.
 const PAUSE_GROWTH: u32 = 4;
-/// Mails to one address within [`RECIPIENT_PERIOD`]: anyone may enter somebody else's address into a form.
-const RECIPIENT_MAILS_MAX: usize = 20;
-/// The period of [`RECIPIENT_MAILS_MAX`].
-const RECIPIENT_PERIOD: Duration = Duration::from_secs(3_600);
-/// Recipients that are remembered for that.
-const RECIPIENTS_MAX: usize = 4_096;
+/// Mails of every kind to one mailbox. Beyond the recipients that are remembered, the oldest are forgotten.
+const ALL: Bound = Bound {
+    mails_max: 20,
+    period: Duration::from_secs(3_600),
+    remembered_max: 4_096,
+    when_full: WhenFull::Forget,
+};
+/// Mails to one mailbox that anyone causes, by entering somebody else's address into a form. Beyond those that are
+/// remembered none is sent, so that strangers never cause more than these in a day, to whomever.
+const CAUSED_BY_ANYONE: Bound = Bound {
+    mails_max: 3,
+    period: Duration::from_secs(86_400),
+    remembered_max: 1_000,
+    when_full: WhenFull::Refuse,
+};
 
 /// Mail cannot be sent. No variant holds an address of a person or anything of a mail.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +78,8 @@ pub struct Postman {
     queue: mpsc::Receiver<Letter>,
     smtp: Smtp,
     retry_interval: Duration,
+    /// Of mails that anyone causes. They count among all, but are too few to use those up.
+    strangers: Recipients,
     recipients: Recipients,
     clock: Arc<dyn Clock>,
     rng: Box<dyn CryptoRng + Send>,
@@ -89,8 +100,9 @@ pub fn start(
     let smtp = Smtp::new(config)?;
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let retry_interval = config.retry_interval;
-    let recipients = Recipients::default();
-    Ok(Some((Mailer { queue: sender }, Postman { queue, smtp, retry_interval, recipients, clock, rng })))
+    let (strangers, recipients) = (Recipients::new(CAUSED_BY_ANYONE), Recipients::new(ALL));
+    let postman = Postman { queue, smtp, retry_interval, strangers, recipients, clock, rng };
+    Ok(Some((Mailer { queue: sender }, postman)))
 }
 
 /// Sends one mail and waits for it: for commands, which have nobody else to send it.
@@ -130,7 +142,9 @@ impl Postman {
 
     async fn deliver(&mut self, letter: &Letter) {
         let kind = letter.kind();
-        if !self.recipients.admit(letter.to(), self.clock.monotonic()) {
+        let now = self.clock.monotonic();
+        let is_wanted = !letter.is_caused_by_anyone() || self.strangers.admit(letter.to(), now);
+        if !is_wanted || !self.recipients.admit(letter.to(), now) {
             warn!(mail.kind = kind, "Dropped a mail ({kind}): too many were sent to its recipient");
             return;
         }
@@ -166,27 +180,64 @@ impl Postman {
     }
 }
 
-/// To whom mails went of late, by hashes of their addresses.
-#[derive(Default)]
+/// How many mails go to one mailbox.
+struct Bound {
+    mails_max: usize,
+    /// Within this time.
+    period: Duration,
+    /// Mails that are remembered for that.
+    remembered_max: usize,
+    when_full: WhenFull,
+}
+
+/// What happens to a mail that is one too many to be remembered.
+enum WhenFull {
+    /// It is sent, and the oldest is forgotten.
+    Forget,
+    /// It is not sent.
+    Refuse,
+}
+
+/// To whom mails went of late, by hashes of their mailboxes.
 struct Recipients {
+    bound: Bound,
     hasher: RandomState,
     recent: VecDeque<(u64, Instant)>,
 }
 
 impl Recipients {
+    fn new(bound: Bound) -> Self {
+        Self { bound, hasher: RandomState::new(), recent: VecDeque::new() }
+    }
+
     /// Whether another mail may go to this address now; if so, it counts.
     fn admit(&mut self, address: &str, now: Instant) -> bool {
-        while let Some((_, at)) = self.recent.front()
-            && (now.duration_since(*at) >= RECIPIENT_PERIOD || self.recent.len() >= RECIPIENTS_MAX)
-        {
+        let Bound { mails_max, period, remembered_max, .. } = self.bound;
+        while self.recent.front().is_some_and(|(_, at)| now.duration_since(*at) >= period) {
             self.recent.pop_front();
         }
-        let hash = self.hasher.hash_one(address.to_ascii_lowercase());
-        let sent = self.recent.iter().filter(|(other, _)| *other == hash).count();
-        if sent < RECIPIENT_MAILS_MAX {
-            self.recent.push_back((hash, now));
+        let hash = self.hasher.hash_one(mailbox(address));
+        if self.recent.iter().filter(|(other, _)| *other == hash).count() >= mails_max {
+            return false;
         }
-        sent < RECIPIENT_MAILS_MAX
+        if self.recent.len() >= remembered_max {
+            match self.bound.when_full {
+                WhenFull::Refuse => return false,
+                WhenFull::Forget => drop(self.recent.pop_front()),
+            }
+        }
+        self.recent.push_back((hash, now));
+        true
+    }
+}
+
+/// The mailbox of an address as it is counted: without what follows a plus sign (RFC 5233), which would make as many
+/// addresses of one mailbox as anybody likes.
+fn mailbox(address: &str) -> String {
+    let address = address.to_ascii_lowercase();
+    match address.rsplit_once('@') {
+        Some((local, domain)) => format!("{}@{domain}", local.split('+').next().unwrap_or_default()),
+        None => address,
     }
 }
 
@@ -199,18 +250,32 @@ mod tests {
     #[test]
     fn an_address_gets_only_so_many_mails_an_hour() {
         let clock = ManualClock::new(NOW);
-        let mut recipients = Recipients::default();
-        for _ in 0..RECIPIENT_MAILS_MAX {
+        for bound in [ALL, CAUSED_BY_ANYONE] {
+            let Bound { mails_max, period, remembered_max, .. } = bound;
+            let mut recipients = Recipients::new(bound);
+            for number in 0..mails_max {
+                assert!(recipients.admit(&format!("ada+{number}@example.com"), clock.monotonic()));
+            }
+            assert!(!recipients.admit("Ada@Example.com", clock.monotonic()));
+            assert!(recipients.admit("bo@example.com", clock.monotonic()));
+            clock.advance(period);
             assert!(recipients.admit("ada@example.com", clock.monotonic()));
+            for number in 0..2 * remembered_max {
+                recipients.admit(&format!("{number}@example.com"), clock.monotonic());
+            }
+            assert_eq!(recipients.recent.len(), remembered_max);
         }
-        assert!(!recipients.admit("Ada@Example.com", clock.monotonic()));
-        assert!(recipients.admit("bo@example.com", clock.monotonic()));
-        clock.advance(RECIPIENT_PERIOD);
-        assert!(recipients.admit("ada@example.com", clock.monotonic()));
-        for number in 0..2 * RECIPIENTS_MAX {
-            recipients.admit(&format!("{number}@example.com"), clock.monotonic());
-        }
-        assert!(recipients.recent.len() <= RECIPIENTS_MAX);
+    }
+
+    #[test]
+    fn strangers_cause_no_more_mails_than_are_remembered() {
+        let clock = ManualClock::new(NOW);
+        let mut strangers = Recipients::new(CAUSED_BY_ANYONE);
+        let sent = (0..2 * CAUSED_BY_ANYONE.remembered_max)
+            .filter(|number| strangers.admit(&format!("{number}@example.com"), clock.monotonic()));
+        assert_eq!(sent.count(), CAUSED_BY_ANYONE.remembered_max);
+        clock.advance(CAUSED_BY_ANYONE.period);
+        assert!(strangers.admit("ada@example.com", clock.monotonic()));
     }
 
     #[test]

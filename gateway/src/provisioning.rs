@@ -39,8 +39,8 @@ use crate::store::{Store, Write, to_stored_precision};
 pub use actor::{Actor, STEP_UP_AGE_MAX, Who};
 pub use claims::{ClaimInfo, Claimed, claim_info, claim_state};
 pub use devices::{
-    BeginDevice, BegunDevice, DEVICE_LIFETIME, DeviceLimits, NewDevice, Poll, approve_device, begin_device,
-    deny_device, find_device, poll_device,
+    BeginDevice, BegunDevice, DEVICE_LIFETIME, DeviceLimits, DevicePoll, NewDevice, Poll, approve_device,
+    begin_device, deny_device, find_device, poll_device,
 };
 pub use invitations::{
     INVITATIONS_LIST_MAX, INVITATIONS_OPEN_MAX, InvitationInfo, Invited, Invitee, NewInvitation,

@@ -107,10 +107,15 @@ impl Snapshot {
         let entry = entries
             .filter(|entry| permissions.contains(entry.route.permission))
             .min_by_key(|entry| entry.route.permission.bits())?;
-        let accepts = |server: &&ServerUrl| server.environments.contains(environment.into());
-        let server = self.pages.site().server_urls.iter().find(accepts)?;
+        let server = self.server(environment)?;
         let (cacert, url) = (cacert(server.authority.as_deref()), &server.url);
         Some(format!("curl -sS {cacert}-H @- {url}{}", entry.template))
+    }
+
+    /// Where the API takes this environment.
+    pub(crate) fn server(&self, environment: Environment) -> Option<&ServerUrl> {
+        let accepts = |server: &&ServerUrl| server.environments.contains(environment.into());
+        self.pages.site().server_urls.iter().find(accepts)
     }
 
     /// The durations of requests to an endpoint.

@@ -58,10 +58,13 @@ const start = () => {
     pkce: { required: () => true },
     cookies: { keys: ["a key for tests only"] },
     features: { devInteractions: { enabled: true } },
-    findAccount: (_, sub) => ({
-      accountId: sub,
-      claims: () => ({ sub, groups: ["partner-a"], email: `${sub}@example.com`, email_verified: true }),
-    }),
+    // `ada` is ada@example.com, `bo@other.example` that address; `unverified.ada` only says so.
+    findAccount: (_, sub) => {
+      const [, unverified, name] = /^(unverified\.)?(.*)$/.exec(sub);
+      const email = name.includes("@") ? name : `${name}@example.com`;
+      const claims = { sub, groups: ["partner-a"], email, email_verified: !unverified };
+      return { accountId: sub, claims: () => claims };
+    },
   });
   serve = provider.callback();
 };

@@ -16,6 +16,7 @@ mod pki;
 mod provider;
 mod raw;
 mod raw_h2;
+mod script;
 mod smtp;
 mod tools;
 
@@ -36,6 +37,7 @@ pub use pki::Authority;
 pub use provider::IdentityProvider;
 pub use raw::{Answer, Raw, answers};
 pub use raw_h2::{Frame, RawH2, frame, kind, literal, request_block};
+pub use script::Script;
 pub use smtp::SmtpSink;
 pub use tools::{client_script, repository, tool};
 

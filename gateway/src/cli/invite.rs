@@ -29,7 +29,7 @@ pub(super) struct Invite {
     /// The organization's name or id
     #[arg(value_name = "ORGANIZATION")]
     organization: String,
-    /// The person's e-mail address
+    /// The person's e-mail address; with a provider, only an account with this address accepts it
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
     /// The role: owner, admin, developer, viewer, or one of the organization's own

@@ -11,6 +11,7 @@ const FOOTER: &str = "\n-- \nThis mail was sent by a program. If you did not exp
 #[derive(Clone)]
 pub struct Letter {
     kind: &'static str,
+    is_caused_by_anyone: bool,
     to: String,
     subject: &'static str,
     text: String,
@@ -25,13 +26,19 @@ impl fmt::Debug for Letter {
 
 impl Letter {
     fn new(kind: &'static str, to: &str, subject: &'static str, text: &str) -> Self {
-        Self { kind, to: to.to_owned(), subject, text: format!("{text}\n{FOOTER}") }
+        let text = format!("{text}\n{FOOTER}");
+        Self { kind, is_caused_by_anyone: false, to: to.to_owned(), subject, text }
     }
 
     /// What it is about, for the log.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// Whether anyone causes it, who may enter somebody else's address.
+    pub(super) const fn is_caused_by_anyone(&self) -> bool {
+        self.is_caused_by_anyone
     }
 
     pub(super) fn to(&self) -> &str {
@@ -54,7 +61,18 @@ impl Letter {
              Follow it here, add something, or withdraw it:\n\n  {link}\n\n\
              Anyone with this link can do so: do not pass it on."
         );
-        Self::new("request_received", to, "Your request for access was received", &text)
+        let letter = Self::new("request_received", to, "Your request for access was received", &text);
+        Self { is_caused_by_anyone: true, ..letter }
+    }
+
+    /// The request of an organization for more permissions was received; `link` is that of the endpoint that shows it.
+    #[must_use]
+    pub fn permissions_asked(to: &str, link: &str) -> Self {
+        let text = format!(
+            "Your organization's request for more permissions of the API was received. An operator will look at it.\n\n\
+             Follow it here, with a credential of your organization:\n\n  {link}"
+        );
+        Self::new("permissions_asked", to, "Your request for access was received", &text)
     }
 
     /// An operator has a question about an access request.
@@ -131,6 +149,7 @@ mod tests {
         let link = "https://portal.example.com/claim/abc";
         for letter in [
             Letter::request_received("ada@example.com", link),
+            Letter::permissions_asked("ada@example.com", link),
             Letter::approved("ada@example.com", link, "2027-01-01", "Welcome.\n\nEnjoy."),
             Letter::invitation("ada@example.com", "Acme", "owner", link, "2027-01-01"),
             Letter::sign_in("ada@example.com", link),

@@ -108,7 +108,8 @@ fn error(error: ProvisioningError) -> Error {
         | E::OperatorOrganization
         | E::LinkUsed { .. }
         | E::LinkExpired { .. }
-        | E::InvitationRevoked { .. } => ErrorCode::Conflict,
+        | E::InvitationRevoked { .. }
+        | E::InvitedAddress => ErrorCode::Conflict,
         E::ExpiresPassed { .. }
         | E::NeverValid { .. }
         | E::NoPermission

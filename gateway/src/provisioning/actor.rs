@@ -91,6 +91,12 @@ impl Actor {
         Self { who: Who::Contact, address, request_id: None }
     }
 
+    /// The same, in a request of this id.
+    #[must_use]
+    pub fn in_request(self, id: &str) -> Self {
+        Self { request_id: Some(id.to_owned()), ..self }
+    }
+
     /// The caller of an endpoint; `None` for those who act for no organization.
     pub(super) const fn caller(&self) -> Option<&Caller> {
         match &self.who {

@@ -1,6 +1,6 @@
 //! The keys of an approved access request, claimed by its contact: the link to them works once, and they are shown once.
 
-use permissions::{Environment, PartnerId, RequestId, ServerSecret};
+use permissions::{ApiAccessPermission, Environment, PartnerId, RequestId, ServerSecret};
 use uuid::Uuid;
 
 use super::keys::{audit_key, first_key, settings};
@@ -14,6 +14,10 @@ use crate::store::{Partner, Store};
 
 /// The name of the keys that are claimed.
 const CLAIMED_KEY_NAME: &str = "by access request";
+/// What a claimed key has beside what was granted: it asks for what it lacks, and reads the answer. Otherwise the 403 that
+/// names where to ask would lead to another 403. Every organization has these.
+const ASKING: ApiAccessPermission =
+    ApiAccessPermission::REQUESTS_READ.union(ApiAccessPermission::REQUESTS_WRITE);
 
 /// What a link to keys leads to, before it is used.
 #[derive(Clone, Debug)]
@@ -96,6 +100,7 @@ impl Provisioning<'_> {
                 if key.permissions.is_empty() {
                     continue;
                 }
+                key.permissions |= ASKING;
                 key.partner_id = organization.id;
                 key.partner = organization.name.clone();
                 key.suspended = organization.suspended.is_some();

@@ -1,5 +1,6 @@
 //! Devices: an app asks for codes, a person approves it in a browser, and it gets its token once (RFC 8628).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -168,7 +169,20 @@ fn room(
     })
 }
 
-/// A device asks whether it was approved. `app` is what it called itself when it asked for codes.
+/// A device that asks whether it was approved.
+#[derive(Clone, Copy)]
+pub struct DevicePoll<'a> {
+    /// What it called itself when it asked for codes.
+    pub app: &'a str,
+    /// The code that it got.
+    pub device_code: &'a str,
+    /// From which address it asks.
+    pub address: Option<IpAddr>,
+    /// In which request.
+    pub request_id: Option<&'a str>,
+}
+
+/// A device asks whether it was approved.
 ///
 /// # Errors
 /// Errors of the store.
@@ -178,22 +192,21 @@ pub fn poll_device(
     rng: &mut dyn CryptoRng,
     secret: &ServerSecret,
     lifetime: Duration,
-    app: &str,
-    device_code: &str,
+    poll: DevicePoll<'_>,
 ) -> Result<Poll, ProvisioningError> {
     let now = now(clock);
-    let hash = device_code_hash(secret, device_code);
+    let hash = device_code_hash(secret, poll.device_code);
     // Read first: unknown codes, decided ones and most early polls write nothing.
-    let (poll, changed) = next(store.find_device(&hash)?, app, now);
+    let (state, changed) = next(store.find_device(&hash)?, poll.app, now);
     if changed.is_none() {
-        return Ok(poll);
+        return Ok(state);
     }
     let (issued, change) = write(store, clock, now, |write| {
-        let (poll, changed) = next(write.find_device(&hash)?, app, now);
-        let Some(mut device) = changed else { return Ok(Err(poll)) };
+        let (state, changed) = next(write.find_device(&hash)?, poll.app, now);
+        let Some(mut device) = changed else { return Ok(Err(state)) };
         let DeviceState::Approved(approval) = device.state else {
             write.update_device(&device)?;
-            return Ok(Err(poll));
+            return Ok(Err(state));
         };
         let new = NewToken {
             membership: approval.membership,
@@ -204,7 +217,7 @@ pub fn poll_device(
             lifetime,
         };
         let (stored, text) = draw_token(rng, secret, &new, now)?;
-        let actor = actor_of(write, approval)?;
+        let actor = actor_of(write, approval, poll)?;
         let record = insert_token(write, &actor, &stored)?;
         device.state = DeviceState::Issued;
         write.update_device(&device)?;
@@ -212,15 +225,21 @@ pub fn poll_device(
     })?;
     Ok(match issued {
         Ok((record, secret)) => Poll::Issued(Box::new(IssuedToken { record, secret, change })),
-        Err(poll) => poll,
+        Err(state) => state,
     })
 }
 
-/// Who approved a device, for the audit log.
-fn actor_of(write: &mut dyn Write, approval: Approval) -> Result<Actor, ProvisioningError> {
+/// Who approved a device, with the request by which the device gets its token, for the audit log.
+fn actor_of(
+    write: &mut dyn Write,
+    approval: Approval,
+    poll: DevicePoll<'_>,
+) -> Result<Actor, ProvisioningError> {
     let member = write.member(approval.membership)?;
     let member = member.ok_or_else(|| not_found("member", approval.membership))?;
-    Ok(Actor::member(&member.membership, approval.environment, approval.authenticated, None))
+    let (environment, authenticated) = (approval.environment, approval.authenticated);
+    let actor = Actor::member(&member.membership, environment, authenticated, poll.address);
+    Ok(Actor { request_id: poll.request_id.map(str::to_owned), ..actor })
 }
 
 /// What a poll at `now` hears, and the device as it is to be stored, where that changes. An approved one is returned
@@ -421,7 +440,8 @@ mod tests {
 
         fn poll(&mut self, code: &str) -> Poll {
             let (store, secret) = (&mut self.fixture.store, &self.fixture.secret);
-            poll_device(store, &self.clock, &mut rand::rng(), secret, LIFETIME, "app", code).unwrap()
+            let poll = DevicePoll { app: "app", device_code: code, address: None, request_id: None };
+            poll_device(store, &self.clock, &mut rand::rng(), secret, LIFETIME, poll).unwrap()
         }
 
         fn decide(&mut self, code: &str, approve: bool) -> Result<(), ProvisioningError> {

@@ -29,7 +29,7 @@ const KEPT_AFTER_END: SignedDuration = SignedDuration::from_hours(90 * 24);
 pub struct NewInvitation {
     /// The organization.
     pub organization: PartnerId,
-    /// The e-mail address of the invited person, if known.
+    /// The e-mail address of the invited person; nobody of another one can accept it.
     pub email: Option<String>,
     /// The role.
     pub role: RoleOf,
@@ -57,7 +57,8 @@ pub enum Invitee {
     New {
         /// The name that others see.
         name: String,
-        /// An e-mail address that the identity provider has verified; without one, the invitation's is used.
+        /// An e-mail address that the identity provider has verified, of a domain for which it speaks. Without an identity,
+        /// the invitation's is used.
         email: Option<String>,
         /// How the identity provider names the person, where one vouches.
         identity: Option<Identity>,
@@ -195,7 +196,7 @@ pub fn invitation_info(
 ///
 /// # Errors
 /// [`ProvisioningError::UnknownLink`], [`ProvisioningError::LinkUsed`], [`ProvisioningError::LinkExpired`], an invitation
-/// that was revoked, a member already, or an error of the store.
+/// that was revoked or is for another address, a member already, or an error of the store.
 pub fn accept_invitation(
     store: &mut Store,
     clock: &dyn Clock,
@@ -216,8 +217,16 @@ pub fn accept_invitation(
         }
         links::take(write, secret, LinkKind::Invitation, code)?;
         let user = match invitee {
-            Invitee::User(id) => write.user(*id)?.ok_or_else(|| not_found("user", id))?,
+            Invitee::User(id) => {
+                let user = write.user(*id)?.ok_or_else(|| not_found("user", id))?;
+                require_invited(&invitation, user.email.as_deref())?;
+                user
+            }
             Invitee::New { name, email, identity } => {
+                // Without a provider nobody can vouch for an address, and whoever has the link got it there.
+                if identity.is_some() {
+                    require_invited(&invitation, email.as_deref())?;
+                }
                 let email = email.as_ref().or(invitation.email.as_ref());
                 find_or_create(write, now, user, name, email, identity.as_ref())?
             }
@@ -226,6 +235,13 @@ pub fn accept_invitation(
         // The inviter's rights were checked then.
         join(write, actor, now, user, membership, (invitation.organization, invitation.role))
     })
+}
+
+/// Checks that an invitation to an address is accepted by the person of that address.
+fn require_invited(invitation: &Invitation, address: Option<&str>) -> Result<(), ProvisioningError> {
+    let Some(invited) = &invitation.email else { return Ok(()) };
+    let is_invited = address.is_some_and(|address| address.eq_ignore_ascii_case(invited));
+    if is_invited { Ok(()) } else { Err(ProvisioningError::InvitedAddress) }
 }
 
 /// The user of an identity, or a new one.

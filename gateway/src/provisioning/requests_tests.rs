@@ -251,7 +251,9 @@ fn an_approval_makes_the_organization_and_its_keys_are_claimed_once() {
     let claimed = harness.claim(link.code.expose()).unwrap();
     let keys: Vec<_> =
         claimed.keys.iter().map(|key| (key.record.environment, key.record.effective())).collect();
-    assert_eq!(keys, [(Environment::Staging, P::PING_READ), (Environment::Production, P::PING_READ)]);
+    // What was granted, and to ask for more.
+    let expected = P::PING_READ | P::REQUESTS_READ | P::REQUESTS_WRITE;
+    assert_eq!(keys, [(Environment::Staging, expected), (Environment::Production, expected)]);
     for key in &claimed.keys {
         assert_eq!(harness.fixture.store.key(key.record.id).unwrap().as_ref(), Some(&key.record));
         assert!(!format!("{key:?}").contains(key.secret.expose()));
@@ -436,7 +438,7 @@ fn an_organization_asks_for_more_and_its_grant_and_the_asking_key_are_widened() 
     assert_eq!(approved.key, Some(key.id));
     assert_eq!(approved.organization.granted.staging, Some(P::grantable()));
     let key = harness.fixture.store.key(key.id).unwrap().unwrap();
-    assert_eq!(key.effective(), P::grantable());
+    assert_eq!(key.effective(), P::grantable() | P::REQUESTS_READ | P::REQUESTS_WRITE);
     let view = show_request(&mut harness.fixture.store, &actor, filed.request.id).unwrap();
     assert_eq!(view.events.last().map(|event| event.actor.as_str()), Some("operator"));
 
@@ -497,10 +499,20 @@ fn an_invitation_makes_one_member() {
     let info = with!(harness, invitation_info, secret, code).unwrap();
     assert_eq!((info.organization.as_str(), info.role.as_str()), ("Acme", "owner"));
     let identity = Identity { issuer: "https://id.example.com".to_owned(), subject: "cy".to_owned() };
-    let invitee = Invitee::New { name: "Cy".to_owned(), email: None, identity: Some(identity.clone()) };
+    let with_address = |address: Option<&str>| {
+        let email = address.map(str::to_owned);
+        Invitee::New { name: "Cy".to_owned(), email, identity: Some(identity.clone()) }
+    };
+    let member_of_another = Invitee::User(harness.member(organization, BuiltInRole::Viewer).user.id);
+    for other in [with_address(None), with_address(Some("eve@example.com")), member_of_another] {
+        let refused = with!(harness, accept_invitation, rng, &contact(), code, &other);
+        assert!(matches!(refused, Err(ProvisioningError::InvitedAddress)), "{other:?}");
+    }
+    assert_eq!(harness.fixture.store.find_user(&identity).unwrap(), None, "a refusal links nothing");
+    let invitee = with_address(Some("Cy@example.com"));
     let member = with!(harness, accept_invitation, rng, &contact(), code, &invitee).unwrap().0;
     assert_eq!(member.membership.role, RoleOf::BuiltIn(BuiltInRole::Owner));
-    assert_eq!(member.user.email.as_deref(), Some("cy@example.com"));
+    assert_eq!(member.user.email.as_deref(), Some("Cy@example.com"));
     assert_eq!(harness.fixture.store.find_user(&identity).unwrap(), Some(member.user.clone()));
     let again = with!(harness, accept_invitation, rng, &contact(), code, &invitee);
     assert!(matches!(again, Err(ProvisioningError::LinkUsed { .. })));

@@ -232,6 +232,9 @@ pub enum ProvisioningError {
         /// When that was.
         at: Timestamp,
     },
+    /// The invitation is for another address than the person's.
+    #[error("this invitation is for an e-mail address that is not known to be yours")]
+    InvitedAddress,
 }
 
 /// The text of an error, which begins in lower case and ends without a full stop, as a sentence.
@@ -293,6 +296,7 @@ impl ProvisioningError {
             | Self::LinkUsed { .. }
             | Self::LinkExpired { .. }
             | Self::InvitationRevoked { .. }
+            | Self::InvitedAddress
             | Self::PartnerExists(_) => false,
         }
     }

@@ -54,6 +54,8 @@ pub struct NewSession {
     pub agent: String,
     /// From where.
     pub address: Option<std::net::IpAddr>,
+    /// In which request.
+    pub request_id: Option<String>,
     /// The session of this browser until now, which ends.
     pub replaces: Option<SessionId>,
 }
@@ -110,7 +112,8 @@ fn actor_of(write: &mut dyn Write, new: &NewSession) -> Result<Option<Actor>, Pr
     let filter = MemberFilter { user: Some(new.user), ..MemberFilter::default() };
     let members = write.list_members(filter)?;
     let actor = |member: &crate::store::people::Member| {
-        Actor::member(&member.membership, Environment::Staging, new.authenticated, new.address)
+        let actor = Actor::member(&member.membership, Environment::Staging, new.authenticated, new.address);
+        Actor { request_id: new.request_id.clone(), ..actor }
     };
     Ok(members.first().map(actor))
 }
@@ -240,6 +243,7 @@ mod tests {
                 authenticated: NOW,
                 agent: "Mozilla/5.0\u{1b}[31m".to_owned(),
                 address: None,
+                request_id: None,
                 replaces,
             };
             let (store, secret) = (&mut self.fixture.store, &self.fixture.secret);

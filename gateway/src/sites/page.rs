@@ -52,8 +52,22 @@ impl Methods {
 pub(super) struct Post<'r> {
     pub(super) head: &'r Parts,
     pub(super) form: Form,
+    pub(super) source: Source,
+}
+
+/// From where a request comes, for limits and for the audit log.
+#[derive(Clone)]
+pub(super) struct Source {
     /// The client, as far as trusted proxies say.
     pub(super) client: ClientAddress,
+    /// The request's id, as in the access log.
+    pub(super) request_id: String,
+}
+
+impl Source {
+    fn of(record: &Record) -> Self {
+        Self { client: record.client, request_id: record.id().to_owned() }
+    }
 }
 
 /// A site of pages.
@@ -69,8 +83,8 @@ pub(super) trait PageSite: Sync + 'static {
         async move { self.error(StatusCode::NOT_FOUND, "There is no such page.") }
     }
 
-    /// The same, for a site that needs the client's address.
-    fn page_for(&'static self, head: &Parts, _: ClientAddress) -> impl Future<Output = Page> + Send {
+    /// The same, for a site that needs to know from where it comes.
+    fn page_for(&'static self, head: &Parts, _: &Source) -> impl Future<Output = Page> + Send {
         self.page(head)
     }
 
@@ -152,13 +166,16 @@ pub(super) async fn serve_page<S: PageSite>(
         (Err(error), _) => Err(error),
         (Ok(()), Some(page)) => Ok(page),
         (Ok(()), None) if head.method == Method::POST => match receive(site, head, body, &mut record).await {
-            Ok(form) => Ok(Box::pin(site.post(Post { head, form, client: record.client })).await),
+            Ok(form) => {
+                let source = Source::of(&record);
+                Ok(Box::pin(site.post(Post { head, form, source })).await)
+            }
             Err(error) => {
                 is_unread = true;
                 Err(error)
             }
         },
-        (Ok(()), None) => Ok(site.page_for(head, record.client).await),
+        (Ok(()), None) => Ok(site.page_for(head, &Source::of(&record)).await),
     };
     match outcome {
         Ok(page) => respond(site, page, record, &head.method, peer, None, false),

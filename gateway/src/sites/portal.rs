@@ -16,7 +16,6 @@ mod route;
 mod sign_in;
 mod visitor;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -29,14 +28,14 @@ use versions::{Error, ErrorCode};
 
 use super::form::add_form_fields;
 use super::html::{SiteView, asset, message};
-use super::page::{Methods, Page, PageSite, Post};
+use super::page::{Methods, Page, PageSite, Post, Source};
 use crate::clock::Clock;
 use crate::config;
 use crate::http::{ClientAddress, CrossOrigin, check_same_origin};
 use crate::identity::Identity;
 use crate::limits::{Failures, Policy, RateLimit};
 use crate::pipeline::Pipeline;
-use crate::provisioning::{DeviceLimits, ProvisioningError, SessionTimes, sentence};
+use crate::provisioning::{Actor, DeviceLimits, ProvisioningError, SessionTimes, sentence};
 use crate::store::{Store, StoreError};
 use crate::transport::network;
 use pending::Sealer;
@@ -157,17 +156,17 @@ impl Portal {
         format!("{}{path}", self.settings.public_url)
     }
 
-    async fn get(&'static self, route: Route<'_>, head: &Parts, client: ClientAddress) -> Page {
+    async fn get(&'static self, route: Route<'_>, head: &Parts, source: &Source) -> Page {
         match route {
             Route::Account => self.account(head).await,
             Route::SignIn => self.sign_in(head).await,
             Route::Provider(name) => self.begin_sign_in(head, name).await,
-            Route::Callback(name) => self.finish_sign_in(head, name, client).await,
+            Route::Callback(name) => self.finish_sign_in(head, name, source).await,
             Route::Link(code) => self.link(code),
             Route::Access => self.access_form(),
-            Route::AccessRequest(code) => self.access(code, client).await,
-            Route::Claim(code) => self.claim(code, client).await,
-            Route::Invitation(code) => self.invitation(head, code, client).await,
+            Route::AccessRequest(code) => self.access(code, source.client).await,
+            Route::Claim(code) => self.claim(code, source.client).await,
+            Route::Invitation(code) => self.invitation(head, code, source.client).await,
             Route::Device => self.device(head).await,
             Route::Metadata => self.metadata(),
             Route::Asset(name) => asset(name).unwrap_or_else(|| self.not_found()),
@@ -248,10 +247,10 @@ impl PageSite for Portal {
         self.pipeline
     }
 
-    async fn page_for(&'static self, head: &Parts, client: ClientAddress) -> Page {
+    async fn page_for(&'static self, head: &Parts, source: &Source) -> Page {
         let route = Route::of(head.uri.path());
         let page = match route {
-            Some(route) => Box::pin(self.get(route, head, client)).await,
+            Some(route) => Box::pin(self.get(route, head, source)).await,
             None => self.not_found(),
         };
         self.counted(route, page)
@@ -316,9 +315,9 @@ fn query_value(head: &Parts, name: &str) -> Option<String> {
     pairs.find_map(|(found, value)| (found == name).then(|| value.into_owned()))
 }
 
-/// The client's address for the audit log, unless a proxy hides it.
-const fn visible(client: ClientAddress) -> Option<IpAddr> {
-    client.visible()
+/// Somebody without a credential, for the audit log: with the address, unless a proxy hides it.
+fn contact(source: &Source) -> Actor {
+    Actor::contact(source.client.visible()).in_request(&source.request_id)
 }
 
 #[cfg(test)]

@@ -220,7 +220,7 @@ impl PageSite for SettingsPage {
         if let Some(other) = post.form.other_than(&[PROOF, "port"]) {
             return self.error(StatusCode::BAD_REQUEST, &format!("The form has no field `{other}`."));
         }
-        info!(client.address = %post.client.nearest(), action, "The settings page: {action}");
+        info!(client.address = %post.source.client.nearest(), action, "The settings page: {action}");
         match self.act(action, &post.form).await {
             Ok(done) => {
                 let mut page = html::message(StatusCode::SEE_OTHER, self.view(), "Done", "", true);

@@ -4,10 +4,10 @@ use permissions::{InvitationId, RequestId};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use uuid::Uuid;
-use versions::Error;
 use versions::management::{
     AccessRequestInfo, Approval, InvitationInfo, Page, PerEnvironment, RequestEventInfo, Requester,
 };
+use versions::{Error, v2026_11_15};
 
 use crate::mail::Letter;
 use crate::pipeline::Pipeline;
@@ -94,7 +94,7 @@ impl Pipeline {
         use_case: String,
         (staging, production): PerEnvironment,
     ) -> Result<AccessRequestInfo, Error> {
-        let open_max = self.requests.open_max;
+        let (open_max, environment) = (self.requests.open_max, requester.caller.environment);
         let work =
             move |tools: &super::Tools, store: &mut crate::store::Store, actor: &provisioning::Actor| {
                 let new = NewRequest {
@@ -107,7 +107,16 @@ impl Pipeline {
                 let (rng, clock) = (&mut OsRng.unwrap_err(), tools.clock());
                 provisioning::file_request(store, clock, rng, &tools.secret, actor, &new, open_max)
             };
-        self.provision(requester, work).await.map(|filed| request_info(filed.request))
+        let request = self.provision(requester, work).await?.request;
+        // A key has no mailbox.
+        if !request.email.is_empty()
+            && let Some(server) = self.snapshot().server(environment)
+        {
+            let list = v2026_11_15::ACCESS_REQUESTS.trim_end_matches(".json");
+            let link = format!("{}{list}/{}.json", server.url, request.id);
+            self.mail(Letter::permissions_asked(&request.email, &link));
+        }
+        Ok(request_info(request))
     }
 
     pub(super) async fn access_request(

@@ -8,10 +8,11 @@ use permissions::{ApiAccessPermission, Environment};
 use versions::Error;
 use zeroize::Zeroizing;
 
-use super::{Portal, SITE, shown, visible};
+use super::{Portal, SITE, contact, shown};
 use crate::http::ClientAddress;
+use crate::mail::Letter;
 use crate::provisioning::{
-    Actor, NewRequest, ProvisioningError, REQUEST_PATH, RequestView, Which, add_to_request, file_request,
+    NewRequest, ProvisioningError, REQUEST_PATH, RequestView, Which, add_to_request, file_request,
     request_by_code, sentence, withdraw_request,
 };
 use crate::sites::form::Form;
@@ -107,14 +108,14 @@ impl Portal {
     /// [`versions::ErrorCode::MalformedRequest`] for a field that is there twice.
     pub(super) async fn file_access(&'static self, post: &Post<'_>) -> Result<Page, Error> {
         let typed = typed(&post.form)?;
-        if let Err(seconds) = self.count_access(post.client) {
+        if let Err(seconds) = self.count_access(post.source.client) {
             let text = format!("Too many requests were sent. Try again in {seconds} seconds.");
             let problem = Problem { field: "", label: "Not sent", text };
             let mut page = form_page(StatusCode::TOO_MANY_REQUESTS, &typed, Some(problem));
             page.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             return Ok(page);
         }
-        let (new, actor) = (typed.clone(), Actor::contact(visible(post.client)));
+        let (new, actor) = (typed.clone(), contact(&post.source));
         let open_max = self.settings.access_requests_open_max;
         let filed = self.run(move |portal, store| {
             let (clock, secret) = (portal.clock(), &portal.secret);
@@ -125,6 +126,10 @@ impl Portal {
                 let code = filed.code.expect("a contact's request has a link");
                 let path = Zeroizing::new(format!("{REQUEST_PATH}{}", code.expose()));
                 let url = Zeroizing::new(self.url(&path));
+                // Whether it is sent changes nothing in the answer, and nobody waits for it.
+                if let Some(mailer) = self.pipeline.mailer() {
+                    mailer.send(Letter::request_received(&filed.request.email, &url));
+                }
                 page(StatusCode::OK, &FiledPage { site: SITE, url: &url, path: &path })
             }
             Err(ProvisioningError::QueueFull) => {
@@ -174,11 +179,11 @@ impl Portal {
 
     /// Adds a text to a request, or without one withdraws it; then shows it.
     async fn change_access(&'static self, post: &Post<'_>, code: &str, text: Option<String>) -> Page {
-        if let Err(seconds) = self.count_code(post.client) {
+        if let Err(seconds) = self.count_code(post.source.client) {
             return self.too_many_codes(seconds);
         }
         let typed = text.clone().unwrap_or_default();
-        let (actor, owned) = (Actor::contact(visible(post.client)), Zeroizing::new(code.to_owned()));
+        let (actor, owned) = (contact(&post.source), Zeroizing::new(code.to_owned()));
         let changed = self.run(move |portal, store| {
             let (clock, secret, which) = (portal.clock(), &portal.secret, Which::Code(&owned));
             match text {

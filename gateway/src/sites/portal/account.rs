@@ -11,7 +11,7 @@ use crate::provisioning::{
     ProvisioningError, end_session, list_sessions, list_tokens, not_found, revoke_token,
 };
 use crate::sites::html::{SiteView, page};
-use crate::sites::page::{Page, Post};
+use crate::sites::page::{Page, Post, Source};
 use crate::store::people::TokenFilter;
 
 #[derive(Template)]
@@ -101,12 +101,12 @@ impl Portal {
             Ok(visitor) => visitor,
             Err(page) => return Ok(page),
         };
-        let client = post.client;
+        let source = Source::clone(&post.source);
         let ended = self.run(move |portal, store| {
             let absent = || not_found("device", id);
             let token = store.token(id)?.ok_or_else(absent)?;
             // One of another person's is as absent as any.
-            let actor = visitor.actor(token.membership, token.environment, client).ok_or_else(absent)?;
+            let actor = visitor.actor(token.membership, token.environment, &source).ok_or_else(absent)?;
             revoke_token(store, portal.clock(), &actor, id).map(drop)
         });
         Ok(self.back(ended.await))
@@ -119,9 +119,9 @@ impl Portal {
             Ok(visitor) => visitor,
             Err(page) => return Ok(page),
         };
-        let client = post.client;
+        let actor = visitor.own_actor(&post.source);
         let ended = self.run(move |portal, store| {
-            let actor = visitor.own_actor(client).ok_or_else(|| not_found("session", id))?;
+            let actor = actor.ok_or_else(|| not_found("session", id))?;
             end_session(store, portal.clock(), &actor, visitor.user.id, id).map(drop)
         });
         Ok(self.back(ended.await))

@@ -5,9 +5,9 @@ use http::StatusCode;
 use zeroize::Zeroizing;
 
 use super::access::names;
-use super::{Portal, SITE, shown, visible};
+use super::{Portal, SITE, contact, shown};
 use crate::http::ClientAddress;
-use crate::provisioning::{Actor, LinkState, Provisioning, ProvisioningError, claim_info};
+use crate::provisioning::{LinkState, Provisioning, ProvisioningError, claim_info};
 use crate::sites::html::{SiteView, message, page};
 use crate::sites::page::{Page, Post};
 
@@ -70,10 +70,10 @@ impl Portal {
 
     /// `POST /claim/{code}`: makes the keys and shows them.
     pub(super) async fn use_claim(&'static self, post: &Post<'_>, code: &str) -> Page {
-        if let Err(seconds) = self.count_code(post.client) {
+        if let Err(seconds) = self.count_code(post.source.client) {
             return self.too_many_codes(seconds);
         }
-        let (actor, owned) = (Actor::contact(visible(post.client)), Zeroizing::new(code.to_owned()));
+        let (actor, owned) = (contact(&post.source), Zeroizing::new(code.to_owned()));
         let claimed = self.run(move |portal, store| {
             Provisioning {
                 actor: &actor,

@@ -64,18 +64,18 @@ impl Portal {
             Ok(visitor) => visitor,
             Err(page) => return Ok(page),
         };
-        if let Err(seconds) = self.count_code(post.client) {
+        if let Err(seconds) = self.count_code(post.source.client) {
             return Ok(self.too_many_codes(seconds));
         }
         let actor = match action {
             "continue" => return Ok(self.show_device(&visitor, &user_code).await),
             "approve" => match (membership, environment) {
                 (Some(Ok(membership)), Some(Ok(environment))) => {
-                    visitor.actor(membership, environment, post.client)
+                    visitor.actor(membership, environment, &post.source)
                 }
                 _ => None,
             },
-            "deny" => visitor.own_actor(post.client),
+            "deny" => visitor.own_actor(&post.source),
             _ => None,
         };
         let actor = actor.ok_or_else(|| {

@@ -8,14 +8,14 @@ use versions::Error;
 use zeroize::Zeroizing;
 
 use super::visitor::{invitations, set_invitation};
-use super::{Portal, SITE, redirect, shown, visible};
+use super::{Portal, SITE, contact, redirect, shown};
 use crate::http::ClientAddress;
 use crate::identity::VerifiedSession;
 use crate::provisioning::{
-    Actor, Invitee, LinkState, ProvisioningError, accept_invitation, invitation_info, sentence,
+    Invitee, LinkState, ProvisioningError, accept_invitation, invitation_info, sentence,
 };
 use crate::sites::html::{SiteView, message, page};
-use crate::sites::page::{Page, Post};
+use crate::sites::page::{Page, Post, Source};
 
 #[derive(Template)]
 #[template(path = "portal/invitation.html")]
@@ -27,6 +27,7 @@ struct InvitationPage<'a> {
     action: String,
     user: Option<&'a str>,
     has_providers: bool,
+    is_addressed: bool,
     name: &'a str,
     problem: Option<&'a str>,
 }
@@ -47,7 +48,7 @@ impl Portal {
     /// [`versions::ErrorCode::MalformedRequest`] for a field that is there twice.
     pub(super) async fn accept_invitation(&'static self, post: &Post<'_>, code: &str) -> Result<Page, Error> {
         let name = post.form.one("name")?.unwrap_or_default().to_owned();
-        if let Err(seconds) = self.count_code(post.client) {
+        if let Err(seconds) = self.count_code(post.source.client) {
             return Ok(self.too_many_codes(seconds));
         }
         let (invitee, authenticated) = match self.visitor(post.head).await {
@@ -65,9 +66,9 @@ impl Portal {
             Ok(None) => (Invitee::New { name: name.clone(), email: None, identity: None }, self.now()),
             Err(error) => return Ok(self.failure(&error)),
         };
-        let accepted = self.accept(post.client, code, invitee).await;
+        let accepted = self.accept(&post.source, code, invitee).await;
         Ok(match accepted {
-            Ok(user) => match self.enter(post.head, post.client, user, authenticated, "/").await {
+            Ok(user) => match self.enter(post.head, &post.source, user, authenticated, "/").await {
                 Ok(Some(page)) => page,
                 Ok(None) => self.unknown_link(),
                 Err(error) => self.failure(&error),
@@ -85,17 +86,17 @@ impl Portal {
     pub(super) async fn accept_waiting(
         &'static self,
         head: &Parts,
-        client: ClientAddress,
+        source: &Source,
         session: &VerifiedSession,
     ) -> Option<Result<(), Page>> {
         let code = Zeroizing::new(invitations(head).next()?.to_owned());
         // An address counts only where the provider speaks for its domain.
-        let email = session.email.clone().filter(|email| session.provider.speaks_for(email));
+        let email = session.linking_email().map(str::to_owned);
         let name = email.clone().unwrap_or_else(|| session.subject.clone());
         let identity =
             PersonIdentity { issuer: session.issuer().to_owned(), subject: session.subject.clone() };
         let invitee = Invitee::New { name, email, identity: Some(identity) };
-        Some(match self.accept(client, &code, invitee).await {
+        Some(match self.accept(source, &code, invitee).await {
             Ok(_) | Err(ProvisioningError::MemberExists) => Ok(()),
             Err(error) => Err(self.invitation_failure(&error)),
         })
@@ -103,11 +104,11 @@ impl Portal {
 
     async fn accept(
         &'static self,
-        client: ClientAddress,
+        source: &Source,
         code: &str,
         invitee: Invitee,
     ) -> Result<permissions::UserId, ProvisioningError> {
-        let (actor, owned) = (Actor::contact(visible(client)), Zeroizing::new(code.to_owned()));
+        let (actor, owned) = (contact(source), Zeroizing::new(code.to_owned()));
         let accepted = self.run(move |portal, store| {
             let (clock, secret, rng) = (portal.clock(), &portal.secret, &mut rand::rng());
             accept_invitation(store, clock, rng, secret, &actor, &owned, &invitee)
@@ -153,6 +154,7 @@ impl Portal {
             action: format!("/invitation/{code}"),
             user: visitor.as_ref().map(|visitor| &*visitor.user.name),
             has_providers: self.has_providers(),
+            is_addressed: info.invitation.email.is_some(),
             name,
             problem,
         };
@@ -174,6 +176,12 @@ impl Portal {
             }
             ProvisioningError::InvitationRevoked { at } => {
                 ("Revoked", format!("This invitation was revoked on {}.", shown(*at)))
+            }
+            ProvisioningError::InvitedAddress => {
+                let text = "The invitation is for an e-mail address that is not known to be yours. Sign out, open \
+                            the link again and sign in with an account whose provider has verified that address, or ask for \
+                            an invitation without an address. This one stays open.";
+                return message(StatusCode::FORBIDDEN, SITE, "For somebody else", text, true);
             }
             ProvisioningError::MemberExists => {
                 let text = "You are a member of this organization already. The invitation stays open.";

@@ -11,7 +11,8 @@ use tracing::error;
 use super::Portal;
 use crate::http::ClientAddress;
 use crate::provisioning::{
-    Actor, BeginDevice, NewDevice, Poll, ProvisioningError, Who, begin_device, poll_device, revoke_token,
+    Actor, BeginDevice, DevicePoll, NewDevice, Poll, ProvisioningError, Who, begin_device, poll_device,
+    revoke_token,
 };
 use crate::sites::page::{Page, Post};
 use crate::store::StoreError;
@@ -142,11 +143,11 @@ impl Portal {
 
     /// `POST /oauth/device/code`.
     pub(super) async fn device_code(&'static self, post: &Post<'_>) -> Result<Option<Value>, OAuthError> {
-        self.count_token_request(post.client)?;
+        self.count_token_request(post.source.client)?;
         check_client(post)?;
         let app = required(post, "client_id")?.to_owned();
         let device = parameter(post, "device_name").unwrap_or(UNNAMED_DEVICE).to_owned();
-        let address = network(post.client.nearest()).to_string();
+        let address = network(post.source.client.nearest()).to_string();
         let new = NewDevice { app, device, address };
         let begun = self.run(move |portal, store| {
             let (rng, limits) = (&mut rand::rng(), portal.device_limits());
@@ -178,7 +179,7 @@ impl Portal {
 
     /// `POST /oauth/token`.
     pub(super) async fn token(&'static self, post: &Post<'_>) -> Result<Option<Value>, OAuthError> {
-        self.count_token_request(post.client)?;
+        self.count_token_request(post.source.client)?;
         check_client(post)?;
         if required(post, "grant_type")? != DEVICE_CODE_GRANT {
             let description = format!("the only grant type is {DEVICE_CODE_GRANT}");
@@ -186,9 +187,11 @@ impl Portal {
         }
         let app = required(post, "client_id")?.to_owned();
         let code = zeroize::Zeroizing::new(required(post, "device_code")?.to_owned());
+        let (address, request_id) = (post.source.client.visible(), post.source.request_id.clone());
         let polled = self.run(move |portal, store| {
             let (rng, lifetime) = (&mut rand::rng(), portal.token_lifetime);
-            poll_device(store, portal.clock(), rng, &portal.secret, lifetime, &app, &code)
+            let poll = DevicePoll { app: &app, device_code: &code, address, request_id: Some(&request_id) };
+            poll_device(store, portal.clock(), rng, &portal.secret, lifetime, poll)
         });
         let (error, description) = match polled.await? {
             Poll::Issued(token) => {
@@ -217,14 +220,15 @@ impl Portal {
 
     /// `POST /oauth/revoke`: the holder of a token may revoke it. An unknown token counts as revoked.
     pub(super) async fn revoke(&'static self, post: &Post<'_>) -> Result<Option<Value>, OAuthError> {
-        self.count_token_request(post.client)?;
+        self.count_token_request(post.source.client)?;
         check_client(post)?;
         let token = required(post, "token")?;
         // A key is none: it belongs to an organization, which revokes it elsewhere.
         let caller = Some(token).filter(|token| TokenSecret::has_form(token.as_bytes()));
         let Some(caller) = caller.and_then(|token| self.pipeline.credential(token)) else { return Ok(None) };
         let permissions::Credential::Token(id) = caller.credential else { return Ok(None) };
-        let actor = Actor { who: Who::Caller(caller), address: post.client.visible(), request_id: None };
+        let (address, request_id) = (post.source.client.visible(), Some(post.source.request_id.clone()));
+        let actor = Actor { who: Who::Caller(caller), address, request_id };
         let revoked = self.run(move |portal, store| revoke_token(store, portal.clock(), &actor, id));
         match revoked.await {
             // The member has left, and the token with them.

@@ -10,12 +10,11 @@ use tracing::warn;
 
 use super::pending::Pending;
 use super::visitor::{Visitor, forget_session, set_invitation, set_sign_in, sign_ins};
-use super::{Portal, SITE, query_value, redirect, visible};
-use crate::http::ClientAddress;
+use super::{Portal, SITE, contact, query_value, redirect};
 use crate::identity::{SIGN_IN_LIFETIME, SignInError, VerifiedSession};
-use crate::provisioning::{Actor, ProvisioningError, Who, end_session, use_sign_in_link};
+use crate::provisioning::{ProvisioningError, end_session, use_sign_in_link};
 use crate::sites::html::{SiteView, message, page};
-use crate::sites::page::{Page, Post};
+use crate::sites::page::{Page, Post, Source};
 
 /// A user code as it is carried along is no longer than a person would write it.
 const USER_CODE_BYTES_MAX: usize = 32;
@@ -125,12 +124,7 @@ impl Portal {
     }
 
     /// `/sign-in/{provider}/callback`: back from the provider.
-    pub(super) async fn finish_sign_in(
-        &'static self,
-        head: &Parts,
-        name: &str,
-        client: ClientAddress,
-    ) -> Page {
+    pub(super) async fn finish_sign_in(&'static self, head: &Parts, name: &str, source: &Source) -> Page {
         let Some(provider) = self.identity.provider(name).filter(|provider| provider.signs_in()) else {
             return self.not_found();
         };
@@ -139,7 +133,7 @@ impl Portal {
             Some(Pending { sign_in, user_code }) => {
                 let query = head.uri.query().unwrap_or_default();
                 match provider.finish(sign_in, query, self.clock()).await {
-                    Ok(session) => self.signed_in(head, client, &session, user_code.as_deref()).await,
+                    Ok(session) => self.signed_in(head, source, &session, user_code.as_deref()).await,
                     Err(error) => {
                         let cause = std::error::Error::source(&error).map(ToString::to_string);
                         warn!(provider = name, error.name = error.name(), error = %error, cause, "A sign-in failed");
@@ -159,15 +153,15 @@ impl Portal {
     async fn signed_in(
         &'static self,
         head: &Parts,
-        client: ClientAddress,
+        source: &Source,
         session: &VerifiedSession,
         user_code: Option<&str>,
     ) -> Page {
-        let waiting = self.accept_waiting(head, client, session).await;
+        let waiting = self.accept_waiting(head, source, session).await;
         let is_waiting = waiting.is_some();
         let mut page = match waiting {
             Some(Err(page)) => page,
-            Some(Ok(())) | None => self.enter_as(head, client, session, user_code).await,
+            Some(Ok(())) | None => self.enter_as(head, source, session, user_code).await,
         };
         if is_waiting {
             set_invitation(&mut page, None);
@@ -178,7 +172,7 @@ impl Portal {
     async fn enter_as(
         &'static self,
         head: &Parts,
-        client: ClientAddress,
+        source: &Source,
         session: &VerifiedSession,
         user_code: Option<&str>,
     ) -> Page {
@@ -188,7 +182,7 @@ impl Portal {
         // Without its word, nobody knows when the person proved who they are, and it counts as long ago.
         let authenticated = session.auth_time.unwrap_or(Timestamp::UNIX_EPOCH);
         let entered = match user {
-            Ok(Some(user)) => self.enter(head, client, user.id, authenticated, &destination(user_code)).await,
+            Ok(Some(user)) => self.enter(head, source, user.id, authenticated, &destination(user_code)).await,
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
@@ -207,11 +201,11 @@ impl Portal {
 
     /// `POST /sign-in/link/{code}`.
     pub(super) async fn use_link(&'static self, post: &Post<'_>, code: &str) -> Page {
-        if let Err(seconds) = self.count_code(post.client) {
+        if let Err(seconds) = self.count_code(post.source.client) {
             return self.too_many_codes(seconds);
         }
         let code = zeroize::Zeroizing::new(code.to_owned());
-        let actor = Actor { who: Who::Contact, address: visible(post.client), request_id: None };
+        let actor = contact(&post.source);
         let used = self
             .run(move |portal, store| use_sign_in_link(store, portal.clock(), &portal.secret, &actor, &code));
         let user = match used.await {
@@ -224,7 +218,7 @@ impl Portal {
             }
             Err(error) => return self.failure(&error),
         };
-        match self.enter(post.head, post.client, user, self.now(), "/").await {
+        match self.enter(post.head, &post.source, user, self.now(), "/").await {
             Ok(Some(page)) => page,
             Ok(None) => no_member(),
             Err(error) => self.failure(&error),
@@ -233,11 +227,11 @@ impl Portal {
 
     /// `POST /sign-out`.
     pub(super) async fn sign_out(&'static self, post: &Post<'_>) -> Page {
-        let client = post.client;
         let ended = match self.visitor(post.head).await {
             Ok(Some(visitor)) => {
+                let actor = visitor.own_actor(&post.source);
                 self.run(move |portal, store| {
-                    let Some(actor) = visitor.own_actor(client) else { return Ok(()) };
+                    let Some(actor) = actor else { return Ok(()) };
                     let session = &visitor.session;
                     end_session(store, portal.clock(), &actor, session.user, session.id).map(drop)
                 })

@@ -7,10 +7,10 @@ use permissions::{Environment, MembershipId, User, UserId};
 use zeroize::Zeroizing;
 
 use super::Portal;
-use crate::http::{ClientAddress, SameSite, SetCookie, cookies};
+use crate::http::{SameSite, SetCookie, cookies};
 use crate::identity::SIGN_IN_LIFETIME;
 use crate::provisioning::{Actor, NewSession, ProvisioningError, create_session, find_session};
-use crate::sites::page::Page;
+use crate::sites::page::{Page, Source};
 use crate::store::people::{Member, MemberFilter};
 use crate::store::sign_in::Session;
 
@@ -42,17 +42,19 @@ impl Visitor {
         &self,
         membership: MembershipId,
         environment: Environment,
-        client: ClientAddress,
+        source: &Source,
     ) -> Option<Actor> {
         let place = self.places.iter().find(|place| place.member.membership.id == membership)?;
         let authenticated = self.session.authenticated;
-        Some(Actor::member(&place.member.membership, environment, authenticated, client.visible()))
+        let address = source.client.visible();
+        let actor = Actor::member(&place.member.membership, environment, authenticated, address);
+        Some(actor.in_request(&source.request_id))
     }
 
     /// The visitor as a member of their first organization, for what concerns only the visitor.
-    pub(super) fn own_actor(&self, client: ClientAddress) -> Option<Actor> {
+    pub(super) fn own_actor(&self, source: &Source) -> Option<Actor> {
         let membership = self.places.first()?.member.membership.id;
-        self.actor(membership, Environment::Staging, client)
+        self.actor(membership, Environment::Staging, source)
     }
 }
 
@@ -90,7 +92,7 @@ impl Portal {
     pub(super) async fn enter(
         &'static self,
         head: &Parts,
-        client: ClientAddress,
+        source: &Source,
         user: UserId,
         authenticated: Timestamp,
         location: &str,
@@ -101,7 +103,8 @@ impl Portal {
             user,
             authenticated,
             agent: agent.unwrap_or_default().to_owned(),
-            address: client.visible(),
+            address: source.client.visible(),
+            request_id: Some(source.request_id.clone()),
             replaces: replaces.map(|visitor| visitor.session.id),
         };
         let created = self.run(move |portal, store| {
