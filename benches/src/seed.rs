@@ -69,7 +69,10 @@ pub fn seed(data: &Path, count: usize) -> anyhow::Result<()> {
     while keys.peek().is_some() {
         store.write(Timestamp::UNIX_EPOCH, |write| {
             for (key, _) in keys.by_ref().take(KEYS_PER_WRITE) {
-                write.add_partner(key.record.partner_id, &key.record.partner)?;
+                if write.add_partner(key.record.partner_id, &key.record.partner)? {
+                    let (environment, all) = (key.record.environment, ApiAccessPermission::grantable());
+                    write.set_granted(key.record.partner_id, environment, all)?;
+                }
                 write.insert_key(&key.record, &key.hash)?;
             }
             Ok::<_, StoreError>(())
