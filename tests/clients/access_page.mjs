@@ -15,7 +15,11 @@ try {
   const titles = [];
   let faults = [];
   page.on("console", (message) => faults.push(`${message.type()}: ${message.text()}`));
-  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    // A click may leave a page before its icon is there.
+    const reason = request.failure().errorText;
+    if (reason !== "net::ERR_ABORTED") faults.push(`failed: ${request.url()}: ${reason}`);
+  });
   const see = async () => titles.push(await page.locator("h1").innerText());
   const press = async (name) => {
     await page.getByRole("button", { name, exact: true }).click();

@@ -23,7 +23,11 @@ try {
   const page = await context.newPage();
   let expected = false;
   page.on("console", (message) => expected || faults.push(`${message.type()}: ${message.text()}`));
-  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    // A click may leave a page before its icon is there.
+    const reason = request.failure().errorText;
+    if (reason !== "net::ERR_ABORTED") faults.push(`failed: ${request.url()}: ${reason}`);
+  });
   const submit = async (name) => {
     await page.getByRole("button", { name, exact: true }).click();
     await page.waitForLoadState();
