@@ -4,7 +4,7 @@
 // refused of a page with foreign content, which shows that refusals are seen.
 import { createInterface } from "node:readline";
 
-import { launch } from "./browser.mjs";
+import { launch, walk, watch } from "./browser.mjs";
 
 const [portal] = process.argv.slice(2);
 const print = (value) => console.log(JSON.stringify(value));
@@ -12,20 +12,9 @@ const browser = await launch(["--ignore-certificate-errors"]);
 try {
   const context = await browser.newContext({ javaScriptEnabled: false, ignoreHTTPSErrors: true });
   const page = await context.newPage();
-  const titles = [];
   let faults = [];
-  page.on("console", (message) => faults.push(`${message.type()}: ${message.text()}`));
-  page.on("requestfailed", (request) => {
-    // A click may leave a page before its icon is there.
-    const reason = request.failure().errorText;
-    if (reason !== "net::ERR_ABORTED") faults.push(`failed: ${request.url()}: ${reason}`);
-  });
-  const see = async () => titles.push(await page.locator("h1").innerText());
-  const press = async (name) => {
-    await page.getByRole("button", { name, exact: true }).click();
-    await page.waitForLoadState("load");
-    await see();
-  };
+  watch(page, (fault) => faults.push(fault));
+  const { titles, see, press } = walk(page);
   await page.goto(`${portal}/access`, { timeout: 30000 });
   await see();
   await page.getByLabel("Organization").fill("Blue <b>Ocean</b>");

@@ -19,3 +19,25 @@ export const launch = (more = []) =>
     ],
     timeout: 60000,
   });
+
+/** What the console says and which requests fail on a page, from now on: one of `report` each. */
+export function watch(page, report) {
+  page.on("console", (message) => report(`${message.type()}: ${message.text()}`));
+  page.on("requestfailed", (request) => {
+    // A click may leave a page before its icon is there.
+    const reason = request.failure().errorText;
+    if (reason !== "net::ERR_ABORTED") report(`failed: ${request.url()}: ${reason}`);
+  });
+}
+
+/** A walk from page to page: the titles that it saw, and its steps. */
+export function walk(page) {
+  const titles = [];
+  const see = async () => titles.push(await page.locator("h1").innerText());
+  const press = async (name) => {
+    await page.getByRole("button", { name, exact: true }).click();
+    await page.waitForLoadState("load");
+    await see();
+  };
+  return { titles, see, press };
+}

@@ -1,26 +1,15 @@
 // PORTAL LINK PAGE ACTION: Chromium without JavaScript signs in by a one-time link, approves or denies the device of
 // PAGE, and ends its session. It prints the titles that it saw, and what the pages' policy refused.
-import { launch } from "./browser.mjs";
+import { launch, walk, watch } from "./browser.mjs";
 
 const [portal, link, code, action] = process.argv.slice(2);
 const browser = await launch(["--ignore-certificate-errors"]);
 try {
   const context = await browser.newContext({ javaScriptEnabled: false, ignoreHTTPSErrors: true });
   const page = await context.newPage();
-  const titles = [];
   const faults = [];
-  page.on("console", (message) => faults.push(`${message.type()}: ${message.text()}`));
-  page.on("requestfailed", (request) => {
-    // A click may leave a page before its icon is there.
-    const reason = request.failure().errorText;
-    if (reason !== "net::ERR_ABORTED") faults.push(`failed: ${request.url()}: ${reason}`);
-  });
-  const see = async () => titles.push(await page.locator("h1").innerText());
-  const press = async (name) => {
-    await page.getByRole("button", { name, exact: true }).click();
-    await page.waitForLoadState("load");
-    await see();
-  };
+  watch(page, (fault) => faults.push(fault));
+  const { titles, see, press } = walk(page);
   await page.goto(code, { timeout: 30000 });
   await see();
   await page.goto(link);

@@ -2,7 +2,7 @@
 // accessibility, and nothing may be wider than the window.
 import { readFileSync } from "node:fs";
 
-import { launch, require } from "./browser.mjs";
+import { launch, require, watch } from "./browser.mjs";
 
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const [base, ...paths] = process.argv.slice(2);
@@ -22,8 +22,7 @@ try {
       });
       const page = await context.newPage();
       const at = (path) => `${path} ${width} ${colorScheme}`;
-      page.on("console", (message) => faults.push(`${message.type()}: ${message.text()}`));
-      page.on("requestfailed", (request) => faults.push(`failed: ${request.url()}`));
+      watch(page, (fault) => faults.push(fault));
       for (const path of paths) {
         const reply = await page.goto(base + path, { timeout: 30000 });
         if (reply.status() !== 200) faults.push(`${at(path)}: ${reply.status()}`);

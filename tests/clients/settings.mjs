@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
-import { launch, require } from "./browser.mjs";
+import { launch, require, watch } from "./browser.mjs";
 
 const [url, port] = process.argv.slice(2);
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -22,12 +22,7 @@ try {
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
   let expected = false;
-  page.on("console", (message) => expected || faults.push(`${message.type()}: ${message.text()}`));
-  page.on("requestfailed", (request) => {
-    // A click may leave a page before its icon is there.
-    const reason = request.failure().errorText;
-    if (reason !== "net::ERR_ABORTED") faults.push(`failed: ${request.url()}: ${reason}`);
-  });
+  watch(page, (fault) => expected || faults.push(fault));
   const submit = async (name) => {
     await page.getByRole("button", { name, exact: true }).click();
     await page.waitForLoadState();
