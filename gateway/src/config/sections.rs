@@ -210,9 +210,6 @@ pub struct Portal {
     pub devices_pending_per_address_max: usize,
     /// Requests to `/oauth/token` and `/oauth/revoke` of one client address.
     pub token_requests_per_address: Rate,
-    /// Access requests of strangers that are open.
-    #[serde(deserialize_with = "values::count::<1, 100_000, _, _>")]
-    pub access_requests_open_max: usize,
     /// Access requests that one client address may file.
     pub access_requests_per_address: Rate,
     /// Access requests that strangers may file in all.

@@ -54,6 +54,7 @@ pub struct Portal {
     codes: RateLimit,
     access_of_addresses: Failures,
     access: RateLimit,
+    requests_open_max: usize,
     brand: Brand,
 }
 
@@ -81,6 +82,7 @@ impl Portal {
             codes: RateLimit::new(Policy::new(settings.codes)),
             access_of_addresses: Failures::new(config.limits.failure_addresses_max),
             access: RateLimit::new(Policy::new(settings.access_requests)),
+            requests_open_max: config.requests.open_max,
             brand: config.api.brand.clone(),
             settings,
         }

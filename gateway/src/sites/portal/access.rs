@@ -116,7 +116,7 @@ impl Portal {
             return Ok(page);
         }
         let (new, actor) = (typed.clone(), contact(&post.source));
-        let open_max = self.settings.access_requests_open_max;
+        let open_max = self.requests_open_max;
         let filed = self.run(move |portal, store| {
             let (clock, secret) = (portal.clock(), &portal.secret);
             file_request(store, clock, &mut rand::rng(), secret, &actor, &new, open_max)
