@@ -304,6 +304,8 @@ impl People {
     }
 
     fn did(&mut self, change: Committed) {
+        // Lists are in the order of ids, which have a millisecond and then chance: the next thing is of a later one.
+        std::thread::sleep(Duration::from_millis(1));
         self.change = self.change.max(change.change);
     }
 }
