@@ -56,7 +56,8 @@ pub use operators::{
     sign_in_link_state, use_sign_in_link,
 };
 pub use organizations::{
-    PartnerChange, create_partner, grant, remove_partner, rename_partner, resume_partner, suspend_partner,
+    PartnerChange, create_partner, grant, make_operator, remove_partner, rename_partner, resume_partner,
+    suspend_partner,
 };
 pub use people::{
     NewMember, change_member, change_role, create_role, create_user, find_role_by_name, list_members,

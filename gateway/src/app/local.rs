@@ -22,7 +22,7 @@ use crate::config::{Config, Service};
 use crate::folder::{DataFolder, replace_private};
 use crate::local::{LocalApi, Request, State, Wish, ensure_token, rotate_token};
 use crate::pipeline::Pipeline;
-use crate::provisioning::{Actor, Provisioning};
+use crate::provisioning::Provisioning;
 use crate::sites::{Rotate, SettingsPage, Sites};
 use crate::store::{Store, StoreError, StoreHandle};
 use crate::transport::Connections;
@@ -145,21 +145,15 @@ pub(super) fn rotate(
     clock: &Arc<dyn Clock>,
 ) -> Rotate {
     let shared = Arc::new((secret, brand, folder.clone(), Arc::clone(clock)));
-    Box::new(move || {
+    Box::new(move |actor| {
         let (store, shared) = (store.clone(), Arc::clone(&shared));
         Box::pin(async move {
             store
                 .run(move |store| {
                     let (secret, brand, folder, clock) = &*shared;
                     let rng = &mut OsRng.unwrap_err();
-                    let mut provisioning = Provisioning {
-                        actor: &Actor::operator(),
-                        store,
-                        secret,
-                        brand,
-                        clock: &**clock,
-                        rng,
-                    };
+                    let mut provisioning =
+                        Provisioning { actor: &actor, store, secret, brand, clock: &**clock, rng };
                     rotate_token(&mut provisioning, folder).map(drop)
                 })
                 .await

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::LocalError;
 use crate::folder::{DataFolder, replace_private, sync_folder};
-use crate::provisioning::{Committed, NewKey, Provisioning, create_partner, revoke};
-use crate::store::{KeyFilter, StoreError, to_stored_precision};
+use crate::provisioning::{Committed, NewKey, Provisioning, create_partner, make_operator, revoke};
+use crate::store::KeyFilter;
 
 /// The partner that holds the token.
 pub const PARTNER: &str = "local";
@@ -103,10 +103,7 @@ fn ensure_organization(provisioning: &mut Provisioning<'_>) -> Result<(), LocalE
     match store.find_partner(PARTNER)? {
         None => drop(create_partner(store, *clock, *rng, actor, PARTNER, true)?),
         Some(found) if found.is_operator => {}
-        Some(found) => {
-            let now = to_stored_precision(clock.now());
-            store.write(now, |write| write.set_operator(found.id))?;
-        }
+        Some(_) => drop(make_operator(store, *clock, actor, PARTNER)?),
     }
     Ok(())
 }
@@ -129,23 +126,15 @@ pub fn rotate_token(provisioning: &mut Provisioning<'_>, folder: &DataFolder) ->
         revoke(provisioning.store, provisioning.clock, provisioning.actor, created.record.id)?;
         return Err(LocalError::File { action: "write", path, source });
     }
-    let now = to_stored_precision(provisioning.clock.now());
-    let (revoked, change) = provisioning.store.write(now, |write| {
-        let filter = KeyFilter { partner: Some(created.record.partner_id), ..KeyFilter::default() };
-        let mut revoked = 0;
-        for key in write.list_keys(&filter)? {
-            // A partner of this name may have keys of its own, of before the profile was used.
-            let is_earlier = key.name == NAME || Some(key.id) == current;
-            if is_earlier && key.id != created.record.id && write.revoke_key(key.id)? {
-                revoked += 1;
-            }
+    let filter = KeyFilter { partner: Some(created.record.partner_id), ..KeyFilter::default() };
+    let mut change = created.change;
+    for key in provisioning.store.list_keys(&filter)? {
+        // A partner of this name may have keys of its own, of before the profile was used.
+        let is_earlier = key.name == NAME || Some(key.id) == current;
+        if is_earlier && key.id != created.record.id && key.revoked.is_none() {
+            change = revoke(provisioning.store, provisioning.clock, provisioning.actor, key.id)?.change;
         }
-        Ok::<_, StoreError>(revoked)
-    })?;
-    let change = match revoked {
-        0 => created.change,
-        _ => Committed { change, at: to_stored_precision(provisioning.clock.now()) },
-    };
+    }
     Ok(Rotated { token, key: created.record.id, change })
 }
 
@@ -159,6 +148,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::provisioning::{Actor, KeyUpdate, update};
+    use crate::store::people::AuditFilter;
     use crate::store::tests::{Fixture, NOW};
 
     fn with<T>(fixture: &mut Fixture, work: impl FnOnce(&mut Provisioning<'_>, &DataFolder) -> T) -> T {
@@ -197,6 +187,23 @@ mod tests {
         assert_eq!(keys.iter().map(|key| key.id).collect::<Vec<_>>(), [second.key]);
         assert_eq!(keys[0].permissions, ApiAccessPermission::all());
         assert_eq!(keys[0].environment, Environment::Staging);
+        let audit = fixture.store.list_audit(&AuditFilter { count: 1, ..AuditFilter::default() }).unwrap();
+        assert_eq!(
+            (&*audit[0].entry.action, audit[0].entry.target.contains(&first.key.to_string())),
+            ("key.revoke", true)
+        );
+    }
+
+    #[test]
+    fn an_organization_that_has_the_name_becomes_the_operators_and_the_log_says_so() {
+        let mut fixture = Fixture::new();
+        with(&mut fixture, |Provisioning { store, clock, rng, actor, .. }, _| {
+            create_partner(store, *clock, *rng, actor, PARTNER, false).unwrap();
+        });
+        with(&mut fixture, ensure_token).unwrap().unwrap();
+        assert!(fixture.store.find_partner(PARTNER).unwrap().unwrap().is_operator);
+        let audit = fixture.store.list_audit(&AuditFilter { count: 10, ..AuditFilter::default() }).unwrap();
+        assert!(audit.iter().any(|record| record.entry.action == "organization.operator"), "{audit:?}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub enum BeginDevice {
 pub struct BegunDevice {
     /// The code with which the device polls: 256 random bits.
     pub device_code: Zeroizing<String>,
-    /// The code that the user enters: `XXXX-XXXX`.
+    /// The code that the user enters: two groups of four consonants, such as `NRMS-QWGX`.
     pub user_code: Zeroizing<String>,
     /// When both end.
     pub expires: Timestamp,

@@ -223,7 +223,7 @@ pub fn accept_invitation(
                 user
             }
             Invitee::New { name, email, identity } => {
-                // Without a provider nobody can vouch for an address, and whoever has the link got it there.
+                // Without a provider nobody can vouch for an address; the link was sent to it.
                 if identity.is_some() {
                     require_invited(&invitation, email.as_deref())?;
                 }

@@ -161,6 +161,26 @@ pub fn grant(
     })
 }
 
+/// Makes an organization the operator's, if it is not.
+///
+/// # Errors
+/// No such organization, or an error of the store.
+pub fn make_operator(
+    store: &mut Store,
+    clock: &dyn Clock,
+    actor: &Actor,
+    partner: &str,
+) -> Result<PartnerChange, ProvisioningError> {
+    change(store, clock, partner, |write, partner| {
+        let changed = write.set_operator(partner.id)?;
+        if changed {
+            let after = json!({ "operator": true });
+            record(write, actor, "organization.operator", partner.id, (None, Some(&after)))?;
+        }
+        Ok(changed)
+    })
+}
+
 /// Adds an organization in a transaction, with its entry in the audit log; `None` if its name is taken.
 pub(super) fn add(
     write: &mut dyn Write,

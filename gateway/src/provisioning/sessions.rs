@@ -213,7 +213,6 @@ fn agent_of(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::clock::ManualClock;
     use crate::provisioning::remove_member;

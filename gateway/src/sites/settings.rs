@@ -20,7 +20,7 @@ use crate::folder::DataFolder;
 use crate::http::{SameSite, SetCookie, check_same_origin, cookies};
 use crate::local::{Change, LocalApi, LocalError, read_token};
 use crate::pipeline::Pipeline;
-use crate::provisioning::sentence;
+use crate::provisioning::{Actor, sentence};
 
 /// The name of the cookie.
 const COOKIE: &str = "partner-gateway-settings";
@@ -32,9 +32,9 @@ const SECRET_BYTES: usize = 32;
 /// The scheme of its listener, which is on loopback and has no certificate.
 const SCHEME: &str = "http";
 
-/// Makes a new token; it is in force when this returns.
+/// Makes a new token for an actor; it is in force when this returns.
 pub type Rotate =
-    Box<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<(), LocalError>> + Send + Sync>;
+    Box<dyn Fn(Actor) -> futures_util::future::BoxFuture<'static, Result<(), LocalError>> + Send + Sync>;
 
 /// The settings page; one for the entire process.
 pub struct SettingsPage {
@@ -133,11 +133,15 @@ impl SettingsPage {
         Err("The form is of an earlier start, or cookies are blocked. Open the page again and repeat the change.".to_owned())
     }
 
-    async fn act(&self, action: &str, form: &Form) -> Result<&'static str, (StatusCode, String)> {
+    async fn act(&self, action: &str, post: &Post<'_>) -> Result<&'static str, (StatusCode, String)> {
+        let (form, source) = (&post.form, &post.source);
         let outcome = match action {
             "on" => self.api.change(Change::Switch(true)).await.map(|()| "on"),
             "off" => self.api.change(Change::Switch(false)).await.map(|()| "off"),
-            "rotate" => (self.rotate)().await.map(|()| "rotate"),
+            "rotate" => {
+                let actor = Actor { address: source.client.visible(), ..Actor::operator() };
+                (self.rotate)(actor.in_request(&source.request_id)).await.map(|()| "rotate")
+            }
             _ => {
                 let port = form.one("port").ok().flatten().and_then(|text| text.trim().parse::<u16>().ok());
                 let Some(port) = port.filter(|port| *port != 0) else {
@@ -221,7 +225,7 @@ impl PageSite for SettingsPage {
             return self.error(StatusCode::BAD_REQUEST, &format!("The form has no field `{other}`."));
         }
         info!(client.address = %post.source.client.nearest(), action, "The settings page: {action}");
-        match self.act(action, &post.form).await {
+        match self.act(action, &post).await {
             Ok(done) => {
                 let mut page = html::message(StatusCode::SEE_OTHER, self.view(), "Done", "", true);
                 let place = HeaderValue::try_from(format!("{}?done={done}", *self.base));

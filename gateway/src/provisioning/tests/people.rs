@@ -140,7 +140,7 @@ fn an_authentication_is_recent_for_15_minutes_to_the_second() {
 }
 
 #[test]
-fn an_organization_keeps_an_owner_whoever_asks() {
+fn nobody_removes_the_last_owner() {
     let mut company = Company::new();
     let owner = company.owner.clone();
     let viewer = RoleOf::BuiltIn(BuiltInRole::Viewer);
