@@ -10,7 +10,7 @@ use gateway::provisioning::{
 use gateway::store::requests::RequestFilter;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use permissions::{BuiltInRole, RequestId, RoleOf};
-use tests::{Client, Family, PATIENCE, Protocol, Response, TestGateway, Way, eventually, form, get};
+use tests::{Client, Family, PATIENCE, Protocol, Response, TestGateway, Way, between, eventually, form, get};
 
 const NAME: &str = "Acme <b>&amp;\"</b>";
 const UNKNOWN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -24,8 +24,7 @@ struct Portal {
 impl Portal {
     async fn start(overlay: &str) -> Self {
         let gateway = TestGateway::start(overlay).await;
-        let way = Way { protocol: Protocol::H2, family: Family::V4 };
-        let client = Client::open(&gateway, "portal", way).await.expect("the portal accepts");
+        let client = Client::of_portal(&gateway, Protocol::H2).await;
         Self { gateway, client }
     }
 
@@ -112,12 +111,6 @@ const ASKED: [(&str, &str); 6] = [
     ("staging", "ping:read"),
     ("production", "ping:read"),
 ];
-
-/// What is between two texts.
-fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
-    let rest = text.split_once(start).unwrap_or_else(|| panic!("no {start} in {text}")).1;
-    rest.split_once(end).unwrap_or_else(|| panic!("no {end} in {text}")).0
-}
 
 fn link_of(filed: &Response) -> String {
     assert_eq!(filed.status, StatusCode::OK, "{}", filed.text());

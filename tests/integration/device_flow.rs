@@ -15,8 +15,8 @@ use jiff::SignedDuration;
 use permissions::{ApiAccessPermission, BuiltInRole, Environment, Identity, RoleOf, secrets_are_equal};
 use serde_json::Value;
 use tests::{
-    Client, Family, IdentityProvider, PATIENCE, Protocol, Response, TestGateway, Way, client_script,
-    eventually, form, get, repository,
+    Client, IdentityProvider, PATIENCE, Protocol, Response, Script, TestGateway, client_script, eventually,
+    form, get, lines, own_form,
 };
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -32,14 +32,12 @@ struct Portal {
 impl Portal {
     async fn start(overlay: &str) -> Self {
         let gateway = TestGateway::start(overlay).await;
-        let way = Way { protocol: Protocol::H2, family: Family::V4 };
-        let client = Client::open(&gateway, "portal", way).await.expect("the portal accepts");
+        let client = Client::of_portal(&gateway, Protocol::H2).await;
         Self { gateway, client }
     }
 
     fn url(&self) -> String {
-        let address = self.gateway.listener("portal", Family::V4).address;
-        format!("https://localhost:{}", address.port())
+        self.gateway.portal_url()
     }
 
     /// A member of an organization of their own, which may ping in staging.
@@ -72,8 +70,7 @@ impl Portal {
 
     /// A form that a browser sends.
     async fn send(&self, path: &str, cookie: &str, pairs: &[(&str, &str)]) -> Response {
-        let mut request = form(path, pairs);
-        request.headers_mut().insert("sec-fetch-site", "same-origin".parse().expect("plain"));
+        let mut request = own_form(path, pairs);
         if !cookie.is_empty() {
             request.headers_mut().insert(header::COOKIE, cookie.parse().expect("plain"));
         }
@@ -90,7 +87,7 @@ impl Portal {
     async fn sign_in(&self, member: &Member) -> String {
         let response = self.send(&format!("/sign-in/link/{}", self.link(member)), "", &[]).await;
         assert_eq!(response.status, StatusCode::SEE_OTHER, "{}", response.text());
-        cookie(&response, "__Host-session")
+        response.cookie("__Host-session")
     }
 
     async fn codes(&self) -> (String, String) {
@@ -143,14 +140,6 @@ impl Portal {
             assert!(status.await.is_some(), "{protocol:?} does not become {expected}");
         }
     }
-}
-
-/// `name=value` of a cookie that a response sets.
-fn cookie(response: &Response, name: &str) -> String {
-    let fields = response.headers.get_all(header::SET_COOKIE);
-    let mut fields = fields.iter().map(|field| field.to_str().expect("it is text"));
-    let field = fields.find(|field| field.starts_with(&format!("{name}=")));
-    field.unwrap_or_else(|| panic!("no {name}: {response:?}")).split(';').next().expect("one part").to_owned()
 }
 
 fn error_of(response: &Response) -> String {
@@ -370,7 +359,7 @@ async fn a_link_signs_in_once_and_only_from_its_own_page() {
         "{}",
         again.text()
     );
-    let session = cookie(&entered, "__Host-session");
+    let session = entered.cookie("__Host-session");
     let home = portal.open("/", &session).await;
     assert!(home.text().contains("This browser"), "{}", home.text());
     let policy = home.field("content-security-policy").expect("a policy");
@@ -380,7 +369,7 @@ async fn a_link_signs_in_once_and_only_from_its_own_page() {
     // Another sign-in in the same browser gets another id, and the first is of no use any more.
     let path = format!("/sign-in/link/{}", portal.link(&member));
     let entered = portal.send(&path, &session, &[]).await;
-    let next = cookie(&entered, "__Host-session");
+    let next = entered.cookie("__Host-session");
     assert!(!secrets_are_equal(next.as_bytes(), session.as_bytes()));
     assert_eq!(portal.open("/", &session).await.field("location"), Some("/sign-in"));
     let out = portal.send("/sign-out", &next, &[]).await;
@@ -444,7 +433,7 @@ async fn people_sign_in_through_their_provider_and_come_back_to_their_device() {
         let begun = portal.client.ask(get(&link)).await;
         assert_eq!(begun.status, StatusCode::FOUND, "{}", begun.text());
         let location = begun.field("location").expect("a place").to_owned();
-        (location, cookie(&begun, "__Host-sign-in"))
+        (location, begun.cookie("__Host-sign-in"))
     };
     let (location, begun) = begin().await;
     let query = provider.sign_in(&location, "ada").await;
@@ -453,8 +442,8 @@ async fn people_sign_in_through_their_provider_and_come_back_to_their_device() {
     let back = portal.open(&format!("/sign-in/corp/callback?{query}"), &begun).await;
     assert_eq!(back.status, StatusCode::SEE_OTHER, "{}", back.text());
     assert_eq!(back.field("location"), Some(&*format!("/auth/device?user_code={user_code}")));
-    let session = cookie(&back, "__Host-session");
-    assert_eq!(cookie(&back, "__Host-sign-in"), "__Host-sign-in=", "it is used up");
+    let session = back.cookie("__Host-session");
+    assert_eq!(back.cookie("__Host-sign-in"), "__Host-sign-in=", "it is used up");
     let shown = portal.send("/auth/device", &session, &[("user_code", &user_code)]).await.text();
     for part in ["<dd>an app</dd>", "<dd>laptop</dd>", "<dd>127.0.0.1</dd>", ">Ada</option>"] {
         assert!(shown.contains(part), "{part}: {shown}");
@@ -480,47 +469,19 @@ async fn a_client_of_another_make_runs_the_device_flow() {
     let member = portal.member("Ada", BuiltInRole::Developer, None);
     let session = portal.sign_in(&member).await;
     tests::tool("node/node_modules/openid-client");
-    let mut command = tokio_command(&portal);
-    let mut child = command.spawn().expect("node can be started");
-    let mut lines = lines_of(child.stdout.take().expect("it is piped"));
-    let codes: Value = next_line(&mut lines).await;
+    let ca = portal.gateway.ready().ca.display().to_string();
+    let mut app = Script::node("device_client.mjs", &[portal.url(), ca]);
+    let codes = app.next(BROWSER).await;
     let user_code = codes["user_code"].as_str().unwrap_or_else(|| panic!("{codes}"));
     let page = portal.open(&format!("/auth/device?user_code={user_code}"), &session).await.text();
     assert!(page.contains(&format!("value=\"{user_code}\"")), "{page}");
     portal.decide(&session, &member, user_code, "approve").await;
-    let token = next_line(&mut lines).await;
+    let token = app.next(BROWSER).await;
     let text = token["access_token"].as_str().unwrap_or_else(|| panic!("{token}")).to_owned();
     assert!(token["token_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")), "{token}");
-    let revoked = next_line(&mut lines).await;
+    let revoked = app.next(BROWSER).await;
     assert_eq!(revoked["revoked"], true);
     assert_eq!(portal.ping(Protocol::H2, &text).await, StatusCode::UNAUTHORIZED);
-    let _ = child.wait();
-}
-
-fn tokio_command(portal: &Portal) -> std::process::Command {
-    let mut command = std::process::Command::new("node");
-    command.arg(repository().join("tests/clients").join("device_client.mjs"));
-    command.arg(portal.url()).arg(&portal.gateway.ready().ca);
-    command.env("NODE_PATH", repository().join("target/tools/node/node_modules"));
-    command.env_remove("NODE_EXTRA_CA_CERTS").stdin(Stdio::null()).stdout(Stdio::piped());
-    command
-}
-
-type Lines = tokio::sync::mpsc::UnboundedReceiver<String>;
-
-fn lines_of(output: impl std::io::Read + Send + 'static) -> Lines {
-    use std::io::BufRead as _;
-    let (sender, lines) = tokio::sync::mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        let read = std::io::BufReader::new(output).lines().map_while(Result::ok);
-        read.for_each(|line| drop(sender.send(line)));
-    });
-    lines
-}
-
-async fn next_line(lines: &mut Lines) -> Value {
-    let line = tokio::time::timeout(BROWSER, lines.recv()).await.expect("it goes on").expect("it runs");
-    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 #[tokio::test]
@@ -537,7 +498,7 @@ async fn login_and_logout_are_a_client_of_the_device_flow() {
     let (url, ca) = (portal.url(), portal.gateway.ready().ca.display().to_string());
     let login = ["login", "--portal", &url, "--ca-file", &ca, "--device", "my laptop", "--json"];
     let mut child = command(&login).spawn().expect("it starts");
-    let mut prompt = lines_of(child.stderr.take().expect("it is piped"));
+    let mut prompt = lines(child.stderr.take().expect("it is piped"));
     let first = tokio::time::timeout(PATIENCE, prompt.recv()).await.expect("it goes on").expect("a prompt");
     let user_code = first.split_once("user_code=").unwrap_or_else(|| panic!("{first}")).1.to_owned();
     portal.decide(&session, &member, &user_code, "approve").await;
@@ -608,17 +569,16 @@ async fn chromium_without_scripts_approves_a_device() {
 async fn the_portal_is_served_alike_over_every_protocol_and_for_its_own_hosts_only() {
     let portal = Portal::start("").await;
     for protocol in SECURE {
-        let way = Way { protocol, family: Family::V4 };
-        let client = Client::open(&portal.gateway, "portal", way).await.expect("the portal accepts");
+        let client = Client::of_portal(&portal.gateway, protocol).await;
         let codes = client.ask(form("/oauth/device/code", &[("client_id", "an app")])).await;
-        assert_eq!(codes.json()["interval"], 5, "{way}");
+        assert_eq!(codes.json()["interval"], 5, "{protocol:?}");
         let uri = codes.json()["verification_uri"].clone();
-        assert_eq!(uri, format!("{}/auth/device", portal.url()), "{way}");
+        assert_eq!(uri, format!("{}/auth/device", portal.url()), "{protocol:?}");
         for (path, status) in [("/sign-in", 200), ("/style.css", 200), ("/none", 404), ("/sign-out", 405)] {
-            assert_eq!(client.ask(get(path)).await.status.as_u16(), status, "{way} {path}");
+            assert_eq!(client.ask(get(path)).await.status.as_u16(), status, "{protocol:?} {path}");
         }
         let mut elsewhere = get("/sign-in");
         elsewhere.headers_mut().insert(header::HOST, "rebound.example.com".parse().expect("plain"));
-        assert_eq!(client.ask(elsewhere).await.status, StatusCode::MISDIRECTED_REQUEST, "{way}");
+        assert_eq!(client.ask(elsewhere).await.status, StatusCode::MISDIRECTED_REQUEST, "{protocol:?}");
     }
 }

@@ -4,7 +4,7 @@
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use permissions::{ApiAccessPermission, Environment};
 use serde_json::{Value, json};
-use tests::{Client, Family, IdentityProvider, Protocol, Response, SmtpSink, TestGateway, Way, form, get};
+use tests::{Client, Family, IdentityProvider, Protocol, Response, SmtpSink, TestGateway, get, own_form};
 
 const CALLBACK: &str = "https://portal.example.com/sign-in/corp/callback";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -17,8 +17,7 @@ struct Portal {
 impl Portal {
     async fn start(overlay: &str) -> Self {
         let gateway = TestGateway::start(overlay).await;
-        let way = Way { protocol: Protocol::H2, family: Family::V4 };
-        let client = Client::open(&gateway, "portal", way).await.expect("the portal accepts");
+        let client = Client::of_portal(&gateway, Protocol::H2).await;
         Self { gateway, client }
     }
 
@@ -32,9 +31,7 @@ impl Portal {
 
     /// A form of one of its pages, with further fields.
     async fn send(&self, path: &str, pairs: &[(&str, &str)], fields: &[(&str, &str)]) -> Response {
-        let mut request = form(path, pairs);
-        request.headers_mut().insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
-        self.ask(request, fields).await
+        self.ask(own_form(path, pairs), fields).await
     }
 
     /// Asks for access as somebody of this address; returns the page.
@@ -71,22 +68,10 @@ fn link_of(page: &str) -> String {
     rest.split('"').next().expect("it ends").to_owned()
 }
 
-/// `name=value` of a cookie that a response sets.
-fn cookie(response: &Response, name: &str) -> String {
-    let fields = response.headers.get_all(header::SET_COOKIE);
-    let mut fields = fields.iter().map(|field| field.to_str().expect("it is text"));
-    let field = fields.find(|field| field.starts_with(&format!("{name}=")));
-    field.unwrap_or_else(|| panic!("no {name}: {response:?}")).split(';').next().expect("one part").to_owned()
-}
-
 #[tokio::test]
 async fn who_files_hears_of_it_and_nobody_is_flooded() {
     let mut sink = SmtpSink::plain().await;
-    let mail = format!(
-        "[mail]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nfrom = \"gateway@example.com\"",
-        sink.port()
-    );
-    let (portal, silent) = (Portal::start(&mail).await, Portal::start("").await);
+    let (portal, silent) = (Portal::start(&sink.overlay()).await, Portal::start("").await);
     let [with_mail, without] =
         [portal.file("grace@blue.example").await.text(), silent.file("grace@blue.example").await.text()];
     let link = link_of(&with_mail);
@@ -131,11 +116,7 @@ async fn who_files_hears_of_it_and_nobody_is_flooded() {
 #[tokio::test]
 async fn a_member_who_asks_for_permissions_hears_of_it_and_a_key_has_no_mailbox() {
     let mut sink = SmtpSink::plain().await;
-    let overlay = format!(
-        "[mail]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nfrom = \"gateway@example.com\"",
-        sink.port()
-    );
-    let portal = Portal::start(&overlay).await;
+    let portal = Portal::start(&sink.overlay()).await;
     let mut people = portal.gateway.people();
     let acme = people.organization("acme", ApiAccessPermission::PING_READ);
     let owner = people.token(acme.owner, Environment::Staging);
@@ -179,14 +160,14 @@ async fn an_invitation_to_an_address_is_for_its_verified_holder_alone() {
     let accept = async |path: &str, person: &str| {
         let accepted = portal.send(path, &[], &[]).await;
         assert_eq!(accepted.field("location"), Some("/sign-in"), "{}", accepted.text());
-        let waiting = cookie(&accepted, "__Host-invitation");
+        let waiting = accepted.cookie("__Host-invitation");
         let begun = portal.client.ask(get("/sign-in/corp")).await;
         let location = begun.field("location").unwrap_or_else(|| panic!("{}", begun.text())).to_owned();
-        let cookies = format!("{waiting}; {}", cookie(&begun, "__Host-sign-in"));
+        let cookies = format!("{waiting}; {}", begun.cookie("__Host-sign-in"));
         let query = provider.sign_in(&location, person).await;
         let back = get(&format!("/sign-in/corp/callback?{query}"));
         let back = portal.ask(back, &[("cookie", &cookies)]).await;
-        assert_eq!(cookie(&back, "__Host-invitation"), "__Host-invitation=", "it waits no longer");
+        assert_eq!(back.cookie("__Host-invitation"), "__Host-invitation=", "it waits no longer");
         back
     };
 
@@ -209,7 +190,7 @@ async fn an_invitation_to_an_address_is_for_its_verified_holder_alone() {
 
     let joined = accept(&to_ada, "ada").await;
     assert_eq!(joined.status, StatusCode::SEE_OTHER, "{}", joined.text());
-    let session = cookie(&joined, "__Host-session");
+    let session = joined.cookie("__Host-session");
     let ada = (json!("ada@example.com"), json!("ada@example.com"));
     assert_eq!(members().await, std::slice::from_ref(&ada));
     let again = portal.send(&to_ada, &[], &[("cookie", &session)]).await;
@@ -220,7 +201,7 @@ async fn an_invitation_to_an_address_is_for_its_verified_holder_alone() {
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
     assert!(refused.text().contains("For somebody else"), "{}", refused.text());
 
-    // An invitation without an address is for whoever has the link; an address that nobody vouches for is not linked.
+    // An invitation without an address is for the holder of the link; an address that nobody vouches for is not linked.
     let to_anyone = portal.invite("Blue Ocean", &[]).await;
     let joined = accept(&to_anyone, "unverified.cy").await;
     assert_eq!(joined.status, StatusCode::SEE_OTHER, "{}", joined.text());
@@ -271,7 +252,7 @@ async fn each_entry_of_the_audit_log_names_the_request_of_its_page() {
     assert!(claimed.text().contains("pgw_stg_"), "{}", claimed.text());
 
     let joined = send("join", &portal.invite("Blue Ocean", &[]).await, "", &[("name", "Ada")]).await;
-    let session = cookie(&joined, "__Host-session");
+    let session = joined.cookie("__Host-session");
     let device = async |names: [&str; 3], action: &str| {
         let client = ("client_id", "an app");
         let codes = send(names[0], "/oauth/device/code", "", &[client]).await.json();

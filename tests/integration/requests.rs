@@ -117,11 +117,7 @@ async fn a_request_is_approved_narrower_claimed_once_and_its_keys_work() {
 #[tokio::test]
 async fn a_contact_hears_of_each_decision_by_mail() {
     let mut sink = SmtpSink::plain().await;
-    let overlay = format!(
-        "[portal]\npublic_url = \"https://portal.example.com\"\n[mail]\nhost = \"127.0.0.1\"\nport = {}\n\
-         tls = \"none\"\nfrom = \"gateway@example.com\"",
-        sink.port()
-    );
+    let overlay = format!("[portal]\npublic_url = \"https://portal.example.com\"\n{}", sink.overlay());
     let gateway = TestGateway::start(&overlay).await;
     let (first, _) = file(&gateway, "Acme");
     let (second, _) = file(&gateway, "Acme");

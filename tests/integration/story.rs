@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
-use tests::{Client, Family, Key, PATIENCE, Protocol, Response, Script, TestGateway, Way, form, get};
+use tests::{Client, Key, PATIENCE, Protocol, Response, Script, TestGateway, between, form, get, own_form};
 
 use crate::contract::{assert_problem, assert_unauthorized};
 
@@ -29,27 +29,21 @@ struct Story {
 impl Story {
     async fn start() -> Self {
         let gateway = TestGateway::start("").await;
-        let way = Way { protocol: Protocol::H3, family: Family::V4 };
-        let portal = Client::open(&gateway, "portal", way).await.expect("the portal accepts");
+        let portal = Client::of_portal(&gateway, Protocol::H3).await;
         Self { gateway, portal }
-    }
-
-    fn portal_url(&self) -> String {
-        let address = self.gateway.listener("portal", Family::V4).address;
-        format!("https://localhost:{}", address.port())
     }
 
     /// The path of a link to the portal.
     fn path_of(&self, link: &Value) -> String {
         let link = link.as_str().unwrap_or_else(|| panic!("no link: {link}"));
-        let path = link.strip_prefix(&self.portal_url()).unwrap_or_else(|| panic!("{link} is elsewhere"));
+        let path =
+            link.strip_prefix(&self.gateway.portal_url()).unwrap_or_else(|| panic!("{link} is elsewhere"));
         path.to_owned()
     }
 
     /// A form of one of the portal's pages, sent as a browser does.
     async fn send(&self, path: &str, cookie: &str, pairs: &[(&str, &str)]) -> Response {
-        let mut request = form(path, pairs);
-        request.headers_mut().insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
+        let mut request = own_form(path, pairs);
         if !cookie.is_empty() {
             request.headers_mut().insert(header::COOKIE, cookie.parse().expect("plain"));
         }
@@ -139,12 +133,6 @@ impl Story {
         assert!(live.closed(PATIENCE).await.is_some(), "the connection ends as well");
         took
     }
-}
-
-/// What is between two texts.
-fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
-    let rest = text.split_once(start).unwrap_or_else(|| panic!("no {start} in {text}")).1;
-    rest.split_once(end).unwrap_or_else(|| panic!("no {end} in {text}")).0
 }
 
 #[tokio::test]
@@ -258,7 +246,7 @@ async fn from_a_strangers_request_to_the_end_of_a_member() {
 #[tokio::test]
 async fn chromium_without_scripts_asks_and_reveals_the_keys() {
     let story = Story::start().await;
-    let mut browser = Script::node("access_page.mjs", &[story.portal_url()]);
+    let mut browser = Script::node("access_page.mjs", &[story.gateway.portal_url()]);
     let filed = browser.next(BROWSER).await;
     assert_eq!(filed["link"], filed["url"], "{filed}");
     let page = filed["state"].as_str().expect("a text");

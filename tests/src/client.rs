@@ -161,6 +161,18 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// `name=value` of a cookie that it sets.
+    ///
+    /// # Panics
+    /// When it sets none of this name.
+    pub fn cookie(&self, name: &str) -> String {
+        let fields = self.headers.get_all(header::SET_COOKIE);
+        let mut fields = fields.iter().map(|field| field.to_str().expect("it is text"));
+        let field = fields.find(|field| field.starts_with(&format!("{name}=")));
+        let field = field.unwrap_or_else(|| panic!("no {name}: {self:?}"));
+        field.split(';').next().expect("one part").to_owned()
+    }
+
     /// The one value of a field; `None` where it is missing.
     ///
     /// # Panics
@@ -232,6 +244,15 @@ impl Client {
     pub async fn over(gateway: &TestGateway, protocol: Protocol) -> Self {
         let way = Way { protocol, family: Family::V4 };
         Self::connect(gateway, way).await.unwrap_or_else(|error| panic!("{way}: {error:#}"))
+    }
+
+    /// Connects to the portal.
+    ///
+    /// # Panics
+    /// When it does not accept.
+    pub async fn of_portal(gateway: &TestGateway, protocol: Protocol) -> Self {
+        let way = Way { protocol, family: Family::V4 };
+        Self::open(gateway, "portal", way).await.expect("the portal accepts")
     }
 
     /// Connects to the listener of this name.
@@ -416,6 +437,25 @@ pub fn form(path: &str, pairs: &[(&str, &str)]) -> Request<Bytes> {
         .header("content-type", "application/x-www-form-urlencoded")
         .body(fields.join("&").into())
         .expect("the test's target is valid")
+}
+
+/// A form, as a browser sends it from a page of the same site.
+///
+/// # Panics
+/// When the path is not a request target.
+pub fn own_form(path: &str, pairs: &[(&str, &str)]) -> Request<Bytes> {
+    let mut request = form(path, pairs);
+    request.headers_mut().insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
+    request
+}
+
+/// What is between two texts.
+///
+/// # Panics
+/// When one of them is missing.
+pub fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
+    let rest = text.split_once(start).unwrap_or_else(|| panic!("no {start} in {text}")).1;
+    rest.split_once(end).unwrap_or_else(|| panic!("no {end} in {text}")).0
 }
 
 /// A request without content.

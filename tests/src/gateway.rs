@@ -334,6 +334,11 @@ impl TestGateway {
         kill_process(self.pid, signal).expect("the gateway is still there");
     }
 
+    /// The portal's URL.
+    pub fn portal_url(&self) -> String {
+        format!("https://localhost:{}", self.listener("portal", Family::V4).address.port())
+    }
+
     /// The exit status, once the process has ended.
     pub fn status(&self) -> Option<ExitStatus> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);

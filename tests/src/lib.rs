@@ -26,8 +26,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use binary::{gateway_binary, test_gateway_binary};
 pub use client::{
-    Client, Closed, Content, Download, Family, Protocol, Response, WAYS, Way, form, get, tls, tls_of,
-    with_method,
+    Client, Closed, Content, Download, Family, Protocol, Response, WAYS, Way, between, form, get, own_form,
+    tls, tls_of, with_method,
 };
 pub use config::merged;
 pub use gateway::{Listener, Ready, Start, TestGateway};
@@ -37,7 +37,7 @@ pub use pki::Authority;
 pub use provider::IdentityProvider;
 pub use raw::{Answer, Raw, answers};
 pub use raw_h2::{Frame, RawH2, frame, kind, literal, request_block};
-pub use script::Script;
+pub use script::{Script, lines};
 pub use smtp::SmtpSink;
 pub use tools::{client_script, repository, tool};
 

@@ -1,23 +1,18 @@
 //! An identity provider of another make, as a process that takes commands, and a browser to sign in there.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
-use crate::{PATIENCE, client_script, repository, tool};
+use crate::{PATIENCE, Script, client_script, repository, tool};
 
 /// Where a provider sends the browser back to. Nothing listens there: the tests take the URL.
 const CALLBACK: &str = "https://portal.example.com/callback";
 
 /// A running provider. It ends with its input, and is killed when it is dropped.
 pub struct IdentityProvider {
-    child: Child,
-    input: Option<ChildStdin>,
-    lines: mpsc::UnboundedReceiver<String>,
+    script: Script,
     issuer: String,
     ca: Option<PathBuf>,
     callback: &'static str,
@@ -48,35 +43,16 @@ impl IdentityProvider {
     }
 
     async fn start(mut command: Command, ca: Option<PathBuf>, callback: &'static str) -> Self {
-        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        let output = child.stdout.take().expect("it is piped");
-        let (sender, lines) = mpsc::unbounded_channel();
-        std::thread::spawn(move || {
-            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok())
-        });
-        let input = child.stdin.take();
-        let mut provider = Self { child, input, lines, issuer: String::new(), ca, callback };
-        let started = provider.answer().await;
+        command.stderr(Stdio::null());
+        let mut provider = Self { script: Script::start(command), issuer: String::new(), ca, callback };
+        let started = provider.script.next(PATIENCE).await;
         provider.issuer = started["issuer"].as_str().expect("it begins with its issuer").to_owned();
         provider
     }
 
-    /// The next line of its output. Libraries print lines of their own, which are no JSON.
-    async fn answer(&mut self) -> Value {
-        loop {
-            let line = timeout(PATIENCE, self.lines.recv()).await.expect("the provider responds");
-            let line = line.expect("the provider runs");
-            if let Ok(answer) = serde_json::from_str(&line) {
-                return answer;
-            }
-        }
-    }
-
     async fn ask(&mut self, command: &str) -> Value {
-        let input = self.input.as_mut().expect("it was not stopped");
-        writeln!(input, "{command}").expect("the provider reads");
-        self.answer().await
+        self.script.tell(command);
+        self.script.next(PATIENCE).await
     }
 
     /// Its issuer.
@@ -101,9 +77,7 @@ impl IdentityProvider {
 
     /// Ends it, and waits until its port is closed.
     pub fn stop(&mut self) {
-        self.input = None;
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.script.stop();
     }
 
     /// Signs a person in from this URL on, and returns the query of the URL at which the browser came back.
@@ -124,12 +98,6 @@ impl IdentityProvider {
 
     fn ca(&self) -> String {
         self.ca.as_ref().map(|file| file.display().to_string()).unwrap_or_default()
-    }
-}
-
-impl Drop for IdentityProvider {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
